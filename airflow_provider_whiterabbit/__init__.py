@@ -1,0 +1,3 @@
+"""The Apache Airflow provider for White Rabbit."""
+
+__version__ = "0.1.0"
