@@ -1,25 +1,29 @@
 """What is sent to White Rabbit and what comes back, as frozen values.
 
-Parsing follows one rule: unknown is not success. `id`, `status`, `output` and `error` are checked strictly and raise
-`WhiteRabbitProtocolError`; every other field that has an unexpected shape becomes `None` with one warning, because a
-new date format must not fail a payment.
+`id`, `status`, `output` and `error` are read strictly and raise `WhiteRabbitProtocolError`; every other field degrades
+to `None` (see `fields`).
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import pendulum
 
+from airflow_provider_whiterabbit.client.fields import (
+    lenient,
+    list_of_str,
+    number,
+    of_type,
+    strict_id,
+    strict_object,
+    strict_status,
+    time,
+)
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class ExecutionStatus(StrEnum):
@@ -43,6 +47,7 @@ class Request:
     :param method: upper case.
     :param path: URL path without host and query, ``/v1/…``.
     :param body: the exact bytes to send and sign; `None` for a request without a body.
+    :param idempotent: whether sending it twice does no more than sending it once.
     :param server_wait: seconds for which the server may hold its answer back by agreement (``waitForMs``); the read
         time-out comes on top.
     """
@@ -50,12 +55,8 @@ class Request:
     method: str
     path: str
     body: bytes | None = None
+    idempotent: bool = False
     server_wait: float = 0.0
-
-    @property
-    def is_idempotent(self) -> bool:
-        """Whether sending it twice does no more than sending it once."""
-        return self.method == "GET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +89,15 @@ class Callback:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Parse the ``callback`` part of an execution record; nothing in it is worth failing for."""
-        names = _lenient(data, "headerNames", _list_of_str)
+        names = lenient(data, "headerNames", list_of_str)
         return cls(
-            url=_lenient(data, "url", _of_type(str)),
-            signed=_lenient(data, "signed", _of_type(bool)),
-            signature_algorithm=_lenient(data, "signatureAlgorithm", _of_type(str)),
+            url=lenient(data, "url", of_type(str)),
+            signed=lenient(data, "signed", of_type(bool)),
+            signature_algorithm=lenient(data, "signatureAlgorithm", of_type(str)),
             header_names=None if names is None else tuple(names),
-            last_attempt_at=_lenient(data, "lastAttemptAt", _time),
-            delivered_at=_lenient(data, "deliveredAt", _time),
-            attempt_count=_lenient(data, "attemptCount", _of_type(int)),
+            last_attempt_at=lenient(data, "lastAttemptAt", time),
+            delivered_at=lenient(data, "deliveredAt", time),
+            attempt_count=lenient(data, "attemptCount", of_type(int)),
             last_error=data.get("lastError"),
         )
 
@@ -124,27 +125,32 @@ class Execution:
         """Whether the execution has ended, well or not (the API's word)."""
         return self.status.is_terminal
 
+    @property
+    def progress(self) -> str:
+        """How far it got, in words."""
+        return str(self.status)
+
     @classmethod
     def from_dict(cls, data: Any) -> Self:
         """Parse an execution record.
 
         :raises WhiteRabbitProtocolError: if `id`, `status`, `output` or `error` are not as documented.
         """
-        record = _strict_object(data, "execution record")
-        identity = _strict_id(record, "execution record")
-        status = _strict_status(record, ExecutionStatus, "execution record")
-        callback = _lenient(record, "callback", _of_type(dict))
+        record = strict_object(data, "execution record")
+        identity = strict_id(record, "execution record")
+        status = strict_status(record, ExecutionStatus, "execution record")
+        callback = lenient(record, "callback", of_type(dict))
         output, error = _strict_outcome(record, status, "execution record")
         return cls(
             id=identity,
             status=status,
             output=output,
             error=error,
-            module=_lenient(record, "module", _of_type(str)),
-            total_usage=_lenient(record, "totalUsage", _number),
+            module=lenient(record, "module", of_type(str)),
+            total_usage=lenient(record, "totalUsage", number),
             callback=None if callback is None else Callback.from_dict(callback),
-            created_at=_lenient(record, "createdAt", _time),
-            updated_at=_lenient(record, "updatedAt", _time),
+            created_at=lenient(record, "createdAt", time),
+            updated_at=lenient(record, "updatedAt", time),
             raw=record,
         )
 
@@ -163,47 +169,27 @@ class ExecutionEvent:
     error: Any
     timestamp: pendulum.DateTime | None = None
 
+    @property
+    def progress(self) -> str:
+        """How far it got, in words."""
+        return str(self.status)
+
     @classmethod
     def from_dict(cls, data: Any) -> Self:
         """Parse the data of a stream event.
 
         :raises WhiteRabbitProtocolError: if `id`, `status`, `output` or `error` are not as documented.
         """
-        event = _strict_object(data, "stream event")
-        status = _strict_status(event, ExecutionStatus, "stream event")
+        event = strict_object(data, "stream event")
+        status = strict_status(event, ExecutionStatus, "stream event")
         output, error = _strict_outcome(event, status, "stream event")
         return cls(
-            id=_strict_id(event, "stream event"),
+            id=strict_id(event, "stream event"),
             status=status,
             output=output,
             error=error,
-            timestamp=_lenient(event, "timestamp", _time),
+            timestamp=lenient(event, "timestamp", time),
         )
-
-
-S = TypeVar("S", bound=StrEnum)
-
-
-def _strict_object(data: Any, what: str) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise WhiteRabbitProtocolError(f"{what}: expected a JSON object, got {type(data).__name__}")
-    return data
-
-
-def _strict_id(data: Mapping[str, Any], what: str) -> str:
-    identity = data.get("id")
-    if not isinstance(identity, str) or not identity:
-        raise WhiteRabbitProtocolError(f"{what}: 'id' is missing or not a string")
-    return identity
-
-
-def _strict_status(data: Mapping[str, Any], statuses: type[S], what: str) -> S:
-    status = data.get("status")
-    try:
-        return statuses(status)
-    except ValueError:
-        known = ", ".join(statuses)
-        raise WhiteRabbitProtocolError(f"{what}: status {status!r:.80} is none of {known}") from None
 
 
 def _strict_outcome(data: Mapping[str, Any], status: ExecutionStatus, what: str) -> tuple[Any, Any]:
@@ -212,53 +198,3 @@ def _strict_outcome(data: Mapping[str, Any], status: ExecutionStatus, what: str)
     if promised is not None and promised not in data:
         raise WhiteRabbitProtocolError(f"{what}: status is {status} but '{promised}' is missing")
     return data.get("output"), data.get("error")
-
-
-def _lenient(data: Mapping[str, Any], name: str, parse: Callable[[Any], T]) -> T | None:
-    value = data.get(name)
-    if value is None:
-        return None
-    try:
-        return parse(value)
-    except (ValueError, TypeError, OverflowError):
-        _warn_once(name)
-        return None
-
-
-_warned: set[str] = set()
-
-
-def _warn_once(name: str) -> None:
-    if name not in _warned:
-        _warned.add(name)
-        log.warning("White Rabbit sent field %r in a form that this version does not know; it reads as None", name)
-
-
-def _of_type(kind: type[T]) -> Callable[[Any], T]:
-    def parse(value: Any) -> T:
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise TypeError
-        return value
-
-    return parse
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError
-    return value
-
-
-def _list_of_str(value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise TypeError
-    return value
-
-
-def _time(value: Any) -> pendulum.DateTime:
-    if not isinstance(value, str):
-        raise TypeError
-    parsed = pendulum.parse(value)
-    if not isinstance(parsed, pendulum.DateTime):
-        raise TypeError
-    return parsed

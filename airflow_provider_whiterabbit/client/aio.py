@@ -1,0 +1,223 @@
+"""Moves requests over aiohttp: in triggers, where nothing may block. The only module that imports it.
+
+It reads and follows, and cannot submit: a trigger may run twice at once, after a triggerer was believed dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+import aiohttp
+
+from airflow_provider_whiterabbit.client import answers, api, base
+from airflow_provider_whiterabbit.client.commands import Close, Command, Get, Open, Read, Sleep
+from airflow_provider_whiterabbit.client.models import Execution, Request, Response
+from airflow_provider_whiterabbit.client.settings import ClientSettings
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitAuthenticationError,
+    WhiteRabbitError,
+    WhiteRabbitInputError,
+    WhiteRabbitTransportError,
+)
+
+T = TypeVar("T")
+
+_CHUNK = 64 * 1024
+
+
+class AsyncClient(base.ClientBase):
+    """An asynchronous client, used in an ``async with``. All clients of one event loop share one session."""
+
+    _session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._exit = contextlib.AsyncExitStack()
+        self._session = await self._exit.enter_async_context(_shared_session(self.settings))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
+
+    async def get_execution(self, execution_id: str) -> Execution:
+        """Read an execution record, once."""
+        return Execution.from_dict(await self.send(api.get_execution(execution_id)))
+
+    async def send(self, request: Request, within: float = float("inf")) -> Any:
+        """Send a request once (twice where our clock was wrong the first time) and return the JSON of its answer.
+
+        :param within: seconds that it may take in all.
+        :raises WhiteRabbitInputError: if the request is one that must not be sent twice.
+        :raises WhiteRabbitResponseError: if the server refuses.
+        :raises WhiteRabbitTransportError: if no usable answer arrives.
+        """
+        if not request.idempotent:
+            raise WhiteRabbitInputError(f"{request.method} {request.path} belongs into a worker, not into a trigger")
+        return await self._by_the_right_clock(partial(self._exchange, request, self._limits(request, within)))
+
+    async def run(self, steps: Generator[Command, Any, T]) -> T:
+        """Carry out the commands of `follow` and return what it found."""
+        stream: aiohttp.ClientResponse | None = None
+        answer: Any
+        step: Callable[[], Command] = partial(next, steps)
+        try:
+            while True:
+                command = step()
+                answer = None
+                try:
+                    match command:
+                        case Open(request, within):
+                            stream = await self._open(request, within)
+                        case Read(seconds):
+                            answer = await _read(stream, seconds) if stream else b""
+                        case Close() if stream:
+                            stream.close()
+                        case Get(request, within):
+                            answer = await self.send(request, within)
+                        case Sleep(seconds):
+                            await asyncio.sleep(seconds)
+                except (WhiteRabbitError, TimeoutError) as error:
+                    step = partial(steps.throw, error)
+                else:
+                    step = partial(steps.send, answer)
+        except StopIteration as end:
+            return cast(T, end.value)
+        finally:
+            if stream:
+                stream.close()
+
+    async def _open(self, request: Request, within: float) -> aiohttp.ClientResponse:
+        return await self._by_the_right_clock(partial(self._open_once, request, self._limits(request, within)))
+
+    async def _open_once(self, request: Request, limits: base.Limits) -> aiohttp.ClientResponse:
+        async with _transport_errors(request, limits.read):
+            answer = await self._start(request, limits, base.EVENT_STREAM)
+            try:
+                head = Response(answer.status, base.lower_case(answer.headers), b"", time.time())
+                if head.status != 200:
+                    head = await _whole(answer)
+                base.check_stream(request, head)
+            except BaseException:
+                answer.close()
+                raise
+            return answer
+
+    async def _exchange(self, request: Request, limits: base.Limits) -> Any:
+        async with (
+            _transport_errors(request, limits.total),
+            await self._start(request, limits, "application/json") as it,
+        ):
+            response = await _whole(it)
+        return answers.data_of(request, response)
+
+    async def _start(self, request: Request, limits: base.Limits, accept: str) -> aiohttp.ClientResponse:
+        return await self._session.request(
+            request.method,
+            self._url(request),
+            data=request.body,
+            headers=self._headers(request, accept),
+            proxy=self._proxy,
+            allow_redirects=False,  # it would carry the key to another host
+            # The read limit holds for plain answers; a stream's silence is judged by whoever follows it.
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=limits.connect,
+                sock_read=None if accept == base.EVENT_STREAM else limits.read,
+            ),
+        )
+
+    async def _by_the_right_clock(self, exchange: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await exchange()
+        except WhiteRabbitAuthenticationError as error:
+            if not self._corrected_clock(error):
+                raise
+        return await exchange()
+
+
+@contextlib.asynccontextmanager
+async def _transport_errors(request: Request, seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise WhiteRabbitTransportError(f"{request.method} {request.path}: no answer in {seconds:g} s") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise WhiteRabbitTransportError(f"{request.method} {request.path}: {base.root_cause(error)}") from None
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> Response:
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > base.MAX_RESPONSE_BYTES:
+            raise WhiteRabbitTransportError(
+                f"{answer.method} {answer.url.path}: more than {base.MAX_RESPONSE_BYTES} bytes"
+            )
+    return Response(answer.status, base.lower_case(answer.headers), bytes(body), time.time())
+
+
+async def _read(stream: aiohttp.ClientResponse, seconds: float) -> bytes:
+    try:
+        async with asyncio.timeout(seconds):
+            return await stream.content.readany()
+    except (aiohttp.ClientError, OSError) as error:
+        if isinstance(error, TimeoutError):
+            raise
+        raise WhiteRabbitTransportError(f"the stream broke: {base.root_cause(error)}") from None
+
+
+class _Shared:
+    """One session for all clients of an event loop that trust the same certificates; the last one closes it."""
+
+    def __init__(self, trust_store: str) -> None:
+        # A task, so that whoever asks while the certificates are being read waits for the same session.
+        self.session = asyncio.ensure_future(_new_session(trust_store))
+        self.users = 0
+
+
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Shared]] = WeakKeyDictionary()
+
+
+@contextlib.asynccontextmanager
+async def _shared_session(settings: ClientSettings) -> AsyncIterator[aiohttp.ClientSession]:
+    key = (settings.base_url, settings.trust_store)
+    sessions = _shared.setdefault(asyncio.get_running_loop(), {})
+    shared = sessions.get(key)
+    if shared is None:
+        shared = sessions[key] = _Shared(settings.trust_store)
+    shared.users += 1
+    try:
+        yield await asyncio.shield(shared.session)
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            del sessions[key]
+            await _close(shared)
+
+
+async def _close(shared: _Shared) -> None:
+    with contextlib.suppress(Exception):  # whoever waited for it has been told already
+        session = await shared.session
+        await session.close()
+
+
+async def _new_session(trust_store: str) -> aiohttp.ClientSession:
+    context = await asyncio.to_thread(_tls_context, trust_store)  # some 20 ms of parsing
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context, limit=0),  # with a limit, the stream after the last one hangs
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def _tls_context(trust_store: str) -> ssl.SSLContext:
+    if Path(trust_store).is_dir():
+        return ssl.create_default_context(capath=trust_store)
+    return ssl.create_default_context(cafile=trust_store)

@@ -1,0 +1,80 @@
+"""The endpoints: one builder each, from arguments to a `Request`.
+
+Whatever is wrong with an argument is said here, before anything is signed or sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.canonical import to_json
+from airflow_provider_whiterabbit.client.models import Request
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
+
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
+
+_COMPONENTS = "/v1/sdk/components"
+_EXECUTIONS = f"{_COMPONENTS}/executions"
+
+
+def execute_component(
+    module: str,
+    input: Mapping[str, Any] | None = None,  # noqa: A002 (White Rabbit's word)
+    config: Mapping[str, Any] | None = None,
+    *,
+    attempts: int | None = None,
+    inline_wait: float | timedelta | None = None,
+    callback_url: str | None = None,
+    callback_secret: str | None = None,
+    callback_headers: Mapping[str, str] | None = None,
+) -> Request:
+    """Submit a component (API reference, *Execute Component*).
+
+    :param module: module name, as ``RANDOM_UUID``.
+    :param attempts: server-side attempts on failure, 1 to 3.
+    :param inline_wait: seconds or `timedelta`, 0 to 15, for which the server may wait for the result.
+    :param callback_url: HTTPS URL that gets the finished record (plain HTTP only on this machine).
+    :param callback_secret: HMAC-SHA256 key for that delivery.
+    :param callback_headers: extra headers for that delivery.
+    :raises WhiteRabbitInputError: if an argument is out of range or not JSON; names it.
+    """
+    body: dict[str, Any] = {
+        "module": checks.module(module),
+        "input": checks.json_object(input, "input"),
+        "config": checks.json_object(config, "config"),
+    }
+    if attempts is not None:
+        body["attempts"] = checks.attempts(attempts)
+    wait = checks.seconds(inline_wait or 0, "inline_wait", checks.MAX_INLINE_WAIT)
+    if wait:
+        body["waitForMs"] = round(wait * 1000)
+    if callback_url is not None:
+        body["callbackUrl"] = checks.callback_url(callback_url)
+        if callback_secret is not None:
+            body["callbackSecret"] = checks.text(callback_secret, "callback_secret")
+        if callback_headers is not None:
+            body["callbackHeaders"] = checks.headers(callback_headers, "callback_headers", WhiteRabbitInputError)
+    elif callback_secret is not None or callback_headers is not None:
+        raise WhiteRabbitInputError("callback_secret and callback_headers need a callback_url to go with")
+    return Request("POST", _COMPONENTS, to_json(body), server_wait=wait)
+
+
+def get_execution(execution_id: str) -> Request:
+    """Read an execution record.
+
+    :raises WhiteRabbitInputError: if the id is empty or could leave its place in the path.
+    """
+    return Request("GET", f"{_EXECUTIONS}/{checks.identifier(execution_id, 'execution_id')}", idempotent=True)
+
+
+def stream_execution(execution_id: str) -> Request:
+    """Follow an execution's status as Server-Sent Events."""
+    return Request("GET", f"{get_execution(execution_id).path}/stream", idempotent=True)
+
+
+def redeliver_callback(execution_id: str) -> Request:
+    """Have an execution's callback delivered again (the API says: idempotent)."""
+    return Request("POST", f"{get_execution(execution_id).path}/replay-callback", b"{}", idempotent=True)

@@ -1,0 +1,113 @@
+"""Checks of arguments, before anything is sent. Each returns what it found good, or raises naming field and remedy."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
+
+MAX_INLINE_WAIT = 15.0
+"""Seconds; the API's ``waitForMs`` ends at 15,000."""
+
+_SAFE_ID = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,200}", re.ASCII)  # RFC 3986, unreserved; no dot segments
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
+_HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
+
+
+def identifier(value: Any, name: str) -> str:
+    """Return an id that is safe to put into a path.
+
+    :param name: the argument's name, for the error.
+    :raises WhiteRabbitInputError: if it is not a string, empty, or holds anything but unreserved URL characters.
+    """
+    if not isinstance(value, str):
+        raise WhiteRabbitInputError(f"{name} must be a string, got {type(value).__name__}")
+    if "{{" in value or "{%" in value:
+        raise WhiteRabbitInputError(
+            f"{name} is a template that was not rendered: {value!r:.100}. Only template fields are rendered."
+        )
+    if not _SAFE_ID.fullmatch(value):
+        raise WhiteRabbitInputError(
+            f"{name} must be an id as White Rabbit gave it (letters, digits, '-', '_', '.', '~'), got {value!r:.100}"
+        )
+    return value
+
+
+def headers(value: Any, name: str, error: type[Exception]) -> dict[str, str]:
+    """Check that extra headers are an object of strings that can stand in an HTTP message.
+
+    :param name: what to call them in the error.
+    :raises error: naming the header, never its value.
+    """
+    if not isinstance(value, Mapping):
+        raise error(f'\'{name}\' must be an object of strings, as {{"X-Team": "payments"}}.')
+    for key, content in value.items():
+        if not isinstance(key, str) or not _HEADER_NAME.fullmatch(key):
+            raise error(f"'{name}' holds {key!r}, which is not a header name.")
+        if not isinstance(content, str) or not _HEADER_VALUE.fullmatch(content):
+            raise error(f"'{name}': the value of {key!r} must be a string of printable ASCII characters.")
+    return dict(value)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")  # RFC 6761, section 6.3
+
+
+def module(value: Any) -> str:
+    """Check a component's module name."""
+    if not isinstance(value, str) or not value.strip():
+        raise WhiteRabbitInputError("module must be a component's module name, as RANDOM_UUID")
+    return value
+
+
+def json_object(value: Any, name: str) -> Mapping[str, Any]:
+    """Check that something is an object; `None` stands for an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise WhiteRabbitInputError(f"{name} must be an object (a dict), got {type(value).__name__}")
+    return value
+
+
+def text(value: Any, name: str) -> str:
+    """Check that something is a string that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise WhiteRabbitInputError(f"{name} must be a string that is not empty")
+    return value
+
+
+def attempts(value: Any) -> int:
+    """Check a number of server-side attempts."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 3:
+        raise WhiteRabbitInputError(f"attempts must be a whole number from 1 to 3, got {value!r:.50}")
+    return value
+
+
+def seconds(value: Any, name: str, most: float = float("inf")) -> float:
+    """Return a span of time in seconds, given in seconds or as a `timedelta`; not negative, and `most` at the most."""
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= most:
+        bounds = "not negative" if most == float("inf") else f"from 0 to {most:g}"
+        raise WhiteRabbitInputError(f"{name} must be seconds or a timedelta, {bounds}; got {value!r:.50}")
+    return float(number)
+
+
+def callback_url(value: Any) -> str:
+    """Check a URL for callbacks: HTTPS, or plain HTTP to this machine."""
+    try:
+        url = urlsplit(value) if isinstance(value, str) else None
+        host = url.hostname if url else None
+    except ValueError:
+        url = host = None
+    if url is None or host is None or not (url.scheme == "https" or (url.scheme == "http" and is_loopback(host))):
+        raise WhiteRabbitInputError("callback_url must be an https:// URL (http:// only on this machine)")
+    return str(value)

@@ -1,0 +1,84 @@
+"""What `follow` and the transports say to each other: what is followed, and the commands that a follower yields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from airflow_provider_whiterabbit.client.models import Request
+
+
+class Snapshot(Protocol):
+    """What is known of an execution or a run at one moment: its record, or an event of its stream."""
+
+    @property
+    def id(self) -> str:
+        """The id of what it belongs to."""
+
+    @property
+    def status(self) -> Any:
+        """A member of a status enum with `is_terminal`."""
+
+    @property
+    def progress(self) -> str:
+        """How far it got, in words; a text that was not seen before is logged."""
+
+
+R = TypeVar("R", bound=Snapshot)
+E = TypeVar("E", bound=Snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed(Generic[R, E]):
+    """What is being followed.
+
+    :param what: how to name it to people, as ``Execution 1b4e…``.
+    :param record: reads its record; `parse_record` makes the model of the answer's JSON.
+    :param stream: opens its stream; `parse_event` makes the model of an event's JSON.
+    """
+
+    id: str
+    what: str
+    record: Request
+    stream: Request
+    parse_record: Callable[[Any], R]
+    parse_event: Callable[[Any], E]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Open a stream within so many seconds. Answer: None."""
+
+    request: Request
+    within: float
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read from the open stream. Answer: bytes, none at its end; `TimeoutError` after so many seconds without any."""
+
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the stream. Answer: None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Send a request once, and take so many seconds at the most. Answer: its JSON."""
+
+    request: Request
+    within: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait so many seconds. Answer: None."""
+
+    seconds: float
+
+
+Command = Open | Read | Close | Get | Sleep
