@@ -54,5 +54,5 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo "Needed: Python 3.11 or newer with its venv module (on Debian: apt install python3-venv)." \
 		"If it is not on PATH: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@test -x $(BIN)/uv || { echo "Setting up $(VENV)"; $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.8'; }
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --constraint $(CONSTRAINTS) --editable '.[emulator]' --group dev
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --compile-bytecode --constraint $(CONSTRAINTS) --editable '.[emulator]' --group dev
 	@touch $@

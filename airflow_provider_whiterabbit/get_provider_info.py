@@ -34,7 +34,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "callback_headers": {
         "label": "Callback headers",
-        "description": 'Extra headers for those callbacks, a JSON object: {"X-Team": "payments"}.',
+        "description": 'Extra headers for those callbacks, a JSON object: {"X-Team": "payments"}. Shown in clear.',
         "schema": {"type": ["string", "null"]},
     },
     "empty_body_signature": {

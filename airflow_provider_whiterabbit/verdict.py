@@ -18,6 +18,8 @@ TIMEOUT = "TIMEOUT"
 ERROR = "ERROR"
 """Status of a trigger event: the wait could not go on; the event's message says why."""
 
+_ENDED = ("COMPLETED", "FAILED")
+
 _LONGEST_ERROR = 2000  # characters of White Rabbit's error in an exception's message
 
 
@@ -32,26 +34,23 @@ def output_of(execution: Execution) -> Any:
     return execution.output
 
 
-def check_event(event: Any, id_name: str) -> str:
-    """Check the event that a trigger ended with, and return the id that it is about.
+def check_event(event: Any, id_name: str, identity: str) -> None:
+    """Check the event that a trigger ended with. If this returns, what was waited for has ended, well or not.
 
     :param id_name: the event's field with the id, as ``execution_id``.
+    :param identity: the id that was waited for.
     :raises WhiteRabbitTimeoutError: if the deadline came first.
     :raises WhiteRabbitError: if the wait could not go on.
     :raises WhiteRabbitProtocolError: if it is not an event of ours.
     """
-    if (
-        not isinstance(event, dict)
-        or not isinstance(event.get(id_name), str)
-        or not isinstance(event.get("status"), str)
-    ):
-        raise WhiteRabbitProtocolError(f"The trigger sent an event that is none of ours: {event!r:.200}")
-    message = str(event.get("message"))
-    if event["status"] == TIMEOUT:
-        raise WhiteRabbitTimeoutError(message)
-    if event["status"] == ERROR:
-        raise WhiteRabbitError(message)
-    return str(event[id_name])
+    if isinstance(event, dict) and event.get(id_name) == identity:
+        if event.get("status") in _ENDED:
+            return
+        if event.get("status") == TIMEOUT:
+            raise WhiteRabbitTimeoutError(str(event.get("message")))
+        if event.get("status") == ERROR:
+            raise WhiteRabbitError(str(event.get("message")))
+    raise WhiteRabbitProtocolError(f"The trigger sent an event that is none of ours: {event!r:.200}")
 
 
 def _in_words(error: Any) -> str:

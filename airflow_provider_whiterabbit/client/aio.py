@@ -17,9 +17,10 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from airflow_provider_whiterabbit.client import answers, api, base
+from airflow_provider_whiterabbit.client import answers, base
 from airflow_provider_whiterabbit.client.commands import Close, Command, Get, Open, Read, Sleep
-from airflow_provider_whiterabbit.client.models import Execution, Request, Response
+from airflow_provider_whiterabbit.client.models import Request, Response
+from airflow_provider_whiterabbit.client.peek import peek
 from airflow_provider_whiterabbit.client.settings import ClientSettings
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitAuthenticationError,
@@ -30,7 +31,8 @@ from airflow_provider_whiterabbit.exceptions import (
 
 T = TypeVar("T")
 
-_CHUNK = 64 * 1024
+LARGE = 256 * 1024
+"""Bytes from which on an answer is not read to its end where its first members are all that is wanted."""
 
 
 class AsyncClient(base.ClientBase):
@@ -39,28 +41,25 @@ class AsyncClient(base.ClientBase):
     _session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        self._exit = contextlib.AsyncExitStack()
-        self._session = await self._exit.enter_async_context(_shared_session(self.settings))
+        self._shared = _shared_session(self.settings)
+        self._session = await self._shared.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._exit.aclose()
+        await self._shared.__aexit__(None, None, None)
 
-    async def get_execution(self, execution_id: str) -> Execution:
-        """Read an execution record, once."""
-        return Execution.from_dict(await self.send(api.get_execution(execution_id)))
-
-    async def send(self, request: Request, within: float = float("inf")) -> Any:
+    async def send(self, request: Request, within: float = float("inf"), wanted: tuple[str, ...] = ()) -> Any:
         """Send a request once (twice where our clock was wrong the first time) and return the JSON of its answer.
 
         :param within: seconds that it may take in all.
+        :param wanted: the only members that are needed; the rest of a large answer is not read.
         :raises WhiteRabbitInputError: if the request is one that must not be sent twice.
         :raises WhiteRabbitResponseError: if the server refuses.
         :raises WhiteRabbitTransportError: if no usable answer arrives.
         """
         if not request.idempotent:
             raise WhiteRabbitInputError(f"{request.method} {request.path} belongs into a worker, not into a trigger")
-        return await self._by_the_right_clock(partial(self._exchange, request, self._limits(request, within)))
+        return await self._by_the_right_clock(partial(self._exchange, request, self._limits(request, within), wanted))
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the commands of `follow` and return what it found."""
@@ -79,8 +78,8 @@ class AsyncClient(base.ClientBase):
                             answer = await _read(stream, seconds) if stream else b""
                         case Close() if stream:
                             stream.close()
-                        case Get(request, within):
-                            answer = await self.send(request, within)
+                        case Get(request, within, wanted):
+                            answer = await self.send(request, within, wanted)
                         case Sleep(seconds):
                             await asyncio.sleep(seconds)
                 except (WhiteRabbitError, TimeoutError) as error:
@@ -109,12 +108,16 @@ class AsyncClient(base.ClientBase):
                 raise
             return answer
 
-    async def _exchange(self, request: Request, limits: base.Limits) -> Any:
-        async with (
-            _transport_errors(request, limits.total),
-            await self._start(request, limits, "application/json") as it,
-        ):
-            response = await _whole(it)
+    async def _exchange(self, request: Request, limits: base.Limits, wanted: tuple[str, ...]) -> Any:
+        async with _transport_errors(request, limits.total):
+            answer = await self._start(request, limits, "application/json")
+            try:
+                head = await _upto(answer, LARGE)
+                if wanted and len(head) > LARGE and answer.status == 200 and (found := peek(head, wanted)):
+                    return found
+                response = await _whole(answer, head)
+            finally:
+                answer.release()  # back into the pool if it was read to its end
         return answers.data_of(request, response)
 
     async def _start(self, request: Request, limits: base.Limits, accept: str) -> aiohttp.ClientResponse:
@@ -147,21 +150,27 @@ async def _transport_errors(request: Request, seconds: float) -> AsyncIterator[N
     try:
         async with asyncio.timeout(seconds):
             yield
+    except aiohttp.ServerTimeoutError as error:  # a TimeoutError too, but that of one silence
+        raise WhiteRabbitTransportError(f"{request.method} {request.path}: {base.root_cause(error)}") from None
     except TimeoutError:
         raise WhiteRabbitTransportError(f"{request.method} {request.path}: no answer in {seconds:g} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise WhiteRabbitTransportError(f"{request.method} {request.path}: {base.root_cause(error)}") from None
 
 
-async def _whole(answer: aiohttp.ClientResponse) -> Response:
+async def _upto(answer: aiohttp.ClientResponse, size: int) -> bytes:
+    """Read the beginning of a body: somewhat more than `size` bytes, or all of it where there are no more."""
     body = bytearray()
-    async for chunk in answer.content.iter_chunked(_CHUNK):
+    while len(body) <= size and (chunk := await answer.content.readany()):
         body += chunk
-        if len(body) > base.MAX_RESPONSE_BYTES:
-            raise WhiteRabbitTransportError(
-                f"{answer.method} {answer.url.path}: more than {base.MAX_RESPONSE_BYTES} bytes"
-            )
-    return Response(answer.status, base.lower_case(answer.headers), bytes(body), time.time())
+    return bytes(body)
+
+
+async def _whole(answer: aiohttp.ClientResponse, head: bytes = b"") -> Response:
+    body = head + await _upto(answer, base.MAX_RESPONSE_BYTES - len(head))
+    if len(body) > base.MAX_RESPONSE_BYTES:
+        raise WhiteRabbitTransportError(f"{answer.method} {answer.url.path}: more than {base.MAX_RESPONSE_BYTES} bytes")
+    return Response(answer.status, base.lower_case(answer.headers), body, time.time())
 
 
 async def _read(stream: aiohttp.ClientResponse, seconds: float) -> bytes:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client.models import Request, Response
+
+CLOCK_WINDOW = 25.0
+"""Seconds. A refusal can be the clock's fault from here on: the server's window of 30, less the time on the way."""
 
 _ERRORS: dict[int, type[exc.WhiteRabbitResponseError]] = {
     400: exc.WhiteRabbitInvalidRequestError,
@@ -65,19 +69,24 @@ def error_of(request: Request, response: Response) -> exc.WhiteRabbitResponseErr
     )
 
 
+def clock_in_words(offset: float) -> str:
+    """Say how far this machine's clock is off.
+
+    :param offset: seconds that the server's clock is ahead of ours.
+    """
+    return f"This machine's clock is {abs(offset):.0f} seconds {'behind' if offset > 0 else 'ahead of'} White Rabbit's"
+
+
 def _hint(request: Request, status: int, offset: float | None) -> str:
     if 300 <= status < 400:
         return "The API never redirects and a redirect is never followed; check the connection's host"
     if status != 401:
         return ""
-    hints = []
-    if offset is not None and abs(offset) >= 2:
-        hints.append(
-            f"This machine's clock is {abs(offset):.0f} s {'behind' if offset > 0 else 'ahead of'} the server's"
-        )
+    if offset is not None and abs(offset) >= CLOCK_WINDOW:
+        return clock_in_words(offset)
     if request.body is None:
-        hints.append("If key and secret are right, try the connection's extra field 'empty_body_signature': 'omitted'")
-    return ". ".join(hints)
+        return "If key and secret are right, try the connection's extra field 'empty_body_signature': 'omitted'"
+    return ""
 
 
 def _server_errors(body: bytes) -> tuple[tuple[str, str], ...]:
@@ -90,8 +99,10 @@ def _server_errors(body: bytes) -> tuple[tuple[str, str], ...]:
         return ()
     errors = data.get("errors")
     if isinstance(errors, list):
-        return tuple((_short(e.get("code")), _short(e.get("message"))) for e in errors[:10] if isinstance(e, dict))
-    return ((_short(data.get("code") or data.get("error")), _short(data.get("message"))),)
+        pairs = [(_short(e.get("code")), _short(e.get("message"))) for e in errors[:10] if isinstance(e, dict)]
+    else:
+        pairs = [(_short(data.get("code") or data.get("error")), _short(data.get("message")))]
+    return tuple(pair for pair in pairs if any(pair))
 
 
 def _short(value: Any) -> str:
@@ -113,11 +124,13 @@ def _retry_after(response: Response) -> float | None:
 
 def _clock_offset(response: Response) -> float | None:
     date = _http_date(response.headers.get("date", ""))
-    return None if date is None else date - response.received_at
+    return None if date is None else date + 0.5 - response.received_at  # a Date is cut to whole seconds
 
 
 def _http_date(value: str) -> float | None:
     try:
-        return parsedate_to_datetime(value).timestamp()
+        when = parsedate_to_datetime(value)
+        # RFC 9110, section 5.6.7: the obsolete form without a zone is to be read, as UTC.
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None

@@ -48,7 +48,7 @@ def execute_component(
     }
     if attempts is not None:
         body["attempts"] = checks.attempts(attempts)
-    wait = checks.seconds(inline_wait or 0, "inline_wait", checks.MAX_INLINE_WAIT)
+    wait = checks.seconds(0 if inline_wait is None else inline_wait, "inline_wait", checks.MAX_INLINE_WAIT)
     if wait:
         body["waitForMs"] = round(wait * 1000)
     if callback_url is not None:

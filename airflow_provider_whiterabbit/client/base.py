@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_whiterabbit import __version__
 from airflow_provider_whiterabbit.client import answers, api
 from airflow_provider_whiterabbit.client.commands import Followed
-from airflow_provider_whiterabbit.client.models import Execution, ExecutionEvent, Request, Response
+from airflow_provider_whiterabbit.client.models import Execution, ExecutionEvent, ExecutionStatus, Request, Response
 from airflow_provider_whiterabbit.client.settings import ClientSettings
 from airflow_provider_whiterabbit.client.signing import Signer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitTransportError
@@ -20,6 +21,8 @@ PATIENCE = 10
 """How many request time-outs the whole of an answer may take: outputs can be large, and a dribble must end."""
 
 EVENT_STREAM = "text/event-stream"
+
+_USER_INFO = re.compile(r"//[^/@\s]*@")  # the password of a proxy, which some errors show with its address
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ def followed_execution(execution_id: str) -> Followed[Execution, ExecutionEvent]
     return Followed(
         id=execution_id,
         what=f"Execution {execution_id}",
+        statuses=ExecutionStatus,
         record=api.get_execution(execution_id),
         stream=api.stream_execution(execution_id),
         parse_record=Execution.from_dict,
@@ -112,4 +116,5 @@ def root_cause(error: BaseException) -> str:
             break
         seen.add(id(inner))
         error = inner
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = _USER_INFO.sub("//", str(error))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

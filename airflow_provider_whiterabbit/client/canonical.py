@@ -39,7 +39,7 @@ class _RefusedError(Exception):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.keys: list[str | int] = []
+        self.keys: list[Any] = []
 
     def place(self) -> str:
         text = ""
@@ -128,7 +128,7 @@ def _in_javascript_order(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
         key = item[0]
         if not isinstance(key, str):
             refused = _RefusedError(f"the key is a {type(key).__name__}; JSON keys are strings")
-            refused.keys.append(repr(key))
+            refused.keys.append(key)
             raise refused
         is_index = _INDEX.fullmatch(key) and int(key) <= _MAX_INDEX
         (indices if is_index else others).append(item)

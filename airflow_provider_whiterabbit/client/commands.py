@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from airflow_provider_whiterabbit.client.models import Request
+from airflow_provider_whiterabbit.client.models import ExecutionStatus, Request
 
 
 class Snapshot(Protocol):
@@ -34,12 +34,14 @@ class Followed(Generic[R, E]):
     """What is being followed.
 
     :param what: how to name it to people, as ``Execution 1b4e…``.
+    :param statuses: what its status may be.
     :param record: reads its record; `parse_record` makes the model of the answer's JSON.
     :param stream: opens its stream; `parse_event` makes the model of an event's JSON.
     """
 
     id: str
     what: str
+    statuses: type[ExecutionStatus]
     record: Request
     stream: Request
     parse_record: Callable[[Any], R]
@@ -68,10 +70,14 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """Send a request once, and take so many seconds at the most. Answer: its JSON."""
+    """Send a request once, and take so many seconds at the most. Answer: its JSON.
+
+    :param wanted: the only members that are needed of a large answer; none: all.
+    """
 
     request: Request
     within: float
+    wanted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import sseclient
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError
 
-MAX_EVENT_BYTES = 64 * 1024 * 1024
-"""Largest event that is buffered, in bytes. Events carry the output, so this bounds it on the stream."""
+MAX_EVENT_BYTES = 1024 * 1024
+"""Largest event that is buffered, in bytes. Events carry the output; one that is larger is left to the record."""
 
 _BOM = b"\xef\xbb\xbf"
 

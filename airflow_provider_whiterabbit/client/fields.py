@@ -94,7 +94,9 @@ def time(value: Any) -> pendulum.DateTime:
     """Parse an ISO 8601 time."""
     if not isinstance(value, str):
         raise TypeError
-    parsed = pendulum.parse(value)
+    if not value[:4].isdigit():  # pendulum reads "now" as a time
+        raise ValueError
+    parsed = pendulum.parse(value, exact=True)  # and, unless told to be exact, "10:00" as one of today
     if not isinstance(parsed, pendulum.DateTime):
         raise TypeError
     return parsed

@@ -23,10 +23,10 @@ from airflow_provider_whiterabbit.client import retry
 from airflow_provider_whiterabbit.client.commands import Close, Command, E, Followed, Get, Open, R, Read, Sleep
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.events import EventDecoder
+from airflow_provider_whiterabbit.client.models import Glance
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitProtocolError,
-    WhiteRabbitResponseError,
     WhiteRabbitStreamError,
     WhiteRabbitTimeoutError,
     WhiteRabbitTransportError,
@@ -43,6 +43,18 @@ SETTLED = 20.0
 LAST_LOOK = 5.0
 """Seconds that the look at the record may take whose wait is already over."""
 
+SHORTEST_POLL = 1.0
+"""Seconds; a shorter `poll_interval` would have a thousand waits ask without a break."""
+
+LONGEST_BREATH = 300.0
+"""Seconds; a ``Retry-After`` that asks for more is not honoured beyond this."""
+
+UNCHECKED = 900.0
+"""Seconds after which the record is read although its stream lives: the server may have lost the end."""
+
+REFUSED_FOR = 600.0
+"""Seconds after which a stream that was refused is asked for again."""
+
 
 def follow(
     followed: Followed[R, E],
@@ -52,18 +64,18 @@ def follow(
     confirm: bool = False,
     clock: Callable[[], float] = time.time,
     uniform: Callable[[float, float], float] = random.uniform,
-) -> Generator[Command, Any, R | E]:
-    """Follow until the status is terminal and return the record or the event that said so.
+) -> Generator[Command, Any, R | E | Glance]:
+    """Follow until the status is terminal and return what said so: an event, or a glance at the record.
 
     :param deadline: when to give up, in Unix seconds (wall clock: it outlives processes); `None` waits without end.
-    :param poll_interval: seconds between two reads of the record while streaming is refused, and the longest pause
-        before a reconnect.
-    :param confirm: return the record always, reading it once more where an event told of the end.
+    :param poll_interval: seconds, 1 or more, between two reads of the record while streaming is refused; also the
+        longest pause before a reconnect.
+    :param confirm: return the record, whole, reading it once more where an event told of the end.
     :raises WhiteRabbitTimeoutError: at the deadline.
     :raises WhiteRabbitResponseError: if the record is refused for good: key, permission, unknown id.
     :raises WhiteRabbitProtocolError: if the record is not as documented.
     """
-    return _Follower(followed, deadline, poll_interval, confirm, clock, uniform).run()
+    return _Follower(followed, deadline, max(poll_interval, SHORTEST_POLL), confirm, clock, uniform).run()
 
 
 @dataclass(slots=True)
@@ -74,14 +86,15 @@ class _Follower(Generic[R, E]):
     confirm: bool
     clock: Callable[[], float]
     uniform: Callable[[float, float], float]
-    streams: bool = True  # until the server refuses
+    refused_at: float | None = None  # when the stream was
     failures: int = 0  # in a row
-    error: WhiteRabbitError | None = None  # the last of them
-    said: set[str] = field(default_factory=set)
+    error: WhiteRabbitError | None = None  # why the next pause is one of a back-off
     status: Any = None
+    progress: set[str] = field(default_factory=set)  # all that was logged: a stream may tell what the record has passed
+    troubles: set[str] = field(default_factory=set)  # that were logged since all was well
     started: float = 0.0
 
-    def run(self) -> Generator[Command, Any, R | E]:
+    def run(self) -> Generator[Command, Any, R | E | Glance]:
         self.started = self.clock()
         while True:
             subscribed = yield from self._subscribe()
@@ -103,23 +116,28 @@ class _Follower(Generic[R, E]):
             yield from self._pause()
 
     def _subscribe(self) -> Generator[Command, Any, bool]:
-        if not self.streams or self._left() <= 0:
+        if not self._streams or self._left() <= 0:
             return False
         try:
-            yield Open(self.followed.stream, self._within())
+            yield Open(self.followed.stream, self._left())
         except WhiteRabbitError as error:
             if retry.is_transient(error):
                 self._failed(error)
             else:  # the record, read next, decides whether this is the stream's problem alone
-                self.streams = False
+                self.refused_at = self.clock()
                 log.warning("%s: no stream (%s); polling every %g s", self.followed.what, error, self.poll_interval)
             return False
+        self.refused_at = None
         return True
 
-    def _look(self) -> Generator[Command, Any, R | None]:
+    @property
+    def _streams(self) -> bool:
+        return self.refused_at is None or self.clock() - self.refused_at >= REFUSED_FOR
+
+    def _look(self) -> Generator[Command, Any, R | Glance | None]:
         """Read the record; None while the API is out of order."""
         try:
-            record = self.followed.parse_record((yield Get(self.followed.record, self._within())))
+            record = yield from self._record()
         except WhiteRabbitError as error:
             if not retry.is_transient(error):
                 raise
@@ -129,34 +147,50 @@ class _Follower(Generic[R, E]):
             raise WhiteRabbitProtocolError(
                 f"{self.followed.what}: the record is that of another one, {record.id!r:.100}"
             )
-        if not self.streams:
+        if not self._streams:  # otherwise only a stream that lives shows that all is well again
             self.failures = 0
         self._saw(record)
         return record
 
-    def _listen(self) -> Generator[Command, Any, E | None]:
-        """Read the stream; return its terminal event, or None when the stream or the time is over."""
+    def _record(self) -> Generator[Command, Any, R | Glance]:
+        if self.confirm:
+            return self.followed.parse_record((yield Get(self.followed.record, self._within())))
+        glance = yield Get(self.followed.record, self._within(), wanted=("id", "status"))
+        return Glance.from_dict(glance, self.followed.statuses)
+
+    def _listen(self) -> Generator[Command, Any, R | E | Glance | None]:
+        """Read the stream; return what told of the end, or None when the stream or the time is over."""
         decoder = EventDecoder()
-        since = self.clock()
+        opened = checked = self.clock()
         try:
             while (left := self._left()) > 0:
-                try:
-                    chunk = yield Read(min(SILENCE, left))
-                except TimeoutError:
-                    if left <= SILENCE:
-                        break
-                    raise WhiteRabbitStreamError(f"silent for {SILENCE:g} s") from None
-                if not chunk:
-                    raise WhiteRabbitStreamError("closed before the end")
-                for data in decoder.feed(chunk):
-                    event = self._event(data)
-                    if event.status.is_terminal:
-                        return event
+                if self.clock() - checked >= UNCHECKED:
+                    record = yield from self._look()
+                    if record is not None and record.status.is_terminal:
+                        return record
+                    checked = self.clock()
+                for event in decoder.feed((yield from self._read(min(SILENCE, left)))):
+                    snapshot = self._event(event)
+                    if snapshot.status.is_terminal:
+                        return snapshot
         except (WhiteRabbitStreamError, WhiteRabbitTransportError) as error:
-            if self.clock() - since >= SETTLED:
+            if self.clock() - opened >= SETTLED:
                 self.failures = 0
+                self.troubles.clear()
             self._failed(error)
         return None
+
+    def _read(self, seconds: float) -> Generator[Command, Any, bytes]:
+        """Read some bytes; none if the deadline came first."""
+        try:
+            chunk: bytes = yield Read(seconds)
+        except TimeoutError:
+            if seconds < SILENCE:
+                return b""
+            raise WhiteRabbitStreamError(f"silent for {SILENCE:g} s") from None
+        if not chunk:
+            raise WhiteRabbitStreamError("closed before the end")
+        return chunk
 
     def _event(self, data: Any) -> E:
         try:
@@ -168,27 +202,27 @@ class _Follower(Generic[R, E]):
         self._saw(event)
         return event
 
-    def _saw(self, snapshot: R | E) -> None:
+    def _saw(self, snapshot: R | E | Glance) -> None:
         self.status = snapshot.status
-        self._say(logging.INFO, snapshot.progress, f" after {self.clock() - self.started:.1f} s")
+        if snapshot.progress not in self.progress:
+            self.progress.add(snapshot.progress)
+            elapsed = self.clock() - self.started
+            log.info("%s: %s after %.1f s", self.followed.what, snapshot.progress, elapsed)
 
     def _failed(self, error: WhiteRabbitError) -> None:
         self.failures += 1
-        self.error = error
-        self._say(logging.WARNING, str(error), "; trying again")
-
-    def _say(self, level: int, text: str, more: str) -> None:
-        """Log each thing once: an outage of hours must not fill the log."""
-        if text not in self.said:
-            self.said.add(text)
-            log.log(level, "%s: %s%s", self.followed.what, text, more)
+        if self.error is None or retry.asked(error) >= retry.asked(self.error):  # what was asked for outlives the rest
+            self.error = error
+        if str(error) not in self.troubles:  # an outage of hours must not fill the log
+            self.troubles.add(str(error))
+            log.warning("%s: %s; the wait goes on", self.followed.what, error)
 
     def _pause(self) -> Generator[Command, Any, None]:
+        seconds = self.poll_interval
         if self.error is not None:
-            seconds = retry.pause_after(max(1, self.failures), self.error, self.poll_interval, self.uniform)
-        else:
-            seconds = self.poll_interval
-        self.error = None
+            pause = retry.pause_after(max(1, self.failures), self.error, self.poll_interval, self.uniform)
+            seconds = min(pause, LONGEST_BREATH)
+            self.error = None
         yield Sleep(max(0.0, min(seconds, self._left())))
 
     def _left(self) -> float:
@@ -198,9 +232,12 @@ class _Follower(Generic[R, E]):
         return max(self._left(), LAST_LOOK)
 
     def _check_deadline(self) -> None:
-        if self._left() <= 0:
-            known = f"its last known status is {self.status}" if self.status else "its status is not known"
-            because = f" ({self.error})" if isinstance(self.error, WhiteRabbitResponseError) else ""
-            raise WhiteRabbitTimeoutError(
-                f"{self.followed.what} did not end in time; {known}{because}. It goes on at White Rabbit"
-            )
+        if self._left() > 0:
+            return
+        trouble = f" ({self.error})" if self.error else ""
+        if self.status is None:
+            raise WhiteRabbitTimeoutError(f"{self.followed.what}: nothing was learnt of it in time{trouble}")
+        raise WhiteRabbitTimeoutError(
+            f"{self.followed.what} did not end in time; its last known status is {self.status}{trouble}. "
+            "It goes on at White Rabbit"
+        )

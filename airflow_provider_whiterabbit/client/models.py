@@ -54,7 +54,7 @@ class Request:
 
     method: str
     path: str
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)  # may hold a callback's secret
     idempotent: bool = False
     server_wait: float = 0.0
 
@@ -157,6 +157,28 @@ class Execution:
     def to_dict(self) -> dict[str, Any]:
         """Return the record as the API gave it: plain JSON, fit for XCom."""
         return dict(self.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """As much of a record as tells whether it has ended; its output, which may be large, was not read."""
+
+    id: str
+    status: ExecutionStatus
+
+    @property
+    def progress(self) -> str:
+        """How far it got, in words."""
+        return str(self.status)
+
+    @classmethod
+    def from_dict(cls, data: Any, statuses: type[ExecutionStatus]) -> Self:
+        """Read id and status of a record, strictly.
+
+        :raises WhiteRabbitProtocolError: if one of them is not as documented.
+        """
+        record = strict_object(data, "record")
+        return cls(strict_id(record, "record"), strict_status(record, statuses, "record"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,14 +71,14 @@ def pause_after(
     :param longest: highest bound of the jitter, in seconds.
     """
     bound = min(longest, FIRST_PAUSE * 2 ** min(failures - 1, 30))
-    return _asked(error) + uniform(0, bound)
+    return asked(error) + uniform(0, bound)
 
 
 def policy(request: Request) -> dict[str, Any]:
     """Return the arguments for tenacity's `Retrying` that repeat one request by these rules."""
 
     def worth_it(error: BaseException) -> bool:
-        return may_repeat(request, error) and _asked(error) <= LONGEST_PAUSE
+        return may_repeat(request, error) and asked(error) <= LONGEST_PAUSE
 
     def wait(state: RetryCallState) -> float:
         return pause_after(state.attempt_number, state.outcome.exception() if state.outcome else None)
@@ -91,5 +91,6 @@ def policy(request: Request) -> dict[str, Any]:
     }
 
 
-def _asked(error: BaseException | None) -> float:
+def asked(error: BaseException | None) -> float:
+    """Return how many seconds the server asked to wait."""
     return (error.retry_after or 0.0) if isinstance(error, WhiteRabbitResponseError) else 0.0

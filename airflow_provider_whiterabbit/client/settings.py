@@ -58,8 +58,9 @@ class ClientSettings:
         load_private_key(self.api_secret)
         if not 0 < self.request_timeout <= 3600:
             raise WhiteRabbitConfigError("The extra field 'request_timeout' must be between 0 and 3600 seconds.")
-        if self.ca_bundle is not None and not Path(self.ca_bundle).exists():
-            raise WhiteRabbitConfigError(f"The extra field 'ca_bundle' names {self.ca_bundle!r}, which does not exist.")
+        if not Path(self.trust_store).exists():
+            source = "The extra field 'ca_bundle'" if self.ca_bundle else "REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE)"
+            raise WhiteRabbitConfigError(f"{source} names {self.trust_store!r}, which does not exist.")
         if self.empty_body_signature not in ("object", "omitted"):
             raise WhiteRabbitConfigError("The extra field 'empty_body_signature' must be 'object' or 'omitted'.")
         if self.callback_headers is not None:
@@ -82,9 +83,11 @@ class ClientSettings:
         url = urlsplit(self.base_url)
         proxies = getproxies_environment()
         found: str | None = proxies.get(url.scheme) or proxies.get("all")
-        if found is None or proxy_bypass_environment(url.netloc, proxies):
+        if found is None or checks.is_loopback(url.hostname or "") or proxy_bypass_environment(url.netloc, proxies):
             return None
-        if not found.startswith(("http://", "https://")):
+        if "://" not in found:
+            found = f"http://{found}"
+        if not _is_http(found):
             raise WhiteRabbitConfigError(
                 f"The proxy for {url.scheme} in the environment must be an http:// or https:// URL; "
                 "set NO_PROXY for White Rabbit's host to go without it."
@@ -98,6 +101,14 @@ class ClientSettings:
         return url.scheme == "https" or checks.is_loopback(url.hostname or "")
 
 
+def _is_http(address: str) -> bool:
+    try:
+        url = urlsplit(address)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
+
+
 def check_base_url(base_url: str, *, allow_http: bool) -> None:
     """Check that a base URL is one.
 
@@ -109,13 +120,15 @@ def check_base_url(base_url: str, *, allow_http: bool) -> None:
         _ = url.port
     except ValueError:
         raise WhiteRabbitConfigError(f"The connection's host is not a URL. {remedy}") from None
-    if url.username is not None or url.password is not None:
+    if "@" in base_url:
         raise WhiteRabbitConfigError(f"The connection's host holds a user name or password. {remedy}")
     if "://" not in base_url or not url.hostname:
         raise WhiteRabbitConfigError(f"The connection's host {base_url!r} has no scheme. {remedy}")
     if url.scheme not in ("https", "http"):
         raise WhiteRabbitConfigError(f"The connection's host has the scheme {url.scheme!r}; it must be https. {remedy}")
-    if url.path not in ("", "/") or url.query or url.fragment:
+    if any(character.isspace() for character in base_url):
+        raise WhiteRabbitConfigError(f"The connection's host {base_url!r} holds white space. {remedy}")
+    if url.path not in ("", "/") or "?" in base_url or "#" in base_url:
         raise WhiteRabbitConfigError(f"The connection's host {base_url!r} has a path or a query. {remedy}")
     if url.scheme == "http" and not allow_http and not checks.is_loopback(url.hostname):
         raise WhiteRabbitConfigError(

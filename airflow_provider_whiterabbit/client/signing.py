@@ -14,15 +14,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
+from airflow_provider_whiterabbit.client.answers import CLOCK_WINDOW, clock_in_words
 from airflow_provider_whiterabbit.client.models import Request
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitConfigError
 
 log = logging.getLogger(__name__)
 
 EmptyBodySignature = Literal["object", "omitted"]
-
-CLOCK_WINDOW = 25.0
-"""Seconds. A refusal can be the clock's fault from here on: the server's window of 30, less the time on the way."""
 
 CLOCK_LIMIT = 300.0
 """Seconds. A `Date` further away is not believed: a replayed answer must not make us sign for another hour."""
@@ -109,12 +107,13 @@ class Signer:
         Call it only for answers that arrived over HTTPS or from this machine: others can be forged.
         """
         offset = error.clock_offset
-        if offset is None or not CLOCK_WINDOW <= abs(offset) <= CLOCK_LIMIT or abs(offset - self.offset) < CLOCK_WINDOW:
+        # What counts is how far the server is from the clock that we signed by, which may have been corrected before.
+        if offset is None or abs(offset) > CLOCK_LIMIT or abs(offset - self.offset) < CLOCK_WINDOW:
             return False
-        log.warning(
-            "This machine's clock is %.0f seconds %s White Rabbit's; signing with theirs. Set the clock (NTP).",
-            abs(offset),
-            "behind" if offset > 0 else "ahead of",
-        )
+        if abs(offset) < CLOCK_WINDOW:
+            log.info("This machine's clock is right again; signing by it")
+            offset = 0.0
+        else:
+            log.warning("%s; signing by White Rabbit's clock. Set this machine's (NTP).", clock_in_words(offset))
         self.offset = offset
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -105,13 +106,36 @@ class Client(base.ClientBase):
         """Read an execution record."""
         return Execution.from_dict(self.call(api.get_execution(execution_id)))
 
+    def look_at_execution(self, execution_id: str) -> Execution:
+        """Read an execution record, trying once: for those who will look again."""
+        return Execution.from_dict(self.send(api.get_execution(execution_id)))
+
+    def get_ended_execution(self, execution_id: str, patience: float = 300.0) -> Execution:
+        """Read the record of an execution that is known to have ended, though White Rabbit may be out of order.
+
+        :param patience: seconds to go on trying.
+        :raises WhiteRabbitTimeoutError: when they are over.
+        """
+        try:
+            execution = self.get_execution(execution_id)
+        except (WhiteRabbitResponseError, WhiteRabbitTransportError) as error:
+            if not retry.is_transient(error):
+                raise
+        else:
+            if execution.completed:
+                return execution
+        return self.wait_for_execution(execution_id, timeout=patience)
+
     def stream_execution(self, execution_id: str) -> Iterator[ExecutionEvent]:
         """Yield an execution's events until its status is terminal or the server closes the stream.
 
         :raises WhiteRabbitError: if the stream is refused, breaks, goes silent for 45 seconds, or is not as documented.
         """
-        decoder = EventDecoder()
-        with contextlib.closing(self._open(api.stream_execution(execution_id))) as stream:
+        return self._events(api.stream_execution(execution_id))
+
+    def _events(self, request: Request) -> Iterator[ExecutionEvent]:
+        decoder = EventDecoder(base.MAX_RESPONSE_BYTES)
+        with contextlib.closing(self._open(request)) as stream:
             try:
                 while chunk := stream.read(SILENCE):
                     for data in decoder.feed(chunk):
@@ -119,8 +143,8 @@ class Client(base.ClientBase):
                         yield event
                         if event.status.is_terminal:
                             return
-            except TimeoutError:
-                raise WhiteRabbitStreamError(f"the stream of execution {execution_id} is silent") from None
+            except TimeoutError as error:
+                raise WhiteRabbitStreamError(f"{request.path}: {error}") from None
 
     def wait_for_execution(
         self, execution_id: str, *, timeout: float | None = None, poll_interval: float = POLL_INTERVAL
@@ -138,7 +162,7 @@ class Client(base.ClientBase):
 
     def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the commands of `follow` and return what it found."""
-        stream: _Stream | None = None
+        stream: _Body | None = None
         answer: Any
         step: Callable[[], Command] = partial(next, steps)
         try:
@@ -149,11 +173,11 @@ class Client(base.ClientBase):
                     match command:
                         case Open(request, within):
                             stream = self._open(request, within)
-                        case Read(timeout):
-                            answer = stream.read(timeout) if stream else b""
+                        case Read(seconds):
+                            answer = stream.read(seconds) if stream else b""
                         case Close() if stream:
                             stream.close()
-                        case Get(request, within):
+                        case Get(request, within, _):
                             answer = self.send(request, within)
                         case Sleep(seconds):
                             self._sleep(seconds)
@@ -167,10 +191,10 @@ class Client(base.ClientBase):
             if stream:
                 stream.close()
 
-    def _open(self, request: Request, within: float = float("inf")) -> _Stream:
+    def _open(self, request: Request, within: float = float("inf")) -> _Body:
         return self._by_the_right_clock(partial(self._open_once, request, self._limits(request, within)))
 
-    def _open_once(self, request: Request, limits: base.Limits) -> _Stream:
+    def _open_once(self, request: Request, limits: base.Limits) -> _Body:
         answer = self._start(self._session, request, limits, base.EVENT_STREAM)
         try:
             head = Response(answer.status_code, base.lower_case(answer.headers), b"", time.time())
@@ -180,7 +204,7 @@ class Client(base.ClientBase):
         except BaseException:
             answer.close()
             raise
-        return _Stream(answer)
+        return _Body(answer)
 
     def _exchange(self, request: Request, limits: base.Limits) -> Any:
         with contextlib.ExitStack() as stack:
@@ -216,7 +240,7 @@ class Client(base.ClientBase):
                 stream=True,
             )
         except _TRANSPORT_ERRORS as error:
-            raise _transport_error(request.method, request.path, error) from None
+            raise WhiteRabbitTransportError(f"{request.method} {request.path}: {base.root_cause(error)}") from None
 
     def _by_the_right_clock(self, exchange: Callable[[], T]) -> T:
         try:
@@ -227,48 +251,55 @@ class Client(base.ClientBase):
         return exchange()
 
 
-class _Stream:
-    """An open event stream."""
+class _Body:
+    """The body of an answer, read piece by piece."""
 
     def __init__(self, answer: requests.Response) -> None:
         self._answer = answer
+        self._socket = _socket_of(answer)
 
-    def read(self, timeout: float) -> bytes:
+    def read(self, seconds: float) -> bytes:
         """Return the next bytes, none at the end.
 
         :raises TimeoutError: after so many seconds without any.
         """
-        socket = getattr(self._answer.raw.connection, "sock", None)
-        if socket is not None:
-            socket.settimeout(timeout)
+        if self._socket is not None:
+            self._socket.settimeout(max(seconds, 0.001))  # nought would mean not to wait at all
         try:
             return cast(bytes, self._answer.raw.read1(_CHUNK))
         except urllib3.exceptions.ReadTimeoutError:
-            raise TimeoutError from None
+            raise TimeoutError(f"nothing came for {seconds:g} s") from None
         except _TRANSPORT_ERRORS as error:
-            raise WhiteRabbitTransportError(f"the stream broke: {base.root_cause(error)}") from None
+            raise WhiteRabbitTransportError(f"the connection broke: {base.root_cause(error)}") from None
 
     def close(self) -> None:
         self._answer.close()
 
 
+def _socket_of(answer: requests.Response) -> socket.socket | None:
+    """Find the socket, whose time-out changes from read to read; no library's interface gives it.
+
+    A connection that the server is going to close has handed it over to the answer.
+    """
+    of_connection = getattr(answer.raw.connection, "sock", None)
+    reader = getattr(getattr(answer.raw, "_fp", None), "fp", None)
+    of_answer = getattr(getattr(reader, "raw", None), "_sock", None)
+    found = of_connection or of_answer
+    return found if isinstance(found, socket.socket) else None
+
+
 def _whole(answer: requests.Response, limits: base.Limits) -> Response:
     """Read the rest of an answer, within its limits of time and size."""
-    request = answer.request
-    method, path = str(request.method), request.path_url
+    what = f"{answer.request.method} {answer.request.path_url}"
     ends = time.monotonic() + limits.total
-    body = bytearray()
+    reader, body = _Body(answer), bytearray()
     try:
-        for chunk in answer.iter_content(_CHUNK):
+        while chunk := reader.read(min(limits.read, ends - time.monotonic())):
             body += chunk
             if len(body) > base.MAX_RESPONSE_BYTES:
-                raise WhiteRabbitTransportError(f"{method} {path}: more than {base.MAX_RESPONSE_BYTES} bytes")
+                raise WhiteRabbitTransportError(f"{what}: more than {base.MAX_RESPONSE_BYTES} bytes")
             if time.monotonic() > ends:
-                raise WhiteRabbitTransportError(f"{method} {path}: not whole after {limits.total:g} s")
-    except _TRANSPORT_ERRORS as error:
-        raise _transport_error(method, path, error) from None
+                raise WhiteRabbitTransportError(f"{what}: not whole after {limits.total:g} s")
+    except TimeoutError as error:
+        raise WhiteRabbitTransportError(f"{what}: {error}") from None
     return Response(answer.status_code, base.lower_case(answer.headers), bytes(body), time.time())
-
-
-def _transport_error(method: str, path: str, error: Exception) -> WhiteRabbitTransportError:
-    return WhiteRabbitTransportError(f"{method} {path}: {base.root_cause(error)}")

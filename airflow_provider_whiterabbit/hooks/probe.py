@@ -6,12 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from airflow_provider_whiterabbit import exceptions as exc
-from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client import answers, api
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.sync import Client
-
-_NOTABLE_OFFSET = 25.0  # seconds; the server's window is 30
 
 
 def probe(get_client: Callable[[], Client]) -> tuple[bool, str]:
@@ -41,18 +39,11 @@ def _accepted(error: exc.WhiteRabbitResponseError, clock_offset: float) -> tuple
     if isinstance(error, exc.WhiteRabbitPermissionError):
         message += ", but this key may not read executions"
     if clock_offset:
-        message += (
-            f". This machine's clock is off by {abs(clock_offset):.0f} seconds ({_direction(clock_offset)}): set it"
-        )
+        message += f". {answers.clock_in_words(clock_offset)}: set it"
     return True, f"{message}."
 
 
 def _refused(error: exc.WhiteRabbitAuthenticationError) -> str:
-    offset = error.clock_offset
-    if offset is not None and abs(offset) >= _NOTABLE_OFFSET:
-        return f"This machine's clock is off by {abs(offset):.0f} seconds ({_direction(offset)}): set it. {error}"
-    return f"White Rabbit refused the API key or the signature made with the API secret. {error}"
-
-
-def _direction(offset: float) -> str:
-    return "behind White Rabbit's" if offset > 0 else "ahead of White Rabbit's"
+    if error.clock_offset is not None and abs(error.clock_offset) >= answers.CLOCK_WINDOW:
+        return f"Set this machine's clock. {error}."
+    return f"White Rabbit refused the API key or the signature made with the API secret. {error}."

@@ -61,15 +61,17 @@ class WhiteRabbitHook(BaseHook):
         :param inline_wait: seconds or `timedelta`, 0 to 15, for which the server may wait for the result.
         :param callback_url: HTTPS URL that gets the finished record.
         :param callback_secret: HMAC-SHA256 key for that delivery; by default the connection's.
-        :param callback_headers: extra headers for that delivery; by default the connection's.
+        :param callback_headers: extra headers for that delivery; by default the connection's (none: ``{}``).
         :raises WhiteRabbitUncertainSubmissionError: if it is not known whether the submission arrived. Look before you
             submit again.
         """
         from airflow_provider_whiterabbit.client import api
 
         if callback_url is not None:
-            callback_secret = callback_secret or self._settings.callback_secret
-            callback_headers = callback_headers or self._settings.callback_headers
+            if callback_secret is None:
+                callback_secret = self._settings.callback_secret
+            if callback_headers is None:
+                callback_headers = self._settings.callback_headers
         request = api.execute_component(
             module,
             input,
@@ -172,7 +174,10 @@ class WhiteRabbitHook(BaseHook):
 
 
 async def _mask_asynchronously(secrets: list[str]) -> None:
-    """Mask secrets in the logs without a synchronous call on the event loop, which deadlocks before Airflow 3.3.2."""
+    """Mask secrets in the logs without a synchronous call on the event loop, which deadlocks before Airflow 3.3.2.
+
+    `sync_to_async`, not `asyncio.to_thread`: what the masker calls in there has to find its way back to this loop.
+    """
     try:
         from airflow.sdk.log import amask_secret
     except ImportError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -25,6 +27,7 @@ from airflow_provider_whiterabbit.verdict import check_event, output_of
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+_LONGEST_WAIT = 10 * 365 * 24 * 60 * 60.0  # seconds; a longer time-out would leave the calendar
 _GRACE = timedelta(minutes=2)  # by which Airflow's own time-out of a deferral lies behind the trigger's
 
 
@@ -41,6 +44,7 @@ class WhiteRabbitExecutionSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
     :param poke_interval: seconds or `timedelta` between two reads of the record. Deferrable, it only counts while there
         is no stream.
+    :param silent_fail: counts in `poke` and `reschedule` only.
     :param timeout: seconds or `timedelta` after which `AirflowSensorTimeout` is raised (the execution itself goes on).
         `execution_timeout` bounds the wait as well, also while deferred.
     """
@@ -65,7 +69,7 @@ class WhiteRabbitExecutionSensor(BaseSensorOperator):
         from airflow_provider_whiterabbit.client.retry import is_transient
 
         try:
-            execution = self._hook.get_execution(self.execution_id)
+            execution = self._hook.get_conn().look_at_execution(self.execution_id)
         except WhiteRabbitError as error:
             if not is_transient(error):
                 raise
@@ -80,36 +84,23 @@ class WhiteRabbitExecutionSensor(BaseSensorOperator):
         """Wait in the way that was asked for. An execution that has ended already does not defer."""
         if not self.deferrable:
             return super().execute(context)
-        return self._look_or_defer(context, context["ti"].start_date + timedelta(seconds=self._patience))
-
-    def execute_complete(self, context: Context, event: Any = None, deadline: float | None = None) -> Any:
-        """Turn the trigger's event into the task's end.
-
-        :param deadline: when the wait is over, in Unix seconds, should it have to go on.
-        """
-        try:
-            check_event(event, "execution_id")
-        except WhiteRabbitTimeoutError as error:
-            raise self._timed_out(str(error)) from None
-        except WhiteRabbitError as error:
-            raise self._skipped(error) if self.never_fail else error from None
-        until = (
-            datetime.fromtimestamp(deadline, UTC) if deadline else datetime.now(UTC) + timedelta(seconds=self._patience)
-        )
-        return self._look_or_defer(context, until)
-
-    def _look_or_defer(self, context: Context, deadline: datetime) -> Any:
-        try:
+        with self._skipping():
             found = self.poke(context)
-        except (AirflowFailException, WhiteRabbitError) as error:
-            if self.never_fail or (self.soft_fail and isinstance(error, AirflowFailException)):
-                raise self._skipped(error) from error
-            raise
-        if not isinstance(found, PokeReturnValue):
-            self._defer_until(deadline)
-        return found.xcom_value
+        if isinstance(found, PokeReturnValue):
+            return found.xcom_value
+        self._defer_until(context["ti"].start_date + timedelta(seconds=self._patience))
+        return None
 
-    def _defer_until(self, deadline: datetime) -> NoReturn:
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Turn the trigger's event into the task's end. The output is read here, as events carry none."""
+        with self._skipping():
+            try:
+                check_event(event, "execution_id", self.execution_id)
+            except WhiteRabbitTimeoutError as error:
+                raise self._timed_out(str(error)) from None
+            return output_of(self._hook.get_conn().get_ended_execution(self.execution_id))
+
+    def _defer_until(self, deadline: datetime) -> None:
         self.defer(
             trigger=WhiteRabbitExecutionTrigger(
                 execution_id=self.execution_id,
@@ -118,27 +109,31 @@ class WhiteRabbitExecutionSensor(BaseSensorOperator):
                 deadline=deadline,
             ),
             method_name="execute_complete",
-            kwargs={"deadline": deadline.timestamp()},
             timeout=max(deadline - datetime.now(UTC), timedelta()) + _GRACE,
         )
+
+    @contextlib.contextmanager
+    def _skipping(self) -> Iterator[None]:
+        """Skip instead of failing where the base class would around `poke`."""
+        try:
+            yield
+        except (AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout) as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(f"Skipping because the sensor is not to fail: {error}") from error
+            raise
+        except Exception as error:
+            if self.never_fail:
+                raise AirflowSkipException(f"Skipping because the sensor is never to fail: {error}") from error
+            raise
 
     @property
     def _patience(self) -> float:
         """Seconds of the time-out that comes first."""
-        if self.execution_timeout is None:
-            return self.timeout
-        return min(self.timeout, self.execution_timeout.total_seconds())
+        of_execution = math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds()
+        return min(self.timeout, of_execution, _LONGEST_WAIT)
 
     def _timed_out(self, message: str) -> BaseException:
-        if self._patience == self.timeout:
-            return AirflowSensorTimeout(message)
-        if self.soft_fail or self.never_fail:  # as the base class does around poke
-            return AirflowSkipException(message)
-        return AirflowTaskTimeout(message)
-
-    @staticmethod
-    def _skipped(error: Exception) -> AirflowSkipException:
-        return AirflowSkipException(f"Skipping because the sensor was asked not to fail: {error}")
+        return AirflowSensorTimeout(message) if self._patience == self.timeout else AirflowTaskTimeout(message)
 
     @cached_property
     def _hook(self) -> WhiteRabbitHook:

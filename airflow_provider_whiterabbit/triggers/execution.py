@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.verdict import ERROR, TIMEOUT
 
 
@@ -25,7 +28,9 @@ class WhiteRabbitExecutionTrigger(BaseTrigger):
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``.
     :param poll_interval: seconds between two reads of the record while there is no stream.
     :param deadline: when to give up; an aware wall-clock time, since a trigger outlives processes.
-    :param timeout: seconds from the task's start after which to give up; the earlier of the two counts.
+    :param timeout: seconds from the task's start after which to give up, where the triggerer knows it (Airflow 3.3 does
+        not tell a trigger that a worker deferred: there they count from this trigger's start; use `deadline`). The
+        earlier of the two counts.
     """
 
     def __init__(
@@ -75,9 +80,10 @@ class WhiteRabbitExecutionTrigger(BaseTrigger):
         self.log.warning("Execution %s goes on at White Rabbit: it can't be cancelled from here", self.execution_id)
 
     async def _follow(self) -> str:
+        # Some 300 ms of imports, once in the life of a triggerer: too long for its event loop.
+        await asyncio.to_thread(importlib.import_module, "airflow_provider_whiterabbit.client.aio")
         from airflow_provider_whiterabbit.client.base import followed_execution
         from airflow_provider_whiterabbit.client.follow import follow
-        from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 
         followed = followed_execution(self.execution_id)
         async with await WhiteRabbitHook(self.whiterabbit_conn_id).get_async_client() as client:

@@ -1,0 +1,50 @@
+"""Run the emulator: ``python -m airflow_provider_whiterabbit.emulator``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import threading
+from collections.abc import Sequence
+
+from airflow_provider_whiterabbit.emulator import Emulator
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM."""
+    options = _parser().parse_args(arguments)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    emulator = Emulator(
+        options.host,
+        options.port,
+        api_key=options.api_key,
+        api_secret=options.api_secret,
+        require_signature=not options.allow_unsigned,
+        ping_interval=options.ping_interval,
+    )
+    with emulator as wr:
+        print(f"White Rabbit emulator on {wr.url}")
+        for name, value in wr.environ.items():
+            print(f"export {name}={shlex.quote(value)}", flush=True)
+        stopped.wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_whiterabbit.emulator", description="A White Rabbit that runs on this machine."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="default: any free port")
+    parser.add_argument("--api-key", help="default: random")
+    parser.add_argument("--api-secret", help="Ed25519 private key, base64 of PKCS#8 DER (default: random)")
+    parser.add_argument("--allow-unsigned", action="store_true", help="let in requests with nothing but X-Api-Key")
+    parser.add_argument("--ping-interval", type=float, default=15.0, help="seconds (default: %(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,31 @@
+"""Fixture for tests against the emulator::
+
+pytest_plugins = ["airflow_provider_whiterabbit.emulator.pytest"]
+
+
+def test_swap(whiterabbit_emulator, monkeypatch):
+    monkeypatch.setenv(*whiterabbit_emulator.environ.popitem())
+    whiterabbit_emulator.script("SWAP", output={"hash": "0x1"}, polls=3)
+    ...
+"""  # noqa: D400
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_whiterabbit.emulator import Emulator
+
+
+@pytest.fixture(scope="session")
+def _whiterabbit_server() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def whiterabbit_emulator(_whiterabbit_server: Emulator) -> Emulator:
+    """Return the session's emulator, as if it had just been started."""
+    _whiterabbit_server.reset()
+    return _whiterabbit_server

@@ -1,0 +1,215 @@
+"""A real Airflow in a directory of its own, on free ports, that leaves nothing behind."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import socket
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs don't
+
+from scripts.airflow_api import AirflowApi, DagRun, until
+from scripts.sessions import Sessions
+
+MAJOR = int(metadata.version("apache-airflow").partition(".")[0])
+SERVER = "api-server" if MAJOR > 2 else "webserver"
+# Airflow 2's scheduler parses the DAG files itself.
+COMPONENTS = (SERVER, "scheduler", "dag-processor", "triggerer") if MAJOR > 2 else (SERVER, "scheduler", "triggerer")
+
+_AIRFLOW = str(Path(sys.executable).parent / "airflow")
+# Logs are read from disk here; serving them would take another port each.
+_OPTIONS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
+
+
+class AirflowHome:
+    """Runs an Airflow as long as the context lasts.
+
+    Every component is a process of its own and can be stopped, killed and started by its name, which is Airflow's
+    command for it, perhaps with a number: ``triggerer``, ``triggerer-2``.
+
+    :param dag_folders: folders with DAG files.
+    :param home: where to live; by default a temporary directory that is removed afterwards.
+    :param database: SQLAlchemy URL; by default an SQLite file in the home.
+    :param environ: more environment variables, such as connections and settings.
+    """
+
+    def __init__(
+        self,
+        dag_folders: Iterable[Path],
+        *,
+        home: Path | None = None,
+        database: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._dag_folders = [folder.resolve() for folder in dag_folders]
+        self._home = home
+        self._database = database
+        self._environ = dict(environ or {})
+        self._started: dict[str, datetime] = {}
+
+    def __enter__(self) -> Self:
+        self.home = self._home.resolve() if self._home else Path(tempfile.mkdtemp(prefix="airflow-")).resolve()
+        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.api = AirflowApi(self.url, MAJOR, self.home / "logs")
+        database = self._database or f"sqlite:///{self.home / 'airflow.db'}"
+        environ = _inherited() | _settings(self.home, self.url, database) | self._environ
+        with ExitStack() as stack:
+            output = self.home / "output"
+            self._sessions = stack.enter_context(Sessions(environ, output, None if self._home else self.home))
+            self._furnish()
+            self._sessions.run("db-migrate", [_AIRFLOW, "db", "migrate"])
+            for component in COMPONENTS:
+                self.start(component)
+            self.wait_until_ready()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stack.close()
+
+    def _furnish(self) -> None:
+        for name in ("dags", "logs", "output"):
+            (self.home / name).mkdir(parents=True, exist_ok=True)
+        for folder in self._dag_folders:
+            link = self.home / "dags" / folder.name
+            link.unlink(missing_ok=True)
+            link.symlink_to(folder)
+        # An existing file keeps Airflow from writing its own, with all defaults in it.
+        (self.home / "airflow.cfg").touch()
+        if MAJOR == 2:
+            (self.home / "webserver_config.py").write_text("AUTH_ROLE_PUBLIC = 'Admin'\n")
+
+    def start(self, component: str) -> None:
+        """Start a component that is not running."""
+        command = component.rstrip("-0123456789")
+        self._started[command.replace("-", "_")] = datetime.now(UTC)
+        self._sessions.start(component, [_AIRFLOW, command, *_OPTIONS.get(command, ())])
+
+    def stop(self, *components: str) -> None:
+        """Stop components as a service manager would."""
+        self._sessions.stop(*components)
+
+    def kill(self, component: str) -> None:
+        """Kill a component and all that it started: the triggerer's runner, the scheduler's workers and tasks."""
+        self._sessions.kill(component)
+
+    def processes(self, component: str) -> list[psutil.Process]:
+        """Return the processes of a component, the one that was started first."""
+        return self._sessions.processes(component)
+
+    def wait_until_ready(self, timeout: float = 180) -> None:
+        """Wait until the API server says that all are healthy, and have been heard of since they were started."""
+        try:
+            until(self._ready, "Airflow to be healthy", timeout)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.explain()}") from None
+
+    def _ready(self) -> bool:
+        if dead := self._sessions.dead():
+            raise RuntimeError("\n".join(f"{name} has exited:\n{self.output(name)}" for name in dead))
+        health = self.api.health()
+        return bool(health) and all(
+            health[name]["status"] == "healthy"
+            and datetime.fromisoformat(health[name][f"latest_{name}_heartbeat"] or "") > since
+            for name, since in self._started.items()
+            if name in health
+        )
+
+    def output(self, component: str, lines: int = 40) -> str:
+        """Return the end of what a component has printed."""
+        return "\n".join(self._sessions.output(component).read_text(errors="replace").splitlines()[-lines:])
+
+    def run(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> DagRun:
+        """Start a run of a DAG."""
+        return self.api.trigger(dag_id, conf)
+
+    def explain(self, run: DagRun | None = None, lines: int = 40) -> str:
+        """Return what most likely says why a run, or Airflow itself, did not do what was expected.
+
+        :param lines: how many lines to return of each log.
+        """
+        logs = {
+            f"log of {task.task_id} [{task.map_index}], which is {task.state}": run.messages(
+                task.task_id, task.map_index
+            )
+            for task in (run.tasks().values() if run else ())
+            if run and task.state != "success"
+        }
+        if not any(logs.values()):
+            files = sorted((self.home / "output").glob("*.log"))
+            logs = {f"output of {file.stem}": file.read_text(errors="replace").splitlines() for file in files}
+        return "\n".join("\n".join([f"--- {title}:", *log[-lines:]]) for title, log in logs.items() if log)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _inherited() -> dict[str, str]:
+    """Return the caller's environment without its Airflow, and so that loopback is reached directly."""
+    dropped = ("AIRFLOW_", "_AIRFLOW_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    # Without byte code on disk each of Airflow's processes compiles all of it, and takes three times as long to start.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    for name in ("NO_PROXY", "no_proxy"):
+        environ[name] = ",".join(filter(None, (environ.get(name), "127.0.0.1", "localhost")))
+    return environ | {
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
+        "PYTHONUNBUFFERED": "1",
+        "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",  # macOS kills the forked tasks otherwise
+    }
+
+
+def _settings(home: Path, url: str, database: str) -> dict[str, str]:
+    """Return Airflow's settings as environment variables."""
+    port = url.rpartition(":")[2]
+    fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    common = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW__CORE__FERNET_KEY": fernet_key,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+    }
+    if MAJOR == 2:
+        return common | {
+            # The only one that Airflow 2 allows with SQLite.
+            "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if database.startswith("sqlite") else "LocalExecutor",
+            "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
+            "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
+            "AIRFLOW__WEBSERVER__BASE_URL": url,
+            "AIRFLOW__WEBSERVER__SECRET_KEY": secrets.token_hex(),
+            "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
+            "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": port,
+            "AIRFLOW__WEBSERVER__WORKERS": "1",
+            "TMPDIR": str(home / "output"),  # for the web server's cache
+        }
+    return common | {
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": port,
+        "AIRFLOW__API__SECRET_KEY": secrets.token_hex(),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        # A process that has deferred its task ends that many seconds later, 5 by default. If the task is resumed before
+        # that, the scheduler takes the end of the first process for the task's and fails it.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    }

@@ -1,0 +1,70 @@
+"""Try the provider against the real service: `RANDOM_UUID`, by poll and by stream.
+
+It spends the credits of two executions. Credentials come from the environment variable
+AIRFLOW_CONN_WHITERABBIT_DEFAULT, an Airflow connection as JSON:
+{"conn_type": "whiterabbit", "password": "<API secret>", "extra": {"api_key": "<API key>"}}
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+
+VARIABLE = "AIRFLOW_CONN_WHITERABBIT_DEFAULT"
+
+
+def main() -> int:
+    """Run both ways and say what was seen; return the exit status."""
+    if VARIABLE not in os.environ:
+        print(f"{VARIABLE} is not set.\n\n{__doc__}", file=sys.stderr)
+        return 2
+    os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
+    from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
+    from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+
+    hook = WhiteRabbitHook()
+    works, message = hook.test_connection()
+    print(f"connection: {message}")
+    if not works:
+        return 1
+    try:
+        _poll(hook)
+        _stream(hook)
+    except (WhiteRabbitError, ValueError) as error:
+        print(f"failed: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    print(f"The provider works with {hook.get_conn().settings.base_url}")
+    return 0
+
+
+def _poll(hook: WhiteRabbitHook) -> None:
+    started = time.monotonic()
+    execution = hook.execute_component("RANDOM_UUID")
+    print(f"poll: submitted {execution.id}, {execution.status}")
+    while not execution.completed:
+        if time.monotonic() - started > 120:
+            raise ValueError("no end within two minutes")
+        time.sleep(1)
+        execution = hook.get_execution(execution.id)
+        print(f"poll: {execution.status} after {time.monotonic() - started:.1f} s")
+    print(f"poll: output {UUID(execution.output['uuid'])}, {execution.total_usage} credits")
+
+
+def _stream(hook: WhiteRabbitHook) -> None:
+    started = time.monotonic()
+    execution = hook.execute_component("RANDOM_UUID")
+    print(f"stream: submitted {execution.id}, {execution.status}")
+    for event in hook.stream_execution(execution.id):
+        print(f"stream: {event.status} after {time.monotonic() - started:.1f} s")
+    ended = hook.wait_for_execution(execution.id, timeout=120)
+    print(f"stream: output {UUID(ended.output['uuid'])}, {ended.total_usage} credits")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""One Airflow and one emulator for the whole session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_whiterabbit.emulator import Emulator
+from scripts.airflow_api import DagRun, until
+from scripts.airflow_home import AirflowHome
+from tests.e2e import ERROR, OUTPUT, ROOT
+
+
+@pytest.fixture(scope="session")
+def wr() -> Iterator[Emulator]:
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def airflow(wr: Emulator) -> Iterator[AirflowHome]:
+    with AirflowHome([ROOT / "example_dags", ROOT / "tests" / "e2e" / "dags"], environ=wr.environ) as home:
+        yield home
+
+
+class Started:
+    """DAG runs by name, all started at once: each test waits for its own while the others go on."""
+
+    def __init__(self, airflow: AirflowHome, wr: Emulator) -> None:
+        self.runs: dict[str, DagRun] = {}
+        self.executions: dict[str, str] = {}
+        self._airflow = airflow
+        self._wr = wr
+
+    def start(self, name: str, dag_id: str, **script: object) -> None:
+        """Start a run for an execution that follows a script."""
+        self.executions[name] = self._wr.create_execution(module="E2E", **script)
+        self.runs[name] = self._airflow.run(dag_id, {"execution_id": self.executions[name]})
+
+    def ended(self, name: str, timeout: float = 120) -> DagRun:
+        """Return a run that has ended; tell what Airflow logged if it doesn't end."""
+        run = self.runs[name]
+        try:
+            run.wait(timeout)
+        except TimeoutError as error:
+            pytest.fail(f"{error}\n{self._airflow.explain(run)}")
+        return run
+
+
+@pytest.fixture(scope="session")
+def started(airflow: AirflowHome, wr: Emulator) -> Started:
+    started = Started(airflow, wr)
+    started.runs["modes"] = airflow.run("whiterabbit_sensor_modes")
+    started.start("completed", "e2e_deferrable", manual=True)
+    started.start("finished", "e2e_deferrable", output=OUTPUT)
+    started.start("failed", "e2e_deferrable", manual=True)
+    started.start("failed in poke", "e2e_poke", error=ERROR, after=8)
+    started.start("failed softly", "e2e_soft_fail", error=ERROR, after=2)
+    started.start("late", "e2e_impatient", manual=True)
+    started.start("late softly", "e2e_soft_fail", manual=True)
+    ids = [wr.create_execution(module="E2E", output={"n": number}, after=4 + number) for number in range(3)]
+    started.runs["mapped"] = airflow.run("e2e_mapped", {"execution_ids": ids})
+    for name in ("completed", "failed"):  # these two are to end while the triggerer waits for them, not before
+        wr.wait_for_stream(started.executions[name], timeout=120)
+        wr.start(started.executions[name])
+    until(lambda: "EXECUTING" in started.runs["completed"].log("wait"), "the change to be noticed", 30)
+    wr.complete(started.executions["completed"], OUTPUT)
+    wr.fail(started.executions["failed"], ERROR)
+    return started

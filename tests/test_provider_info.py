@@ -1,0 +1,60 @@
+"""The metadata is what Airflow expects, and names only what exists."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import airflow
+import jsonschema
+import pytest
+from airflow.providers_manager import ProvidersManager
+
+from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, get_provider_info
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+
+
+@pytest.mark.parametrize("name", ["provider_info.schema.json", "provider.yaml.schema.json"])
+def test_schema(name: str) -> None:
+    """The metadata validates against the schema of the installed Airflow."""
+    path = Path(airflow.__file__).parent / name
+    if path.exists():  # the second one is not part of every version
+        info = get_provider_info()
+        if name == "provider.yaml.schema.json":
+            info |= {"versions": ["0.1.0"], "state": "ready", "lifecycle": "production", "source-date-epoch": 0}
+        jsonschema.validate(info, json.loads(path.read_text()))
+
+
+def test_entry_point() -> None:
+    """The installed distribution announces the provider."""
+    found = entry_points(group="apache_airflow_provider")
+    assert get_provider_info in [entry.load() for entry in found if entry.dist and "whiterabbit" in entry.dist.name]
+
+
+def test_modules_exist() -> None:
+    """Every module that the metadata names can be imported."""
+    info = get_provider_info()
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        for entry in info.get(kind, []):
+            for module in entry["python-modules"]:
+                importlib.import_module(module)
+
+
+@pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")  # its successor is new in Airflow 3.2
+def test_providers_manager() -> None:
+    """Airflow finds the connection type and its hook."""
+    hook = ProvidersManager().hooks["whiterabbit"]
+    assert hook is not None
+    assert hook.hook_class_name == f"{WhiteRabbitHook.__module__}.{WhiteRabbitHook.__qualname__}"
+    assert hook.connection_id_attribute_name == "whiterabbit_conn_id"
+
+
+def test_secret_fields_have_names_that_airflow_redacts() -> None:
+    """Airflow's API redacts extras by the words in their names; the form masks them by their format."""
+    from airflow.providers.common.compat.sdk import redact
+
+    secrets = [name for name, field in CONN_FIELDS.items() if field["schema"].get("format") == "password"]
+    assert set(secrets) == {"api_key", "callback_secret"}
+    assert redact(dict.fromkeys(secrets, "sesame")) == dict.fromkeys(secrets, "***")
