@@ -79,7 +79,7 @@ class AirflowApi:
         return dict(answer.json()) if answer.ok else {}
 
     def call(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
-        """Call the API and return its JSON; None if it answers 404.
+        """Call the API and return its JSON; None if it answers 404, or 409 because it did so before.
 
         :param path: below the version's prefix.
         """
@@ -87,12 +87,18 @@ class AirflowApi:
             token = self._session.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
             self._session.headers["Authorization"] = f"Bearer {token}"
         url = f"{self.url}/api/v{2 if self._major > 2 else 1}{path}"
-        answer = self._session.request(method, url, json=body, params=params, timeout=30)
-        if answer.status_code == HTTPStatus.NOT_FOUND:
+        (answer,) = until(lambda: self._answer(method, url, body, params), "Airflow's database to be free", 60)
+        if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
             return None
         if not answer.ok:
             raise RuntimeError(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text:.2000}")
         return answer.json()
+
+    def _answer(self, method: str, url: str, body: Any, params: dict[str, Any]) -> tuple[requests.Response] | None:
+        """Return the answer, or None if SQLite let nobody in: then the call has done nothing, or 409 will tell."""
+        answer = self._session.request(method, url, json=body, params=params, timeout=30)
+        busy = answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and "Database error" in answer.text
+        return None if busy else (answer,)
 
     def import_errors(self) -> dict[str, str]:
         """Return the stack traces of the DAG files that can't be imported."""
