@@ -58,6 +58,10 @@ def get_provider_info() -> dict[str, Any]:
     """Return this provider's metadata (checked against Airflow's ``provider_info.schema.json``)."""
     name = "White Rabbit"
     package = "airflow_provider_whiterabbit"
+
+    def modules(kind: str, *names: str) -> dict[str, Any]:
+        return {"integration-name": name, "python-modules": [f"{package}.{kind}.{module}" for module in names]}
+
     return {
         "package-name": "airflow-provider-whiterabbit",
         "name": name,
@@ -65,9 +69,10 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": name, "external-doc-url": "https://whiterabbit.app", "tags": ["service"]},
         ],
-        "hooks": [{"integration-name": name, "python-modules": [f"{package}.hooks.whiterabbit"]}],
-        "sensors": [{"integration-name": name, "python-modules": [f"{package}.sensors.execution"]}],
-        "triggers": [{"integration-name": name, "python-modules": [f"{package}.triggers.execution"]}],
+        "hooks": [modules("hooks", "whiterabbit")],
+        "operators": [modules("operators", "component", "workflow")],
+        "sensors": [modules("sensors", "execution", "workflow")],
+        "triggers": [modules("triggers", "execution", "workflow")],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -1,16 +1,12 @@
-"""How an execution's end becomes a task's end: one place for sensors and operators, whichever way they waited."""
+"""How an end at White Rabbit becomes a task's end: one place for sensors and operators, whichever way they waited."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitProtocolError, WhiteRabbitTimeoutError
-
-if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.models import Execution
 
 TIMEOUT = "TIMEOUT"
 """Status of a trigger event: the deadline came first."""
@@ -18,20 +14,33 @@ TIMEOUT = "TIMEOUT"
 ERROR = "ERROR"
 """Status of a trigger event: the wait could not go on; the event's message says why."""
 
-_ENDED = ("COMPLETED", "FAILED")
-
-_LONGEST_ERROR = 2000  # characters of White Rabbit's error in an exception's message
+_ENDED = ("COMPLETED", "FAILED", "CANCELED")
 
 
-def output_of(execution: Execution) -> Any:
-    """Return the output of an execution that has ended.
+class Record(Protocol):
+    """A record that has ended."""
 
-    :raises AirflowFailException: if it FAILED: a retry of the task would not make it better.
+    @property
+    def status(self) -> Any:
+        """A member of a status enum."""
+
+    @property
+    def result(self) -> Any:
+        """What the task returns."""
+
+    @property
+    def failure(self) -> str:
+        """Why it did not end well, in words."""
+
+
+def result_of(record: Record) -> Any:
+    """Return the result of what has ended.
+
+    :raises AirflowFailException: if it did not end well: a retry of the task would not make it better.
     """
-    if execution.status == "FAILED":
-        module = f" ({execution.module})" if execution.module else ""
-        raise AirflowFailException(f"Execution {execution.id}{module} FAILED: {_in_words(execution.error)}")
-    return execution.output
+    if record.status != "COMPLETED":
+        raise AirflowFailException(record.failure)
+    return record.result
 
 
 def check_event(event: Any, id_name: str, identity: str) -> None:
@@ -51,10 +60,3 @@ def check_event(event: Any, id_name: str, identity: str) -> None:
         if event.get("status") == ERROR:
             raise WhiteRabbitError(str(event.get("message")))
     raise WhiteRabbitProtocolError(f"The trigger sent an event that is none of ours: {event!r:.200}")
-
-
-def _in_words(error: Any) -> str:
-    if isinstance(error, dict) and isinstance(error.get("message"), str) and len(error) == 1:
-        error = error["message"]
-    text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
-    return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}… ({len(text)} characters)"

@@ -25,7 +25,18 @@ print(*sorted({{name.partition(".")[0] for name in set(sys.modules) - before}}))
 """
 
 
-@pytest.mark.parametrize("module", ["sensors.execution", "triggers.execution", "hooks.whiterabbit"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "operators.component",
+        "operators.workflow",
+        "sensors.execution",
+        "sensors.workflow",
+        "triggers.execution",
+        "triggers.workflow",
+        "hooks.whiterabbit",
+    ],
+)
 def test_parse_light(module: str) -> None:
     """Importing what a DAG file names adds nothing of the transports and of the emulator to Airflow's base classes."""
     code = _BASE_CLASSES.format(module=f"airflow_provider_whiterabbit.{module}")
@@ -61,7 +72,7 @@ def test_emulator_shares_nothing_that_it_checks() -> None:
 
 @pytest.mark.parametrize(
     ("transport", "modules"),
-    [("requests", {"sync", "connections"}), ("aiohttp", {"aio"}), ("urllib3", {"sync", "connections"})],
+    [("requests", {"sync", "connections"}), ("aiohttp", {"aio"}), ("urllib3", {"connections"})],
 )
 def test_transports_are_imported_in_one_place(transport: str, modules: set[str]) -> None:
     """Everything else in the client is pure."""

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from airflow_provider_whiterabbit import exceptions as exc
-from airflow_provider_whiterabbit.client.models import Request, Response
+from airflow_provider_whiterabbit.client.models import Execution, Request, Response
 
 CLOCK_WINDOW = 25.0
 """Seconds. A refusal can be the clock's fault from here on: the server's window of 30, less the time on the way."""
@@ -40,17 +40,29 @@ def data_of(request: Request, response: Response) -> Any:
         ) from None
 
 
-def submitted_id(request: Request, data: Any) -> str:
+def submitted_id(request: Request, data: Any, field: str = "id") -> str:
     """Return the id of what was submitted, before anything else in the answer is looked at.
 
+    :param field: where it stands, as ``id`` or ``runId``.
     :raises WhiteRabbitUncertainSubmissionError: if there is none.
     """
-    identity = data.get("id") if isinstance(data, dict) else None
+    identity = data.get(field) if isinstance(data, dict) else None
     if not isinstance(identity, str) or not identity:
         raise exc.WhiteRabbitUncertainSubmissionError(
             f"White Rabbit accepted {request.method} {request.path} but its answer holds no id"
         )
     return identity
+
+
+def submitted_execution(data: Any) -> Execution:
+    """Return the record that a submission was answered with.
+
+    :raises WhiteRabbitProtocolError: if it is not as documented; names the execution, which runs all the same.
+    """
+    try:
+        return Execution.from_dict(data)
+    except exc.WhiteRabbitProtocolError as error:
+        raise exc.WhiteRabbitProtocolError(f"Execution {data.get('id')} was submitted, but: {error}") from None
 
 
 def error_of(request: Request, response: Response) -> exc.WhiteRabbitResponseError:

@@ -5,7 +5,7 @@ Whatever is wrong with an argument is said here, before anything is signed or se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,8 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 
 NIL_UUID = "00000000-0000-0000-0000-000000000000"
 
+_WORKFLOWS = "/v1/sdk/workflows"
+_RUNS = f"{_WORKFLOWS}/executions"
 _COMPONENTS = "/v1/sdk/components"
 _EXECUTIONS = f"{_COMPONENTS}/executions"
 
@@ -78,3 +80,53 @@ def stream_execution(execution_id: str) -> Request:
 def redeliver_callback(execution_id: str) -> Request:
     """Have an execution's callback delivered again (the API says: idempotent)."""
     return Request("POST", f"{get_execution(execution_id).path}/replay-callback", b"{}", idempotent=True)
+
+
+def trigger_workflow(workflow_id: str) -> Request:
+    """Start a workflow (API reference, *Workflow Executions*).
+
+    :raises WhiteRabbitInputError: if the id is empty or could leave its place in the path.
+    """
+    return Request("POST", f"{_WORKFLOWS}/{checks.identifier(workflow_id, 'workflow_id')}", b"{}")
+
+
+def get_workflow_run(workflow_run_id: str) -> Request:
+    """Read a run's record."""
+    return Request("GET", f"{_RUNS}/{checks.identifier(workflow_run_id, 'workflow_run_id')}", idempotent=True)
+
+
+def stream_workflow_run(workflow_run_id: str) -> Request:
+    """Follow a run's status as Server-Sent Events."""
+    return Request("GET", f"{get_workflow_run(workflow_run_id).path}/stream", idempotent=True)
+
+
+def update_component(
+    workflow_id: str,
+    component_id: str,
+    *,
+    config: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    position: Sequence[float] | None = None,
+) -> Request:
+    """Change a component of a workflow.
+
+    :param position: x and y.
+    :raises WhiteRabbitInputError: if nothing is to be changed, or an argument is not as it must be.
+    """
+    body: dict[str, Any] = {}
+    if config is not None:
+        body["config"] = checks.json_object(config, "config")
+    if name is not None:
+        body["name"] = checks.text(name, "name")
+    if position is not None:
+        body["position"] = checks.position(position)
+    if not body:
+        raise WhiteRabbitInputError("nothing to change: give config, name or position")
+    workflow = checks.identifier(workflow_id, "workflow_id")
+    component = checks.identifier(component_id, "component_id")
+    return Request("POST", f"{_WORKFLOWS}/{workflow}/components/{component}", to_json(body))
+
+
+def get_components() -> Request:
+    """Read the component catalogue."""
+    return Request("GET", "/v1/system/components", idempotent=True)

@@ -1,4 +1,4 @@
-"""What both transports do alike: addresses, signed headers, time limits, and how an execution is followed."""
+"""What both transports do alike: addresses, signed headers, time limits."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_whiterabbit import __version__
-from airflow_provider_whiterabbit.client import answers, api
-from airflow_provider_whiterabbit.client.commands import Followed
-from airflow_provider_whiterabbit.client.models import Execution, ExecutionEvent, ExecutionStatus, Request, Response
+from airflow_provider_whiterabbit.client import answers
+from airflow_provider_whiterabbit.client.models import Request, Response
 from airflow_provider_whiterabbit.client.settings import ClientSettings
 from airflow_provider_whiterabbit.client.signing import Signer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitTransportError
@@ -69,22 +68,6 @@ class ClientBase:
 
     def _corrected_clock(self, error: WhiteRabbitAuthenticationError) -> bool:
         return self.settings.is_trustworthy and self._signer.correct_clock(error)
-
-
-def followed_execution(execution_id: str) -> Followed[Execution, ExecutionEvent]:
-    """Describe how an execution is followed.
-
-    :raises WhiteRabbitInputError: if the id could leave its place in the path.
-    """
-    return Followed(
-        id=execution_id,
-        what=f"Execution {execution_id}",
-        statuses=ExecutionStatus,
-        record=api.get_execution(execution_id),
-        stream=api.stream_execution(execution_id),
-        parse_record=Execution.from_dict,
-        parse_event=ExecutionEvent.from_dict,
-    )
 
 
 def check_stream(request: Request, response: Response) -> None:

@@ -101,6 +101,13 @@ def seconds(value: Any, name: str, most: float = float("inf")) -> float:
     return float(number)
 
 
+def position(value: Any) -> list[float]:
+    """Check a position: x and y."""
+    if not isinstance(value, list | tuple) or [type(part) in (int, float) for part in value] != [True, True]:
+        raise WhiteRabbitInputError(f"position must be two numbers, x and y; got {value!r:.50}")
+    return list(value)
+
+
 def callback_url(value: Any) -> str:
     """Check a URL for callbacks: HTTPS, or plain HTTP to this machine."""
     try:

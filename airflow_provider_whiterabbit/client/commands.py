@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from airflow_provider_whiterabbit.client.models import ExecutionStatus, Request
+from airflow_provider_whiterabbit.client.models import Request
 
 
 class Snapshot(Protocol):
@@ -26,26 +26,26 @@ class Snapshot(Protocol):
 
 
 R = TypeVar("R", bound=Snapshot)
-E = TypeVar("E", bound=Snapshot)
+"""A record."""
 
 
 @dataclass(frozen=True, slots=True)
-class Followed(Generic[R, E]):
+class Followed(Generic[R]):
     """What is being followed.
 
     :param what: how to name it to people, as ``Execution 1b4e…``.
-    :param statuses: what its status may be.
     :param record: reads its record; `parse_record` makes the model of the answer's JSON.
     :param stream: opens its stream; `parse_event` makes the model of an event's JSON.
+    :param parse_glance: makes something of the record's `id` and `status` alone, should the rest be too large to read.
     """
 
     id: str
     what: str
-    statuses: type[ExecutionStatus]
     record: Request
     stream: Request
     parse_record: Callable[[Any], R]
-    parse_event: Callable[[Any], E]
+    parse_event: Callable[[Any], Snapshot]
+    parse_glance: Callable[[Any], Snapshot]
 
 
 @dataclass(frozen=True, slots=True)

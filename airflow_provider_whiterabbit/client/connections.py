@@ -1,11 +1,23 @@
-"""Whether a request was ever sent: the connection knows, an exception's class does not."""
+"""Connections of `requests`: whether one was ever made, and reading from one with a time limit for each piece."""
 
 from __future__ import annotations
 
-from typing import Any
+import socket
+import time
+from typing import Any, cast
 
+import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+
+from airflow_provider_whiterabbit.client import base
+from airflow_provider_whiterabbit.client.models import Response
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitTransportError
+
+_CHUNK = 64 * 1024
+
+TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+"""requests wraps most of what urllib3 raises, but not all of it, and nothing of it while a raw body is being read."""
 
 
 class ReachedAdapter(HTTPAdapter):
@@ -38,3 +50,58 @@ class ReachedAdapter(HTTPAdapter):
                 adapter.connected = True
 
         return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+
+class Body:
+    """The body of an answer, read piece by piece."""
+
+    def __init__(self, answer: requests.Response) -> None:
+        self._answer = answer
+        self._socket = _socket_of(answer)
+
+    def read(self, seconds: float) -> bytes:
+        """Return the next bytes, none at the end.
+
+        :raises TimeoutError: after so many seconds without any.
+        """
+        if self._socket is not None:
+            self._socket.settimeout(max(seconds, 0.001))  # nought would mean not to wait at all
+        try:
+            return cast(bytes, self._answer.raw.read1(_CHUNK))
+        except urllib3.exceptions.ReadTimeoutError:
+            raise TimeoutError(f"nothing came for {seconds:g} s") from None
+        except TRANSPORT_ERRORS as error:
+            raise WhiteRabbitTransportError(f"the connection broke: {base.root_cause(error)}") from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._answer.close()
+
+
+def _socket_of(answer: requests.Response) -> socket.socket | None:
+    """Find the socket, whose time-out changes from read to read; no library's interface gives it.
+
+    A connection that the server is going to close has handed it over to the answer.
+    """
+    of_connection = getattr(answer.raw.connection, "sock", None)
+    reader = getattr(getattr(answer.raw, "_fp", None), "fp", None)
+    of_answer = getattr(getattr(reader, "raw", None), "_sock", None)
+    found = of_connection or of_answer
+    return found if isinstance(found, socket.socket) else None
+
+
+def whole(answer: requests.Response, limits: base.Limits) -> Response:
+    """Read the rest of an answer, within its limits of time and size."""
+    what = f"{answer.request.method} {answer.request.path_url}"
+    ends = time.monotonic() + limits.total
+    reader, body = Body(answer), bytearray()
+    try:
+        while chunk := reader.read(min(limits.read, ends - time.monotonic())):
+            body += chunk
+            if len(body) > base.MAX_RESPONSE_BYTES:
+                raise WhiteRabbitTransportError(f"{what}: more than {base.MAX_RESPONSE_BYTES} bytes")
+            if time.monotonic() > ends:
+                raise WhiteRabbitTransportError(f"{what}: not whole after {limits.total:g} s")
+    except TimeoutError as error:
+        raise WhiteRabbitTransportError(f"{what}: {error}") from None
+    return Response(answer.status_code, base.lower_case(answer.headers), bytes(body), time.time())

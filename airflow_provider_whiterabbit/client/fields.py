@@ -6,6 +6,7 @@ date format must not fail a payment.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -44,6 +45,14 @@ def strict_status(data: Mapping[str, Any], statuses: type[S], what: str) -> S:
     return statuses(status)
 
 
+def strict_list(data: Mapping[str, Any], name: str, what: str) -> list[Any]:
+    """Return a field that must be an array, or raise."""
+    value = data.get(name)
+    if not isinstance(value, list):
+        raise WhiteRabbitProtocolError(f"{what}: '{name}' is missing or not an array")
+    return value
+
+
 def lenient(data: Mapping[str, Any], name: str, parse: Callable[[Any], T]) -> T | None:
     """Return a parsed field, or `None` where it is missing, null or not as expected."""
     value = data.get(name)
@@ -54,6 +63,18 @@ def lenient(data: Mapping[str, Any], name: str, parse: Callable[[Any], T]) -> T 
     except (ValueError, TypeError, OverflowError):
         _warn_once(name)
         return None
+
+
+LONGEST_ERROR = 2000
+"""Characters of White Rabbit's error that go into a message."""
+
+
+def in_words(error: Any) -> str:
+    """Say an error, which may be any JSON value."""
+    if isinstance(error, dict) and isinstance(error.get("message"), str) and len(error) == 1:
+        error = error["message"]
+    text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}… ({len(text)} characters)"
 
 
 _warned: set[str] = set()

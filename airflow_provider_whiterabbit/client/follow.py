@@ -17,13 +17,12 @@ import random
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Any
 
 from airflow_provider_whiterabbit.client import retry
-from airflow_provider_whiterabbit.client.commands import Close, Command, E, Followed, Get, Open, R, Read, Sleep
+from airflow_provider_whiterabbit.client.commands import Close, Command, Followed, Get, Open, Read, Sleep, Snapshot
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.events import EventDecoder
-from airflow_provider_whiterabbit.client.models import Glance
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitProtocolError,
@@ -57,14 +56,14 @@ REFUSED_FOR = 600.0
 
 
 def follow(
-    followed: Followed[R, E],
+    followed: Followed[Any],
     *,
     deadline: float | None = None,
     poll_interval: float = POLL_INTERVAL,
     confirm: bool = False,
     clock: Callable[[], float] = time.time,
     uniform: Callable[[float, float], float] = random.uniform,
-) -> Generator[Command, Any, R | E | Glance]:
+) -> Generator[Command, Any, Snapshot]:
     """Follow until the status is terminal and return what said so: an event, or a glance at the record.
 
     :param deadline: when to give up, in Unix seconds (wall clock: it outlives processes); `None` waits without end.
@@ -79,8 +78,8 @@ def follow(
 
 
 @dataclass(slots=True)
-class _Follower(Generic[R, E]):
-    followed: Followed[R, E]
+class _Follower:
+    followed: Followed[Any]
     deadline: float | None
     poll_interval: float
     confirm: bool
@@ -94,7 +93,7 @@ class _Follower(Generic[R, E]):
     troubles: set[str] = field(default_factory=set)  # that were logged since all was well
     started: float = 0.0
 
-    def run(self) -> Generator[Command, Any, R | E | Glance]:
+    def run(self) -> Generator[Command, Any, Snapshot]:
         self.started = self.clock()
         while True:
             subscribed = yield from self._subscribe()
@@ -134,7 +133,7 @@ class _Follower(Generic[R, E]):
     def _streams(self) -> bool:
         return self.refused_at is None or self.clock() - self.refused_at >= REFUSED_FOR
 
-    def _look(self) -> Generator[Command, Any, R | Glance | None]:
+    def _look(self) -> Generator[Command, Any, Snapshot | None]:
         """Read the record; None while the API is out of order."""
         try:
             record = yield from self._record()
@@ -152,13 +151,15 @@ class _Follower(Generic[R, E]):
         self._saw(record)
         return record
 
-    def _record(self) -> Generator[Command, Any, R | Glance]:
+    def _record(self) -> Generator[Command, Any, Snapshot]:
+        record: Snapshot
         if self.confirm:
-            return self.followed.parse_record((yield Get(self.followed.record, self._within())))
+            record = self.followed.parse_record((yield Get(self.followed.record, self._within())))
+            return record
         glance = yield Get(self.followed.record, self._within(), wanted=("id", "status"))
-        return Glance.from_dict(glance, self.followed.statuses)
+        return self.followed.parse_glance(glance)
 
-    def _listen(self) -> Generator[Command, Any, R | E | Glance | None]:
+    def _listen(self) -> Generator[Command, Any, Snapshot | None]:
         """Read the stream; return what told of the end, or None when the stream or the time is over."""
         decoder = EventDecoder()
         opened = checked = self.clock()
@@ -192,7 +193,7 @@ class _Follower(Generic[R, E]):
             raise WhiteRabbitStreamError("closed before the end")
         return chunk
 
-    def _event(self, data: Any) -> E:
+    def _event(self, data: Any) -> Snapshot:
         try:
             event = self.followed.parse_event(data)
         except WhiteRabbitProtocolError as error:
@@ -202,7 +203,7 @@ class _Follower(Generic[R, E]):
         self._saw(event)
         return event
 
-    def _saw(self, snapshot: R | E | Glance) -> None:
+    def _saw(self, snapshot: Snapshot) -> None:
         self.status = snapshot.status
         if snapshot.progress not in self.progress:
             self.progress.add(snapshot.progress)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import pendulum
 
 from airflow_provider_whiterabbit.client.fields import (
+    in_words,
     lenient,
     list_of_str,
     number,
@@ -130,6 +131,17 @@ class Execution:
         """How far it got, in words."""
         return str(self.status)
 
+    @property
+    def result(self) -> Any:
+        """What a task returns for it: the output."""
+        return self.output
+
+    @property
+    def failure(self) -> str:
+        """Why it did not end well, in words."""
+        module = f" ({self.module})" if self.module else ""
+        return f"Execution {self.id}{module} {self.status}: {in_words(self.error)}"
+
     @classmethod
     def from_dict(cls, data: Any) -> Self:
         """Parse an execution record.
@@ -164,7 +176,7 @@ class Glance:
     """As much of a record as tells whether it has ended; its output, which may be large, was not read."""
 
     id: str
-    status: ExecutionStatus
+    status: StrEnum
 
     @property
     def progress(self) -> str:
@@ -172,7 +184,7 @@ class Glance:
         return str(self.status)
 
     @classmethod
-    def from_dict(cls, data: Any, statuses: type[ExecutionStatus]) -> Self:
+    def from_dict(cls, data: Any, statuses: type[StrEnum]) -> Self:
         """Read id and status of a record, strictly.
 
         :raises WhiteRabbitProtocolError: if one of them is not as documented.

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTION_TYPE, UI_FIELD_BEHAVIOUR
-from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_of
+from airflow_provider_whiterabbit.hooks.connection import mask_asynchronously, secrets_of, settings_of
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.aio import AsyncClient
-    from airflow_provider_whiterabbit.client.models import Execution, ExecutionEvent
+    from airflow_provider_whiterabbit.client.commands import Followed
+    from airflow_provider_whiterabbit.client.models import Execution, ExecutionEvent, Request
+    from airflow_provider_whiterabbit.client.runs import WorkflowRun, WorkflowRunEvent
     from airflow_provider_whiterabbit.client.settings import ClientSettings
     from airflow_provider_whiterabbit.client.sync import Client
+
+
+R = TypeVar("R", "Execution", "WorkflowRun")
 
 
 class WhiteRabbitHook(BaseHook):
@@ -39,6 +44,8 @@ class WhiteRabbitHook(BaseHook):
     def __init__(self, whiterabbit_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.whiterabbit_conn_id = whiterabbit_conn_id
+
+    # --- components
 
     def execute_component(
         self,
@@ -65,35 +72,44 @@ class WhiteRabbitHook(BaseHook):
         :raises WhiteRabbitUncertainSubmissionError: if it is not known whether the submission arrived. Look before you
             submit again.
         """
-        from airflow_provider_whiterabbit.client import api
+        from airflow_provider_whiterabbit.client.answers import submitted_execution
 
-        if callback_url is not None:
-            if callback_secret is None:
-                callback_secret = self._settings.callback_secret
-            if callback_headers is None:
-                callback_headers = self._settings.callback_headers
-        request = api.execute_component(
+        request = self.component_request(
             module,
-            input,
-            config,
+            input=input,
+            config=config,
             attempts=attempts,
             inline_wait=inline_wait,
             callback_url=callback_url,
             callback_secret=callback_secret,
             callback_headers=callback_headers,
         )
-        return self.get_conn().submit(request)
+        return submitted_execution(self.get_conn().submit(request))
+
+    def component_request(self, module: str, **arguments: Any) -> Request:
+        """Check the arguments of `execute_component` and return what would be sent."""
+        from airflow_provider_whiterabbit.client import api
+
+        if arguments.get("callback_url") is not None:
+            for name in ("callback_secret", "callback_headers"):
+                if arguments.get(name) is None:
+                    arguments[name] = getattr(self._settings, name)
+        return api.execute_component(module, **arguments)
 
     def get_execution(self, execution_id: str) -> Execution:
         """Read an execution's record."""
-        return self.get_conn().get_execution(execution_id)
+        from airflow_provider_whiterabbit.client.followed import followed_execution
+
+        return self.get_conn().read(followed_execution(execution_id))
 
     def stream_execution(self, execution_id: str) -> Iterator[ExecutionEvent]:
         """Yield an execution's events until it has ended or the server closes the stream.
 
         :raises WhiteRabbitStreamError: if the stream goes silent or holds something that is not an event.
         """
-        return self.get_conn().stream_execution(execution_id)
+        from airflow_provider_whiterabbit.client.followed import followed_execution
+
+        return cast("Iterator[ExecutionEvent]", self.get_conn().events(followed_execution(execution_id)))
 
     def wait_for_execution(
         self,
@@ -104,24 +120,88 @@ class WhiteRabbitHook(BaseHook):
     ) -> Execution:
         """Wait on the stream until an execution has ended, well or not, and return its record.
 
-        :param timeout: seconds or `timedelta`; `None` waits without end. It is kept to the second while the stream is
-            alive, and to the request time-out when White Rabbit is out of reach.
-        :param poll_interval: seconds or `timedelta` between two reads of the record where streaming is not to be had.
+        :param timeout: seconds or `timedelta`; `None` waits without end.
+        :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of the record where streaming
+            is not to be had.
         :raises WhiteRabbitTimeoutError: when the time is up.
         """
-        from airflow_provider_whiterabbit.client import checks
+        from airflow_provider_whiterabbit.client.followed import followed_execution
 
-        return self.get_conn().wait_for_execution(
-            execution_id,
-            timeout=None if timeout is None else checks.seconds(timeout, "timeout"),
-            poll_interval=checks.seconds(poll_interval, "poll_interval"),
-        )
+        return self._wait(followed_execution(execution_id), timeout, poll_interval)
 
     def redeliver_callback(self, execution_id: str) -> None:
         """Have the callback of an execution delivered again."""
         from airflow_provider_whiterabbit.client import api
 
         self.get_conn().call(api.redeliver_callback(execution_id))
+
+    def get_components(self) -> list[dict[str, Any]]:
+        """Read the component catalogue: a definition for each component, as the API gives it."""
+        from airflow_provider_whiterabbit.client import api, catalogue
+
+        return catalogue.definitions(self.get_conn().call(api.get_components()))
+
+    # --- workflows
+
+    def trigger_workflow(self, workflow_id: str) -> str:
+        """Start a workflow and return the id of its run; sent at most once.
+
+        :raises WhiteRabbitPermissionError: if the key is restricted to other workflows.
+        :raises WhiteRabbitUncertainSubmissionError: if it is not known whether the submission arrived. Look before you
+            submit again.
+        """
+        from airflow_provider_whiterabbit.client import api
+
+        return str(self.get_conn().submit(api.trigger_workflow(workflow_id), "runId")["runId"])
+
+    def get_workflow_run(self, workflow_run_id: str) -> WorkflowRun:
+        """Read a run's record, its stages with their outputs included."""
+        from airflow_provider_whiterabbit.client.followed import followed_run
+
+        return self.get_conn().read(followed_run(workflow_run_id))
+
+    def stream_workflow_run(self, workflow_run_id: str) -> Iterator[WorkflowRunEvent]:
+        """Yield a run's events until it has ended or the server closes the stream."""
+        from airflow_provider_whiterabbit.client.followed import followed_run
+
+        return cast("Iterator[WorkflowRunEvent]", self.get_conn().events(followed_run(workflow_run_id)))
+
+    def wait_for_workflow_run(
+        self,
+        workflow_run_id: str,
+        *,
+        timeout: float | timedelta | None = None,
+        poll_interval: float | timedelta = POLL_INTERVAL,
+    ) -> WorkflowRun:
+        """Wait on the stream until a run has ended, in whichever way, and return its record.
+
+        :param timeout: as for `wait_for_execution`.
+        :param poll_interval: as for `wait_for_execution`.
+        :raises WhiteRabbitTimeoutError: when the time is up.
+        """
+        from airflow_provider_whiterabbit.client.followed import followed_run
+
+        return self._wait(followed_run(workflow_run_id), timeout, poll_interval)
+
+    def update_component(
+        self,
+        workflow_id: str,
+        component_id: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        position: Sequence[float] | None = None,
+    ) -> Any:
+        """Change a component of a workflow, and return what the API answers.
+
+        :param position: x and y.
+        """
+        from airflow_provider_whiterabbit.client import api
+
+        request = api.update_component(workflow_id, component_id, config=config, name=name, position=position)
+        return self.get_conn().call(request)
+
+    # --- the clients
 
     def get_conn(self) -> Client:
         """Return the client (the same one each time)."""
@@ -135,7 +215,7 @@ class WhiteRabbitHook(BaseHook):
 
         connection = await get_async_connection(self.whiterabbit_conn_id, hook=self)
         extra = await get_async_extra_dejson(connection)
-        await _mask_asynchronously(list(secrets_of(connection, extra)))
+        await mask_asynchronously(list(secrets_of(connection, extra)))
         return AsyncClient(settings_of(connection, extra))
 
     def test_connection(self) -> tuple[bool, str]:
@@ -143,6 +223,15 @@ class WhiteRabbitHook(BaseHook):
         from airflow_provider_whiterabbit.hooks.probe import probe
 
         return probe(self.get_conn)
+
+    def _wait(self, followed: Followed[R], timeout: float | timedelta | None, poll_interval: float | timedelta) -> R:
+        from airflow_provider_whiterabbit.client import checks
+
+        return self.get_conn().wait(
+            followed,
+            timeout=None if timeout is None else checks.seconds(timeout, "timeout"),
+            poll_interval=checks.seconds(poll_interval, "poll_interval"),
+        )
 
     @cached_property
     def _client(self) -> Client:
@@ -171,21 +260,3 @@ class WhiteRabbitHook(BaseHook):
         from airflow_provider_whiterabbit.hooks.form import widgets
 
         return widgets(CONN_FIELDS)
-
-
-async def _mask_asynchronously(secrets: list[str]) -> None:
-    """Mask secrets in the logs without a synchronous call on the event loop, which deadlocks before Airflow 3.3.2.
-
-    `sync_to_async`, not `asyncio.to_thread`: what the masker calls in there has to find its way back to this loop.
-    """
-    try:
-        from airflow.sdk.log import amask_secret
-    except ImportError:
-        from airflow.providers.common.compat.sdk import mask_secret
-        from asgiref.sync import sync_to_async
-
-        for secret in secrets:
-            await sync_to_async(mask_secret)(secret)
-    else:
-        for secret in secrets:
-            await amask_secret(secret)

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_whiterabbit.client.base import followed_execution
 from airflow_provider_whiterabbit.client.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.follow import LAST_LOOK, LONGEST_BREATH, REFUSED_FOR, SILENCE, follow
+from airflow_provider_whiterabbit.client.followed import followed_execution
 from airflow_provider_whiterabbit.client.models import Execution, ExecutionEvent, ExecutionStatus, Glance
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitAuthenticationError,

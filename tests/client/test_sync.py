@@ -14,7 +14,9 @@ import pytest
 import trustme
 
 from airflow_provider_whiterabbit import exceptions as exc
-from airflow_provider_whiterabbit.client import api, base
+from airflow_provider_whiterabbit.client import answers, api, base
+from airflow_provider_whiterabbit.client.followed import followed_execution
+from airflow_provider_whiterabbit.client.models import Execution
 from airflow_provider_whiterabbit.client.settings import ClientSettings
 from airflow_provider_whiterabbit.client.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator, effects
@@ -42,7 +44,7 @@ def submissions(wr: Emulator) -> int:
 
 def test_submit(client: Client, whiterabbit_emulator: Emulator) -> None:
     """A submission returns its record, and sends only the fields that are set."""
-    execution = client.submit(api.execute_component("RANDOM_UUID"))
+    execution = Execution.from_dict(client.submit(api.execute_component("RANDOM_UUID")))
     assert (execution.module, execution.status, execution.completed) == ("RANDOM_UUID", "CREATED", False)
     assert whiterabbit_emulator.requests(kind="submit")[0].body == b'{"module":"RANDOM_UUID","input":{},"config":{}}'
 
@@ -51,13 +53,13 @@ def test_body_that_python_would_write_differently(client: Client, whiterabbit_em
     """The signature holds for numbers, keys and text that Python's json writes otherwise."""
     awkward = {"b": 1.0, "10": 1e16, "9": 1e-7, "é😀\u2028": -0.0, "n": [1e21, 5e-324, 0.1]}
     execution = client.submit(api.execute_component("ECHO", awkward, inline_wait=5))
-    assert execution.output["input"] == awkward
+    assert execution["output"]["input"] == awkward
 
 
 def test_inline_wait_outlasts_the_request_timeout(client: Client, whiterabbit_emulator: Emulator) -> None:
     """The read time-out is always longer than the time for which the server was asked to wait."""
     whiterabbit_emulator.script("SLOW", output=1, after=2.5)
-    assert client.submit(api.execute_component("SLOW", inline_wait=5)).output == 1
+    assert client.submit(api.execute_component("SLOW", inline_wait=5))["output"] == 1
 
 
 def test_id_is_told_first(client: Client, whiterabbit_emulator: Emulator) -> None:
@@ -65,9 +67,10 @@ def test_id_is_told_first(client: Client, whiterabbit_emulator: Emulator) -> Non
     odd = {"id": "e-1", "status": "PAUSED"}
     whiterabbit_emulator.fault(effects.Answer(200, odd), kind="submit")
     told: list[str] = []
-    with pytest.raises(exc.WhiteRabbitProtocolError, match=r"e-1.*PAUSED"):
-        client.submit(api.execute_component("X"), told.append)
+    data = client.submit(api.execute_component("X"), submitted=told.append)
     assert told == ["e-1"]
+    with pytest.raises(exc.WhiteRabbitProtocolError, match=r"e-1.*PAUSED"):
+        answers.submitted_execution(data)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +172,7 @@ def test_dead_keep_alive_connection(client: Client, whiterabbit_emulator: Emulat
     """A submission does not go over a connection that may have died since the last call."""
     wr = whiterabbit_emulator
     execution_id = wr.create_execution("X")
-    client.get_execution(execution_id)
+    client.read(followed_execution(execution_id))
     wr.pause()
     wr.resume()
     client.submit(api.execute_component("PAY"))
@@ -182,7 +185,7 @@ def test_reads_are_repeated(client: Client, whiterabbit_emulator: Emulator, stat
     wr = whiterabbit_emulator
     execution_id = wr.create_execution("X", output=1)
     wr.fault(effects.Answer(status), kind="record", times=3)
-    assert client.get_execution(execution_id).output == 1
+    assert client.read(followed_execution(execution_id)).output == 1
     assert len(pauses) == 3
 
 
@@ -192,13 +195,13 @@ def test_reads_give_up(client: Client, whiterabbit_emulator: Emulator, pauses: l
     execution_id = wr.create_execution("X", output=1)
     fault = wr.fault(effects.Answer(500), kind="record", times=None)
     with pytest.raises(exc.WhiteRabbitServerError):
-        client.get_execution(execution_id)
+        client.read(followed_execution(execution_id))
     assert fault.hits == 5
     wr.clear_faults()
     wr.fault(effects.Answer(429, headers={"Retry-After": "600"}), kind="record", times=None)
     pauses.clear()
     with pytest.raises(exc.WhiteRabbitRateLimitError):
-        client.get_execution(execution_id)
+        client.read(followed_execution(execution_id))
     assert not pauses
 
 
@@ -208,14 +211,14 @@ def test_redirect_is_not_followed(client: Client, whiterabbit_emulator: Emulator
     execution_id = wr.create_execution("X")
     wr.fault(effects.Answer(307, headers={"Location": f"{wr.url}/elsewhere"}), kind="record")
     with pytest.raises(exc.WhiteRabbitResponseError, match="never redirects"):
-        client.get_execution(execution_id)
+        client.read(followed_execution(execution_id))
     assert not wr.requests(path="/elsewhere")
 
 
 def test_unknown_execution(client: Client) -> None:
     """404 carries the server's words, the method and the path."""
     with pytest.raises(exc.WhiteRabbitNotFoundError) as caught:
-        client.get_execution(UNKNOWN)
+        client.read(followed_execution(UNKNOWN))
     assert (caught.value.status, caught.value.method) == (404, "GET")
     assert caught.value.path.endswith(UNKNOWN)
 
@@ -224,7 +227,7 @@ def test_stream(client: Client, whiterabbit_emulator: Emulator) -> None:
     """The iterator yields each event and ends with the terminal one."""
     wr = whiterabbit_emulator
     execution_id = wr.create_execution("SLOW", output={"a": 1}, after=0.2, executing_after=0.1)
-    events = list(client.stream_execution(execution_id))
+    events = list(client.events(followed_execution(execution_id)))
     assert [event.status for event in events] == ["CREATED", "EXECUTING", "COMPLETED"]
     assert events[-1].output == {"a": 1}
 
@@ -233,7 +236,7 @@ def test_stream_left_early(client: Client, whiterabbit_emulator: Emulator) -> No
     """Leaving the loop closes the stream."""
     wr = whiterabbit_emulator
     execution_id = wr.create_execution("SLOW", manual=True)
-    with contextlib.closing(client.stream_execution(execution_id)) as events:
+    with contextlib.closing(client.events(followed_execution(execution_id))) as events:
         next(events)
         wr.wait_for_stream(execution_id)
     wr.wait_for_stream(execution_id, count=0)
@@ -242,7 +245,7 @@ def test_stream_left_early(client: Client, whiterabbit_emulator: Emulator) -> No
 def test_wait(client: Client, whiterabbit_emulator: Emulator) -> None:
     """Waiting returns the record, output included."""
     execution_id = whiterabbit_emulator.create_execution("SLOW", output={"a": [1]}, after=0.2)
-    execution = client.wait_for_execution(execution_id, timeout=20)
+    execution = client.wait(followed_execution(execution_id), timeout=20)
     assert (execution.id, execution.output) == (execution_id, {"a": [1]})
 
 
@@ -259,7 +262,7 @@ def test_wait_believes_the_record(client: Client, whiterabbit_emulator: Emulator
 
     with ThreadPoolExecutor() as pool:
         completion = pool.submit(complete)
-        assert client.wait_for_execution(execution_id, timeout=20).output == 1
+        assert client.wait(followed_execution(execution_id), timeout=20).output == 1
         completion.result()
 
 
@@ -272,7 +275,7 @@ def test_wait_times_out(whiterabbit_emulator: Emulator) -> None:
         Client(ClientSettings(wr.url, wr.api_key, wr.api_secret)) as client,
         pytest.raises(exc.WhiteRabbitTimeoutError, match="CREATED"),
     ):
-        client.wait_for_execution(execution_id, timeout=0.3)
+        client.wait(followed_execution(execution_id), timeout=0.3)
     wr.wait_for_stream(execution_id, count=0)
 
 
@@ -281,7 +284,7 @@ def test_too_large(client: Client, whiterabbit_emulator: Emulator, monkeypatch: 
     monkeypatch.setattr(base, "MAX_RESPONSE_BYTES", 10_000)
     execution_id = whiterabbit_emulator.create_execution("X", output="x" * 20_000)
     with pytest.raises(exc.WhiteRabbitTransportError, match="more than 10000 bytes"):
-        client.get_execution(execution_id)
+        client.read(followed_execution(execution_id))
 
 
 def test_dribble(client: Client, whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +294,7 @@ def test_dribble(client: Client, whiterabbit_emulator: Emulator, monkeypatch: py
     execution_id = wr.create_execution("X")
     wr.fault(effects.Split((1,)), kind="record", times=None)
     with pytest.raises(exc.WhiteRabbitTransportError, match="not whole"):
-        client.get_execution(execution_id)
+        client.read(followed_execution(execution_id))
 
 
 def test_secrets_stay_out_of_errors(client: Client, whiterabbit_emulator: Emulator) -> None:
@@ -299,7 +302,7 @@ def test_secrets_stay_out_of_errors(client: Client, whiterabbit_emulator: Emulat
     wr = whiterabbit_emulator
     wr.fault(effects.Answer(401, {"message": "bad"}), kind="record")
     wr.fault(effects.Reset("answer"), kind="submit")
-    for call in (lambda: client.get_execution(UNKNOWN), lambda: client.submit(api.execute_component("X"))):
+    for call in (lambda: client.read(followed_execution(UNKNOWN)), lambda: client.submit(api.execute_component("X"))):
         with pytest.raises(exc.WhiteRabbitError) as caught:
             call()
         for secret in (wr.api_key, wr.api_secret):

@@ -1,0 +1,198 @@
+"""What the operators share: submit once, then wait, or not."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator, conf
+
+from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitError,
+    WhiteRabbitInputError,
+    WhiteRabbitTimeoutError,
+    WhiteRabbitUncertainSubmissionError,
+)
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.operators.fence import Fence
+from airflow_provider_whiterabbit.verdict import result_of
+from airflow_provider_whiterabbit.waiting import LONGEST_WAIT, WaitingMixin
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_whiterabbit.client.models import Request
+
+Choice = Literal["fail", "resubmit"]
+
+
+class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
+    """Submits something to White Rabbit at most once, then waits for it, or not.
+
+    :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
+    :param wait_for_completion: wait, and return the result; otherwise return the id at once.
+    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
+    :param timeout: seconds or `timedelta` from the task's start after which `WhiteRabbitTimeoutError` is raised. What
+        was submitted goes on, and a retry waits for it again. `execution_timeout` bounds the wait too, also while
+        deferred.
+    :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of the record while there is no
+        stream.
+    :param on_failed_execution: what happens after FAILED: ``fail`` ends the task without retries; ``resubmit`` lets a
+        retry submit anew (Airflow 3.3+).
+    :param on_uncertain_submission: what a retry does if it is not known whether an earlier submission arrived: ``fail``
+        ends the task and says how to settle it; ``resubmit`` submits anew, which may do everything twice.
+    """
+
+    id_field: ClassVar[str]
+    """Where the answer to a submission holds the id."""
+
+    def __init__(
+        self,
+        *,
+        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        timeout: float | timedelta | None = None,
+        poll_interval: float | timedelta = POLL_INTERVAL,
+        on_failed_execution: Choice = "fail",
+        on_uncertain_submission: Choice = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, choice in (
+            ("on_failed_execution", on_failed_execution),
+            ("on_uncertain_submission", on_uncertain_submission),
+        ):
+            if choice not in ("fail", "resubmit"):
+                raise WhiteRabbitInputError(f"{name} must be 'fail' or 'resubmit', got {choice!r}")
+        self.whiterabbit_conn_id = whiterabbit_conn_id
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.timeout = None if timeout is None else seconds(timeout, "timeout")
+        self.poll_interval = seconds(poll_interval, "poll_interval")
+        self.on_failed_execution = on_failed_execution
+        self.on_uncertain_submission = on_uncertain_submission
+        self._submitted_id: str | None = None
+
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """Names what is submitted, as ``component PAY``."""
+
+    @abstractmethod
+    def _request(self) -> Request:
+        """Check everything and return what is to be sent."""
+
+    def _record_in(self, answer: Any) -> Any:
+        """Return the record that the answer to a submission holds, if it does."""
+        return None
+
+    def execute(self, context: Context) -> Any:
+        """Submit, or find what was submitted before; then wait in the way that was asked for."""
+        fence = Fence(context, self.what)
+        record = self._earlier(fence, context)
+        if self._submitted_id is None:
+            record = self._submit(self._request(), fence, context)
+        identity = str(self._submitted_id)
+        if not self.wait_for_completion:
+            return identity
+        if record is not None and record.status.is_terminal:
+            return self._end(record)
+        deadline = self._deadline(context)
+        if self.deferrable:
+            return self._defer_until(identity, deadline, self.poll_interval)
+        left = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
+        followed = self.trigger_class.followed(identity)
+        return self._end(self._hook.get_conn().wait(followed, timeout=left, poll_interval=self.poll_interval))
+
+    def execute_complete(self, context: Context, event: Any = None, identity: str = "") -> Any:
+        """Turn the trigger's event into the task's end."""
+        self._submitted_id = identity
+        try:
+            return self._end(self._record_after(event, identity))
+        except WhiteRabbitTimeoutError as error:
+            if self.execution_timeout is not None and self._patience == self.execution_timeout.total_seconds():
+                raise AirflowTaskTimeout(str(error)) from None
+            raise
+
+    def on_kill(self) -> None:
+        """Say that what was submitted goes on: White Rabbit has no call to cancel it."""
+        if self._submitted_id is not None:
+            self.log.warning("%s goes on at White Rabbit: it can't be cancelled from here", self._submitted_id)
+
+    def _earlier(self, fence: Fence, context: Context) -> Any:
+        """Find what an earlier try submitted; return its record, or None if there is to be a new submission."""
+        if not fence.is_kept and self.on_failed_execution == "resubmit":
+            self.log.warning("on_failed_execution='resubmit' needs Airflow 3.3 or newer; here a retry can't tell")
+        earlier = fence.earlier()
+        if earlier is None:
+            if fence.is_kept or not fence.is_retry:
+                return None
+            return self._unless_resubmitted(fence, "an earlier try")
+        if earlier.identity is None:
+            return self._unless_resubmitted(fence, earlier.at)
+        record = self._hook.get_conn().read(self.trigger_class.followed(earlier.identity))
+        self.log.info("Submitted before, %s: %s is %s", earlier.at, earlier.identity, record.progress)
+        if record.status.is_terminal and (fence.is_stale(earlier) or self._is_resubmitted(record)):
+            self.log.info("Submitting anew: %s", "the task was cleared" if fence.is_stale(earlier) else record.failure)
+            return None
+        self._submitted(earlier.identity, fence, context)
+        return record
+
+    def _unless_resubmitted(self, fence: Fence, at: str) -> None:
+        if self.on_uncertain_submission == "fail":
+            raise fence.uncertain(at)
+        self.log.warning("Submitting anew, though the submission of %s may have arrived", at)
+
+    def _is_resubmitted(self, record: Any) -> bool:
+        return bool(record.status == "FAILED" and self.on_failed_execution == "resubmit")
+
+    def _submit(self, request: Request, fence: Fence, context: Context) -> Any:
+        client = self._hook.get_conn()
+        fence.intend()  # from here on, whatever is not caught below leaves the intent behind: time-outs, signals, kills
+        try:
+            answer = client.submit(request, self.id_field, lambda identity: self._submitted(identity, fence, context))
+        except WhiteRabbitUncertainSubmissionError as error:
+            if self.on_uncertain_submission == "resubmit":
+                raise  # to the retry that submits anew
+            raise fence.uncertain("just now") from error
+        except WhiteRabbitError:
+            fence.withdraw()
+            raise
+        return self._record_in(answer)
+
+    def _submitted(self, identity: str, fence: Fence, context: Context) -> None:
+        self._submitted_id = identity
+        fence.adopt(identity)
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key=self.trigger_class.id_name, value=identity)
+
+    def _end(self, record: Any) -> Any:
+        if self._is_resubmitted(record):
+            raise AirflowException(record.failure)  # one that leaves the retries, which submit anew
+        return result_of(record)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds of the time-out that comes first."""
+        of_execution = math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds()
+        return min(math.inf if self.timeout is None else self.timeout, of_execution)
+
+    def _deadline(self, context: Context) -> datetime | None:
+        if self._patience > LONGEST_WAIT:
+            return None
+        started: datetime = context["ti"].start_date
+        return started + timedelta(seconds=self._patience)
+
+
+def seconds(value: float | timedelta, name: str) -> float:
+    """Return a span of time in seconds.
+
+    :raises WhiteRabbitInputError: if it is none.
+    """
+    from airflow_provider_whiterabbit.client import checks
+
+    return checks.seconds(value, name)

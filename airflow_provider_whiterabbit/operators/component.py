@@ -1,0 +1,112 @@
+"""`WhiteRabbitExecuteComponentOperator`: submits a component, once, and returns its output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitError,
+    WhiteRabbitInvalidRequestError,
+    WhiteRabbitNotFoundError,
+)
+from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
+from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_whiterabbit.client.models import Execution, Request
+    from airflow_provider_whiterabbit.operators.fence import Fence
+
+
+class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
+    """Executes a White Rabbit component and returns its output (as XCom), the JSON that the API gave.
+
+    It is submitted at most once for each run of the task and each clear by a user, also when workers die. The
+    execution's id is pushed as XCom ``execution_id`` as soon as it is known. Secret and headers of a callback come from
+    the connection, since a task's arguments are stored in clear text.
+
+    :param module: module name, as ``RANDOM_UUID``; templated.
+    :param input: inputs by name, JSON values; templated, nested values too. Integers beyond ±(2^53 - 1) must be `str`.
+    :param config: config by name, JSON values; templated, nested values too.
+    :param attempts: server-side attempts on failure, 1 to 3.
+    :param callback_url: HTTPS URL that gets the finished record; templated.
+    :param inline_wait: seconds or `timedelta`, 0 to 15, to wait for the result within the submitting call. What ends
+        in time takes one API call and never defers; but until then its id is not known, so a task that is killed
+        meanwhile leaves an uncertain submission.
+    :param validate: check input and config against White Rabbit's component catalogue before submitting.
+
+    The other parameters are those of `WhiteRabbitSubmitOperator`.
+    """
+
+    template_fields: Sequence[str] = ("module", "input", "config", "callback_url", "whiterabbit_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "config": "json"}
+    trigger_class = WhiteRabbitExecutionTrigger
+    id_field = "id"
+
+    def __init__(
+        self,
+        *,
+        module: str,
+        input: Mapping[str, Any] | None = None,  # noqa: A002 (White Rabbit's word)
+        config: Mapping[str, Any] | None = None,
+        attempts: int | None = None,
+        callback_url: str | None = None,
+        inline_wait: float | timedelta = 0,
+        validate: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.module = module
+        self.input = input
+        self.config = config
+        self.attempts = attempts
+        self.callback_url = callback_url
+        self.inline_wait = inline_wait
+        self.validate = validate
+
+    @property
+    def what(self) -> str:
+        """Names what is submitted."""
+        return f"component {self.module}"
+
+    def _request(self) -> Request:
+        request = self._hook.component_request(
+            self.module,
+            input=self.input,
+            config=self.config,
+            attempts=self.attempts,
+            inline_wait=self.inline_wait,
+            callback_url=self.callback_url,
+        )
+        if self.validate:
+            from airflow_provider_whiterabbit.client import catalogue
+
+            definition = catalogue.find(self._hook.get_components(), self.module)
+            catalogue.validate(definition, self.input or {}, self.config or {})
+        return request
+
+    def _record_in(self, answer: Any) -> Execution:
+        from airflow_provider_whiterabbit.client.answers import submitted_execution
+
+        return submitted_execution(answer)
+
+    def _submit(self, request: Request, fence: Fence, context: Context) -> Any:
+        try:
+            return super()._submit(request, fence, context)
+        except (WhiteRabbitInvalidRequestError, WhiteRabbitNotFoundError) as error:
+            error.hint = self._suggestion()
+            raise
+
+    def _suggestion(self) -> str:
+        """Say what module may have been meant, if the catalogue does not know this one."""
+        from airflow_provider_whiterabbit.client import api, catalogue
+
+        try:
+            known = catalogue.definitions(self._hook.get_conn().send(api.get_components()))
+            catalogue.find(known, self.module)
+        except WhiteRabbitError as error:  # what the server said is what matters; this is an extra
+            return str(error) if "did you mean" in str(error) else ""
+        return ""

@@ -1,0 +1,119 @@
+"""What the sensors share: to poke, to reschedule, to defer, and how each of them ends."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.verdict import result_of
+from airflow_provider_whiterabbit.waiting import LONGEST_WAIT, WaitingMixin
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
+    """Waits until something at White Rabbit has ended, and returns its result (as XCom).
+
+    Deferrable, it frees its worker and follows the event stream in the triggerer, which hears of the end at once;
+    `poke` and `reschedule` read the record every `poke_interval`. What did not end well fails the task without retries,
+    with White Rabbit's error in the message; `soft_fail` skips it instead. A refused key, an unknown id or an answer
+    that the API does not have raises a `WhiteRabbitError`, which `soft_fail` never hides.
+
+    :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
+    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
+    :param poke_interval: seconds or `timedelta` between two reads of the record. Deferrable, it only counts while there
+        is no stream.
+    :param silent_fail: counts in `poke` and `reschedule` only.
+    :param timeout: seconds or `timedelta` after which `AirflowSensorTimeout` is raised (what is waited for goes on).
+        `execution_timeout` bounds the wait as well, also while deferred.
+    """
+
+    def __init__(
+        self,
+        *,
+        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.whiterabbit_conn_id = whiterabbit_conn_id
+        self.deferrable = deferrable
+
+    @property
+    def _identity(self) -> str:
+        return getattr(self, self.trigger_class.id_name)  # type: ignore[no-any-return]  # rendered by now
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Read the record once. Trouble that may pass means not yet."""
+        from airflow_provider_whiterabbit.client.retry import is_transient
+
+        followed = self.trigger_class.followed(self._identity)
+        try:
+            record = self._hook.get_conn().look(followed)
+        except WhiteRabbitError as error:
+            if not is_transient(error):
+                raise
+            self.log.warning("%s: %s; looking again later", followed.what, error)
+            return False
+        self.log.info("%s: %s", followed.what, record.progress)
+        if not record.status.is_terminal:
+            return False
+        return PokeReturnValue(is_done=True, xcom_value=result_of(record))
+
+    def execute(self, context: Context) -> Any:
+        """Wait in the way that was asked for. What has ended already does not defer."""
+        if not self.deferrable:
+            return super().execute(context)
+        with self._skipping():
+            found = self.poke(context)
+        if isinstance(found, PokeReturnValue):
+            return found.xcom_value
+        deadline = context["ti"].start_date + timedelta(seconds=self._patience)
+        return self._defer_until(self._identity, deadline, self.poke_interval)
+
+    def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
+        """Turn the trigger's event into the task's end."""
+        with self._skipping():
+            try:
+                return result_of(self._record_after(event, identity or self._identity))
+            except WhiteRabbitTimeoutError as error:
+                raise self._timed_out(str(error)) from None
+
+    @contextlib.contextmanager
+    def _skipping(self) -> Iterator[None]:
+        """Skip instead of failing where the base class would around `poke`."""
+        try:
+            yield
+        except (AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout) as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(f"Skipping because the sensor is not to fail: {error}") from error
+            raise
+        except Exception as error:
+            if self.never_fail:
+                raise AirflowSkipException(f"Skipping because the sensor is never to fail: {error}") from error
+            raise
+
+    @property
+    def _patience(self) -> float:
+        """Seconds of the time-out that comes first."""
+        of_execution = math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds()
+        return min(self.timeout, of_execution, LONGEST_WAIT)
+
+    def _timed_out(self, message: str) -> BaseException:
+        return AirflowSensorTimeout(message) if self._patience == self.timeout else AirflowTaskTimeout(message)

@@ -1,0 +1,29 @@
+"""`WhiteRabbitWorkflowRunSensor`: waits for a workflow run and returns its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_whiterabbit.sensors.base import WhiteRabbitSensor
+from airflow_provider_whiterabbit.triggers.workflow import WhiteRabbitWorkflowRunTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import XComArg
+
+
+class WhiteRabbitWorkflowRunSensor(WhiteRabbitSensor):
+    """Waits until a workflow run has ended, and returns its record with the stages and their outputs (as XCom).
+
+    A run that is FAILED or CANCELED fails the task without retries; the message names the stages that failed and why.
+
+    :param workflow_run_id: id of the run; templated, or the output of an upstream task. The other parameters are those
+        of `WhiteRabbitSensor`.
+    """
+
+    template_fields: Sequence[str] = ("workflow_run_id", "whiterabbit_conn_id")
+    trigger_class = WhiteRabbitWorkflowRunTrigger
+
+    def __init__(self, *, workflow_run_id: str | XComArg, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.workflow_run_id = workflow_run_id
