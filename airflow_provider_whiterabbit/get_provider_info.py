@@ -54,6 +54,34 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
 }
 
 
+CONFIG: dict[str, Any] = {
+    "description": "How tasks that wait for White Rabbit use the triggerer.",
+    "options": {
+        "start_from_trigger": {
+            "description": (
+                "Let deferrable sensors start in the triggerer, without a worker (Airflow 3.3.1 and newer). A sensor's "
+                "own argument of this name goes before it; a sensor that can't, such as a mapped one, uses a worker.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "boolean",
+            "example": None,
+            "default": "False",
+        },
+        "end_from_trigger": {
+            "description": (
+                "Let deferrable sensors and operators end in the triggerer, without a worker (Airflow 3.3.1+). "
+                "A task's own argument of this name goes before it; a task that would lose something by it (a success "
+                "callback, outlets, mapped tasks that depend on it, listeners, ...) uses a worker.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "boolean",
+            "example": None,
+            "default": "False",
+        },
+    },
+}
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return this provider's metadata (checked against Airflow's ``provider_info.schema.json``)."""
     name = "White Rabbit"
@@ -73,6 +101,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [modules("operators", "component", "workflow")],
         "sensors": [modules("sensors", "execution", "workflow")],
         "triggers": [modules("triggers", "execution", "workflow")],
+        "config": {"whiterabbit": CONFIG},
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -48,18 +48,27 @@ class AsyncClient(base.ClientBase):
     async def __aexit__(self, *_: object) -> None:
         await self._shared.__aexit__(None, None, None)
 
-    async def send(self, request: Request, within: float = float("inf"), wanted: tuple[str, ...] = ()) -> Any:
+    async def send(
+        self,
+        request: Request,
+        within: float = float("inf"),
+        wanted: tuple[str, ...] = (),
+        most: int = base.MAX_RESPONSE_BYTES,
+    ) -> Any:
         """Send a request once (twice where our clock was wrong the first time) and return the JSON of its answer.
 
         :param within: seconds that it may take in all.
         :param wanted: the only members that are needed; the rest of a large answer is not read.
+        :param most: bytes that the answer may have.
         :raises WhiteRabbitInputError: if the request is one that must not be sent twice.
         :raises WhiteRabbitResponseError: if the server refuses.
         :raises WhiteRabbitTransportError: if no usable answer arrives.
         """
         if not request.idempotent:
             raise WhiteRabbitInputError(f"{request.method} {request.path} belongs into a worker, not into a trigger")
-        return await self._by_the_right_clock(partial(self._exchange, request, self._limits(request, within), wanted))
+        return await self._by_the_right_clock(
+            partial(self._exchange, request, self._limits(request, within), wanted, most)
+        )
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the commands of `follow` and return what it found."""
@@ -108,14 +117,14 @@ class AsyncClient(base.ClientBase):
                 raise
             return answer
 
-    async def _exchange(self, request: Request, limits: base.Limits, wanted: tuple[str, ...]) -> Any:
+    async def _exchange(self, request: Request, limits: base.Limits, wanted: tuple[str, ...], most: int) -> Any:
         async with _transport_errors(request, limits.total):
             answer = await self._start(request, limits, "application/json")
             try:
                 head = await _upto(answer, LARGE)
                 if wanted and len(head) > LARGE and answer.status == 200 and (found := peek(head, wanted)):
                     return found
-                response = await _whole(answer, head)
+                response = await _whole(answer, head, most)
             finally:
                 answer.release()  # back into the pool if it was read to its end
         return answers.data_of(request, response)
@@ -166,10 +175,10 @@ async def _upto(answer: aiohttp.ClientResponse, size: int) -> bytes:
     return bytes(body)
 
 
-async def _whole(answer: aiohttp.ClientResponse, head: bytes = b"") -> Response:
-    body = head + await _upto(answer, base.MAX_RESPONSE_BYTES - len(head))
-    if len(body) > base.MAX_RESPONSE_BYTES:
-        raise WhiteRabbitTransportError(f"{answer.method} {answer.url.path}: more than {base.MAX_RESPONSE_BYTES} bytes")
+async def _whole(answer: aiohttp.ClientResponse, head: bytes = b"", most: int = base.MAX_RESPONSE_BYTES) -> Response:
+    body = head + await _upto(answer, most - len(head))
+    if len(body) > most:
+        raise WhiteRabbitTransportError(f"{answer.method} {answer.url.path}: more than {most} bytes")
     return Response(answer.status, base.lower_case(answer.headers), body, time.time())
 
 

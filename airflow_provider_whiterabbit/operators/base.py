@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator, conf
 
+from airflow_provider_whiterabbit import triggerer_path
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
@@ -35,6 +36,8 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
     :param wait_for_completion: wait, and return the result; otherwise return the id at once.
     :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
+    :param end_from_trigger: end in the triggerer, without a worker (Airflow 3.3.1+); by default what ``[whiterabbit]
+        end_from_trigger`` says. A task that would lose something by it is ended by a worker.
     :param timeout: seconds or `timedelta` from the task's start after which `WhiteRabbitTimeoutError` is raised. What
         was submitted goes on, and a retry waits for it again. `execution_timeout` bounds the wait too, also while
         deferred.
@@ -55,6 +58,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        end_from_trigger: bool | None = None,
         timeout: float | timedelta | None = None,
         poll_interval: float | timedelta = POLL_INTERVAL,
         on_failed_execution: Choice = "fail",
@@ -70,7 +74,8 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
                 raise WhiteRabbitInputError(f"{name} must be 'fail' or 'resubmit', got {choice!r}")
         self.whiterabbit_conn_id = whiterabbit_conn_id
         self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
+        self.deferrable = deferrable or bool(end_from_trigger)
+        self.ends_in_triggerer = self.deferrable and triggerer_path.option("end_from_trigger", end_from_trigger)
         self.timeout = None if timeout is None else seconds(timeout, "timeout")
         self.poll_interval = seconds(poll_interval, "poll_interval")
         self.on_failed_execution = on_failed_execution

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_whiterabbit import triggerer_path
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.verdict import result_of
@@ -39,6 +40,10 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
     :param poke_interval: seconds or `timedelta` between two reads of the record. Deferrable, it only counts while there
         is no stream.
+    :param start_from_trigger: start in the triggerer, without a worker (Airflow 3.3.1+); by default what
+        ``[whiterabbit] start_from_trigger`` says. A task that can't, such as a mapped one, starts in a worker.
+    :param end_from_trigger: end in the triggerer, without a worker (Airflow 3.3.1+); by default what ``[whiterabbit]
+        end_from_trigger`` says. A task that would lose something by it is ended by a worker.
     :param silent_fail: counts in `poke` and `reschedule` only.
     :param timeout: seconds or `timedelta` after which `AirflowSensorTimeout` is raised (what is waited for goes on).
         `execution_timeout` bounds the wait as well, also while deferred.
@@ -49,11 +54,28 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         *,
         whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        start_from_trigger: bool | None = None,
+        end_from_trigger: bool | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.whiterabbit_conn_id = whiterabbit_conn_id
-        self.deferrable = deferrable
+        self.deferrable = deferrable or bool(start_from_trigger) or bool(end_from_trigger)
+        self.ends_in_triggerer = self.deferrable and triggerer_path.option("end_from_trigger", end_from_trigger)
+        self._starts_in_triggerer = self.deferrable and triggerer_path.option("start_from_trigger", start_from_trigger)
+        self._why_not_there: str | None = None
+
+    def _prepare_start(self, identity: Any) -> None:
+        """Let the task start in the triggerer, if it is to and can. A mapped task keeps the class's defaults: a worker.
+
+        :param identity: as the DAG gives it: an id, a template, or another task's output.
+        """
+        if not self._starts_in_triggerer:
+            return
+        self._why_not_there = next(triggerer_path.of_start(self, identity), None)
+        if self._why_not_there is None:
+            self.start_from_trigger = True
+            self.start_trigger_args = triggerer_path.start_of(self, identity)
 
     @property
     def _identity(self) -> str:
@@ -80,12 +102,15 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         """Wait in the way that was asked for. What has ended already does not defer."""
         if not self.deferrable:
             return super().execute(context)
+        if self._why_not_there is not None:
+            self.log.info("A worker starts the task: %s", self._why_not_there)
         with self._skipping():
             found = self.poke(context)
         if isinstance(found, PokeReturnValue):
             return found.xcom_value
         deadline = context["ti"].start_date + timedelta(seconds=self._patience)
-        return self._defer_until(self._identity, deadline, self.poke_interval)
+        lenient = self.soft_fail or self.never_fail
+        return self._defer_until(self._identity, deadline, self.poke_interval, soft_fail=lenient)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
         """Turn the trigger's event into the task's end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -17,7 +18,13 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.verdict import ERROR, TIMEOUT
 
 if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.client.aio import AsyncClient
     from airflow_provider_whiterabbit.client.commands import Followed
+
+GRACE = timedelta(minutes=2)
+"""By which Airflow's own time-out of a deferral lies behind the trigger's, which ends with a message of ours."""
+
+_OF_THE_END = ("end_from_trigger", "soft_fail", "retries")
 
 
 class WhiteRabbitTrigger(BaseTrigger):
@@ -30,9 +37,13 @@ class WhiteRabbitTrigger(BaseTrigger):
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``.
     :param poll_interval: seconds, 1 or more, between two reads of the record while there is no stream.
     :param deadline: when to give up; an aware wall-clock time, since a trigger outlives processes.
-    :param timeout: seconds from the task's start after which to give up, where the triggerer knows it (Airflow 3.3 does
-        not tell a trigger that a worker deferred: there they count from this trigger's start; use `deadline`). The
-        earlier of the two counts.
+    :param timeout: seconds from the task's start after which to give up; for a task that starts in the triggerer, where
+        Airflow tells when (`timeout_after`, which must be `GRACE` behind). Elsewhere they count from this trigger's
+        start: use `deadline`. The earlier of the two counts.
+    :param end_from_trigger: end the task here, without a worker, if that loses nothing (Airflow 3.3.1+).
+    :param soft_fail: the task is to be skipped instead of failed.
+    :param retries: how often Airflow may try the task again. If it may, a failure is left to a worker, which alone can
+        end a task without retries.
     """
 
     id_name: ClassVar[str]
@@ -45,6 +56,9 @@ class WhiteRabbitTrigger(BaseTrigger):
         poll_interval: float = POLL_INTERVAL,
         deadline: datetime | None = None,
         timeout: float | None = None,
+        end_from_trigger: bool = False,
+        soft_fail: bool = False,
+        retries: int = 0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         setattr(self, self.id_name, identity)
@@ -52,6 +66,9 @@ class WhiteRabbitTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.timeout = timeout
+        self.end_from_trigger = end_from_trigger
+        self.soft_fail = soft_fail
+        self.retries = retries
 
     @staticmethod
     @abstractmethod
@@ -65,39 +82,74 @@ class WhiteRabbitTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path and the arguments to make this trigger again."""
         names = (self.id_name, "whiterabbit_conn_id", "poll_interval", "deadline", "timeout")
+        names += _OF_THE_END if self.end_from_trigger else ()
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render what a task that starts in the triggerer has as templates."""
+        ti = _PullingOne(context["ti"])
+        patched: Any = {**context, "ti": ti, "task_instance": ti}
+        super().render_template_fields(patched, jinja_env)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Follow until the end; yield one event."""
         try:
-            status, message = await self._follow(), None
-        except WhiteRabbitTimeoutError as error:
-            status, message = TIMEOUT, str(error)
+            # Some 300 ms of imports, once in the life of a triggerer: too long for its event loop.
+            await asyncio.to_thread(importlib.import_module, "airflow_provider_whiterabbit.client.aio")
+            async with await WhiteRabbitHook(self.whiterabbit_conn_id).get_async_client() as client:
+                status, message = await self._follow(client)
+                event = await self._task_end(client, status, message)
         except WhiteRabbitError as error:
-            status, message = ERROR, str(error)
+            event, status, message = None, ERROR, str(error)
         except Exception as error:
             self.log.exception("Waiting for %s failed", self._identity)
-            status, message = ERROR, f"{type(error).__name__}: {error}"
-        event = {self.id_name: self._identity, "status": status, "message": message}
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+            event, status, message = None, ERROR, f"{type(error).__name__}: {error}"
+        verdict = {self.id_name: self._identity, "status": status, "message": message}
+        yield event or TriggerEvent(verdict)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Say that what was waited for goes on: White Rabbit has no call to cancel it (Airflow 3.3+ calls this)."""
         self.log.warning("%s goes on at White Rabbit: it can't be cancelled from here", self._identity)
 
-    async def _follow(self) -> str:
-        # Some 300 ms of imports, once in the life of a triggerer: too long for its event loop.
-        await asyncio.to_thread(importlib.import_module, "airflow_provider_whiterabbit.client.aio")
+    async def _follow(self, client: AsyncClient) -> tuple[str, str | None]:
+        """Return the status and, for those that are our own, a message."""
         from airflow_provider_whiterabbit.client.follow import follow
 
-        followed = self.followed(self._identity)
-        async with await WhiteRabbitHook(self.whiterabbit_conn_id).get_async_client() as client:
-            steps = follow(followed, deadline=self._deadline(), poll_interval=self.poll_interval)
-            return str((await client.run(steps)).status)
+        steps = follow(self.followed(self._identity), deadline=self._deadline(), poll_interval=self.poll_interval)
+        try:
+            return str((await client.run(steps)).status), None
+        except WhiteRabbitTimeoutError as error:
+            return TIMEOUT, str(error)
+
+    async def _task_end(self, client: AsyncClient, status: str, message: str | None) -> TriggerEvent | None:
+        """Return the event that ends the task here, or None if a worker is to resume it."""
+        if not self.end_from_trigger or self.task_instance is None:  # dag.test() tells a trigger nothing of its task
+            return None
+        from airflow_provider_whiterabbit.triggers.ending import end_of_task
+
+        return await end_of_task(self, client, status, message)
 
     def _deadline(self) -> float | None:
-        given = [] if self.deadline is None else [self.deadline]
+        moments = [] if self.deadline is None else [self.deadline.timestamp()]
         if self.timeout is not None:
-            started = getattr(self.task_instance, "start_date", None) or datetime.now().astimezone()
-            given.append(started + timedelta(seconds=self.timeout))
-        return min(moment.timestamp() for moment in given) if given else None
+            told: datetime | None = getattr(self, "timeout_after", None)
+            started = time.time() if told is None else (told - GRACE).timestamp() - self.timeout
+            moments.append(started + self.timeout)
+        return min(moments, default=None)
+
+
+class _PullingOne:
+    """A task instance whose `xcom_pull` asks for one value where nothing else is said.
+
+    Without map indexes Airflow 3.3 sends a request that the triggerer's supervisor does not know, and waits for ever.
+    """
+
+    def __init__(self, ti: Any) -> None:
+        self._ti = ti
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ti, name)
+
+    def xcom_pull(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs.setdefault("map_indexes", None)
+        return self._ti.xcom_pull(*args, **kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
@@ -32,8 +32,9 @@ class WhiteRabbitWorkflowRunTrigger(WhiteRabbitTrigger):
         poll_interval: float = POLL_INTERVAL,
         deadline: datetime | None = None,
         timeout: float | None = None,
+        **ending: Any,
     ) -> None:
-        super().__init__(workflow_run_id, whiterabbit_conn_id, poll_interval, deadline, timeout)
+        super().__init__(workflow_run_id, whiterabbit_conn_id, poll_interval, deadline, timeout, **ending)
 
     @staticmethod
     def followed(identity: str) -> Followed[WorkflowRun]:

@@ -1,0 +1,76 @@
+"""Ending a task in the triggerer: what a worker does after a wait, done by the trigger (Airflow 3.3.1+)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_whiterabbit import triggerer_path
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.client.aio import AsyncClient
+    from airflow_provider_whiterabbit.triggers.base import WhiteRabbitTrigger
+
+
+async def end_of_task(
+    trigger: WhiteRabbitTrigger, client: AsyncClient, status: str, message: str | None
+) -> TriggerEvent | None:
+    """Do what ends the task, and return the event that says so; None, after a line in the log, if a worker has to.
+
+    :param message: of a status of our own; null for White Rabbit's.
+    """
+    reason = next(_obstacles(trigger), None)
+    if reason is None and status != "COMPLETED" and trigger.retries and not trigger.soft_fail:
+        reason = "only a worker can fail a task that has retries without them"
+    if reason is None:
+        try:
+            return await _end(trigger, client, status, message)
+        except WhiteRabbitError as error:
+            reason = str(error)
+    trigger.log.info("A worker ends the task: %s", reason)
+    return None
+
+
+def _obstacles(trigger: WhiteRabbitTrigger) -> Iterator[str]:
+    yield from triggerer_path.of_version()
+    yield from triggerer_path.of_deployment()
+    if trigger.task is not None:  # only of a task that started here; otherwise the worker that deferred it has asked
+        yield from triggerer_path.of_end(trigger.task)
+
+
+async def _end(
+    trigger: WhiteRabbitTrigger, client: AsyncClient, status: str, message: str | None
+) -> TriggerEvent | None:
+    from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
+
+    if message is None:
+        followed = trigger.followed(getattr(trigger, trigger.id_name))
+        record = followed.parse_record(await client.send(followed.record, most=triggerer_path.LARGEST_XCOM))
+        if record.status == "COMPLETED":
+            await _push(trigger.task_instance, record.result)
+            trigger.log.info("Ended in the triggerer: success")
+            return TaskSuccessEvent()
+        message = record.failure
+    if trigger.soft_fail:
+        trigger.log.info("Skipping because the task is not to fail: %s", message)
+        return TaskSkippedEvent()
+    trigger.log.error("%s", message)
+    return TaskFailedEvent()
+
+
+async def _push(ti: Any, result: Any) -> None:
+    """Store a result as XCom. An event could carry it, but Airflow 3.3 would hand on a string instead of an object."""
+    from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY, XCom
+
+    if result is not None:
+        await XCom.aset(
+            XCOM_RETURN_KEY,
+            result,
+            dag_id=ti.dag_id,
+            task_id=ti.task_id,
+            run_id=ti.run_id,
+            map_index=-1 if ti.map_index is None else ti.map_index,
+        )
