@@ -81,7 +81,7 @@ class WhiteRabbitTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path and the arguments to make this trigger again."""
-        names = (self.id_name, "whiterabbit_conn_id", "poll_interval", "deadline", "timeout")
+        names = [self.id_name, "whiterabbit_conn_id", "poll_interval", "deadline", "timeout"]
         names += _OF_THE_END if self.end_from_trigger else ()
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
