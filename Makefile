@@ -14,7 +14,7 @@ export UV_SYSTEM_CERTS := 1
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-fast lint types check bench-latency live constraints clean
+.PHONY: help demo demo-ui test test-fast lint types check kills bench-latency live constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ types: $(READY) ## Check types
 	$(BIN)/mypy
 
 check: lint types test ## Everything that CI checks
+
+kills: $(READY) ## Kill tasks, workers and triggerers at every point of a submission; print what became of it
+	$(BIN)/python -m scripts.kills
 
 bench-latency: $(READY) ## Measure how long after COMPLETED a task has ended, for each way through Airflow
 	$(BIN)/python -m benchmarks.latency

@@ -33,12 +33,18 @@ def find(catalogue: Iterable[Definition], module: str) -> Definition:
 
     :raises WhiteRabbitInputError: if there is none; says what may have been meant.
     """
-    by_module = {one["module"]: one for one in catalogue if "COMPONENT" in (one.get("executionModes") or ["COMPONENT"])}
-    if module not in by_module:
-        raise WhiteRabbitInputError(
-            f"module: White Rabbit has no component {module!r}{did_you_mean(module, by_module)}"
-        )
-    return by_module[module]
+    by_module = {one["module"]: one for one in catalogue}
+    alone = {name: one for name, one in by_module.items() if _runs_alone(one)}
+    if module in alone:
+        return alone[module]
+    if module in by_module:
+        raise WhiteRabbitInputError(f"module: {module!r} can't be executed on its own, only as a part of a workflow")
+    raise WhiteRabbitInputError(f"module: White Rabbit has no component {module!r}{did_you_mean(module, alone)}")
+
+
+def _runs_alone(definition: Definition) -> bool:
+    modes = definition.get("executionModes")
+    return not isinstance(modes, list) or not modes or "COMPONENT" in modes
 
 
 def did_you_mean(module: str, modules: Iterable[str]) -> str:
@@ -48,19 +54,28 @@ def did_you_mean(module: str, modules: Iterable[str]) -> str:
 
 
 def validate(definition: Definition, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Check input and config against a definition.
+    """Check input and config against a definition; what it says in a form that is not documented is not checked.
 
     :raises WhiteRabbitInputError: names every field that is wrong, as ``input.amount`` or ``config.chain.id``.
     """
-    parameters = (definition.get("inputs") or {}).get("parameters") or []
-    schemas = {one["name"]: one.get("schema") or {} for one in parameters if isinstance(one, dict) and "name" in one}
+    parameters = _dict(definition.get("inputs")).get("parameters")
+    known = [one for one in map(_dict, _list(parameters)) if isinstance(one.get("name"), str)]
+    schemas = {one["name"]: one.get("schema") for one in known}
     of_inputs = {"type": "object", "properties": schemas, "required": list(schemas)}
-    problems = [*_problems(inputs, of_inputs, "input"), *_problems(config, definition.get("configs") or {}, "config")]
-    unknown = [
-        f"input.{name}: no such input; there is {', '.join(schemas) or 'none'}" for name in set(inputs) - set(schemas)
-    ]
-    if problems or unknown:
-        raise WhiteRabbitInputError("; ".join([*problems, *sorted(unknown)]))
+    problems = [*_problems(inputs, of_inputs, "input"), *_problems(config, definition.get("configs"), "config")]
+    if isinstance(parameters, list):
+        unknown = sorted(str(name) for name in set(inputs) - set(schemas))
+        problems += [f"input.{name}: no such input; there is {', '.join(schemas) or 'none'}" for name in unknown]
+    if problems:
+        raise WhiteRabbitInputError("; ".join(problems))
+
+
+def _dict(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 _TYPES: dict[str, Callable[[Any], bool]] = {
@@ -79,10 +94,9 @@ def _is_integer_text(value: Any) -> bool:
 
 
 def _problems(value: Any, schema: Any, place: str) -> list[str]:
-    if not isinstance(schema, dict):
-        return []
+    schema = _dict(schema)
     kind = schema.get("type")
-    if kind in _TYPES and not _TYPES[kind](value):
+    if isinstance(kind, str) and kind in _TYPES and not _TYPES[kind](value):
         return [f"{place}: expected {kind}, got {type(value).__name__}"]
     enum = schema.get("enum")
     if isinstance(enum, list) and value not in enum:
@@ -90,23 +104,24 @@ def _problems(value: Any, schema: Any, place: str) -> list[str]:
     if isinstance(value, Mapping):
         return _problems_of_object(value, schema, place)
     if isinstance(value, list | tuple):
+        items = _dict(schema.get("items"))
         return [
-            found for index, item in enumerate(value) for found in _problems_of_item(item, schema, f"{place}[{index}]")
+            found for index, item in enumerate(value) for found in _problems_of_item(item, items, f"{place}[{index}]")
         ]
     return []
 
 
 def _problems_of_object(value: Mapping[str, Any], schema: Mapping[str, Any], place: str) -> list[str]:
-    found = [f"{place}.{name}: required" for name in schema.get("required") or [] if name not in value]
-    for name, inner in (schema.get("properties") or {}).items():
+    required = [name for name in _list(schema.get("required")) if isinstance(name, str)]
+    found = [f"{place}.{name}: required" for name in required if name not in value]
+    for name, inner in _dict(schema.get("properties")).items():
         if name in value:
             found += _problems(value[name], inner, f"{place}.{name}")
     return found
 
 
-def _problems_of_item(item: Any, schema: Mapping[str, Any], place: str) -> list[str]:
-    items = schema.get("items") or {}
-    choices = items.get("anyOf") if isinstance(items, dict) else None
+def _problems_of_item(item: Any, items: Mapping[str, Any], place: str) -> list[str]:
+    choices = _list(items.get("anyOf"))
     if not choices:
         return _problems(item, items, place)
     tried = [_problems(item, choice, place) for choice in choices]

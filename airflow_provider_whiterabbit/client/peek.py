@@ -6,6 +6,7 @@ the event loop from thousands of other waits for seconds.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Collection
@@ -13,6 +14,7 @@ from typing import Any
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _decode = json.JSONDecoder().raw_decode
+_utf8 = codecs.getincrementaldecoder("utf-8")  # takes no offence at a character that is cut at the end
 
 
 def peek(head: bytes, names: Collection[str]) -> dict[str, Any] | None:
@@ -20,25 +22,25 @@ def peek(head: bytes, names: Collection[str]) -> dict[str, Any] | None:
 
     :param head: the beginning of a JSON object in UTF-8, cut anywhere.
     """
-    text = head.decode(errors="ignore")
     found: dict[str, Any] = {}
     try:
+        text = _utf8().decode(head)
         position = _after(text, 0, "{")
         while True:
             name, position = _decode(text, position)
             value, position = _decode(text, _after(text, position, ":"))
+            position = _after(text, position, ",", "}")  # without one of them a number may have been cut
             if name in names:
                 found[name] = value
                 if len(found) == len(names):
                     return found
-            position = _after(text, position, ",")
     except (ValueError, RecursionError):
         return None
 
 
-def _after(text: str, position: int, mark: str) -> int:
-    """Return where the next token begins after a punctuation mark."""
+def _after(text: str, position: int, *marks: str) -> int:
+    """Return where the next token begins after one of these punctuation marks."""
     position = _SPACE.match(text, position).end()  # type: ignore[union-attr]
-    if not text.startswith(mark, position):
+    if not text.startswith(marks, position):
         raise ValueError
     return _SPACE.match(text, position + 1).end()  # type: ignore[union-attr]

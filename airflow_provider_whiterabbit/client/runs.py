@@ -205,7 +205,7 @@ def progress_in_words(status: WorkflowRunStatus, done: int | None, count: int | 
     if done is not None and count is not None:
         parts.append(f"{done} of {count} stages done")
     if credits_ is not None:
-        parts.append(f"{credits_:g} credits")
+        parts.append(f"{credits_:.12g} credits")
     return ", ".join(parts)
 
 

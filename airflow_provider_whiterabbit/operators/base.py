@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator, conf
 
 from airflow_provider_whiterabbit import triggerer_path
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitInputError,
+    WhiteRabbitNotFoundError,
     WhiteRabbitTimeoutError,
     WhiteRabbitUncertainSubmissionError,
 )
@@ -76,8 +80,8 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable or bool(end_from_trigger)
         self.ends_in_triggerer = self.deferrable and triggerer_path.option("end_from_trigger", end_from_trigger)
-        self.timeout = None if timeout is None else seconds(timeout, "timeout")
-        self.poll_interval = seconds(poll_interval, "poll_interval")
+        self.timeout = None if timeout is None else checks.seconds(timeout, "timeout")
+        self.poll_interval = checks.seconds(poll_interval, "poll_interval", LONGEST_WAIT)
         self.on_failed_execution = on_failed_execution
         self.on_uncertain_submission = on_uncertain_submission
         self._submitted_id: str | None = None
@@ -97,6 +101,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit, or find what was submitted before; then wait in the way that was asked for."""
+        self._submitted_id = None
         fence = Fence(context, self.what)
         record = self._earlier(fence, context)
         if self._submitted_id is None:
@@ -111,17 +116,16 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
             return self._defer_until(identity, deadline, self.poll_interval)
         left = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
         followed = self.trigger_class.followed(identity)
-        return self._end(self._hook.get_conn().wait(followed, timeout=left, poll_interval=self.poll_interval))
+        with self._telling_timeouts_apart():
+            record = self._hook.get_conn().wait(followed, timeout=left, poll_interval=self.poll_interval)
+        return self._end(record)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str = "") -> Any:
         """Turn the trigger's event into the task's end."""
         self._submitted_id = identity
-        try:
-            return self._end(self._record_after(event, identity))
-        except WhiteRabbitTimeoutError as error:
-            if self.execution_timeout is not None and self._patience == self.execution_timeout.total_seconds():
-                raise AirflowTaskTimeout(str(error)) from None
-            raise
+        with self._telling_timeouts_apart():
+            record = self._record_after(event, identity)
+        return self._end(record)
 
     def on_kill(self) -> None:
         """Say that what was submitted goes on: White Rabbit has no call to cancel it."""
@@ -139,7 +143,11 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
             return self._unless_resubmitted(fence, "an earlier try")
         if earlier.identity is None:
             return self._unless_resubmitted(fence, earlier.at)
-        record = self._hook.get_conn().read(self.trigger_class.followed(earlier.identity))
+        try:
+            record = self._hook.get_conn().read(self.trigger_class.followed(earlier.identity))
+        except WhiteRabbitNotFoundError as error:
+            error.hint = fence.remedy
+            raise
         self.log.info("Submitted before, %s: %s is %s", earlier.at, earlier.identity, record.progress)
         if record.status.is_terminal and (fence.is_stale(earlier) or self._is_resubmitted(record)):
             self.log.info("Submitting anew: %s", "the task was cleared" if fence.is_stale(earlier) else record.failure)
@@ -180,6 +188,15 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
             raise AirflowException(record.failure)  # one that leaves the retries, which submit anew
         return result_of(record)
 
+    @contextlib.contextmanager
+    def _telling_timeouts_apart(self) -> Iterator[None]:
+        try:
+            yield
+        except WhiteRabbitTimeoutError as error:
+            if self.execution_timeout is not None and self._patience == self.execution_timeout.total_seconds():
+                raise AirflowTaskTimeout(str(error)) from None
+            raise
+
     @property
     def _patience(self) -> float:
         """Seconds of the time-out that comes first."""
@@ -191,13 +208,3 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
             return None
         started: datetime = context["ti"].start_date
         return started + timedelta(seconds=self._patience)
-
-
-def seconds(value: float | timedelta, name: str) -> float:
-    """Return a span of time in seconds.
-
-    :raises WhiteRabbitInputError: if it is none.
-    """
-    from airflow_provider_whiterabbit.client import checks
-
-    return checks.seconds(value, name)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitInvalidRequestError,
@@ -62,9 +63,9 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
         self.module = module
         self.input = input
         self.config = config
-        self.attempts = attempts
+        self.attempts = None if attempts is None else checks.attempts(attempts)
         self.callback_url = callback_url
-        self.inline_wait = inline_wait
+        self.inline_wait = checks.seconds(inline_wait, "inline_wait", checks.MAX_INLINE_WAIT)
         self.validate = validate
 
     @property

@@ -27,6 +27,9 @@ KEY = "whiterabbit_submission"
 """Where the record is in the task state store: ``{"id": …, "max_tries": …, "try_number": …, "at": …}``."""
 
 
+UNKNOWN_TIME = "an unknown time"
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What is known of an earlier submission.
@@ -38,7 +41,7 @@ class Submission:
 
     identity: str | None
     max_tries: int | None = None
-    at: str = "an unknown time"
+    at: str = UNKNOWN_TIME
 
 
 class Fence:
@@ -75,9 +78,8 @@ class Fence:
             return Submission(value)
         if isinstance(value, dict) and isinstance(value.get("id"), str | None):
             max_tries = value.get("max_tries")
-            return Submission(
-                value.get("id") or None, max_tries if isinstance(max_tries, int) else None, str(value.get("at"))
-            )
+            known = max_tries if isinstance(max_tries, int) else None
+            return Submission(value.get("id") or None, known, str(value.get("at") or UNKNOWN_TIME))
         raise WhiteRabbitProtocolError(f"The record of the submission is not understood: {value!r:.200}. {self.remedy}")
 
     def is_stale(self, earlier: Submission) -> bool:

@@ -127,6 +127,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
             yield
         except (AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout) as error:
             if self.soft_fail or self.never_fail:
+                self.log.info("Skipping: %s", error)  # Airflow's own words for it tell no reason
                 raise AirflowSkipException(f"Skipping because the sensor is not to fail: {error}") from error
             raise
         except Exception as error:
