@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
 from airflow_provider_whiterabbit import triggerer_path
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
 from airflow_provider_whiterabbit.verdict import check_event
 
 LONGEST_WAIT = 10 * 365 * 24 * 60 * 60.0
-"""Seconds; a deadline that is further away would leave the calendar."""
+"""Seconds; a deadline that is further away would leave the calendar, and is none."""
 
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator as _Task
+    from airflow.providers.common.compat.sdk import Context
 else:
     _Task = object
 
@@ -31,6 +38,11 @@ class WaitingMixin(_Task):
     ends_in_triggerer: bool
     """Whether the trigger is to end the task. Airflow refuses DAGs with a task whose ``end_from_trigger`` is True where
     a listener is installed; by this name a worker ends it there."""
+
+    timeout_error: ClassVar[type[Exception]]
+    """What is raised when `timeout` is over."""
+
+    timeout: Any  # seconds, or None for no end
 
     @cached_property
     def _hook(self) -> WhiteRabbitHook:
@@ -63,10 +75,34 @@ class WaitingMixin(_Task):
             return {}
         return {"end_from_trigger": True, "soft_fail": soft_fail, "retries": self.retries}
 
+    @property
+    def _patience(self) -> float:
+        """Seconds of the time-out that comes first."""
+        own = math.inf if self.timeout is None else self.timeout
+        return min(own, math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds())
+
+    def _deadline(self, context: Context) -> datetime | None:
+        """Return when the wait is over, if it ever is."""
+        if self._patience > LONGEST_WAIT:
+            return None
+        started: datetime = context["ti"].start_date
+        return started + timedelta(seconds=self._patience)
+
+    @contextlib.contextmanager
+    def _telling_timeouts_apart(self) -> Iterator[None]:
+        """Raise what belongs to the time-out that came first, `timeout` or `execution_timeout`."""
+        try:
+            yield
+        except WhiteRabbitTimeoutError as error:
+            if self._patience == self.timeout or self.execution_timeout is None:
+                raise self.timeout_error(str(error)) from None
+            raise AirflowTaskTimeout(str(error)) from None
+
     def _record_after(self, event: Any, identity: str) -> Any:
         """Read the record after the trigger's event, which carries no output.
 
-        :raises WhiteRabbitTimeoutError: if the deadline came first.
+        :raises Exception: `timeout_error` or `AirflowTaskTimeout`, if the deadline came first.
         """
-        check_event(event, self.trigger_class.id_name, identity)
+        with self._telling_timeouts_apart():
+            check_event(event, self.trigger_class.id_name, identity)
         return self._hook.get_conn().read_ended(self.trigger_class.followed(identity))

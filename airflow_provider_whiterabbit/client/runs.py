@@ -160,14 +160,15 @@ class WorkflowRun:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRunEvent:
-    """One event of a run's stream. It names the stages that have not ended; outputs are in the record alone.
+    """One event of a run's stream. Outputs are in the record alone.
 
+    :param open_count: how many stages have not ended.
     :param stage_count: how many stages the run has, where the record has told; the stream does not.
     """
 
     id: str
     status: WorkflowRunStatus
-    open_stages: tuple[str, ...] | None = None
+    open_count: int | None = None
     total_usage: float | None = None
     timestamp: pendulum.DateTime | None = None
     stage_count: int | None = None
@@ -175,9 +176,9 @@ class WorkflowRunEvent:
     @property
     def progress(self) -> str:
         """How far it got, in words."""
-        if self.open_stages is None:
+        if self.open_count is None:
             return str(self.status)
-        done = None if self.stage_count is None else max(0, self.stage_count - len(self.open_stages))
+        done = None if self.stage_count is None else max(0, self.stage_count - self.open_count)
         return progress_in_words(self.status, done, self.stage_count, self.total_usage)
 
     @classmethod
@@ -192,7 +193,7 @@ class WorkflowRunEvent:
         return cls(
             id=strict_id(event, "stream event"),
             status=strict_status(event, WorkflowRunStatus, "stream event"),
-            open_stages=None if stages is None else tuple(str(_module_of(stage)) for stage in stages),
+            open_count=None if stages is None else len(stages),
             total_usage=lenient(output, "totalUsage", number),
             timestamp=lenient(event, "timestamp", time),
             stage_count=stage_count,
@@ -207,7 +208,3 @@ def progress_in_words(status: WorkflowRunStatus, done: int | None, count: int | 
     if credits_ is not None:
         parts.append(f"{credits_:.12g} credits")
     return ", ".join(parts)
-
-
-def _module_of(stage: Any) -> Any:
-    return stage.get("module") if isinstance(stage, dict) else None

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 from abc import abstractmethod
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowTaskTimeout, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
 from airflow_provider_whiterabbit import triggerer_path
 from airflow_provider_whiterabbit.client import checks
@@ -53,6 +50,8 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         ends the task and says how to settle it; ``resubmit`` submits anew, which may do everything twice.
     """
 
+    timeout_error = WhiteRabbitTimeoutError
+
     id_field: ClassVar[str]
     """Where the answer to a submission holds the id."""
 
@@ -84,7 +83,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         self.poll_interval = checks.seconds(poll_interval, "poll_interval", LONGEST_WAIT)
         self.on_failed_execution = on_failed_execution
         self.on_uncertain_submission = on_uncertain_submission
-        self._submitted_id: str | None = None
+        self._goes_on: str | None = None  # at White Rabbit, should the task be killed
 
     @property
     @abstractmethod
@@ -101,16 +100,12 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit, or find what was submitted before; then wait in the way that was asked for."""
-        self._submitted_id = None
         fence = Fence(context, self.what)
-        record = self._earlier(fence, context)
-        if self._submitted_id is None:
-            record = self._submit(self._request(), fence, context)
-        identity = str(self._submitted_id)
+        identity, record = self._earlier(fence, context) or self._submit(self._request(), fence, context)
         if not self.wait_for_completion:
             return identity
         if record is not None and record.status.is_terminal:
-            return self._end(record)
+            return self._end(record, fence)
         deadline = self._deadline(context)
         if self.deferrable:
             return self._defer_until(identity, deadline, self.poll_interval)
@@ -118,93 +113,72 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         followed = self.trigger_class.followed(identity)
         with self._telling_timeouts_apart():
             record = self._hook.get_conn().wait(followed, timeout=left, poll_interval=self.poll_interval)
-        return self._end(record)
+        return self._end(record, fence)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str = "") -> Any:
         """Turn the trigger's event into the task's end."""
-        self._submitted_id = identity
-        with self._telling_timeouts_apart():
-            record = self._record_after(event, identity)
-        return self._end(record)
+        self._goes_on = identity
+        return self._end(self._record_after(event, identity), Fence(context, self.what))
 
     def on_kill(self) -> None:
         """Say that what was submitted goes on: White Rabbit has no call to cancel it."""
-        if self._submitted_id is not None:
-            self.log.warning("%s goes on at White Rabbit: it can't be cancelled from here", self._submitted_id)
+        if self._goes_on is not None:
+            self.log.warning("%s goes on at White Rabbit: it can't be cancelled from here", self._goes_on)
 
-    def _earlier(self, fence: Fence, context: Context) -> Any:
-        """Find what an earlier try submitted; return its record, or None if there is to be a new submission."""
+    def _earlier(self, fence: Fence, context: Context) -> tuple[str, Any] | None:
+        """Find what an earlier try submitted: its id and record, or None if there is to be a new submission."""
         if not fence.is_kept and self.on_failed_execution == "resubmit":
             self.log.warning("on_failed_execution='resubmit' needs Airflow 3.3 or newer; here a retry can't tell")
         earlier = fence.earlier()
         if earlier is None:
-            if fence.is_kept or not fence.is_retry:
-                return None
-            return self._unless_resubmitted(fence, "an earlier try")
+            if not fence.is_kept and fence.is_retry:
+                self._insist_on_certainty(fence, "by an earlier try")
+            return None
         if earlier.identity is None:
-            return self._unless_resubmitted(fence, earlier.at)
+            self._insist_on_certainty(fence, f"of {earlier.at}")
+            return None
         try:
             record = self._hook.get_conn().read(self.trigger_class.followed(earlier.identity))
         except WhiteRabbitNotFoundError as error:
             error.hint = fence.remedy
             raise
-        self.log.info("Submitted before, %s: %s is %s", earlier.at, earlier.identity, record.progress)
-        if record.status.is_terminal and (fence.is_stale(earlier) or self._is_resubmitted(record)):
+        self.log.info("Submitted before (%s): %s is %s", earlier.at, earlier.identity, record.progress)
+        if record.status.is_terminal and (fence.is_stale(earlier) or self._may_be_resubmitted(record, fence)):
             self.log.info("Submitting anew: %s", "the task was cleared" if fence.is_stale(earlier) else record.failure)
             return None
-        self._submitted(earlier.identity, fence, context)
-        return record
+        self._keep(earlier.identity, fence, context, earlier.at)
+        return earlier.identity, record
 
-    def _unless_resubmitted(self, fence: Fence, at: str) -> None:
+    def _insist_on_certainty(self, fence: Fence, at: str) -> None:
         if self.on_uncertain_submission == "fail":
             raise fence.uncertain(at)
-        self.log.warning("Submitting anew, though the submission of %s may have arrived", at)
+        self.log.warning("Submitting anew, though the submission %s may have arrived", at)
 
-    def _is_resubmitted(self, record: Any) -> bool:
-        return bool(record.status == "FAILED" and self.on_failed_execution == "resubmit")
+    def _may_be_resubmitted(self, record: Any, fence: Fence) -> bool:
+        return bool(record.status == "FAILED" and self.on_failed_execution == "resubmit" and fence.is_kept)
 
-    def _submit(self, request: Request, fence: Fence, context: Context) -> Any:
+    def _submit(self, request: Request, fence: Fence, context: Context) -> tuple[str, Any]:
         client = self._hook.get_conn()
+        self._goes_on = f"What may have been submitted ({self.what})"
         fence.intend()  # from here on, whatever is not caught below leaves the intent behind: time-outs, signals, kills
         try:
-            answer = client.submit(request, self.id_field, lambda identity: self._submitted(identity, fence, context))
+            answer = client.submit(request, self.id_field, lambda identity: self._keep(identity, fence, context))
         except WhiteRabbitUncertainSubmissionError as error:
             if self.on_uncertain_submission == "resubmit":
                 raise  # to the retry that submits anew
-            raise fence.uncertain("just now") from error
+            raise fence.uncertain("just made") from error
         except WhiteRabbitError:
             fence.withdraw()
             raise
-        return self._record_in(answer)
+        return answer[self.id_field], self._record_in(answer)
 
-    def _submitted(self, identity: str, fence: Fence, context: Context) -> None:
-        self._submitted_id = identity
-        fence.adopt(identity)
+    def _keep(self, identity: str, fence: Fence, context: Context, at: str | None = None) -> None:
+        self._goes_on = identity
+        fence.adopt(identity, at)
         if self.do_xcom_push:
             context["ti"].xcom_push(key=self.trigger_class.id_name, value=identity)
 
-    def _end(self, record: Any) -> Any:
-        if self._is_resubmitted(record):
+    def _end(self, record: Any, fence: Fence) -> Any:
+        if self._may_be_resubmitted(record, fence):
             raise AirflowException(record.failure)  # one that leaves the retries, which submit anew
         return result_of(record)
-
-    @contextlib.contextmanager
-    def _telling_timeouts_apart(self) -> Iterator[None]:
-        try:
-            yield
-        except WhiteRabbitTimeoutError as error:
-            if self.execution_timeout is not None and self._patience == self.execution_timeout.total_seconds():
-                raise AirflowTaskTimeout(str(error)) from None
-            raise
-
-    @property
-    def _patience(self) -> float:
-        """Seconds of the time-out that comes first."""
-        of_execution = math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds()
-        return min(math.inf if self.timeout is None else self.timeout, of_execution)
-
-    def _deadline(self, context: Context) -> datetime | None:
-        if self._patience > LONGEST_WAIT:
-            return None
-        started: datetime = context["ti"].start_date
-        return started + timedelta(seconds=self._patience)

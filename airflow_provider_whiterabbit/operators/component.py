@@ -94,7 +94,7 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
 
         return submitted_execution(answer)
 
-    def _submit(self, request: Request, fence: Fence, context: Context) -> Any:
+    def _submit(self, request: Request, fence: Fence, context: Context) -> tuple[str, Any]:
         try:
             return super()._submit(request, fence, context)
         except (WhiteRabbitInvalidRequestError, WhiteRabbitNotFoundError) as error:
@@ -106,7 +106,7 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
         from airflow_provider_whiterabbit.client import api, catalogue
 
         try:
-            known = catalogue.definitions(self._hook.get_conn().send(api.get_components()))
+            known = catalogue.definitions(self._hook.get_conn().send(api.get_components(), within=10))
             catalogue.find(known, self.module)
         except WhiteRabbitError as error:  # what the server said is what matters; this is an extra
             return str(error) if "did you mean" in str(error) else ""

@@ -89,20 +89,22 @@ class Fence:
     def intend(self) -> None:
         """Write down that a POST follows. If this fails, nothing was sent, and nothing must be."""
         if self.is_kept:
-            self._write(None)
+            self._write(None, None)
 
-    def adopt(self, identity: str) -> None:
+    def adopt(self, identity: str, at: str | None = None) -> None:
         """Write down the id, in the present generation.
 
-        It is never in the way of the wait that follows: if it can't be written, a retry will call it uncertain, which
-        is safe, and the log has the id.
+        It is never in the way of the wait that follows: if it can't be written (after three attempts, which take half a
+        minute where the API server is away), a retry will call it uncertain, which is safe, and the log has the id.
+
+        :param at: when it was submitted; None for now.
         """
         log.info("The id of %s is %s", self._what, identity)
         if not self.is_kept:
             return
         try:
             tenacity.Retrying(stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_fixed(1), reraise=True)(
-                self._write, identity
+                self._write, identity, at
             )
         except Exception:
             log.exception("The id could not be stored; a retry of this task will not know it")
@@ -116,9 +118,12 @@ class Fence:
                 log.exception("The intent could not be withdrawn; a retry of this task will call it uncertain")
 
     def uncertain(self, at: str) -> AirflowFailException:
-        """Return the error for a submission of which it is not known whether it arrived; it ends all retries."""
+        """Return the error for a submission of which it is not known whether it arrived; it ends all retries.
+
+        :param at: which one, in words.
+        """
         return AirflowFailException(
-            f"It is not known whether White Rabbit got the submission of {self._what} of {at}, so it was not sent "
+            f"It is not known whether White Rabbit got the submission of {self._what} {at}, so it was not sent "
             f"again: that could pay twice. Look for it in White Rabbit. {self.remedy}"
         )
 
@@ -127,8 +132,9 @@ class Fence:
         """How a person settles it."""
         if not self.is_kept:
             return (
-                "If there is nothing, clear this task. (Airflow before 3.3 keeps no ids across retries: set retries=0, "
-                "or on_uncertain_submission='resubmit' where submitting twice does no harm.)"
+                "If there is nothing, clear this task; if it is there, wait for it with the sensor. (Airflow before "
+                "3.3 keeps no ids across retries: set retries=0 for the runs to come, or "
+                "on_uncertain_submission='resubmit' where submitting twice does no harm.)"
             )
         ti = self._ti
         path = "/".join(
@@ -141,13 +147,13 @@ class Fence:
             "that. Then clear this task."
         )
 
-    def _write(self, identity: str | None) -> None:
+    def _write(self, identity: str | None, at: str | None) -> None:
         from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
         value = {
             "id": identity,
             "max_tries": self._ti.max_tries,
             "try_number": self._ti.try_number,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "at": at or datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self._store.set(KEY, value, retention=NEVER_EXPIRE)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -19,10 +17,10 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_whiterabbit import triggerer_path
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.verdict import result_of
-from airflow_provider_whiterabbit.waiting import LONGEST_WAIT, WaitingMixin
+from airflow_provider_whiterabbit.waiting import WaitingMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -48,6 +46,8 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     :param timeout: seconds or `timedelta` after which `AirflowSensorTimeout` is raised (what is waited for goes on).
         `execution_timeout` bounds the wait as well, also while deferred.
     """
+
+    timeout_error = AirflowSensorTimeout
 
     def __init__(
         self,
@@ -108,17 +108,13 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
             found = self.poke(context)
         if isinstance(found, PokeReturnValue):
             return found.xcom_value
-        deadline = context["ti"].start_date + timedelta(seconds=self._patience)
         lenient = self.soft_fail or self.never_fail
-        return self._defer_until(self._identity, deadline, self.poke_interval, soft_fail=lenient)
+        return self._defer_until(self._identity, self._deadline(context), self.poke_interval, soft_fail=lenient)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
         """Turn the trigger's event into the task's end."""
         with self._skipping():
-            try:
-                return result_of(self._record_after(event, identity or self._identity))
-            except WhiteRabbitTimeoutError as error:
-                raise self._timed_out(str(error)) from None
+            return result_of(self._record_after(event, identity or self._identity))
 
     @contextlib.contextmanager
     def _skipping(self) -> Iterator[None]:
@@ -134,12 +130,3 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
             if self.never_fail:
                 raise AirflowSkipException(f"Skipping because the sensor is never to fail: {error}") from error
             raise
-
-    @property
-    def _patience(self) -> float:
-        """Seconds of the time-out that comes first."""
-        of_execution = math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds()
-        return min(self.timeout, of_execution, LONGEST_WAIT)
-
-    def _timed_out(self, message: str) -> BaseException:
-        return AirflowSensorTimeout(message) if self._patience == self.timeout else AirflowTaskTimeout(message)

@@ -339,7 +339,8 @@ async def test_log(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptureFixt
     wr.fault(effects.Close(events=1), kind="stream", times=3)
     execution_id = wr.create_execution("SLOW", manual=True)
     trigger = asyncio.create_task(end_of(execution_id))
-    await asyncio.to_thread(wr.wait_for_request, kind="stream", count=4)
+    # Each stream is opened before a read of the record, and those that close are followed by another one.
+    await asyncio.to_thread(wr.wait_for_request, kind="record", count=7, answered=True)
     wr.start(execution_id)
     wr.complete(execution_id, 1)
     await trigger

@@ -1,0 +1,326 @@
+"""The component catalogue: what there is, what may have been meant, and what input and config must be."""
+
+from __future__ import annotations
+
+import contextlib
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_whiterabbit.client import catalogue
+from airflow_provider_whiterabbit.emulator.catalogue import BUILT_IN
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitProtocolError
+from tests.client.properties import examples
+
+
+def definition(config: Any = None, **inputs: Any) -> dict[str, Any]:
+    """Return a definition with these inputs and config."""
+    return {
+        "name": "Pay",
+        "module": "PAY",
+        "executionModes": ["COMPONENT"],
+        "inputs": {"parameters": [{"name": name, "schema": schema} for name, schema in inputs.items()]},
+        "outputs": {"response": []},
+        "configs": config or {"type": "object", "properties": {}, "required": []},
+    }
+
+
+def problems(schema: Any, value: Any) -> str:
+    """Return what is said of an input called x; nothing if it is good."""
+    try:
+        catalogue.validate(definition(x=schema), {"x": value}, {})
+    except WhiteRabbitInputError as error:
+        return str(error)
+    return ""
+
+
+# --- definitions and names
+
+
+def test_definitions() -> None:
+    """A list of definitions is returned as it is, whatever else they hold."""
+    data = [definition(), {"module": "BARE"}]
+    assert catalogue.definitions(data) is data
+    assert catalogue.definitions([]) == []
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, {"components": []}, "x", [None], [[]], [{}], [{"module": 7}], [{"module": None}]]
+)
+def test_no_definitions(data: Any) -> None:
+    """Anything else is not the documented catalogue."""
+    with pytest.raises(WhiteRabbitProtocolError, match="catalogue"):
+        catalogue.definitions(data)
+
+
+def test_find() -> None:
+    """A definition is found by its module."""
+    assert catalogue.find(BUILT_IN, "RANDOM_UUID") is BUILT_IN[0]
+
+
+@pytest.mark.parametrize("modes", [None, [], ["COMPONENT"], ["WORKFLOW", "COMPONENT"]])
+def test_executable(modes: Any) -> None:
+    """A component may be executed on its own unless its definition says otherwise."""
+    assert catalogue.find([{"module": "PAY", "executionModes": modes}], "PAY")
+
+
+@pytest.mark.parametrize("module", ["DEMO_BRANCH", "NOWHERE", "random_uuid", ""])
+def test_not_found(module: str) -> None:
+    """What is unknown, or runs in workflows alone, is named."""
+    with pytest.raises(WhiteRabbitInputError, match=r"^module: .*") as caught:
+        catalogue.find(BUILT_IN, module)
+    assert repr(module) in str(caught.value)
+
+
+def test_workflow_only_is_said() -> None:
+    """That a component exists, but only within workflows, is not denied."""
+    with pytest.raises(WhiteRabbitInputError, match="workflow"):
+        catalogue.find(BUILT_IN, "DEMO_BRANCH")
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("RANDOM_UID", "; did you mean RANDOM_UUID?"),
+        ("random_uuid", "; did you mean RANDOM_UUID?"),
+        ("Wait_For_EVM_Transactions", "; did you mean WAIT_FOR_EVM_TRANSACTION?"),
+        ("XYZ", ""),
+        ("", ""),
+    ],
+)
+def test_did_you_mean(module: str, expected: str) -> None:
+    """Names that are close are suggested, in whatever case they were written; others are not."""
+    assert catalogue.did_you_mean(module, ["RANDOM_UUID", "WAIT_FOR_EVM_TRANSACTION", "SWAP"]) == expected
+
+
+def test_did_you_mean_several() -> None:
+    """Up to three are suggested, the closest first."""
+    said = catalogue.did_you_mean("SWAP_TOKEN_A", ["SWAP_TOKEN_B", "SWAP_TOKEN_AA", "SWAP_TOKEN", "SWAP_TOKENS", "X"])
+    assert said.startswith("; did you mean SWAP_TOKEN_AA or ")
+    assert said.count(" or ") == 2
+
+
+# --- schemas
+
+GOOD: list[tuple[Any, Any]] = [
+    ({"type": "string"}, ""),
+    ({"type": "string"}, "x"),
+    ({"type": "number"}, 1),
+    ({"type": "number"}, -1.5),
+    ({"type": "bigint"}, 1),
+    ({"type": "bigint"}, "123456789012345678901234567890"),
+    ({"type": "bigint"}, "-5"),
+    ({"type": "boolean"}, False),
+    ({"type": "object"}, {}),
+    ({"type": "object"}, {"anything": [None]}),
+    ({"type": "object"}, MappingProxyType({"a": 1})),
+    ({"type": "array"}, []),
+    ({"type": "array"}, (1, "x", None)),
+    ({"type": "array", "items": {"type": "number"}}, [1, 2.5]),
+    ({"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "string"}]}}, [1, "x"]),
+    ({"type": "array", "items": {"type": "array", "items": {"type": "string"}}}, [["x"], []]),
+    ({"enum": ["BUY", "SELL"]}, "BUY"),
+    ({"enum": [1, None]}, None),
+    ({"type": "object", "properties": {"a": {"type": "string"}}}, {}),
+    ({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}, {"a": "x", "more": 1}),
+    ({"type": "date"}, object()),
+    ({}, None),
+    (None, 1),
+    (True, 1),
+]
+
+
+@pytest.mark.parametrize(("schema", "value"), GOOD, ids=ascii)
+def test_good(schema: Any, value: Any) -> None:
+    """What a schema allows passes, and so does whatever it does not speak of."""
+    assert problems(schema, value) == ""
+
+
+BAD: list[tuple[Any, Any, str]] = [
+    ({"type": "string"}, 1, "input.x: expected string, got int"),
+    ({"type": "string"}, None, "input.x: expected string"),
+    ({"type": "number"}, "1", "input.x: expected number"),
+    ({"type": "number"}, True, "input.x: expected number"),
+    ({"type": "bigint"}, 1.5, "input.x: expected bigint"),
+    ({"type": "bigint"}, "1.5", "input.x: expected bigint"),
+    ({"type": "bigint"}, "--5", "input.x: expected bigint"),
+    ({"type": "bigint"}, "-", "input.x: expected bigint"),
+    ({"type": "bigint"}, "", "input.x: expected bigint"),
+    ({"type": "bigint"}, "\u0661\u0662", "input.x: expected bigint"),
+    ({"type": "bigint"}, True, "input.x: expected bigint"),
+    ({"type": "boolean"}, 0, "input.x: expected boolean"),
+    ({"type": "object"}, [], "input.x: expected object"),
+    ({"type": "array"}, "abc", "input.x: expected array"),
+    ({"type": "array"}, {}, "input.x: expected array"),
+    ({"enum": ["BUY", "SELL"]}, "HOLD", "input.x: 'HOLD' is none of BUY, SELL"),
+    ({"type": "array", "items": {"type": "number"}}, [1, "x", 2, "y"], "input.x[1]: expected number, got str"),
+    ({"type": "array", "items": {"type": "number"}}, [1, "x", 2, "y"], "input.x[3]: expected number, got str"),
+    (
+        {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "string"}]}},
+        [1, True],
+        "input.x[1]: fits none of the 2 forms",
+    ),
+    ({"type": "object", "required": ["a", "b"]}, {}, "input.x.a: required; input.x.b: required"),
+    ({"type": "object", "properties": {"a": {"enum": [1]}}}, {"a": 2}, "input.x.a: 2 is none of 1"),
+    (
+        {
+            "type": "array",
+            "items": {"type": "object", "properties": {"to": {"properties": {"id": {"type": "number"}}}}},
+        },
+        [{"to": {"id": 1}}, {"to": {"id": "x"}}],
+        "input.x[1].to.id: expected number, got str",
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "value", "expected"), BAD, ids=ascii)
+def test_bad(schema: Any, value: Any, expected: str) -> None:
+    """What a schema does not allow is named with its place."""
+    assert expected in problems(schema, value)
+
+
+def test_every_problem_is_named() -> None:
+    """One look at the message suffices to mend everything."""
+    wanted = definition(
+        {"type": "object", "properties": {"n": {"type": "number"}}, "required": ["m"]}, a={}, b={"type": "string"}
+    )
+    with pytest.raises(WhiteRabbitInputError) as caught:
+        catalogue.validate(wanted, {"b": 1, "z": 1, "y": 2}, {"n": "x"})
+    assert str(caught.value).split("; ", 4) == [
+        "input.a: required",
+        "input.b: expected string, got int",
+        "config.m: required",
+        "config.n: expected number, got str",
+        "input.y: no such input; there is a, b; input.z: no such input; there is a, b",
+    ]
+
+
+def test_no_inputs() -> None:
+    """A component that takes nothing says so."""
+    with pytest.raises(WhiteRabbitInputError, match=r"input\.x: no such input; there is none"):
+        catalogue.validate(definition(), {"x": 1}, {})
+
+
+@pytest.mark.parametrize(
+    "bare",
+    [
+        {"module": "PAY"},
+        {"module": "PAY", "inputs": None, "configs": None},
+        {"module": "PAY", "inputs": {}, "configs": {}},
+        {"module": "PAY", "inputs": {"parameters": None}},
+        {"module": "PAY", "inputs": {"parameters": [None, "x", {"schema": {}}]}},
+    ],
+    ids=ascii,
+)
+def test_bare_definition(bare: dict[str, Any]) -> None:
+    """What a definition leaves out is not checked."""
+    catalogue.validate(bare, {}, {"anything": 1})
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": ["string", "null"]}, "x"),
+        ({"type": ["string", "null"]}, None),
+        ({"type": {"a": 1}}, "x"),
+        ({"type": "object", "required": True}, {}),
+        ({"type": "object", "required": [["a"], {}]}, {}),
+        ({"type": "object", "properties": ["a"]}, {"a": 1}),
+        ({"type": "array", "items": {"anyOf": 7}}, [1]),
+        ({"type": "array", "items": {"anyOf": {"type": "string"}}}, [1]),
+        ({"type": "array", "items": [{"type": "string"}]}, ["x"]),
+        ({"type": "array", "items": True}, ["x"]),
+        ({"enum": "BUY"}, "BUY"),
+    ],
+    ids=ascii,
+)
+def test_schema_in_another_dialect(schema: Any, value: Any) -> None:
+    """JSON Schema has more than is read here; what is not understood is not checked, and never a crash."""
+    assert problems(schema, value) == ""
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"inputs": [1]},
+        {"inputs": "x"},
+        {"inputs": {"parameters": 7}},
+        {"inputs": {"parameters": {"a": {}}}},
+        {"inputs": {"parameters": [{"name": ["a"]}]}},
+        {"inputs": {"parameters": [{"name": 7}]}},
+        {"configs": [1]},
+        {"configs": 7},
+    ],
+    ids=ascii,
+)
+def test_definition_in_another_form(odd: dict[str, Any]) -> None:
+    """A definition of another form is never a crash."""
+    with contextlib.suppress(WhiteRabbitInputError):
+        catalogue.validate({"module": "PAY", **odd}, {"a": 1}, {"b": 2})
+
+
+@pytest.mark.parametrize("modes", [7, True, {"COMPONENT": 1}, "COMPONENT"])
+def test_modes_in_another_form(modes: Any) -> None:
+    """Modes that are not understood are no reason to deny a component, and never a crash."""
+    assert catalogue.find([{"module": "PAY", "executionModes": modes}], "PAY")
+
+
+WORDS = st.sampled_from(
+    ["type", "enum", "items", "anyOf", "properties", "required", "name", "schema", "parameters", "a", "b", "x"]
+)
+KINDS = st.sampled_from(["string", "number", "bigint", "boolean", "object", "array", "null"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-5, 5) | KINDS | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=10,
+)
+SCHEMAS = st.recursive(
+    st.fixed_dictionaries({"type": KINDS}) | JSON,
+    lambda inner: st.fixed_dictionaries(
+        {},
+        optional={
+            "type": KINDS | JSON,
+            "enum": st.lists(JSON, max_size=3) | JSON,
+            "items": inner | st.fixed_dictionaries({"anyOf": st.lists(inner, max_size=3) | JSON}),
+            "properties": st.dictionaries(WORDS, inner, max_size=3) | JSON,
+            "required": st.lists(WORDS, max_size=3) | JSON,
+        },
+    ),
+    max_leaves=6,
+)
+OBJECTS = st.dictionaries(WORDS, JSON, max_size=4)
+
+
+@given(schema=SCHEMAS, value=JSON)
+@examples(150)
+def test_any_schema(schema: Any, value: Any) -> None:
+    """Whatever a schema and a value are, the worst that happens is that the value is refused, by its place."""
+    said = problems(schema, value)
+    assert not said or said.startswith("input.x")
+
+
+@given(
+    inputs=st.fixed_dictionaries(
+        {"parameters": st.lists(st.fixed_dictionaries({"name": WORDS | JSON, "schema": SCHEMAS}), max_size=3)}
+    )
+    | JSON,
+    configs=SCHEMAS,
+    given_inputs=OBJECTS,
+    config=OBJECTS,
+)
+@examples(150)
+def test_any_definition(inputs: Any, configs: Any, given_inputs: dict[str, Any], config: dict[str, Any]) -> None:
+    """Whatever a definition is, the worst that happens is that input or config is refused."""
+    with contextlib.suppress(WhiteRabbitInputError):
+        catalogue.validate({"module": "PAY", "inputs": inputs, "configs": configs}, given_inputs, config)
+
+
+@given(data=JSON | st.lists(st.dictionaries(st.sampled_from(["module", "executionModes"]), JSON)), module=WORDS | KINDS)
+@examples(150)
+def test_any_catalogue(data: Any, module: str) -> None:
+    """Whatever a catalogue is, a module is found there, or an error of ours says why not."""
+    with contextlib.suppress(WhiteRabbitInputError, WhiteRabbitProtocolError):
+        assert catalogue.find(catalogue.definitions(data), module)["module"] == module

@@ -1,0 +1,206 @@
+"""The hook's methods for workflows and the component catalogue."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.emulator.catalogue import BUILT_IN
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+
+UNKNOWN = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture
+def hook(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> WhiteRabbitHook:
+    monkeypatch.setattr("airflow_provider_whiterabbit.client.retry.FIRST_PAUSE", 0)
+    for name, value in whiterabbit_emulator.environ.items():
+        monkeypatch.setenv(name, value)
+    return WhiteRabbitHook()
+
+
+def test_the_whole_way(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
+    """Start, read, stream and wait, with nothing but a connection id."""
+    wr = whiterabbit_emulator
+    wr.script_workflow(
+        "flow", [{"module": "A", "output": 1, "after": 0.05}, {"module": "B", "output": 2, "after": 0.05}]
+    )
+    run_id = hook.trigger_workflow("flow")
+    events = list(hook.stream_workflow_run(run_id))
+    assert events[-1].status == "COMPLETED"
+    assert {event.id for event in events} == {run_id}
+    run = hook.get_workflow_run(run_id)
+    assert [stage.output for stage in run.stages] == [1, 2]
+    ended = hook.wait_for_workflow_run(run_id, timeout=timedelta(seconds=20), poll_interval=timedelta(seconds=1))
+    assert ended.to_dict() == wr.run(run_id) == json.loads(json.dumps(ended.to_dict()))
+
+
+def test_trigger(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
+    """A workflow is started by its id, with an empty body."""
+    hook.trigger_workflow("demo")
+    (entry,) = whiterabbit_emulator.journal
+    assert (entry.method, entry.path, entry.body) == ("POST", "/v1/sdk/workflows/demo", b"{}")
+
+
+@pytest.mark.parametrize("script", [{"after": 0.1}, {"polls": 2}])
+def test_wait(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, script: dict[str, Any]) -> None:
+    """Waiting returns the record of a run that has ended, in whichever way."""
+    whiterabbit_emulator.script_workflow("flow", [{"module": "A", "error": "no funds", **script}])
+    if "polls" in script:
+        whiterabbit_emulator.fault(effects.Close(), kind="run_stream", times=None)
+    assert hook.wait_for_workflow_run(hook.trigger_workflow("flow"), timeout=20).status == "FAILED"
+
+
+def test_wait_in_vain(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
+    """When the time is up, that is said, with the last status that is known."""
+    whiterabbit_emulator.script_workflow("flow", [{"module": "A", "manual": True}])
+    with pytest.raises(exc.WhiteRabbitTimeoutError, match="EXECUTING"):
+        hook.wait_for_workflow_run(hook.trigger_workflow("flow"), timeout=0.1)
+
+
+@pytest.mark.parametrize("argument", ["timeout", "poll_interval"])
+@pytest.mark.parametrize("value", [-1, "soon", float("nan"), True])
+def test_bad_time(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, argument: str, value: Any) -> None:
+    """A span of time that is none is named before anything is sent."""
+    with pytest.raises(exc.WhiteRabbitInputError, match=argument):
+        hook.wait_for_workflow_run("r", **{argument: value})
+    assert not whiterabbit_emulator.journal
+
+
+def test_restricted_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workflow that the key may not use answers 403, which is told plainly."""
+    with Emulator(allowed_workflows=["mine"]) as wr:
+        wr.script_workflow("theirs", [{"module": "A"}])
+        monkeypatch.setenv(*wr.environ.popitem())
+        with pytest.raises(exc.WhiteRabbitPermissionError, match="/v1/sdk/workflows/theirs"):
+            WhiteRabbitHook().trigger_workflow("theirs")
+        assert len(wr.journal) == 1
+
+
+def test_unknown(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
+    """An unknown workflow and an unknown run answer 404, which is told at once."""
+    for call, identity in (
+        (hook.trigger_workflow, "unheard-of"),
+        (hook.get_workflow_run, UNKNOWN),
+        (hook.wait_for_workflow_run, UNKNOWN),
+        (lambda run_id: list(hook.stream_workflow_run(run_id)), UNKNOWN),
+    ):
+        with pytest.raises(exc.WhiteRabbitNotFoundError, match=identity):
+            call(identity)
+
+
+@pytest.mark.parametrize("trouble", [effects.Reset("answer"), effects.Answer(503), effects.Answer(200, {"jobId": "1"})])
+def test_uncertain_start(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, trouble: effects.Effect) -> None:
+    """A start whose answer is lost is uncertain and not sent again."""
+    whiterabbit_emulator.fault(trouble, kind="trigger", times=None)
+    with pytest.raises(exc.WhiteRabbitUncertainSubmissionError):
+        hook.trigger_workflow("demo")
+    assert len(whiterabbit_emulator.journal) == 1
+
+
+@pytest.mark.parametrize("identity", ["", "../x", "a/b", "a?b", "..", "{{ ti }}", None, 7, "a\n"])
+def test_bad_id(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, identity: Any) -> None:
+    """An id that could leave its place in the path is refused by every method."""
+    for call in (
+        hook.get_workflow_run,
+        hook.wait_for_workflow_run,
+        lambda run_id: next(hook.stream_workflow_run(run_id)),
+    ):
+        with pytest.raises(exc.WhiteRabbitInputError, match="workflow_run_id"):
+            call(identity)
+    with pytest.raises(exc.WhiteRabbitInputError, match="workflow_id"):
+        hook.trigger_workflow(identity)
+    with pytest.raises(exc.WhiteRabbitInputError, match="workflow_id"):
+        hook.update_component(identity, "c", name="x")
+    with pytest.raises(exc.WhiteRabbitInputError, match="component_id"):
+        hook.update_component("demo", identity, name="x")
+    assert not whiterabbit_emulator.journal
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        ({"config": {"limit": 10.0, "é": [None]}}, b'{"config":{"limit":10,"\xc3\xa9":[null]}}'),
+        ({"config": {}}, b'{"config":{}}'),
+        ({"name": "Swap, later"}, b'{"name":"Swap, later"}'),
+        ({"position": (1, 2.5)}, b'{"position":[1,2.5]}'),
+        ({"position": [-1, 0]}, b'{"position":[-1,0]}'),
+        (
+            {"position": [0, 0], "name": "x", "config": {"a": 1}},
+            b'{"config":{"a":1},"name":"x","position":[0,0]}',
+        ),
+    ],
+    ids=ascii,
+)
+def test_update_component(
+    hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, arguments: dict[str, Any], body: bytes
+) -> None:
+    """Only what is given is sent; what the API answers is returned."""
+    answer = hook.update_component("demo", "c-1", **arguments)
+    (entry,) = whiterabbit_emulator.journal
+    assert (entry.method, entry.path, entry.body) == ("POST", "/v1/sdk/workflows/demo/components/c-1", body)
+    assert isinstance(answer, dict)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({}, "nothing to change"),
+        ({"config": [1]}, "config"),
+        ({"config": {"n": 2**53}}, "config.n"),
+        ({"name": ""}, "name"),
+        ({"name": 7}, "name"),
+        ({"position": [1]}, "position"),
+        ({"position": [1, 2, 3]}, "position"),
+        ({"position": [1, "2"]}, "position"),
+        ({"position": [True, False]}, "position"),
+        ({"position": "12"}, "position"),
+        ({"position": [1, float("nan")]}, "position[1]"),
+    ],
+    ids=ascii,
+)
+def test_bad_update(
+    hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, arguments: dict[str, Any], named: str
+) -> None:
+    """What can't be sent is named before anything is."""
+    with pytest.raises(exc.WhiteRabbitInputError) as caught:
+        hook.update_component("demo", "c-1", **arguments)
+    assert named in str(caught.value)
+    assert not whiterabbit_emulator.journal
+
+
+def test_update_is_sent_once(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
+    """A change whose answer is lost is not made again over somebody else's."""
+    whiterabbit_emulator.fault(effects.Reset("answer"), kind="update", times=None)
+    with pytest.raises(exc.WhiteRabbitTransportError):
+        hook.update_component("demo", "c-1", name="x")
+    assert len(whiterabbit_emulator.journal) == 1
+
+
+def test_components(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
+    """The catalogue is returned as the API gives it, what was added included."""
+    assert hook.get_components() == list(BUILT_IN)
+    added = {**BUILT_IN[0], "module": "PAY"}
+    whiterabbit_emulator.add_component(added)
+    assert hook.get_components()[-1] == added
+
+
+def test_components_are_read_again(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
+    """Reading the catalogue is safe to repeat."""
+    whiterabbit_emulator.fault(effects.Answer(503), kind="catalogue", times=2)
+    assert len(hook.get_components()) == len(BUILT_IN)
+    assert len(whiterabbit_emulator.requests(kind="catalogue")) == 3
+
+
+@pytest.mark.parametrize("answer", [{}, {"components": []}, [1], [{"name": "x"}], None, "x"], ids=repr)
+def test_no_catalogue(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, answer: Any) -> None:
+    """An answer of another form is said to be one."""
+    text = json.dumps(answer)
+    whiterabbit_emulator.fault(effects.Answer(200, text, {"Content-Type": "application/json"}), kind="catalogue")
+    with pytest.raises(exc.WhiteRabbitProtocolError, match="catalogue"):
+        hook.get_components()
