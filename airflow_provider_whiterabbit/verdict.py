@@ -43,18 +43,19 @@ def result_of(record: Record) -> Any:
     return record.result
 
 
-def check_event(event: Any, id_name: str, identity: str) -> None:
-    """Check the event that a trigger ended with. If this returns, what was waited for has ended, well or not.
+def check_event(event: Any, id_name: str, identity: str | None) -> str:
+    """Check the event that a trigger ended with, and return the id of what has ended, well or not.
 
     :param id_name: the event's field with the id, as ``execution_id``.
-    :param identity: the id that was waited for.
+    :param identity: the id that was waited for; None if only the event knows.
     :raises WhiteRabbitTimeoutError: if the deadline came first.
     :raises WhiteRabbitError: if the wait could not go on.
     :raises WhiteRabbitProtocolError: if it is not an event of ours.
     """
-    if isinstance(event, dict) and event.get(id_name) == identity:
+    found = event.get(id_name) if isinstance(event, dict) else None
+    if isinstance(found, str) and identity in (None, found):
         if event.get("status") in _ENDED:
-            return
+            return found
         if event.get("status") == TIMEOUT:
             raise WhiteRabbitTimeoutError(str(event.get("message")))
         if event.get("status") == ERROR:

@@ -98,11 +98,12 @@ class WaitingMixin(_Task):
                 raise self.timeout_error(str(error)) from None
             raise AirflowTaskTimeout(str(error)) from None
 
-    def _record_after(self, event: Any, identity: str) -> Any:
+    def _record_after(self, event: Any, identity: str | None) -> Any:
         """Read the record after the trigger's event, which carries no output.
 
+        :param identity: id of what was waited for; None to believe the event.
         :raises Exception: `timeout_error` or `AirflowTaskTimeout`, if the deadline came first.
         """
         with self._telling_timeouts_apart():
-            check_event(event, self.trigger_class.id_name, identity)
-        return self._hook.get_conn().read_ended(self.trigger_class.followed(identity))
+            ended = check_event(event, self.trigger_class.id_name, identity)
+        return self._hook.get_conn().read_ended(self.trigger_class.followed(ended))

@@ -115,8 +115,11 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
             record = self._hook.get_conn().wait(followed, timeout=left, poll_interval=self.poll_interval)
         return self._end(record, fence)
 
-    def execute_complete(self, context: Context, event: Any = None, identity: str = "") -> Any:
-        """Turn the trigger's event into the task's end."""
+    def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
+        """Turn the trigger's event into the task's end.
+
+        :param identity: id of what was submitted; None in `dag.test()`, which hands on the event alone.
+        """
         self._goes_on = identity
         return self._end(self._record_after(event, identity), Fence(context, self.what))
 
