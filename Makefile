@@ -25,8 +25,8 @@ demo: $(READY) ## Run the example DAG on a real Airflow against the emulator; en
 demo-ui: $(READY) ## The same, then keep Airflow's web UI open until Ctrl-C
 	$(BIN)/python -m scripts.demo --ui
 
-test: $(READY) ## Run all tests, those on a real Airflow included
-	$(BIN)/python -m pytest
+test: $(READY) ## Run the tests, those on a real Airflow included
+	$(BIN)/python -m pytest -m "not kills"
 
 test-fast: $(READY) ## Run the tests that need no Airflow processes
 	$(BIN)/python -m pytest -m "not e2e"

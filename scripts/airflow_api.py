@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import requests
 
+_PAGE = 100  # what Airflow gives at most in one answer
 FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 
 T = TypeVar("T")
@@ -36,7 +37,10 @@ def until(condition: Callable[[], T | None], what: str, timeout: float, interval
 
 @dataclass(frozen=True)
 class TaskInstance:
-    """What Airflow says about a task instance; `trigger` is the class path of what it is waiting for while deferred."""
+    """What Airflow says about a task instance; `trigger` is the class path of what it is waiting for while deferred.
+
+    The id, which Airflow 2 does not tell, is another one in each try.
+    """
 
     task_id: str
     map_index: int
@@ -46,12 +50,14 @@ class TaskInstance:
     end_date: str | None
     pid: int | None
     trigger: str | None
+    id: str | None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TaskInstance:
         """Parse an item of the API's list."""
         names = ("task_id", "map_index", "state", "try_number", "start_date", "end_date", "pid")
-        return cls(**{name: data[name] for name in names}, trigger=(data["trigger"] or {}).get("classpath"))
+        trigger = (data["trigger"] or {}).get("classpath")
+        return cls(**{name: data[name] for name in names}, trigger=trigger, id=data.get("id"))
 
 
 class AirflowApi:
@@ -79,7 +85,7 @@ class AirflowApi:
         return dict(answer.json()) if answer.ok else {}
 
     def call(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
-        """Call the API and return its JSON; None if it answers 404, or 409 because it did so before.
+        """Call the API and return its JSON; None without any, or if it answers 404, or 409 because it did so before.
 
         :param path: below the version's prefix.
         """
@@ -92,7 +98,7 @@ class AirflowApi:
             return None
         if not answer.ok:
             raise RuntimeError(f"Airflow answered {answer.status_code} to {method} {path}: {answer.text:.2000}")
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def _answer(self, method: str, url: str, body: Any, params: dict[str, Any]) -> tuple[requests.Response] | None:
         """Return the answer, or None if SQLite let nobody in: then the call has done nothing, or 409 will tell."""
@@ -145,7 +151,12 @@ class DagRun:
 
     def tasks(self) -> dict[tuple[str, int], TaskInstance]:
         """Return the task instances by task id and map index (-1 for a task that is not mapped)."""
-        items = self.api.call("GET", f"{self.path}/taskInstances")["task_instances"]
+        items: list[Any] = []
+        while len(items) % _PAGE == 0:
+            page = self.api.call("GET", f"{self.path}/taskInstances", limit=_PAGE, offset=len(items))["task_instances"]
+            items += page
+            if not page:
+                break
         return {(task.task_id, task.map_index): task for task in map(TaskInstance.from_dict, items)}
 
     def task(self, task_id: str, map_index: int = -1) -> TaskInstance:
@@ -167,16 +178,24 @@ class DagRun:
         entry = self.api.call("GET", path, map_index=map_index, stringify=False)
         return entry and entry["value"]
 
-    def log(self, task_id: str, map_index: int = -1) -> str:
-        """Return all that a task instance logged in its tries, in workers and triggerers."""
+    def clear(self, task_id: str) -> None:
+        """Clear a task, as a user does who wants it to run again."""
+        body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [task_id], "only_failed": False}
+        self.api.call("POST", f"/dags/{self.dag_id}/clearTaskInstances", body)
+
+    def log(self, task_id: str, map_index: int = -1, attempt: int | None = None) -> str:
+        """Return all that a task instance logged in its tries, or in one of them, in workers and triggerers."""
         folder = self.api.logs / f"dag_id={self.dag_id}" / f"run_id={self.run_id}" / f"task_id={task_id}"
         if map_index >= 0:
             folder /= f"map_index={map_index}"
-        return "".join(file.read_text(errors="replace") for file in sorted(folder.glob("attempt=*.log*")))
+        return "".join(
+            file.read_text(errors="replace") for file in sorted(folder.glob(f"attempt={attempt or '*'}.log*"))
+        )
 
-    def messages(self, task_id: str, map_index: int = -1) -> list[str]:
+    def messages(self, task_id: str, map_index: int = -1, attempt: int | None = None) -> list[str]:
         """Return the messages of a task instance's log in the order of their times, as people read them."""
-        return [message for _, message in sorted(map(_entry, self.log(task_id, map_index).splitlines()), key=_time)]
+        lines = self.log(task_id, map_index, attempt).splitlines()
+        return [message for _, message in sorted(map(_entry, lines), key=_time)]
 
 
 def _entry(line: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs don't
 
-from scripts.airflow_api import AirflowApi, DagRun, until
+from scripts.airflow_api import AirflowApi, DagRun, TaskInstance, until
 from scripts.sessions import Sessions
 
 MAJOR = int(metadata.version("apache-airflow").partition(".")[0])
@@ -61,7 +61,7 @@ class AirflowHome:
         self.home = self._home.resolve() if self._home else Path(tempfile.mkdtemp(prefix="airflow-")).resolve()
         self.url = f"http://127.0.0.1:{_free_port()}"
         self.api = AirflowApi(self.url, MAJOR, self.home / "logs")
-        database = self._database or f"sqlite:///{self.home / 'airflow.db'}"
+        database = self._database or self._sqlite(timeout=60)
         environ = _inherited() | _settings(self.home, self.url, database) | self._environ
         with ExitStack() as stack:
             output = self.home / "output"
@@ -93,7 +93,20 @@ class AirflowHome:
         """Start a component that is not running."""
         command = component.rstrip("-0123456789")
         self._started[command.replace("-", "_")] = datetime.now(UTC)
-        self._sessions.start(component, [_AIRFLOW, command, *_OPTIONS.get(command, ())])
+        arguments = [_AIRFLOW, command, *_OPTIONS.get(command, ())]
+        if command == SERVER and not self._database:
+            arguments = ["env", f"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN={self._sqlite(timeout=1)}", *arguments]
+        self._sessions.start(component, arguments)
+
+    def _sqlite(self, timeout: int) -> str:
+        """Return the URL of the database. SQLite lets one write at a time.
+
+        A component whose turn does not come within 5 seconds, which is the default, ends. But two requests to the API
+        server can wait for each other, and one of them is to give up soon: whoever asked will ask again.
+
+        :param timeout: seconds to wait for one's turn.
+        """
+        return f"sqlite:///{self.home / 'airflow.db'}?timeout={timeout}"
 
     def stop(self, *components: str) -> None:
         """Stop components as a service manager would."""
@@ -106,6 +119,14 @@ class AirflowHome:
     def processes(self, component: str) -> list[psutil.Process]:
         """Return the processes of a component, the one that was started first."""
         return self._sessions.processes(component)
+
+    def is_busy_with(self, *tasks: TaskInstance) -> bool:
+        """Whether a worker of the scheduler has to do with one of the tasks, as for a moment after it has deferred.
+
+        Were it resumed within that moment, the scheduler would take the end of the first process for the task's.
+        """
+        titles = [_title(process) for process in self.processes("scheduler")]
+        return any(task.id and task.id in title for task in tasks for title in titles)
 
     def wait_until_ready(self, timeout: float = 180) -> None:
         """Wait until the API server says that all are healthy, and have been heard of since they were started."""
@@ -149,6 +170,12 @@ class AirflowHome:
             files = sorted((self.home / "output").glob("*.log"))
             logs = {f"output of {file.stem}": file.read_text(errors="replace").splitlines() for file in files}
         return "\n".join("\n".join([f"--- {title}:", *log[-lines:]]) for title, log in logs.items() if log)
+
+
+def _title(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def _free_port() -> int:

@@ -10,6 +10,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from scripts.airflow_api import DagRun, until
 from scripts.airflow_home import AirflowHome
 from tests.e2e import ERROR, OUTPUT, ROOT
+from tests.e2e.operated import Operated
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +21,8 @@ def wr() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def airflow(wr: Emulator) -> Iterator[AirflowHome]:
-    with AirflowHome([ROOT / "example_dags", ROOT / "tests" / "e2e" / "dags"], environ=wr.environ) as home:
+    environ = wr.environ | {"AIRFLOW__CORE__PARALLELISM": "8"}
+    with AirflowHome([ROOT / "example_dags", ROOT / "tests" / "e2e" / "dags"], environ=environ) as home:
         yield home
 
 
@@ -68,3 +70,24 @@ def started(airflow: AirflowHome, wr: Emulator) -> Started:
     wr.complete(started.executions["completed"], OUTPUT)
     wr.fail(started.executions["failed"], ERROR)
     return started
+
+
+@pytest.fixture(scope="session")
+def operated(airflow: AirflowHome, wr: Emulator) -> Operated:
+    operated = Operated(airflow, wr)
+    operated.component("late", "e2e_component_impatient", manual=True)
+    operated.component("deferred", "e2e_component_deferrable", manual=True)
+    operated.component("failed", "e2e_component_deferrable", manual=True)
+    operated.component("in the worker", "e2e_component_worker", output=OUTPUT, after=3)
+    operated.component("failed in the worker", "e2e_component_worker", error=ERROR)
+    operated.component("inline", "e2e_component_inline", output=OUTPUT, after=1)
+    operated.component("failed inline", "e2e_component_inline", error=ERROR)
+    operated.component("submitted", "e2e_component_submitted", manual=True)
+    stages = [{"module": "SWAP", "output": OUTPUT, "after": number} for number in (4, 2, 2)]
+    failing = [*stages[:1], {"module": "PAY", "error": ERROR, "after": 1}, *stages[2:]]
+    for how in ("operator", "worker", "sensor"):
+        dag_id = f"e2e_workflow_{how}"
+        operated.workflow(f"{how} completed", dag_id, stages)
+        operated.workflow(f"{how} failed", dag_id, failing)
+        operated.workflow(f"{how} canceled", dag_id, stages, ending="CANCELED", reason="stopped by treasury")
+    return operated

@@ -1,0 +1,69 @@
+"""One operator per way to submit and wait; the module or workflow comes with the run's configuration."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
+from airflow_provider_whiterabbit.sensors.workflow import WhiteRabbitWorkflowRunSensor
+
+
+@task
+def describe(output: Any) -> list[str]:
+    return [type(output).__name__, repr(output)]
+
+
+def new_dag(dag_id: str, retries: int = 2) -> DAG:
+    defaults = {"retries": retries, "retry_delay": timedelta(seconds=1)}
+    return DAG(dag_id, schedule=None, catchup=False, default_args=defaults)
+
+
+def component_dag(dag_id: str, retries: int = 2, **operator: Any) -> DAG:
+    with new_dag(dag_id, retries) as dag:
+        execute = WhiteRabbitExecuteComponentOperator(
+            task_id="execute",
+            module="{{ dag_run.conf['module'] }}",
+            input={"of": {"dag": "{{ dag.dag_id }}"}, "list": [1, 2.5, None, True]},
+            **operator,
+        )
+        describe(execute.output)
+    return dag
+
+
+deferrable = component_dag("e2e_component_deferrable", deferrable=True)
+worker = component_dag("e2e_component_worker", deferrable=False)
+inline = component_dag("e2e_component_inline", deferrable=True, inline_wait=10)
+submitted = component_dag("e2e_component_submitted", deferrable=True, wait_for_completion=False)
+impatient = component_dag("e2e_component_impatient", deferrable=True, timeout=2, retries=0)
+
+WORKFLOW = "{{ dag_run.conf['workflow'] }}"
+
+with new_dag("e2e_workflow_operator") as workflow_operator:
+    start = WhiteRabbitTriggerWorkflowOperator(task_id="execute", workflow_id=WORKFLOW, deferrable=True)
+    describe(start.output)
+
+with new_dag("e2e_workflow_worker") as workflow_worker:
+    start = WhiteRabbitTriggerWorkflowOperator(task_id="execute", workflow_id=WORKFLOW, deferrable=False)
+    describe(start.output)
+
+with new_dag("e2e_workflow_sensor") as workflow_sensor:
+    start = WhiteRabbitTriggerWorkflowOperator(task_id="start", workflow_id=WORKFLOW, wait_for_completion=False)
+    wait = WhiteRabbitWorkflowRunSensor(task_id="execute", workflow_run_id=start.output, deferrable=True)
+    describe(wait.output)
+
+with DAG("e2e_hundred", schedule=None, catchup=False, max_active_tasks=100) as hundred:
+
+    @task
+    def inputs() -> list[dict[str, int]]:
+        return [{"number": number} for number in range(100)]
+
+    @task
+    def squares(outputs: list[dict[str, int]]) -> list[int]:
+        return [output["square"] for output in outputs]
+
+    square = WhiteRabbitExecuteComponentOperator.partial(task_id="square", module="SQUARE", deferrable=True)
+    squares(square.expand(input=inputs()).output)
