@@ -86,7 +86,8 @@ def test_airflow_is_gone_after_an_exception():
         assert not set(before) & set(living_in(airflow.home))
         airflow.start("triggerer")
         airflow.wait_until_ready()
-        assert len(airflow.processes("triggerer")) == len(before)
+        # It has been heard of before it has forked the process that runs the triggers.
+        until(lambda: len(airflow.processes("triggerer")) == len(before), "all of the triggerer", 30)
         raise ZeroDivisionError
     assert living_in(airflow.home) == []
     assert not airflow.home.exists()
