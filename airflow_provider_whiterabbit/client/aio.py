@@ -1,4 +1,4 @@
-"""Moves requests over aiohttp: in triggers, where nothing may block. The only module that imports it.
+"""Moves requests over aiohttp: in triggers, where nothing may block. It and `sessions` alone import it.
 
 It reads and follows, and cannot submit: a trigger may run twice at once, after a triggerer was believed dead.
 """
@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from functools import partial
-from pathlib import Path
 from typing import Any, Self, TypeVar, cast
-from weakref import WeakKeyDictionary
 
 import aiohttp
 
@@ -21,7 +18,7 @@ from airflow_provider_whiterabbit.client import answers, base
 from airflow_provider_whiterabbit.client.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.models import Request, Response
 from airflow_provider_whiterabbit.client.peek import peek
-from airflow_provider_whiterabbit.client.settings import ClientSettings
+from airflow_provider_whiterabbit.client.sessions import AT_ONCE, shared_session
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitAuthenticationError,
     WhiteRabbitError,
@@ -36,17 +33,22 @@ LARGE = 256 * 1024
 
 
 class AsyncClient(base.ClientBase):
-    """An asynchronous client, used in an ``async with``. All clients of one event loop share one session."""
+    """An asynchronous client, used in an ``async with``. All clients of one event loop share one session.
+
+    However many they are, they have no more than `AT_ONCE` requests on their way together: after an outage White Rabbit
+    is met by a queue, not by a herd.
+    """
 
     _session: aiohttp.ClientSession
+    _turns: asyncio.Semaphore
 
     async def __aenter__(self) -> Self:
-        self._shared = _shared_session(self.settings)
-        self._session = await self._shared.__aenter__()
+        self._sharing = shared_session(self.settings)
+        self._session, self._turns = await self._sharing.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._shared.__aexit__(None, None, None)
+        await self._sharing.__aexit__(None, None, None)
 
     async def send(
         self,
@@ -57,7 +59,7 @@ class AsyncClient(base.ClientBase):
     ) -> Any:
         """Send a request once (twice where our clock was wrong the first time) and return the JSON of its answer.
 
-        :param within: seconds that it may take in all.
+        :param within: seconds that it may take in all, the wait for its turn included.
         :param wanted: the only members that are needed; the rest of a large answer is not read.
         :param most: bytes that the answer may have.
         :raises WhiteRabbitInputError: if the request is one that must not be sent twice.
@@ -66,9 +68,10 @@ class AsyncClient(base.ClientBase):
         """
         if not request.idempotent:
             raise WhiteRabbitInputError(f"{request.method} {request.path} belongs into a worker, not into a trigger")
-        return await self._by_the_right_clock(
-            partial(self._exchange, request, self._limits(request, within), wanted, most)
-        )
+        async with self._turn(request, within) as left:
+            return await self._by_the_right_clock(
+                partial(self._exchange, request, self._limits(request, left), wanted, most)
+            )
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the commands of `follow` and return what it found."""
@@ -102,7 +105,24 @@ class AsyncClient(base.ClientBase):
                 stream.close()
 
     async def _open(self, request: Request, within: float) -> aiohttp.ClientResponse:
-        return await self._by_the_right_clock(partial(self._open_once, request, self._limits(request, within)))
+        async with self._turn(request, within) as left:
+            return await self._by_the_right_clock(partial(self._open_once, request, self._limits(request, left)))
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, request: Request, within: float) -> AsyncIterator[float]:
+        """Wait until the request may be sent; yield the seconds that are left for it."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(within):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise WhiteRabbitTransportError(
+                f"{request.method} {request.path}: {AT_ONCE} other requests had no answer in {within:g} s",
+            ) from None
+        try:
+            yield within - (time.monotonic() - started)
+        finally:
+            self._turns.release()
 
     async def _open_once(self, request: Request, limits: base.Limits) -> aiohttp.ClientResponse:
         async with _transport_errors(request, limits.read):
@@ -190,52 +210,3 @@ async def _read(stream: aiohttp.ClientResponse, seconds: float) -> bytes:
         if isinstance(error, TimeoutError):
             raise
         raise WhiteRabbitTransportError(f"the stream broke: {base.root_cause(error)}") from None
-
-
-class _Shared:
-    """One session for all clients of an event loop that trust the same certificates; the last one closes it."""
-
-    def __init__(self, trust_store: str) -> None:
-        # A task, so that whoever asks while the certificates are being read waits for the same session.
-        self.session = asyncio.ensure_future(_new_session(trust_store))
-        self.users = 0
-
-
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Shared]] = WeakKeyDictionary()
-
-
-@contextlib.asynccontextmanager
-async def _shared_session(settings: ClientSettings) -> AsyncIterator[aiohttp.ClientSession]:
-    key = (settings.base_url, settings.trust_store)
-    sessions = _shared.setdefault(asyncio.get_running_loop(), {})
-    shared = sessions.get(key)
-    if shared is None:
-        shared = sessions[key] = _Shared(settings.trust_store)
-    shared.users += 1
-    try:
-        yield await asyncio.shield(shared.session)
-    finally:
-        shared.users -= 1
-        if not shared.users:
-            del sessions[key]
-            await _close(shared)
-
-
-async def _close(shared: _Shared) -> None:
-    with contextlib.suppress(Exception):  # whoever waited for it has been told already
-        session = await shared.session
-        await session.close()
-
-
-async def _new_session(trust_store: str) -> aiohttp.ClientSession:
-    context = await asyncio.to_thread(_tls_context, trust_store)  # some 20 ms of parsing
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=0),  # with a limit, the stream after the last one hangs
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
-
-
-def _tls_context(trust_store: str) -> ssl.SSLContext:
-    if Path(trust_store).is_dir():
-        return ssl.create_default_context(capath=trust_store)
-    return ssl.create_default_context(cafile=trust_store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -100,4 +101,6 @@ def root_cause(error: BaseException) -> str:
         seen.add(id(inner))
         error = inner
     text = _USER_INFO.sub("//", str(error))
+    if isinstance(error, ssl.SSLCertVerificationError):
+        text += " (is the certificate of a company's own CA missing in the connection's 'ca_bundle'?)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError, WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.verdict import ERROR, TIMEOUT
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 GRACE = timedelta(minutes=2)
 """By which Airflow's own time-out of a deferral lies behind the trigger's, which ends with a message of ours."""
+
+CONNECTION_PATIENCE = 120.0
+"""Seconds for which a connection is asked for again: Airflow reports an API server that is away as a missing one."""
 
 _OF_THE_END = ("end_from_trigger", "soft_fail", "retries")
 
@@ -96,7 +99,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         try:
             # Some 300 ms of imports, once in the life of a triggerer: too long for its event loop.
             await asyncio.to_thread(importlib.import_module, "airflow_provider_whiterabbit.client.aio")
-            async with await WhiteRabbitHook(self.whiterabbit_conn_id).get_async_client() as client:
+            async with await self._connect() as client:
                 status, message = await self._follow(client)
                 event = await self._task_end(client, status, message)
         except WhiteRabbitError as error:
@@ -110,6 +113,26 @@ class WhiteRabbitTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Say that what was waited for goes on: White Rabbit has no call to cancel it (Airflow 3.3+ calls this)."""
         self.log.warning("%s goes on at White Rabbit: it can't be cancelled from here", self._identity)
+
+    async def _connect(self) -> AsyncClient:
+        """Read the connection, for a while again and again, and return its client."""
+        from tenacity import AsyncRetrying, RetryCallState, retry_if_not_exception_type, stop_after_delay
+        from tenacity.wait import wait_random_exponential
+
+        def warn(state: RetryCallState) -> None:
+            if state.attempt_number == 1 and state.outcome:
+                self.log.warning("No connection yet, trying again: %s", state.outcome.exception())
+
+        deadline = self._deadline()
+        patience = CONNECTION_PATIENCE if deadline is None else min(CONNECTION_PATIENCE, deadline - time.time())
+        reading = AsyncRetrying(
+            retry=retry_if_not_exception_type((WhiteRabbitConfigError, PermissionError)),
+            wait=wait_random_exponential(multiplier=0.5, max=10),
+            stop=stop_after_delay(patience),
+            before_sleep=warn,
+            reraise=True,
+        )
+        return await reading(WhiteRabbitHook(self.whiterabbit_conn_id).get_async_client)
 
     async def _follow(self, client: AsyncClient) -> tuple[str, str | None]:
         """Return the status and, for those that are our own, a message."""

@@ -50,7 +50,11 @@ async def _end(
         followed = trigger.followed(getattr(trigger, trigger.id_name))
         record = followed.parse_record(await client.send(followed.record, most=triggerer_path.LARGEST_XCOM))
         if record.status == "COMPLETED":
-            await _push(trigger.task_instance, record.result)
+            try:
+                await _push(trigger.task_instance, record.result)
+            except Exception as error:  # whatever Airflow makes of an API server that is away; a worker tries again
+                trigger.log.info("A worker ends the task: its XCom could not be stored here (%s)", error)
+                return None
             trigger.log.info("Ended in the triggerer: success")
             return TaskSuccessEvent()
         message = record.failure

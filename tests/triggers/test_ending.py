@@ -17,12 +17,6 @@ from airflow_provider_whiterabbit.triggers import ending
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
 
-@pytest.fixture(autouse=True)
-def connection(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in whiterabbit_emulator.environ.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture
 def pushed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return what would have been stored as XCom; the supervisor that does it is not here."""
@@ -47,6 +41,13 @@ async def test_success(whiterabbit_emulator: Emulator, pushed: list[Any]) -> Non
     """The output is stored, and the event holds none of it."""
     event = await end_of(whiterabbit_emulator.create_execution("X", output={"a": 1}))
     assert (type(event).__name__, pushed) == ("TaskSuccessEvent", [{"a": 1}])
+
+
+async def test_result_that_cannot_be_stored(whiterabbit_emulator: Emulator) -> None:
+    """Where the output can't be stored (here is no supervisor that would), a worker is to end the task."""
+    execution_id = whiterabbit_emulator.create_execution("X", output={"a": 1})
+    event = await end_of(execution_id)
+    assert event.payload == {"execution_id": execution_id, "status": "COMPLETED", "message": None}
 
 
 @pytest.mark.parametrize("error", ["bad", {"message": "bad"}])

@@ -19,8 +19,10 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_whiterabbit.client import aio, follow
+from airflow_provider_whiterabbit.client import aio, follow, sessions
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.triggers import base
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
@@ -28,13 +30,6 @@ UNKNOWN = "00000000-0000-0000-0000-000000000000"
 LONGEST_BLOCK = 0.05
 """Seconds for which the event loop may be kept by one piece of work: of its thread's CPU time, which other processes
 don't disturb."""
-
-
-@pytest.fixture(autouse=True)
-def connection(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "SHORTEST_POLL", 0.01)
-    for name, value in whiterabbit_emulator.environ.items():
-        monkeypatch.setenv(name, value)
 
 
 @contextlib.asynccontextmanager
@@ -69,7 +64,7 @@ async def end_of(execution_id: str, **arguments: Any) -> dict[str, Any]:
     async with never_blocked():
         events = await events_of(WhiteRabbitExecutionTrigger(execution_id, **arguments))
     assert len(events) == 1
-    assert not aio._shared[asyncio.get_running_loop()]
+    assert not sessions._shared[asyncio.get_running_loop()]
     return events[0]
 
 
@@ -275,11 +270,43 @@ async def test_unknown_execution(whiterabbit_emulator: Emulator) -> None:
     assert "404" in event["message"]
 
 
-async def test_unknown_connection() -> None:
+async def test_unknown_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that does not exist is an error like any other, not a crash of the trigger."""
+    monkeypatch.setattr(base, "CONNECTION_PATIENCE", 0.0)
     event = await end_of(UNKNOWN, whiterabbit_conn_id="nowhere")
     assert event["status"] == "ERROR"
     assert "nowhere" in event["message"]
+
+
+async def test_connection_that_cannot_be_read_yet(
+    whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Airflow's API server is away, a connection seems to be missing: it is asked for again."""
+    ((name, value),) = whiterabbit_emulator.environ.items()
+    monkeypatch.delenv(name)
+    read, failed = WhiteRabbitHook.get_async_client, asyncio.Event()
+
+    async def get_async_client(hook: WhiteRabbitHook) -> aio.AsyncClient:
+        try:
+            return await read(hook)
+        except Exception:
+            failed.set()
+            raise
+
+    monkeypatch.setattr(WhiteRabbitHook, "get_async_client", get_async_client)
+    execution_id = whiterabbit_emulator.create_execution("QUICK", output=1)
+    trigger = asyncio.create_task(events_of(WhiteRabbitExecutionTrigger(execution_id)))
+    await failed.wait()
+    monkeypatch.setenv(name, value)
+    assert await trigger == [completed(execution_id)]
+
+
+async def test_connection_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that can be read and not used is not asked for again."""
+    monkeypatch.setenv("AIRFLOW_CONN_WRONG", '{"conn_type": "whiterabbit", "password": "no key"}')
+    event = await end_of(UNKNOWN, whiterabbit_conn_id="wrong")
+    assert event["status"] == "ERROR"
+    assert "api_key" in event["message"]
 
 
 async def test_deadline(whiterabbit_emulator: Emulator) -> None:
@@ -318,7 +345,7 @@ async def test_cancelled(whiterabbit_emulator: Emulator) -> None:
     assert all(trigger.cancelled() for trigger in triggers)
     await asyncio.to_thread(wr.wait_for_stream, execution_id, count=0)
     assert asyncio.all_tasks() == before
-    assert not aio._shared[asyncio.get_running_loop()]
+    assert not sessions._shared[asyncio.get_running_loop()]
 
 
 async def test_many_share_a_session(whiterabbit_emulator: Emulator) -> None:
@@ -327,7 +354,7 @@ async def test_many_share_a_session(whiterabbit_emulator: Emulator) -> None:
     execution_id = wr.create_execution("SLOW", manual=True)
     triggers = [asyncio.create_task(events_of(WhiteRabbitExecutionTrigger(execution_id))) for _ in range(200)]
     await asyncio.to_thread(wr.wait_for_stream, execution_id, count=200, timeout=60)
-    assert len(aio._shared[asyncio.get_running_loop()]) == 1
+    assert len(sessions._shared[asyncio.get_running_loop()]) == 1
     wr.complete(execution_id, 1)
     assert await asyncio.gather(*triggers) == [[completed(execution_id)]] * 200
 
@@ -357,6 +384,8 @@ def test_first_trigger_of_a_triggerer(whiterabbit_emulator: Emulator) -> None:
 import asyncio, time
 import airflow.jobs.triggerer_job_runner
 from airflow.triggers.base import TriggerEvent
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.triggers import base
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
 async def main():

@@ -9,18 +9,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_whiterabbit.client import aio, follow
+from airflow_provider_whiterabbit.client import sessions
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.triggers.workflow import WhiteRabbitWorkflowRunTrigger
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
-
-
-@pytest.fixture(autouse=True)
-def connection(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "SHORTEST_POLL", 0.01)
-    for name, value in whiterabbit_emulator.environ.items():
-        monkeypatch.setenv(name, value)
 
 
 async def end_of(workflow_run_id: str, **arguments: Any) -> dict[str, Any]:
@@ -28,7 +21,7 @@ async def end_of(workflow_run_id: str, **arguments: Any) -> dict[str, Any]:
     trigger = WhiteRabbitWorkflowRunTrigger(workflow_run_id, **{"poll_interval": 0.05, **arguments})
     events = [event.payload async for event in trigger.run()]
     assert len(events) == 1
-    assert not aio._shared.get(asyncio.get_running_loop())
+    assert not sessions._shared.get(asyncio.get_running_loop())
     return events[0]
 
 
