@@ -15,11 +15,12 @@ delivers signed callbacks, and misbehaves on demand::
 
 In pytest, ``pytest_plugins = ["airflow_provider_whiterabbit.emulator.pytest"]`` gives the fixture
 `whiterabbit_emulator`; ``python -m airflow_provider_whiterabbit.emulator`` runs it as a process, with control endpoints
-under ``/_emulator``.
+under ``/_emulator``. ``docs/emulator.md`` lists every fault in both spellings.
 
 What it is not, and where it guesses because the documentation is silent:
 
-- Nothing outlives the process, and nothing is rate-limited unless a fault says so.
+- Nothing outlives the process (a `stop_server` and `start_server` it does outlive, except for callback deliveries that
+  were under way), and nothing is rate-limited unless a fault says so.
 - A module does what its script says: inputs are not checked against the catalogue, ``attempts`` is checked and then
   ignored, and every execution costs one credit unless scripted otherwise.
 - The whole body is parsed before anyone is authenticated, so malformed JSON answers 400 to everyone. Which refusals
@@ -46,9 +47,10 @@ except ModuleNotFoundError as error:
     raise
 
 from airflow_provider_whiterabbit.emulator import effects
+from airflow_provider_whiterabbit.emulator.certificates import Certificate
 from airflow_provider_whiterabbit.emulator.errors import ApiError
 from airflow_provider_whiterabbit.emulator.journal import Entry
 from airflow_provider_whiterabbit.emulator.scripts import Script
 from airflow_provider_whiterabbit.emulator.streams import StreamOptions
 
-__all__ = ["ApiError", "Emulator", "Entry", "Script", "StreamOptions", "effects"]
+__all__ = ["ApiError", "Certificate", "Emulator", "Entry", "Script", "StreamOptions", "effects"]

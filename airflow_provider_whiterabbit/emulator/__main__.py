@@ -7,8 +7,10 @@ import shlex
 import signal
 import threading
 from collections.abc import Sequence
+from typing import get_args
 
 from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator.certificates import Certificate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         api_secret=options.api_secret,
         require_signature=not options.allow_unsigned,
         ping_interval=options.ping_interval,
+        certificate=options.certificate,
     )
     with emulator as wr:
         print(f"White Rabbit emulator on {wr.url}")
@@ -43,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--api-secret", help="Ed25519 private key, base64 of PKCS#8 DER (default: random)")
     parser.add_argument("--allow-unsigned", action="store_true", help="let in requests with nothing but X-Api-Key")
     parser.add_argument("--ping-interval", type=float, default=15.0, help="seconds (default: %(default)s)")
+    parser.add_argument("--certificate", choices=get_args(Certificate), help="serve HTTPS with such a certificate")
     return parser
 
 

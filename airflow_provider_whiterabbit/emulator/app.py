@@ -15,8 +15,9 @@ from airflow_provider_whiterabbit.emulator.api import Api
 from airflow_provider_whiterabbit.emulator.auth import Authenticator, canonical
 from airflow_provider_whiterabbit.emulator.control import Control
 from airflow_provider_whiterabbit.emulator.errors import ApiError
-from airflow_provider_whiterabbit.emulator.faults import wrap
-from airflow_provider_whiterabbit.emulator.transport import TRANSPORT, reset
+from airflow_provider_whiterabbit.emulator.faults import CLOCK, wrap
+from airflow_provider_whiterabbit.emulator.outages import Outages
+from airflow_provider_whiterabbit.emulator.transport import TRANSPORT, Listener, reset
 from airflow_provider_whiterabbit.emulator.world import World
 
 MAX_BODY = 64 * 1024 * 1024
@@ -27,12 +28,16 @@ _GRACE = 0.05
 
 
 class Application:
-    """One emulator as an ASGI application."""
+    """One emulator as an ASGI application.
 
-    def __init__(self, world: World, authenticator: Authenticator) -> None:
+    :param listener: what brings the requests.
+    """
+
+    def __init__(self, world: World, authenticator: Authenticator, listener: Listener) -> None:
         self._world = world
         self._authenticator = authenticator
-        self._routes = [*Api(world).routes, *Control(world, self.reset).routes]
+        self.outages = Outages(listener, self.drop)
+        self._routes = [*Api(world).routes, *Control(world, self.outages, self.reset).routes]
         self._in_flight: dict[asyncio.Task[Any], asyncio.Transport] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,14 +54,20 @@ class Application:
         finally:
             del self._in_flight[task]
 
+    def start(self) -> None:
+        """Let executions and runs go on that an earlier `close` has stopped."""
+        self._world.resume()
+
     async def reset(self) -> None:
         """Forget everything. Streams end cleanly; requests that are held back, delayed or silenced are cut."""
         await self.close()
         # Not before: a request that was under way could still have left something behind.
         self._world.clear()
+        self.outages.cut_connections(0)
 
     async def close(self) -> None:
         """End all streams and requests, and keep what is known."""
+        self.outages.forget()
         self._world.stop()
         if tasks := self._others():
             await asyncio.wait(tasks, timeout=_GRACE)
@@ -78,6 +89,7 @@ class Application:
     async def _treat(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _read(receive)
         scope["body"] = body
+        scope["extensions"][CLOCK] = self._world.clock
         path = scope["raw_path"].decode("ascii")
         route = self._route(scope)
         endpoint = partial(self._answer, route)

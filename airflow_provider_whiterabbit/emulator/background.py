@@ -16,11 +16,15 @@ T = TypeVar("T")
 
 
 class Background:
-    """Serves an application from a thread of its own."""
+    """Serves an application from a thread of its own.
 
-    def __init__(self, app: Application) -> None:
+    :param listener: brings the application its requests.
+    """
+
+    def __init__(self, app: Application, listener: Listener) -> None:
         self._app = app
-        self._listener = Listener(app)
+        self._listener = listener
+        listener.serve(app)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping = asyncio.Event()
@@ -37,13 +41,15 @@ class Background:
         return self._address
 
     def start(self, host: str, port: int) -> None:
-        """Serve; returns when connections are accepted.
+        """Serve; returns when connections are accepted. A `port` of 0 is the one of before, or any free one.
 
         :raises OSError: if the address can't be had.
         :raises RuntimeError: if it runs already.
         """
         if self._thread is not None:
             raise RuntimeError("the emulator is running already")
+        if not port and self._address is not None:
+            port = self._address[1]
         sock = bind(host, port)
         self._address = (host, sock.getsockname()[1])
         ready: Future[None] = Future()
@@ -91,17 +97,6 @@ class Background:
             raise RuntimeError("this needs a running emulator, and can't be called from one of its scripts")
         return asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, timeout), self._loop).result()
 
-    def pause(self) -> None:
-        """Refuse connections, and cut the open ones. Executions go on."""
-        self.wait(self._pause())
-
-    def resume(self) -> None:
-        """Accept connections again, on the same port; no error if it never stopped.
-
-        :raises OSError: if someone else has taken the port.
-        """
-        self.wait(self._resume())
-
     async def _serve(self, sock: socket.socket, ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
         try:
@@ -109,17 +104,9 @@ class Background:
         except OSError as error:
             ready.set_exception(error)
             return
+        self._app.start()
         ready.set_result(None)
         await self._stopping.wait()
         self._listener.close()
         await self._app.close()
         await self._listener.hang_up(rudely=False)
-
-    async def _pause(self) -> None:
-        self._listener.close()
-        await self._app.drop()
-        await self._listener.hang_up(rudely=True)
-
-    async def _resume(self) -> None:
-        if not self._listener.listening:
-            await self._listener.listen(bind(*self.address))

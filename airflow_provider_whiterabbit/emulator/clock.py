@@ -24,6 +24,6 @@ class Clock:
         now = datetime.fromtimestamp(self.time(), UTC)
         return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-    def http_date(self) -> str:
-        """Return the time as the ``Date`` header writes it (RFC 9110, section 5.6.7)."""
-        return formatdate(self.time(), usegmt=True)
+    def http_date(self, ahead: float = 0) -> str:
+        """Return the time as the ``Date`` header writes it (RFC 9110, section 5.6.7), some seconds ahead."""
+        return formatdate(self.time() + ahead, usegmt=True)

@@ -4,6 +4,8 @@ No authentication: it listens to this machine alone, unless told otherwise. Bodi
 parameters of `Script`::
 
     POST   reset
+    POST   pause                                 {"seconds"}: refuse connections for so long, and cut the open ones
+    POST   connections/cut                       {"count"}: cut the next ones as soon as they are accepted
     GET    journal
     POST   scripts                               {"module", options} or {"module", "steps": [{options}, …]}
     GET    executions
@@ -13,6 +15,7 @@ parameters of `Script`::
     POST   runs/<id>/cancel                      {"reason"?}
     POST   runs/<id>/stages/<n>/start|complete|fail
     POST   streams/<id>/raw                      {"data"}
+    POST   streams/<id>/close
     POST   streams/<id>/options                  the parameters of `StreamOptions`
     POST   faults                                {"effect", its parameters, "kind"?, "method"?, "path"?, "skip"?,
                                                   "times"?}
@@ -28,6 +31,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -35,6 +39,7 @@ from starlette.routing import Route
 from airflow_provider_whiterabbit.emulator.effects import EFFECTS
 from airflow_provider_whiterabbit.emulator.errors import ApiError, not_found
 from airflow_provider_whiterabbit.emulator.faults import Fault
+from airflow_provider_whiterabbit.emulator.outages import Outages
 from airflow_provider_whiterabbit.emulator.scripts import DEFAULT, Script
 from airflow_provider_whiterabbit.emulator.tasks import Task
 from airflow_provider_whiterabbit.emulator.wire import JsonResponse
@@ -42,20 +47,24 @@ from airflow_provider_whiterabbit.emulator.workflows import StageScript, Workflo
 from airflow_provider_whiterabbit.emulator.world import World
 
 Endpoint = Callable[[dict[str, Any], dict[str, str]], Any]
-"""Takes body and path parameters; returns JSON."""
+"""Takes body and path parameters; returns JSON, or a whole answer."""
 
 
 class Control:
     """The control endpoints over one world.
 
+    :param outages: refuses connections.
     :param reset: forgets everything.
     """
 
-    def __init__(self, world: World, reset: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, world: World, outages: Outages, reset: Callable[[], Awaitable[None]]) -> None:
         self._world = world
+        self._outages = outages
         self._reset = reset
         self.routes = [
             Route("/_emulator/reset", self._do_reset, methods=["POST"]),
+            self._route("POST", "pause", self._pause),
+            self._route("POST", "connections/cut", self._cut_connections),
             self._route("GET", "journal", self._journal),
             self._route("POST", "scripts", self._script),
             self._route("GET", "executions", self._executions),
@@ -65,6 +74,7 @@ class Control:
             self._route("POST", "runs/{id}/cancel", self._cancel_run),
             self._route("POST", "runs/{id}/stages/{stage}/{action}", self._move_stage),
             self._route("POST", "streams/{id}/raw", self._send_raw),
+            self._route("POST", "streams/{id}/close", self._close_streams),
             self._route("POST", "streams/{id}/options", self._stream_options),
             self._route("POST", "faults", self._add_fault),
             self._route("DELETE", "faults", self._clear_faults),
@@ -81,7 +91,8 @@ class Control:
             if not isinstance(body, dict):
                 raise ApiError(422, "VALIDATION_ERROR", "The body must be a JSON object.")
             try:
-                return JsonResponse(function(body, request.path_params))
+                result = function(body, request.path_params)
+                return result if isinstance(result, Response) else JsonResponse(result)
             except KeyError as error:
                 raise ApiError(422, "VALIDATION_ERROR", f"{error.args[0]} is required") from error
             except (TypeError, ValueError, AttributeError) as error:
@@ -92,6 +103,19 @@ class Control:
     async def _do_reset(self, _request: Request) -> Response:
         await self._reset()
         return JsonResponse({})
+
+    def _pause(self, body: dict[str, Any], _params: dict[str, str]) -> Response:
+        seconds = body["seconds"]
+        if seconds < 0:
+            raise ValueError("seconds must not be negative")
+        # Whoever has read the answer is refused from then on. Its own connection ends with it, and is not cut before.
+        self._outages.refuse()
+        pause = BackgroundTask(self._outages.pause, seconds)
+        return JsonResponse({}, headers={"connection": "close"}, background=pause)
+
+    def _cut_connections(self, body: dict[str, Any], _params: dict[str, str]) -> Any:
+        self._outages.cut_connections(body["count"])
+        return {}
 
     def _journal(self, _body: dict[str, Any], _params: dict[str, str]) -> Any:
         return [entry.to_dict() for entry in self._world.journal.entries]
@@ -134,6 +158,11 @@ class Control:
         topic.send_raw(body["data"].encode())
         return {"streams": len(topic)}
 
+    def _close_streams(self, _body: dict[str, Any], params: dict[str, str]) -> Any:
+        topic = self._world.topic(params["id"])
+        topic.close()
+        return {"streams": len(topic)}
+
     def _stream_options(self, body: dict[str, Any], params: dict[str, str]) -> Any:
         topic = self._world.topic(params["id"])
         topic.options = replace(topic.options or self._world.settings.streams, **body)
@@ -153,7 +182,7 @@ class Control:
 
     def _release_fault(self, _body: dict[str, Any], params: dict[str, str]) -> Any:
         fault = self._world.fault(params["id"])
-        fault.released.set()
+        fault.release()
         return {"hits": fault.hits}
 
     def _add_component(self, body: dict[str, Any], _params: dict[str, str]) -> Any:

@@ -146,9 +146,9 @@ class Scripting:
         """Send bytes as they are into the open streams of an execution or run."""
         self._call(lambda: self._world.topic(identity).send_raw(data))
 
-    def close_streams(self, identity: str) -> None:
-        """Close the open streams of an execution or run cleanly."""
-        self._call(lambda: self._world.topic(identity).close())
+    def close_streams(self, identity: str | None = None) -> None:
+        """Close the open streams of an execution or run cleanly, or all that there are."""
+        self._call(self._world.close_streams if identity is None else lambda: self._world.topic(identity).close())
 
     # --- faults
 
@@ -169,7 +169,7 @@ class Scripting:
 
     def release(self, fault: Fault) -> None:
         """Let the requests go on that a `Hold` holds back, and those to come."""
-        self._call(fault.released.set)
+        self._call(fault.release)
 
     def clear_faults(self) -> None:
         """Let nothing go wrong any more."""

@@ -10,9 +10,11 @@ from typing import Any, Self
 from airflow_provider_whiterabbit.emulator.app import Application
 from airflow_provider_whiterabbit.emulator.auth import Authenticator, new_secret
 from airflow_provider_whiterabbit.emulator.background import Background
+from airflow_provider_whiterabbit.emulator.certificates import Certificate, Identity
 from airflow_provider_whiterabbit.emulator.scripting import Scripting
 from airflow_provider_whiterabbit.emulator.settings import EmptyBody, Settings
 from airflow_provider_whiterabbit.emulator.streams import StreamOptions
+from airflow_provider_whiterabbit.emulator.transport import Listener
 from airflow_provider_whiterabbit.emulator.world import World
 
 
@@ -27,6 +29,9 @@ class Emulator(Scripting):
     :param empty_body_signature: what a request without a body signs.
     :param allowed_workflows: ids of the workflows that the key may use; None for all.
     :param ping_interval: seconds between a stream's pings; None for no pings.
+    :param certificate: serve HTTPS with a certificate made for this emulator: ``trusted`` by whoever takes `ca_bundle`,
+        or a bad one: ``unknown-ca``, ``self-signed``, ``wrong-host``, ``expired``. None for plain HTTP.
+    :raises ValueError: if there is no such certificate, or `api_secret` is not such a key.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Emulator(Scripting):
         empty_body_signature: EmptyBody = "object",
         allowed_workflows: Sequence[str] | None = None,
         ping_interval: float | None = 15.0,
+        certificate: Certificate | None = None,
     ) -> None:
         self.api_key = api_key or f"ws_{secrets.token_urlsafe(24)}"
         self.api_secret = api_secret or new_secret()
@@ -50,9 +56,12 @@ class Emulator(Scripting):
             streams=StreamOptions(ping_interval=ping_interval),
         )
         self._host, self._port = host, port
+        self._identity = None if certificate is None else Identity(certificate, host)
+        listener = Listener(None if self._identity is None else self._identity.context)
         world = World(self.settings)
-        self._app = Application(world, Authenticator(self.api_key, self.api_secret, world.clock, self.settings))
-        super().__init__(world, Background(self._app))
+        authenticator = Authenticator(self.api_key, self.api_secret, world.clock, self.settings)
+        self._app = Application(world, authenticator, listener)
+        super().__init__(world, Background(self._app, listener))
 
     def __repr__(self) -> str:
         return f"<Emulator on {self._host}>"
@@ -65,44 +74,58 @@ class Emulator(Scripting):
         self.stop_server()
 
     def start_server(self) -> None:
-        """Serve from a background thread.
+        """Serve from a background thread. After `stop_server`: on the same port, and what was under way goes on.
 
         :raises OSError: if the address can't be had.
         """
         self._background.start(self._host, self._port)
 
     def stop_server(self) -> None:
-        """Close the streams and the server. Journal and executions can still be read."""
+        """Close the streams and the server. What it knows is kept, and can still be read."""
         self._background.stop()
 
-    def pause(self) -> None:
-        """Refuse connections and cut the open ones, as in an outage. Executions go on."""
-        self._background.pause()
+    def pause(self, seconds: float | None = None) -> None:
+        """Refuse connections and cut the open ones, as in an outage. Executions go on.
+
+        :param seconds: how long; None until `resume`.
+        """
+        self._background.wait(self._app.outages.pause(seconds))
 
     def resume(self) -> None:
-        """Accept connections again, on the same port."""
-        self._background.resume()
+        """Accept connections again, on the same port.
+
+        :raises OSError: if someone else has taken the port.
+        """
+        self._background.wait(self._app.outages.resume())
+
+    def cut_connections(self, count: int) -> None:
+        """Cut the next connections as soon as they are accepted (with HTTPS: as soon as the handshake is done)."""
+        self._call(lambda: self._app.outages.cut_connections(count))
 
     def reset(self) -> None:
         """Forget executions, runs, scripts, faults and the journal, close streams, restore `settings`, and resume."""
         self._background.wait(self._app.reset())
-        self._background.resume()
+        self.resume()
 
     @property
     def url(self) -> str:
         """Base URL, such as ``http://127.0.0.1:41234``."""
         host, port = self._background.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "http" if self._identity is None else "https"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """File with the certificate of the authority that signed the emulator's; None if there is none to trust."""
+        return None if self._identity is None else self._identity.ca_bundle
 
     @property
     def connection(self) -> dict[str, Any]:
         """The Airflow connection, as the parts of its JSON form."""
-        return {
-            "conn_type": "whiterabbit",
-            "host": self.url,
-            "password": self.api_secret,
-            "extra": {"api_key": self.api_key},
-        }
+        extra = {"api_key": self.api_key}
+        if self.ca_bundle is not None:
+            extra["ca_bundle"] = self.ca_bundle
+        return {"conn_type": "whiterabbit", "host": self.url, "password": self.api_secret, "extra": extra}
 
     @property
     def environ(self) -> dict[str, str]:

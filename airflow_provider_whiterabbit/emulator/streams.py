@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from airflow_provider_whiterabbit.emulator.changes import Changes
 from airflow_provider_whiterabbit.emulator.wire import encode
+
+FRAME = "whiterabbit.frame"
+"""Key of the `Frame` in the ASGI message that completes an event; pings and raw bytes come in messages without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,29 @@ class Event:
     terminal: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An event as one stream writes it.
+
+    :param data: JSON value; text is sent as it is.
+    :param terminal: whether the stream ends with it.
+    """
+
+    data: Any
+    terminal: bool
+    newline: str
+
+    def message(self) -> Message:
+        """Return the ASGI message that sends it."""
+        data = self.data.encode() if isinstance(self.data, str) else encode(self.data)
+        return {**body_message(b"data: " + data + 2 * self.newline.encode()), FRAME: self}
+
+
+def body_message(data: bytes) -> Message:
+    """Return the ASGI message that sends bytes and lets more follow."""
+    return {"type": "http.response.body", "body": data, "more_body": True}
+
+
 class Topic:
     """What can be followed: one execution or one run.
 
@@ -76,7 +102,7 @@ class Topic:
     def send_raw(self, data: bytes) -> None:
         """Send bytes to everyone who follows, as they are."""
         for subscriber in self._subscribers:
-            subscriber.put(data)
+            subscriber.put(body_message(data))
 
     def close(self) -> None:
         """Let every stream end cleanly."""
@@ -95,28 +121,28 @@ class Topic:
 
 
 class Subscriber:
-    """One open stream: bytes on their way to one client."""
+    """One open stream: what is on its way to one client."""
 
     def __init__(self, options: StreamOptions) -> None:
         self._options = options
-        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
         self._pings = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def tell(self, event: Event) -> None:
         """Send an event, and close after a terminal one."""
         if self._options.terminal_event or not event.terminal:
-            self.put(self._frame(b"data: " + encode(event.data)))
+            self.put(Frame(event.data, event.terminal, self._options.newline).message())
         if event.terminal:
             self.put(None)
 
-    def put(self, chunk: bytes | None) -> None:
-        """Send bytes; None closes the stream."""
-        self._chunks.put_nowait(chunk)
+    def put(self, message: Message | None) -> None:
+        """Send an ASGI message; None closes the stream."""
+        self._messages.put_nowait(message)
 
-    async def get(self) -> bytes | None:
+    async def get(self) -> Message | None:
         """Return what is to be sent next; None at the end."""
-        return await self._chunks.get()
+        return await self._messages.get()
 
     def schedule_ping(self) -> None:
         """Let a ping be sent after the next interval, and after each one that follows."""
@@ -131,11 +157,9 @@ class Subscriber:
     def _ping(self) -> None:
         as_data = self._options.ping == "data" or (self._options.ping == "alternating" and self._pings % 2 == 1)
         self._pings += 1
-        self.put(self._frame(b"data: :ping" if as_data else b":ping"))
+        line = "data: :ping" if as_data else ":ping"
+        self.put(body_message((line + 2 * self._options.newline).encode()))
         self.schedule_ping()
-
-    def _frame(self, line: bytes) -> bytes:
-        return line + 2 * self._options.newline.encode()
 
 
 class EventStream(Response):
@@ -166,8 +190,8 @@ class EventStream(Response):
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             subscriber.schedule_ping()
-            while (chunk := await subscriber.get()) is not None:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            while (message := await subscriber.get()) is not None:
+                await send(message)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             watch.cancel()

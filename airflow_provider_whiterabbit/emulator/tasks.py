@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -33,6 +34,8 @@ class Task(ABC):
         self.usage: float = 0
         self.updated_at = clock.iso()
         self._polls = 0
+        self._plan: list[tuple[float, Callable[[], None]]] = []
+        """What is going to happen, and when on the monotonic clock; what has happened stays in it."""
         self._timers: list[asyncio.Handle] = []
 
     @property
@@ -46,11 +49,13 @@ class Task(ABC):
 
     def play(self) -> None:
         """Follow the script from the event loop's next turn on: the answer that tells of the task comes first."""
-        self._timers.append(asyncio.get_running_loop().call_soon(self.follow))
+        self._plan = [(time.monotonic(), self.follow)]
+        self.resume()
 
     def follow(self) -> None:
         """Follow the script from now on. What happens at once has happened when this returns."""
         script = self.script
+        self._plan.clear()
         if script.executing_after is not None:
             self._later(script.executing_after, self.start)
         elif script.polls is None and not script.manual:
@@ -101,6 +106,11 @@ class Task(ABC):
         """
         self._move("FAILED", error=error, usage=usage)
 
+    def resume(self) -> None:
+        """Go on after a `stop`: what was due meanwhile happens at the event loop's next turn."""
+        loop = asyncio.get_running_loop()
+        self._timers = [loop.call_later(max(0.0, due - time.monotonic()), action) for due, action in self._plan]
+
     def stop(self) -> None:
         """Stop following the script, without a change of status."""
         for timer in self._timers:
@@ -119,6 +129,7 @@ class Task(ABC):
 
     def _later(self, delay: float, action: Callable[[], None]) -> None:
         if delay > 0:
+            self._plan.append((time.monotonic() + delay, action))
             self._timers.append(asyncio.get_running_loop().call_later(delay, action))
         else:
             action()

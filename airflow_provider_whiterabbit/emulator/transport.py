@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from typing import Any
 
@@ -41,15 +42,34 @@ class _Protocol(H11Protocol):
         self.app = with_transport
 
 
+class _Cutter(asyncio.Protocol):
+    """A connection that does not live long."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Cut it."""
+        if isinstance(transport, asyncio.Transport):
+            reset(transport)
+
+
 class Listener:
     """Accepts connections for an ASGI application, and can stop doing so for a while.
 
     uvicorn's own server looks ten times a second whether it should stop; this one stops when it is told to.
 
-    :param app: an ASGI application.
+    :param tls: None for plain HTTP.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.to_cut = 0
+        """How many of the next connections are cut as soon as they are accepted (and the TLS handshake is done)."""
+        self._tls = tls
+        self._config: Config | None = None
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self._address: tuple[str, int] | None = None
+
+    def serve(self, app: Any) -> None:
+        """Say which ASGI application the connections are for."""
         self._config = Config(
             app,
             interface="asgi3",
@@ -62,18 +82,20 @@ class Listener:
             timeout_keep_alive=75,
         )
         self._config.load()
-        self._state = ServerState()
-        self._server: asyncio.Server | None = None
-
-    @property
-    def listening(self) -> bool:
-        """Whether connections are accepted."""
-        return self._server is not None
 
     async def listen(self, sock: socket.socket) -> None:
         """Accept connections on a socket that is bound, and close it at the end."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connect, sock=sock, backlog=_BACKLOG)
+        self._address = sock.getsockname()[:2]
+        self._server = await loop.create_server(self._connect, sock=sock, backlog=_BACKLOG, ssl=self._tls)
+
+    async def reopen(self) -> None:
+        """Accept connections again on the port of before; no error if they are accepted.
+
+        :raises OSError: if someone else has taken the port.
+        """
+        if self._server is None and self._address is not None:
+            await self.listen(bind(*self._address))
 
     def close(self) -> None:
         """Accept no more connections. The open ones stay."""
@@ -84,14 +106,23 @@ class Listener:
     async def hang_up(self, *, rudely: bool) -> None:
         """Close all connections, with an RST if `rudely`."""
         for connection in list(self._state.connections):
+            if connection.transport.is_closing() and not connection.transport.get_write_buffer_size():
+                continue  # It has got all of its answer.
             if rudely:
                 reset(connection.transport)
             else:
                 connection.transport.close()
         # asyncio tells a protocol that its connection is lost in the loop's next turn.
         await asyncio.sleep(0)
+        # What is left waits for its client, which may never read on, or never answer the end of TLS.
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
 
     def _connect(self) -> asyncio.Protocol:
+        if self.to_cut > 0:
+            self.to_cut -= 1
+            return _Cutter()
         return _Protocol(self._config, self._state, {})
 
 

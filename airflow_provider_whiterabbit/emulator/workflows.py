@@ -140,6 +140,14 @@ class Run:
         """Begin with the first stage, at the event loop's next turn."""
         self._timer = asyncio.get_running_loop().call_soon(self._begin)
 
+    def resume(self) -> None:
+        """Go on after a `stop`."""
+        if self.status == "CREATED":
+            self.play()
+        for stage in self.stages:
+            if not stage.ended:
+                stage.resume()
+
     def polled(self) -> None:
         """Count a read of the record for the current stage."""
         current = next((stage for stage in self.stages if not stage.ended), None)

@@ -159,15 +159,25 @@ class World:
     def clear_faults(self) -> None:
         """Forget all faults, and let go what they hold back."""
         for fault in self.faults:
-            fault.released.set()
+            fault.release()
         self.faults.clear()
 
     def stop(self) -> None:
         """Let nothing happen by itself any more, and end all streams cleanly."""
-        everything: list[Execution | Run] = [*self.executions.values(), *self.runs.values()]
-        for followed in everything:
-            followed.topic.close()
+        self.close_streams()
+        for followed in self._everything():
             followed.stop()
+
+    def resume(self) -> None:
+        """Let happen what `stop` has stopped; what was due meanwhile happens now."""
+        for followed in self._everything():
+            if not followed.ended:
+                followed.resume()
+
+    def close_streams(self) -> None:
+        """End all streams cleanly."""
+        for followed in self._everything():
+            followed.topic.close()
 
     def clear(self) -> None:
         """Forget everything, and restore the settings. Streams end cleanly."""
@@ -182,3 +192,6 @@ class World:
         self.catalogue.clear()
         self._workflows = dict(_BUILT_IN)
         self._components.clear()
+
+    def _everything(self) -> list[Execution | Run]:
+        return [*self.executions.values(), *self.runs.values()]

@@ -9,12 +9,16 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
 import requests
 
-from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator import Emulator, effects
+from scripts.airflow_api import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,6 +76,38 @@ def test_it_can_be_scripted_before_it_starts_and_started_again():
             assert response.json()["output"] == 5
 
 
+def test_a_restart_keeps_what_was_known():
+    """On the same port: executions, runs, faults and the journal; what was due meanwhile has happened."""
+    emulator = Emulator(require_signature=False)
+    headers = {"X-Api-Key": emulator.api_key}
+
+    def record(identity: str, path: str = "components") -> requests.Response:
+        return requests.get(f"{emulator.url}/v1/sdk/{path}/executions/{identity}", headers=headers, timeout=10)
+
+    with emulator:
+        url = emulator.url
+        emulator.script_workflow("flow", [{"module": "A", "after": 0.3, "output": 1}, {"module": "B", "after": 0.1}])
+        run = emulator.create_run("flow")
+        done = emulator.create_execution("X", manual=True)
+        emulator.complete(done, 1)
+        manual = emulator.create_execution("X", manual=True)
+        late = emulator.create_execution("X", after=0.3, executing_after=0.1, output=2)
+        hold = emulator.fault(effects.Hold(), kind="stream", times=None)
+        assert record(done).json()["output"] == 1
+    with emulator:
+        assert emulator.url == url
+        assert record(done).json()["output"] == 1
+        assert len(emulator.journal) == 2
+        emulator.complete(manual, 3)
+        assert record(manual).json()["output"] == 3
+        until(lambda: record(late).json()["output"] == 2, "the execution has gone on", 10, 0.02)
+        until(lambda: record(run, "workflows").json()["status"] == "COMPLETED", "the run has gone on", 10, 0.02)
+        assert [stage["output"] for stage in emulator.run(run)["runStages"]] == [1, {"module": "B", "input": {}}]
+        emulator.release(hold)
+        stream = requests.get(f"{url}/v1/sdk/components/executions/{late}/stream", headers=headers, timeout=10)
+        assert b'"COMPLETED"' in stream.content
+
+
 def test_ipv6():
     with Emulator("::1") as emulator:
         assert emulator.url.startswith("http://[::1]:")
@@ -93,10 +129,77 @@ def test_an_outage(wr, client):
     assert client.record(execution_id)["output"] == 1
 
 
+@pytest.mark.parametrize("over_http", [False, True])
+def test_an_outage_that_ends_by_itself(wr, client, over_http):
+    """Told over HTTP, the answer arrives before connections are refused."""
+    execution_id = wr.create_execution("X", manual=True)
+    stream = client.stream(execution_id)
+    wr.wait_for_stream(execution_id)
+    if over_http:
+        client.control("pause", {"seconds": 0.2})
+    else:
+        wr.pause(0.2)
+    with pytest.raises(requests.RequestException):
+        _ = stream.content
+    with pytest.raises(requests.ConnectionError, match="refused"):
+        client.record(execution_id)
+    until(lambda: answers(wr.url), "the outage is over", 10, 0.02)
+    assert client.record(execution_id)["status"] == "CREATED"
+
+
+def test_an_outage_that_is_ended_early_or_for_good(wr, client):
+    """What was to end an outage by itself ends no later one, and keeps nobody from stopping."""
+    wr.pause(0.1)
+    wr.pause()
+    time.sleep(0.2)
+    assert not answers(wr.url)
+    wr.resume()
+    assert answers(wr.url)
+    with Emulator() as emulator:
+        emulator.pause(60)
+
+
+def answers(url: str) -> bool:
+    """Whether someone accepts connections there."""
+    try:
+        return requests.get(f"{url}/v1/system/components", timeout=10).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_connections_that_are_cut(wr, client, over_http):
+    """So many of the next ones, and no request of them arrives."""
+    if over_http:
+        client.control("connections/cut", {"count": 2})
+    else:
+        wr.cut_connections(2)
+    assert [answers(wr.url) for _ in range(3)] == [False, False, True]
+    assert len(wr.journal) == 1
+    wr.cut_connections(1)
+    wr.reset()
+    assert answers(wr.url)
+    assert requests.post(f"{wr.url}/_emulator/connections/cut", json={"count": -1}, timeout=10).status_code == 422
+    assert requests.post(f"{wr.url}/_emulator/pause", json={"seconds": -1}, timeout=10).status_code == 422
+
+
 def test_a_reset_ends_an_outage(wr, client):
     wr.pause()
     wr.reset()
     assert client.submit()["status"] == "CREATED"
+
+
+@pytest.mark.parametrize("offset", [-100, 0, 250])
+def test_the_date_is_that_of_the_emulators_clock(wr, client, offset):
+    """``Date`` tells the truth about a clock that is off, also in a refusal and in a fault's answer."""
+    wr.clock_offset = offset
+    wr.fault(effects.Answer(503), skip=2)
+    now = datetime.now(UTC) + timedelta(seconds=offset)
+    answers = [client.get("/v1/sdk/components/executions/none") for _ in range(2)]
+    answers.append(requests.get(f"{wr.url}/v1/system/components", timeout=10))
+    assert [answer.status_code for answer in answers] == [404 if offset == 0 else 401] * 2 + [503]
+    for answer in answers:
+        assert abs(parsedate_to_datetime(answer.headers["Date"]) - now) < timedelta(seconds=20)
 
 
 def test_the_connection(wr):
