@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_provider_whiterabbit.client.models import Request
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitStreamError
 
 
 class Snapshot(Protocol):
@@ -28,6 +29,9 @@ class Snapshot(Protocol):
 R = TypeVar("R", bound=Snapshot)
 """A record."""
 
+S = TypeVar("S", bound=Snapshot)
+"""A record, or a part of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Followed(Generic[R]):
@@ -37,6 +41,8 @@ class Followed(Generic[R]):
     :param record: reads its record; `parse_record` makes the model of the answer's JSON.
     :param stream: opens its stream; `parse_event` makes the model of an event's JSON.
     :param parse_glance: makes something of the record's `id` and `status` alone, should the rest be too large to read.
+
+    Read them by `record_of`, `glance_of` and `event_of`, which let nobody else's pass.
     """
 
     id: str
@@ -46,6 +52,35 @@ class Followed(Generic[R]):
     parse_record: Callable[[Any], R]
     parse_event: Callable[[Any], Snapshot]
     parse_glance: Callable[[Any], Snapshot]
+
+    def record_of(self, data: Any) -> R:
+        """Make the model of a record of the JSON of an answer.
+
+        :raises WhiteRabbitProtocolError: if it is not as documented, or that of another one.
+        """
+        return self._own(self.parse_record(data))
+
+    def glance_of(self, data: Any) -> Snapshot:
+        """Make what is needed to go on waiting of the first members of a record.
+
+        :raises WhiteRabbitProtocolError: if they are not as documented, or those of another one.
+        """
+        return self._own(self.parse_glance(data))
+
+    def event_of(self, data: Any) -> Snapshot:
+        """Make the model of an event of its JSON.
+
+        :raises WhiteRabbitStreamError: if it is not as documented, or that of another one.
+        """
+        try:
+            return self._own(self.parse_event(data))
+        except WhiteRabbitProtocolError as error:
+            raise WhiteRabbitStreamError(str(error)) from None
+
+    def _own(self, snapshot: S) -> S:
+        if snapshot.id != self.id:
+            raise WhiteRabbitProtocolError(f"{self.what}: what came belongs to another one, {snapshot.id!r:.100}")
+        return snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.events import EventDecoder
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
-    WhiteRabbitProtocolError,
     WhiteRabbitStreamError,
     WhiteRabbitTimeoutError,
     WhiteRabbitTransportError,
@@ -142,10 +141,6 @@ class _Follower:
                 raise
             self._failed(error)
             return None
-        if record.id != self.followed.id:
-            raise WhiteRabbitProtocolError(
-                f"{self.followed.what}: the record is that of another one, {record.id!r:.100}"
-            )
         if not self._streams:  # otherwise only a stream that lives shows that all is well again
             self.failures = 0
         self._saw(record)
@@ -154,10 +149,10 @@ class _Follower:
     def _record(self) -> Generator[Command, Any, Snapshot]:
         record: Snapshot
         if self.confirm:
-            record = self.followed.parse_record((yield Get(self.followed.record, self._within())))
+            record = self.followed.record_of((yield Get(self.followed.record, self._within())))
             return record
         glance = yield Get(self.followed.record, self._within(), wanted=("id", "status"))
-        return self.followed.parse_glance(glance)
+        return self.followed.glance_of(glance)
 
     def _listen(self) -> Generator[Command, Any, Snapshot | None]:
         """Read the stream; return what told of the end, or None when the stream or the time is over."""
@@ -194,12 +189,7 @@ class _Follower:
         return chunk
 
     def _event(self, data: Any) -> Snapshot:
-        try:
-            event = self.followed.parse_event(data)
-        except WhiteRabbitProtocolError as error:
-            raise WhiteRabbitStreamError(str(error)) from None
-        if event.id != self.followed.id:
-            raise WhiteRabbitStreamError("an event belongs to another id")
+        event = self.followed.event_of(data)
         self._saw(event)
         return event
 

@@ -93,11 +93,11 @@ class Client(base.ClientBase):
 
     def read(self, followed: Followed[R]) -> R:
         """Read a record."""
-        return followed.parse_record(self.call(followed.record))
+        return followed.record_of(self.call(followed.record))
 
     def look(self, followed: Followed[R]) -> R:
         """Read a record, trying once: for those who will look again."""
-        return followed.parse_record(self.send(followed.record))
+        return followed.record_of(self.send(followed.record))
 
     def read_ended(self, followed: Followed[R], patience: float = 300.0) -> R:
         """Read the record of what is known to have ended, though White Rabbit may be out of order.
@@ -135,7 +135,7 @@ class Client(base.ClientBase):
             try:
                 while chunk := stream.read(SILENCE):
                     for data in decoder.feed(chunk):
-                        event = followed.parse_event(data)
+                        event = followed.event_of(data)
                         yield event
                         if event.status.is_terminal:
                             return

@@ -48,7 +48,7 @@ async def _end(
 
     if message is None:
         followed = trigger.followed(getattr(trigger, trigger.id_name))
-        record = followed.parse_record(await client.send(followed.record, most=triggerer_path.LARGEST_XCOM))
+        record = followed.record_of(await client.send(followed.record, most=triggerer_path.LARGEST_XCOM))
         if record.status == "COMPLETED":
             try:
                 await _push(trigger.task_instance, record.result)

@@ -205,22 +205,21 @@ def test_reads_give_up(client: Client, whiterabbit_emulator: Emulator, pauses: l
     assert not pauses
 
 
-def test_redirect_is_not_followed(client: Client, whiterabbit_emulator: Emulator) -> None:
-    """A redirect would carry the key elsewhere."""
-    wr = whiterabbit_emulator
-    execution_id = wr.create_execution("X")
-    wr.fault(effects.Answer(307, headers={"Location": f"{wr.url}/elsewhere"}), kind="record")
-    with pytest.raises(exc.WhiteRabbitResponseError, match="never redirects"):
-        client.read(followed_execution(execution_id))
-    assert not wr.requests(path="/elsewhere")
-
-
 def test_unknown_execution(client: Client) -> None:
     """404 carries the server's words, the method and the path."""
     with pytest.raises(exc.WhiteRabbitNotFoundError) as caught:
         client.read(followed_execution(UNKNOWN))
     assert (caught.value.status, caught.value.method) == (404, "GET")
     assert caught.value.path.endswith(UNKNOWN)
+
+
+@pytest.mark.parametrize("read", [Client.read, Client.look, lambda client, followed: list(client.events(followed))])
+def test_somebody_else_s(client: Client, whiterabbit_emulator: Emulator, read: Callable[..., Any]) -> None:
+    """A record or an event of another execution is an error, whatever it says."""
+    wr = whiterabbit_emulator
+    wr.fault(effects.Alter({"id": UNKNOWN}), times=None)
+    with pytest.raises(exc.WhiteRabbitError, match=f"another one, '{UNKNOWN}'"):
+        read(client, followed_execution(wr.create_execution("X", output=1)))
 
 
 def test_stream(client: Client, whiterabbit_emulator: Emulator) -> None:
