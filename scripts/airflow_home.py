@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import secrets
 import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,9 +15,9 @@ from typing import Any, Self
 import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs don't
 
 from scripts.airflow_api import AirflowApi, DagRun, TaskInstance, until
+from scripts.airflow_settings import MAJOR, inherited, settings
 from scripts.sessions import Sessions
 
-MAJOR = int(metadata.version("apache-airflow").partition(".")[0])
 SERVER = "api-server" if MAJOR > 2 else "webserver"
 # Airflow 2's scheduler parses the DAG files itself.
 COMPONENTS = (SERVER, "scheduler", "dag-processor", "triggerer") if MAJOR > 2 else (SERVER, "scheduler", "triggerer")
@@ -35,11 +31,12 @@ class AirflowHome:
     """Runs an Airflow as long as the context lasts.
 
     Every component is a process of its own and can be stopped, killed and started by its name, which is Airflow's
-    command for it, perhaps with a number: ``triggerer``, ``triggerer-2``.
+    command for it, perhaps with a number: ``triggerer``, ``triggerer-2``. API servers have an address each (`url_of`).
+    All share one environment, `environ`.
 
     :param dag_folders: folders with DAG files.
     :param home: where to live; by default a temporary directory that is removed afterwards.
-    :param database: SQLAlchemy URL; by default an SQLite file in the home.
+    :param database: URL for SQLAlchemy, such as that of `Postgres`; by default an SQLite file in the home.
     :param environ: more environment variables, such as connections and settings.
     """
 
@@ -56,16 +53,17 @@ class AirflowHome:
         self._database = database
         self._environ = dict(environ or {})
         self._started: dict[str, datetime] = {}
+        self._urls: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self.home = self._home.resolve() if self._home else Path(tempfile.mkdtemp(prefix="airflow-")).resolve()
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = self.url_of(SERVER)
         self.api = AirflowApi(self.url, MAJOR, self.home / "logs")
         database = self._database or self._sqlite(timeout=60)
-        environ = _inherited() | _settings(self.home, self.url, database) | self._environ
+        self.environ = inherited() | settings(self.home, self.url, database) | self._environ
         with ExitStack() as stack:
             output = self.home / "output"
-            self._sessions = stack.enter_context(Sessions(environ, output, None if self._home else self.home))
+            self._sessions = stack.enter_context(Sessions(self.environ, output, None if self._home else self.home))
             self._furnish()
             self._sessions.run("db-migrate", [_AIRFLOW, "db", "migrate"])
             for component in COMPONENTS:
@@ -94,9 +92,15 @@ class AirflowHome:
         command = component.rstrip("-0123456789")
         self._started[command.replace("-", "_")] = datetime.now(UTC)
         arguments = [_AIRFLOW, command, *_OPTIONS.get(command, ())]
+        if command == SERVER:
+            arguments += ["--port", self.url_of(component).rpartition(":")[2]]
         if command == SERVER and not self._database:
             arguments = ["env", f"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN={self._sqlite(timeout=1)}", *arguments]
         self._sessions.start(component, arguments)
+
+    def url_of(self, server: str) -> str:
+        """Return the address of an API server, which is the same each time that it is started."""
+        return self._urls.setdefault(server, f"http://127.0.0.1:{_free_port()}")
 
     def _sqlite(self, timeout: int) -> str:
         """Return the URL of the database. SQLite lets one write at a time.
@@ -115,6 +119,22 @@ class AirflowHome:
     def kill(self, component: str) -> None:
         """Kill a component and all that it started: the triggerer's runner, the scheduler's workers and tasks."""
         self._sessions.kill(component)
+
+    def freeze(self, component: str) -> None:
+        """Halt a component and all that it started, as a machine does that is out of breath, until `thaw`."""
+        self._sessions.freeze(component)
+
+    def thaw(self, component: str) -> None:
+        """Let a component go on that was frozen."""
+        self._sessions.thaw(component)
+
+    def revive(self) -> list[str]:
+        """Start the components again that have exited by themselves, as a service manager does; return their names."""
+        dead = self._sessions.dead()
+        for component in dead:
+            self.kill(component)  # what it left behind
+            self.start(component)
+        return dead
 
     def processes(self, component: str) -> list[psutil.Process]:
         """Return the processes of a component, the one that was started first."""
@@ -182,61 +202,3 @@ def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
-
-
-def _inherited() -> dict[str, str]:
-    """Return the caller's environment without its Airflow, and so that loopback is reached directly."""
-    dropped = ("AIRFLOW_", "_AIRFLOW_")
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    # Without byte code on disk each of Airflow's processes compiles all of it, and takes three times as long to start.
-    environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    for name in ("NO_PROXY", "no_proxy"):
-        environ[name] = ",".join(filter(None, (environ.get(name), "127.0.0.1", "localhost")))
-    return environ | {
-        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
-        "PYTHONUNBUFFERED": "1",
-        "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",  # macOS kills the forked tasks otherwise
-    }
-
-
-def _settings(home: Path, url: str, database: str) -> dict[str, str]:
-    """Return Airflow's settings as environment variables."""
-    port = url.rpartition(":")[2]
-    fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    common = {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__CORE__FERNET_KEY": fernet_key,
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-    }
-    if MAJOR == 2:
-        return common | {
-            # The only one that Airflow 2 allows with SQLite.
-            "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if database.startswith("sqlite") else "LocalExecutor",
-            "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
-            "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
-            "AIRFLOW__WEBSERVER__BASE_URL": url,
-            "AIRFLOW__WEBSERVER__SECRET_KEY": secrets.token_hex(),
-            "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
-            "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": port,
-            "AIRFLOW__WEBSERVER__WORKERS": "1",
-            "TMPDIR": str(home / "output"),  # for the web server's cache
-        }
-    return common | {
-        "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": port,
-        "AIRFLOW__API__SECRET_KEY": secrets.token_hex(),
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-        # A process that has deferred its task ends that many seconds later, 5 by default. If the task is resumed before
-        # that, the scheduler takes the end of the first process for the task's and fails it.
-        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-    }

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs don't
 
@@ -68,12 +68,16 @@ class Sessions:
     :param environ: the whole environment of the processes.
     :param output: folder for what they print, one file per name.
     :param remove: folder to remove in the end.
+    :param user: whom the processes run as; by default the caller. Only root may choose.
     """
 
-    def __init__(self, environ: Mapping[str, str], output: Path, remove: Path | None = None) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], output: Path, remove: Path | None = None, user: str | None = None
+    ) -> None:
         self._environ = dict(environ)
         self._output = output
         self._remove = remove
+        self._identity: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if user else {}
         self._leaders: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -101,7 +105,11 @@ class Sessions:
                 env=self._environ,
                 cwd=self._output,
                 start_new_session=True,
+                **self._identity,
             )
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._leaders
 
     def run(self, name: str, command: Sequence[str]) -> None:
         """Run a command to its end.
@@ -123,6 +131,20 @@ class Sessions:
         """Kill the session of this name without notice."""
         kill([self._leaders[name].pid])
         self._forget(name)
+
+    def freeze(self, name: str) -> None:
+        """Halt the session's processes where they are until `thaw`, as a machine does that is out of breath."""
+        halted: set[psutil.Process] = set()
+        while moving := set(self.processes(name)) - halted:  # again, for those that were being started meanwhile
+            for process in moving:
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
+            halted |= moving
+
+    def thaw(self, name: str) -> None:
+        """Let the session's processes go on."""
+        for process in reversed(self.processes(name)):
+            process.resume()
 
     def _forget(self, name: str) -> int:
         """Give a name and, after the guard was told, the process id free; return the exit code."""

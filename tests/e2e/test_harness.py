@@ -7,10 +7,12 @@ import subprocess
 import sys
 from contextlib import suppress
 
+import psutil
 import pytest
 
-from scripts.airflow_api import until
-from scripts.airflow_home import AirflowHome
+from scripts.airflow_api import AirflowApi, until
+from scripts.airflow_home import SERVER, AirflowHome
+from scripts.airflow_settings import MAJOR
 from scripts.sessions import Sessions
 from tests.e2e import ROOT
 from tests.e2e.processes import living_in
@@ -24,6 +26,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 subprocess.Popen(["sleep", "1000"], process_group=0)
 time.sleep(1000)
 """
+BUSY = ["sh", "-c", "while :; do :; done & wait"]
 OWNER = f"""
 import os, sys, time
 from pathlib import Path
@@ -70,6 +73,21 @@ def test_killed_session_can_be_started_again(home):
         until(lambda: sessions.dead() == ["tree"], "the end to be noticed", 20)
 
 
+def test_frozen_session_halts_and_goes_on(home):
+    """All its processes stand still, until they are thawed or ended."""
+    with Sessions(os.environ, home) as sessions:
+        sessions.start("busy", BUSY)
+        until(lambda: len(sessions.processes("busy")) == 2, "the child", 20)
+        leader, child = sessions.processes("busy")
+        sessions.freeze("busy")
+        until(lambda: leader.status() == child.status() == psutil.STATUS_STOPPED, "the halt", 20)
+        worked = child.cpu_times().user
+        sessions.thaw("busy")
+        until(lambda: child.cpu_times().user > worked, "it to go on", 20)
+        sessions.freeze("busy")
+    assert living_in(home) == []
+
+
 def test_failing_command_tells_what_it_printed(home):
     """Its output is in the error."""
     with Sessions(os.environ, home) as sessions, pytest.raises(RuntimeError, match="exit code 3\nno such thing"):
@@ -77,7 +95,7 @@ def test_failing_command_tells_what_it_printed(home):
 
 
 def test_airflow_is_gone_after_an_exception():
-    """A component can be killed and started again; in the end no process and no file is left."""
+    """A component can be killed or die, and be started again; in the end no process and no file is left."""
     airflow = AirflowHome([])
     with suppress(ZeroDivisionError), airflow:
         before = airflow.processes("triggerer")
@@ -85,9 +103,13 @@ def test_airflow_is_gone_after_an_exception():
         airflow.kill("triggerer")
         assert not set(before) & set(living_in(airflow.home))
         airflow.start("triggerer")
+        airflow.start(f"{SERVER}-2")
         airflow.wait_until_ready()
+        until(AirflowApi(airflow.url_of(f"{SERVER}-2"), MAJOR, airflow.home / "logs").health, "the second server", 60)
         # It has been heard of before it has forked the process that runs the triggers.
         until(lambda: len(airflow.processes("triggerer")) == len(before), "all of the triggerer", 30)
+        airflow.processes("triggerer")[0].kill()
+        assert until(airflow.revive, "its death to be noticed", 20) == ["triggerer"]
         raise ZeroDivisionError
     assert living_in(airflow.home) == []
     assert not airflow.home.exists()

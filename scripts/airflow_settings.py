@@ -1,0 +1,67 @@
+"""The environment variables of a real Airflow: its settings, and nothing of another Airflow of the caller's."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import sys
+from importlib import metadata
+from pathlib import Path
+
+MAJOR = int(metadata.version("apache-airflow").partition(".")[0])
+
+
+def inherited() -> dict[str, str]:
+    """Return the caller's environment without its Airflow, and so that loopback is reached directly."""
+    dropped = ("AIRFLOW_", "_AIRFLOW_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    # Without byte code on disk each of Airflow's processes compiles all of it, and takes three times as long to start.
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    for name in ("NO_PROXY", "no_proxy"):
+        environ[name] = ",".join(filter(None, (environ.get(name), "127.0.0.1", "localhost")))
+    return environ | {
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
+        "PYTHONUNBUFFERED": "1",
+        "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",  # macOS kills the forked tasks otherwise
+    }
+
+
+def settings(home: Path, url: str, database: str) -> dict[str, str]:
+    """Return Airflow's settings as environment variables."""
+    fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    common = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW__CORE__FERNET_KEY": fernet_key,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+    }
+    if MAJOR == 2:
+        return common | {
+            # The only one that Airflow 2 allows with SQLite.
+            "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if database.startswith("sqlite") else "LocalExecutor",
+            "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
+            "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
+            "AIRFLOW__WEBSERVER__BASE_URL": url,
+            "AIRFLOW__WEBSERVER__SECRET_KEY": secrets.token_hex(),
+            "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
+            "AIRFLOW__WEBSERVER__WORKERS": "1",
+            "TMPDIR": str(home / "output"),  # for the web server's cache
+        }
+    return common | {
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__SECRET_KEY": secrets.token_hex(),
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        # A process that has deferred its task ends that many seconds later, 5 by default. If the task is resumed before
+        # that, the scheduler takes the end of the first process for the task's and fails it.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    }

@@ -1,0 +1,56 @@
+"""Everything that handles secrets: waits and submissions that end well, that fail, are refused, or reach nobody."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
+from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
+from airflow_provider_whiterabbit.sensors.workflow import WhiteRabbitWorkflowRunSensor
+
+GOOD, REFUSED, AWAY = ({"whiterabbit_conn_id": f"secrets_{name}"} for name in ("good", "refused", "away"))
+DEFERRED = {"deferrable": True}
+THERE = {"start_from_trigger": True, "end_from_trigger": True}
+CALLED_BACK = {"callback_url": "{{ dag_run.conf['callback_url'] }}"}
+EXECUTION = "{{ dag_run.conf['execution_id'] }}"
+NOWHERE = "00000000-0000-0000-0000-000000000000"
+
+with DAG("e2e_secrets", schedule=None, catchup=False, default_args={"retry_delay": timedelta(seconds=1)}):
+
+    def wait(task_id: str, execution_id: str = EXECUTION, **how: Any) -> WhiteRabbitExecutionSensor:
+        return WhiteRabbitExecutionSensor(task_id=task_id, execution_id=execution_id, poke_interval=2, **how)
+
+    def execute(task_id: str, module: str = "SECRETS", **how: Any) -> WhiteRabbitExecuteComponentOperator:
+        return WhiteRabbitExecuteComponentOperator(task_id=task_id, module=module, **how)
+
+    @task
+    def call() -> Any:
+        hook = WhiteRabbitHook(**GOOD)
+        print(hook, vars(hook), hook.get_conn(), hook.test_connection())
+        return hook.get_components()
+
+    call()
+    wait("wait_poke", **GOOD)
+    wait("wait_deferred", **GOOD, **DEFERRED)
+    wait("wait_there", **GOOD, **THERE)
+    wait("wait_unknown", NOWHERE, **GOOD)
+    wait("wait_unknown_there", NOWHERE, **GOOD, **THERE)
+    wait("wait_refused", **REFUSED)
+    wait("wait_refused_there", **REFUSED, **THERE)
+    wait("wait_away", **AWAY, timeout=6)
+    wait("wait_away_there", **AWAY, **THERE, timeout=6)
+    execute("execute_worker", **GOOD, **CALLED_BACK)
+    execute("execute_deferred", **GOOD, **CALLED_BACK, **DEFERRED)
+    execute("execute_failed", "SECRETS_FAILED", **GOOD, **CALLED_BACK, **DEFERRED, end_from_trigger=True)
+    execute("execute_uncertain", "SECRETS_UNCERTAIN", **GOOD, **CALLED_BACK, retries=1)
+    execute("execute_invalid", **GOOD, callback_url="ftp://127.0.0.1")
+    execute("execute_refused", **REFUSED, **CALLED_BACK)
+    execute("execute_away", **AWAY, **CALLED_BACK)
+    run = WhiteRabbitTriggerWorkflowOperator(task_id="run", workflow_id="SECRETS", **GOOD, **DEFERRED)
+    started = "{{ ti.xcom_pull(task_ids='run', key='workflow_run_id') }}"
+    run >> WhiteRabbitWorkflowRunSensor(task_id="wait_run", workflow_run_id=started, **GOOD, **DEFERRED)
