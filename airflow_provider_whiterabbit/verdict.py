@@ -14,6 +14,9 @@ TIMEOUT = "TIMEOUT"
 ERROR = "ERROR"
 """Status of a trigger event: the wait could not go on; the event's message says why."""
 
+USAGE_KEY = "usage"
+"""XCom with the credits that were spent."""
+
 _ENDED = ("COMPLETED", "FAILED", "CANCELED")
 
 
@@ -27,6 +30,10 @@ class Record(Protocol):
     @property
     def result(self) -> Any:
         """What the task returns."""
+
+    @property
+    def total_usage(self) -> float | None:
+        """Credits spent, if the record says so."""
 
     @property
     def failure(self) -> str:

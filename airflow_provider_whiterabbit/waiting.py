@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,12 +14,12 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow_provider_whiterabbit import triggerer_path
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
-from airflow_provider_whiterabbit.verdict import check_event
+from airflow_provider_whiterabbit.verdict import USAGE_KEY, check_event
 
 LONGEST_WAIT = 10 * 365 * 24 * 60 * 60.0
 """Seconds; a deadline that is further away would leave the calendar, and is none."""
-
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator as _Task
@@ -30,6 +30,8 @@ else:
 
 class WaitingMixin(_Task):
     """What a task has that waits for something at White Rabbit."""
+
+    operator_extra_links: Collection[WhiteRabbitLink] = (WhiteRabbitLink(),)
 
     trigger_class: ClassVar[type[WhiteRabbitTrigger]]
     """Knows what is waited for, what its id is called, and how it is followed."""
@@ -97,6 +99,22 @@ class WaitingMixin(_Task):
             if self._patience == self.timeout or self.execution_timeout is None:
                 raise self.timeout_error(str(error)) from None
             raise AirflowTaskTimeout(str(error)) from None
+
+    def _show_link(self, context: Context, identity: str) -> None:
+        """Store the task's link, once in a process, if the connection says how it looks."""
+        if not self.operator_extra_links:
+            return
+        link = self._hook.get_conn().settings.link_to(self.trigger_class.id_name, identity)
+        if link is not None and self.do_xcom_push:
+            context["ti"].xcom_push(key=LINK_KEY, value=link)
+        self.operator_extra_links = ()  # what Airflow 3 would store once more, nothing included, at the process's end
+
+    def _report_usage(self, context: Context, record: Any) -> None:
+        """Tell what was spent, in the log and as XCom ``usage``."""
+        if record.total_usage is not None:
+            self.log.info("Credits used: %.12g", record.total_usage)
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key=USAGE_KEY, value=record.total_usage)
 
     def _record_after(self, event: Any, identity: str | None) -> Any:
         """Read the record after the trigger's event, which carries no output.

@@ -178,6 +178,11 @@ class DagRun:
         entry = self.api.call("GET", path, map_index=map_index, stringify=False)
         return entry and entry["value"]
 
+    def links(self, task_id: str) -> dict[str, str | None]:
+        """Return the extra links of a task instance by their names."""
+        links = self.api.call("GET", f"{self.path}/taskInstances/{task_id}/links")
+        return dict(links.get("extra_links", links))
+
     def clear(self, task_id: str) -> None:
         """Clear a task, as a user does who wants it to run again."""
         body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [task_id], "only_failed": False}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from airflow_provider_whiterabbit.client import checks
@@ -17,6 +17,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 DEFAULT_BASE_URL = "https://api.whiterabbit.app"
 DEFAULT_REQUEST_TIMEOUT = 30.0
 
+_LINKS = {"execution_id": "execution_url", "workflow_run_id": "workflow_run_url"}
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 
@@ -34,6 +35,8 @@ class ClientSettings:
     :param empty_body_signature: what a request without a body signs, see `signing.signed_message`.
     :param callback_secret: default HMAC key for callbacks of executions that are submitted with a callback URL.
     :param callback_headers: default extra headers for those callbacks.
+    :param execution_url: address of an execution in White Rabbit's dashboard, with ``{execution_id}`` for its id.
+    :param workflow_run_url: the same for workflow runs, with ``{workflow_run_id}``.
     :raises WhiteRabbitConfigError: if a field can't be used; names the field and the remedy.
     """
 
@@ -46,6 +49,8 @@ class ClientSettings:
     empty_body_signature: EmptyBodySignature = "object"
     callback_secret: str | None = field(default=None, repr=False)
     callback_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    execution_url: str | None = None
+    workflow_run_url: str | None = None
 
     def __post_init__(self) -> None:
         check_base_url(self.base_url, allow_http=self.allow_http)
@@ -65,6 +70,20 @@ class ClientSettings:
             raise WhiteRabbitConfigError("The extra field 'empty_body_signature' must be 'object' or 'omitted'.")
         if self.callback_headers is not None:
             checks.headers(self.callback_headers, "callback_headers", WhiteRabbitConfigError)
+        for id_name, name in _LINKS.items():
+            template = getattr(self, name)
+            if template is not None and not (_is_http(template) and f"{{{id_name}}}" in template):
+                raise WhiteRabbitConfigError(
+                    f"The extra field '{name}' must be an http:// or https:// URL with {{{id_name}}} in it."
+                )
+
+    def link_to(self, id_name: str, identity: str) -> str | None:
+        """Return the address of an execution or run in White Rabbit's dashboard; None if the connection names none.
+
+        :param id_name: ``execution_id`` or ``workflow_run_id``.
+        """
+        template: str | None = getattr(self, _LINKS[id_name])
+        return None if template is None else template.replace(f"{{{id_name}}}", quote(identity, safe=""))
 
     @property
     def trust_store(self) -> str:

@@ -35,6 +35,8 @@ def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSetti
         empty_body_signature=given.get("empty_body_signature", "object"),
         callback_secret=_text(given, "callback_secret"),
         callback_headers=_object(given, "callback_headers"),
+        execution_url=_text(given, "execution_url"),
+        workflow_run_url=_text(given, "workflow_run_url"),
     )
 
 

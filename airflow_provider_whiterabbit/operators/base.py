@@ -105,7 +105,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         if not self.wait_for_completion:
             return identity
         if record is not None and record.status.is_terminal:
-            return self._end(record, fence)
+            return self._end(record, fence, context)
         deadline = self._deadline(context)
         if self.deferrable:
             return self._defer_until(identity, deadline, self.poll_interval)
@@ -113,7 +113,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         followed = self.trigger_class.followed(identity)
         with self._telling_timeouts_apart():
             record = self._hook.get_conn().wait(followed, timeout=left, poll_interval=self.poll_interval)
-        return self._end(record, fence)
+        return self._end(record, fence, context)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
         """Turn the trigger's event into the task's end.
@@ -121,7 +121,9 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         :param identity: id of what was submitted; None in `dag.test()`, which hands on the event alone.
         """
         self._goes_on = identity
-        return self._end(self._record_after(event, identity), Fence(context, self.what))
+        record = self._record_after(event, identity)
+        self._show_link(context, record.id)
+        return self._end(record, Fence(context, self.what), context)
 
     def on_kill(self) -> None:
         """Say that what was submitted goes on: White Rabbit has no call to cancel it."""
@@ -180,8 +182,10 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         fence.adopt(identity, at)
         if self.do_xcom_push:
             context["ti"].xcom_push(key=self.trigger_class.id_name, value=identity)
+        self._show_link(context, identity)
 
-    def _end(self, record: Any, fence: Fence) -> Any:
+    def _end(self, record: Any, fence: Fence, context: Context) -> Any:
+        self._report_usage(context, record)
         if self._may_be_resubmitted(record, fence):
             raise AirflowException(record.failure)  # one that leaves the retries, which submit anew
         return result_of(record)

@@ -86,6 +86,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         from airflow_provider_whiterabbit.client.retry import is_transient
 
         followed = self.trigger_class.followed(self._identity)
+        self._show_link(context, self._identity)
         try:
             record = self._hook.get_conn().look(followed)
         except WhiteRabbitError as error:
@@ -96,6 +97,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         self.log.info("%s: %s", followed.what, record.progress)
         if not record.status.is_terminal:
             return False
+        self._report_usage(context, record)
         return PokeReturnValue(is_done=True, xcom_value=result_of(record))
 
     def execute(self, context: Context) -> Any:
@@ -114,7 +116,10 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
         """Turn the trigger's event into the task's end."""
         with self._skipping():
-            return result_of(self._record_after(event, identity or self._identity))
+            self._show_link(context, identity or self._identity)
+            record = self._record_after(event, identity or self._identity)
+            self._report_usage(context, record)
+            return result_of(record)
 
     @contextlib.contextmanager
     def _skipping(self) -> Iterator[None]:

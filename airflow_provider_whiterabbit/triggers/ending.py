@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_whiterabbit import triggerer_path
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
+from airflow_provider_whiterabbit.links import LINK_KEY
+from airflow_provider_whiterabbit.verdict import USAGE_KEY
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.aio import AsyncClient
@@ -44,17 +46,21 @@ def _obstacles(trigger: WhiteRabbitTrigger) -> Iterator[str]:
 async def _end(
     trigger: WhiteRabbitTrigger, client: AsyncClient, status: str, message: str | None
 ) -> TriggerEvent | None:
+    from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY
     from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
     if message is None:
         followed = trigger.followed(getattr(trigger, trigger.id_name))
         record = followed.record_of(await client.send(followed.record, most=triggerer_path.LARGEST_XCOM))
+        xcoms = {LINK_KEY: client.settings.link_to(trigger.id_name, followed.id), USAGE_KEY: record.total_usage}
         if record.status == "COMPLETED":
-            try:
-                await _push(trigger.task_instance, record.result)
-            except Exception as error:  # whatever Airflow makes of an API server that is away; a worker tries again
-                trigger.log.info("A worker ends the task: its XCom could not be stored here (%s)", error)
-                return None
+            xcoms[XCOM_RETURN_KEY] = record.result
+        try:
+            await _push(trigger.task_instance, xcoms)
+        except Exception as error:  # whatever Airflow makes of an API server that is away; a worker tries again
+            trigger.log.info("A worker ends the task: its XComs could not be stored here (%s)", error)
+            return None
+        if record.status == "COMPLETED":
             trigger.log.info("Ended in the triggerer: success")
             return TaskSuccessEvent()
         message = record.failure
@@ -65,16 +71,20 @@ async def _end(
     return TaskFailedEvent()
 
 
-async def _push(ti: Any, result: Any) -> None:
-    """Store a result as XCom. An event could carry it, but Airflow 3.3 would hand on a string instead of an object."""
-    from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY, XCom
+async def _push(ti: Any, xcoms: Mapping[str, Any]) -> None:
+    """Store XComs, but for those that are null, as a worker does.
 
-    if result is not None:
-        await XCom.aset(
-            XCOM_RETURN_KEY,
-            result,
-            dag_id=ti.dag_id,
-            task_id=ti.task_id,
-            run_id=ti.run_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
-        )
+    The event could carry them, but Airflow 3.3 would hand on strings instead of objects.
+    """
+    from airflow.providers.common.compat.sdk import XCom
+
+    for key, value in xcoms.items():
+        if value is not None:
+            await XCom.aset(
+                key,
+                value,
+                dag_id=ti.dag_id,
+                task_id=ti.task_id,
+                run_id=ti.run_id,
+                map_index=-1 if ti.map_index is None else ti.map_index,
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from airflow_provider_whiterabbit.emulator import Emulator
 from scripts.airflow_api import DagRun, until
 from scripts.airflow_home import AirflowHome
-from tests.e2e import ERROR, OUTPUT, ROOT
+from tests.e2e import DASHBOARD, ERROR, OUTPUT, ROOT
 from tests.e2e.operated import Operated
 
 
@@ -21,7 +22,9 @@ def wr() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def airflow(wr: Emulator) -> Iterator[AirflowHome]:
-    environ = wr.environ | {"AIRFLOW__CORE__PARALLELISM": "8"}
+    connection = wr.connection
+    connection["extra"]["execution_url"] = DASHBOARD + "{execution_id}"
+    environ = {"AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection), "AIRFLOW__CORE__PARALLELISM": "8"}
     with AirflowHome([ROOT / "example_dags", ROOT / "tests" / "e2e" / "dags"], environ=environ) as home:
         yield home
 

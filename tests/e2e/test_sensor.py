@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e import ERROR, OUTPUT
+from tests.e2e import DASHBOARD, ERROR, OUTPUT
 
 pytestmark = pytest.mark.e2e
 
@@ -25,6 +25,14 @@ def test_output_keeps_its_type(started, name):
     run = started.ended(name)
     assert run.xcom("wait") == OUTPUT
     assert run.xcom("describe") == ["dict", repr(OUTPUT)]
+
+
+@pytest.mark.parametrize("name", ["completed", "finished", "failed"])
+def test_link_and_credits(started, name):
+    """The task links to its execution in White Rabbit's dashboard, and tells what that has cost."""
+    run = started.ended(name)
+    assert run.links("wait") == {"White Rabbit": DASHBOARD + started.executions[name]}
+    assert run.xcom("wait", "usage") == 1
 
 
 def test_deferred_sensor_follows_one_stream(started, wr):

@@ -77,8 +77,14 @@ class TaskInstance:
     happened: list[Any] = field(default_factory=list)
 
     def xcom_push(self, key: str, value: Any) -> None:
-        self.happened.append("xcom")
+        if key.endswith("_id"):
+            self.happened.append("xcom")
         self.xcoms[key] = value
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        """The XComs that tell what was submitted."""
+        return {key: value for key, value in self.xcoms.items() if key.endswith("_id")}
 
 
 @dataclass

@@ -31,7 +31,7 @@ def test_nothing_earlier(airflow: Airflow, remote: Remote) -> None:
         assert airflow.run(remote.operator(), try_number) == remote.result(remote.newest)
         assert remote.submissions == try_number
         assert airflow.store.record["id"] == remote.newest
-        assert airflow.ti.xcoms == {remote.id_name: remote.newest}
+        assert airflow.ti.ids == {remote.id_name: remote.newest}
 
 
 def test_active_is_reattached_to(airflow: Airflow, remote: Remote) -> None:
@@ -41,7 +41,7 @@ def test_active_is_reattached_to(airflow: Airflow, remote: Remote) -> None:
     with pytest.raises(TaskDeferred) as caught:
         airflow.run(remote.operator(deferrable=True), 2)
     assert caught.value.kwargs == {"identity": identity}
-    assert airflow.ti.xcoms == {remote.id_name: identity}
+    assert airflow.ti.ids == {remote.id_name: identity}
     assert not remote.submissions
 
 
@@ -343,7 +343,7 @@ def test_uncertain(airflow: Airflow, remote: Remote, trouble: effects.Effect) ->
     assert REMEDY in str(caught.value)
     assert remote.submissions == 1
     assert airflow.store.record["id"] is None
-    assert not airflow.ti.xcoms
+    assert not airflow.ti.ids
 
 
 def test_answer_too_late(airflow: Airflow, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,7 +418,7 @@ def test_store_in_trouble_after(airflow: Airflow, remote: Remote, caplog: pytest
     assert airflow.happened == ["intent", *["id stored"] * 3, "xcom"]
     assert remote.newest in caplog.text
     assert "could not be stored" in caplog.text
-    assert airflow.ti.xcoms == {remote.id_name: remote.newest}
+    assert airflow.ti.ids == {remote.id_name: remote.newest}
 
 
 def test_store_in_trouble_for_a_moment(airflow: Airflow, remote: Remote) -> None:
@@ -470,7 +470,7 @@ def test_before_3_3(remote: Remote, retries: int, try_number: int, max_tries: in
         task = remote.operator(retries=retries, on_uncertain_submission="resubmit")
         airflow.run(task, try_number, max_tries)
     assert remote.submissions == 1
-    assert airflow.ti.xcoms == {remote.id_name: remote.newest}
+    assert airflow.ti.ids == {remote.id_name: remote.newest}
 
 
 def test_uncertain_before_3_3(remote: Remote) -> None:

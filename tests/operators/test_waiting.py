@@ -55,7 +55,7 @@ def test_inline(component: Component, output: Any, is_kept: bool) -> None:
     assert airflow.run(component.operator(inline_wait=5, deferrable=True)) == output
     assert [entry.kind for entry in component.wr.journal] == ["submit"]
     assert component.wr.requests()[0].json["waitForMs"] == 5000
-    assert airflow.ti.xcoms == {"execution_id": component.newest}
+    assert airflow.ti.ids == {"execution_id": component.newest}
 
 
 @pytest.mark.parametrize(("choice", "retried"), [("fail", False), ("resubmit", True)])
@@ -209,7 +209,7 @@ def test_foreign_event(airflow: Airflow, remote: Remote, event: Any) -> None:
 def test_id_as_xcom(airflow: Airflow, remote: Remote, do_xcom_push: bool) -> None:
     """The id is there while it is waited for, unless the task is to push nothing."""
     deferral(airflow, remote, do_xcom_push=do_xcom_push)
-    assert airflow.ti.xcoms == ({remote.id_name: remote.newest} if do_xcom_push else {})
+    assert airflow.ti.ids == ({remote.id_name: remote.newest} if do_xcom_push else {})
 
 
 def test_on_kill(airflow: Airflow, remote: Remote, capsys: pytest.CaptureFixture[str]) -> None:

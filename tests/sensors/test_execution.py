@@ -27,6 +27,12 @@ class TaskInstance:
 
     start_date = STARTED
 
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
 
 CONTEXT: Any = {"ti": TaskInstance()}
 

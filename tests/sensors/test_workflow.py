@@ -30,6 +30,9 @@ class TaskInstance:
     def get_first_reschedule_date(self, context: Any) -> None:
         """Say that this is the first look."""
 
+    def xcom_push(self, key: str, value: Any) -> None:
+        assert key == "usage"
+
 
 CONTEXT: Any = {"ti": TaskInstance()}
 

@@ -18,15 +18,15 @@ from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecution
 
 
 @pytest.fixture
-def pushed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Return what would have been stored as XCom; the supervisor that does it is not here."""
-    values: list[Any] = []
+def pushed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what would have been stored as XComs; the supervisor that does it is not here."""
+    stored: dict[str, Any] = {}
 
-    async def push(_ti: Any, result: Any) -> None:
-        values.append(result)
+    async def push(_ti: Any, xcoms: dict[str, Any]) -> None:
+        stored.update(xcoms)
 
     monkeypatch.setattr(ending, "_push", push)
-    return values
+    return stored
 
 
 async def end_of(execution_id: str, **arguments: Any) -> TriggerEvent:
@@ -37,10 +37,11 @@ async def end_of(execution_id: str, **arguments: Any) -> TriggerEvent:
     return event
 
 
-async def test_success(whiterabbit_emulator: Emulator, pushed: list[Any]) -> None:
-    """The output is stored, and the event holds none of it."""
-    event = await end_of(whiterabbit_emulator.create_execution("X", output={"a": 1}))
-    assert (type(event).__name__, pushed) == ("TaskSuccessEvent", [{"a": 1}])
+async def test_success(whiterabbit_emulator: Emulator, pushed: dict[str, Any]) -> None:
+    """Output and usage are stored, and the event holds nothing of them."""
+    event = await end_of(whiterabbit_emulator.create_execution("X", output={"a": 1}, usage=2.5))
+    assert type(event).__name__ == "TaskSuccessEvent"
+    assert pushed == {"return_value": {"a": 1}, "usage": 2.5, "whiterabbit_link": None}
 
 
 async def test_result_that_cannot_be_stored(whiterabbit_emulator: Emulator) -> None:
@@ -51,7 +52,7 @@ async def test_result_that_cannot_be_stored(whiterabbit_emulator: Emulator) -> N
 
 
 @pytest.mark.parametrize("error", ["bad", {"message": "bad"}])
-async def test_failure(whiterabbit_emulator: Emulator, error: Any) -> None:
+async def test_failure(whiterabbit_emulator: Emulator, pushed: dict[str, Any], error: Any) -> None:
     """A failure ends the task here if no retry can follow, and skips it where that was asked for."""
     execution_id = whiterabbit_emulator.create_execution("X", error=error)
     assert isinstance(await end_of(execution_id), TaskFailedEvent)
@@ -72,7 +73,7 @@ async def test_error_is_left_to_a_worker() -> None:
     assert event.payload["status"] == "ERROR"
 
 
-async def test_large_output(whiterabbit_emulator: Emulator, pushed: list[Any]) -> None:
+async def test_large_output(whiterabbit_emulator: Emulator, pushed: dict[str, Any]) -> None:
     """An output of more than a megabyte is left to a worker."""
     execution_id = whiterabbit_emulator.create_execution("X", output="x" * (triggerer_path.LARGEST_XCOM + 1))
     event = await end_of(execution_id)
@@ -80,7 +81,7 @@ async def test_large_output(whiterabbit_emulator: Emulator, pushed: list[Any]) -
     assert not pushed
 
 
-async def test_record_in_trouble(whiterabbit_emulator: Emulator, pushed: list[Any]) -> None:
+async def test_record_in_trouble(whiterabbit_emulator: Emulator, pushed: dict[str, Any]) -> None:
     """A record that can't be read in the end is left to a worker, which has more patience."""
     execution_id = whiterabbit_emulator.create_execution("X", output=1)
     whiterabbit_emulator.fault(effects.Answer(503), kind="record", skip=1, times=1)
@@ -101,7 +102,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, version: str, old: bool) -> No
 
 
 async def test_custom_xcom_backend(
-    whiterabbit_emulator: Emulator, pushed: list[Any], monkeypatch: pytest.MonkeyPatch
+    whiterabbit_emulator: Emulator, pushed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A custom backend may do I/O, which is none of an event loop's business."""
     from airflow.sdk.bases.xcom import BaseXCom
