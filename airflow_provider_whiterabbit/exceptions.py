@@ -34,6 +34,10 @@ class WhiteRabbitProtocolError(WhiteRabbitError):
     """The server answered JSON in a shape that the documented API does not have; guessing on would be dangerous."""
 
 
+class WhiteRabbitSignatureError(WhiteRabbitError):
+    """A callback is not signed, not signed with this secret, or not of this time: nothing in it may be believed."""
+
+
 class WhiteRabbitTimeoutError(WhiteRabbitError):
     """An execution was not terminal when the caller's time was up. The execution itself goes on."""
 

@@ -42,6 +42,16 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
         "description": "What a request without a body signs: 'object' signs {}, as documented; 'omitted' signs none.",
         "schema": {"type": ["string", "null"], "enum": ["object", "omitted"], "default": "object"},
     },
+    "execution_url": {
+        "label": "Execution URL",
+        "description": "Address of an execution in the dashboard, with {execution_id} in it: tasks then link to it.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "workflow_run_url": {
+        "label": "Workflow run URL",
+        "description": "The same for workflow runs, with {workflow_run_id} in it.",
+        "schema": {"type": ["string", "null"]},
+    },
 }
 
 UI_FIELD_BEHAVIOUR: dict[str, Any] = {
@@ -55,7 +65,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
 
 
 CONFIG: dict[str, Any] = {
-    "description": "How tasks that wait for White Rabbit use the triggerer.",
+    "description": "How tasks that wait for White Rabbit use the triggerer, and how its callbacks are received.",
     "options": {
         "start_from_trigger": {
             "description": (
@@ -78,6 +88,69 @@ CONFIG: dict[str, Any] = {
             "example": None,
             "default": "False",
         },
+        "callback_connections": {
+            "description": (
+                "Ids of the connections whose callbacks Airflow's API server takes under "
+                "/whiterabbit/callbacks/<id>, separated by commas (Airflow 3.1 and newer). Each needs a "
+                "callback_secret. If empty, nothing is served.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "string",
+            "example": "whiterabbit_default",
+            "default": "",
+        },
+        "callback_base_url": {
+            "description": (
+                "Where White Rabbit reaches the API server: what callback=True puts in front of "
+                "/whiterabbit/callbacks/<id>. It must be HTTPS, except to this machine.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "string",
+            "example": "https://airflow.example.org",
+            "default": "",
+        },
+        "callback_tolerance": {
+            "description": "Seconds that the time of a callback's signature may be away from this machine's clock.\n",
+            "version_added": "0.1.0",
+            "type": "float",
+            "example": None,
+            "default": "300",
+        },
+        "callback_raw_signatures": {
+            "description": (
+                "Take callbacks too that are signed in White Rabbit's older form, over the body without a time. "
+                "Whoever has seen such a callback can send it again, and it counts anew once Airflow's database has "
+                "been cleaned of its event.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "boolean",
+            "example": None,
+            "default": "True",
+        },
+        "callback_max_bytes": {
+            "description": "Size of the largest callback that is taken: the execution's record, output included.\n",
+            "version_added": "0.1.0",
+            "type": "integer",
+            "example": None,
+            "default": "10485760",
+        },
+        "callback_body_timeout": {
+            "description": "Seconds within which a callback must have arrived.\n",
+            "version_added": "0.1.0",
+            "type": "float",
+            "example": None,
+            "default": "15",
+        },
+        "callback_output_bytes": {
+            "description": (
+                "Bytes of the largest output (or error), as JSON, that goes into the asset event, where everyone sees "
+                "it who may see the asset. 0 keeps all outputs out.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "integer",
+            "example": None,
+            "default": "0",
+        },
     },
 }
 
@@ -98,9 +171,10 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": name, "external-doc-url": "https://whiterabbit.app", "tags": ["service"]},
         ],
         "hooks": [modules("hooks", "whiterabbit")],
-        "operators": [modules("operators", "component", "workflow")],
+        "operators": [modules("operators", "callbacks", "component", "workflow")],
         "sensors": [modules("sensors", "execution", "workflow")],
         "triggers": [modules("triggers", "execution", "workflow")],
+        "extra-links": [f"{package}.links.WhiteRabbitLink"],
         "config": {"whiterabbit": CONFIG},
         "connection-types": [
             {

@@ -28,6 +28,9 @@ print(*sorted({{name.partition(".")[0] for name in set(sys.modules) - before}}))
 @pytest.mark.parametrize(
     "module",
     [
+        "assets",
+        "links",
+        "operators.callbacks",
         "operators.component",
         "operators.workflow",
         "sensors.execution",

@@ -58,6 +58,7 @@ class WhiteRabbitHook(BaseHook):
         callback_url: str | None = None,
         callback_secret: str | None = None,
         callback_headers: Mapping[str, str] | None = None,
+        callback: bool | str = False,
     ) -> Execution:
         """Submit a component and return the execution's record; sent at most once.
 
@@ -69,6 +70,8 @@ class WhiteRabbitHook(BaseHook):
         :param callback_url: HTTPS URL that gets the finished record.
         :param callback_secret: HMAC-SHA256 key for that delivery; by default the connection's.
         :param callback_headers: extra headers for that delivery; by default the connection's (none: ``{}``).
+        :param callback: deliver it to this Airflow's own receiver (see ``docs/callbacks.md``); a name adds the events
+            of `assets.named(name)`.
         :raises WhiteRabbitUncertainSubmissionError: if it is not known whether the submission arrived. Look before you
             submit again.
         """
@@ -83,13 +86,18 @@ class WhiteRabbitHook(BaseHook):
             callback_url=callback_url,
             callback_secret=callback_secret,
             callback_headers=callback_headers,
+            callback=callback,
         )
         return submitted_execution(self.get_conn().submit(request))
 
-    def component_request(self, module: str, **arguments: Any) -> Request:
+    def component_request(self, module: str, *, callback: bool | str = False, **arguments: Any) -> Request:
         """Check the arguments of `execute_component` and return what would be sent."""
         from airflow_provider_whiterabbit.client import api
 
+        if callback is not False:
+            from airflow_provider_whiterabbit.receiver.address import with_own_url
+
+            arguments = with_own_url(arguments, callback, self.whiterabbit_conn_id, self._settings)
         if arguments.get("callback_url") is not None:
             for name in ("callback_secret", "callback_headers"):
                 if arguments.get(name) is None:

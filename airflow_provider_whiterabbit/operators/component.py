@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
+    WhiteRabbitInputError,
     WhiteRabbitInvalidRequestError,
     WhiteRabbitNotFoundError,
 )
@@ -34,6 +35,8 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
     :param config: config by name, JSON values; templated, nested values too.
     :param attempts: server-side attempts on failure, 1 to 3.
     :param callback_url: HTTPS URL that gets the finished record; templated.
+    :param callback: have it delivered to this Airflow's own receiver, whose events DAGs can be scheduled on (see
+        `airflow_provider_whiterabbit.assets`); a name, templated, adds the events of `assets.named(name)`.
     :param inline_wait: seconds or `timedelta`, 0 to 15, to wait for the result within the submitting call. What ends
         in time takes one API call and never defers; but until then its id is not known, so a task that is killed
         meanwhile leaves an uncertain submission.
@@ -42,7 +45,7 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
     The other parameters are those of `WhiteRabbitSubmitOperator`.
     """
 
-    template_fields: Sequence[str] = ("module", "input", "config", "callback_url", "whiterabbit_conn_id")
+    template_fields: Sequence[str] = ("module", "input", "config", "callback_url", "callback", "whiterabbit_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "config": "json"}
     trigger_class = WhiteRabbitExecutionTrigger
     id_field = "id"
@@ -55,16 +58,20 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
         config: Mapping[str, Any] | None = None,
         attempts: int | None = None,
         callback_url: str | None = None,
+        callback: bool | str = False,
         inline_wait: float | timedelta = 0,
         validate: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if callback and callback_url is not None:
+            raise WhiteRabbitInputError("give callback or callback_url, not both")
         self.module = module
         self.input = input
         self.config = config
         self.attempts = None if attempts is None else checks.attempts(attempts)
         self.callback_url = callback_url
+        self.callback = callback
         self.inline_wait = checks.seconds(inline_wait, "inline_wait", checks.MAX_INLINE_WAIT)
         self.validate = validate
 
@@ -81,6 +88,7 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
             attempts=self.attempts,
             inline_wait=self.inline_wait,
             callback_url=self.callback_url,
+            callback=self.callback,
         )
         if self.validate:
             from airflow_provider_whiterabbit.client import catalogue

@@ -371,6 +371,7 @@ def test_template_fields() -> None:
         "input",
         "config",
         "callback_url",
+        "callback",
         "whiterabbit_conn_id",
     }
     assert set(WhiteRabbitTriggerWorkflowOperator.template_fields) == {"workflow_id", "whiterabbit_conn_id"}

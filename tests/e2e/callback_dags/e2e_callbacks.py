@@ -1,0 +1,25 @@
+"""DAGs that listen for executions: many at once, each for itself, and together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+from airflow_provider_whiterabbit import assets
+
+# No task of it needs a worker: it is the runs that count.
+with DAG("e2e_each", schedule=assets.each(assets.module("BULK", "both")), max_active_runs=200):
+    EmptyOperator(task_id="nothing")
+
+with DAG("e2e_each_named", schedule=assets.each(assets.named("e2e name", "both")), max_active_runs=200):
+    EmptyOperator(task_id="nothing")
+
+with DAG("e2e_together", schedule=[assets.module("BATCH")], max_active_runs=1):
+
+    @task
+    def ids(**context: Any) -> list[str]:
+        return [execution.id for execution in assets.executions(context)]
+
+    ids()

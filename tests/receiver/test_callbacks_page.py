@@ -1,0 +1,150 @@
+"""What `docs/callbacks.md` shows does what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from http.server import HTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_whiterabbit import assets
+from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.receiver.events import Result
+from tests.docs.pages import Block, blocks, tables
+from tests.receiver.deliveries import record_of, signed
+
+PAGE = "docs/callbacks.md"
+BLOCKS = {block.title: block for block in blocks("python") if block.page == PAGE}
+
+RUN = """
+import sys
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # before Airflow 3.2
+    from airflow.models.dagbag import DagBag
+bag = DagBag(sys.argv[1])
+assert not bag.import_errors, bag.import_errors
+(dag,) = bag.dags.values()
+print("RUN", dag.test().state)
+"""
+
+
+def names_of(block: Block) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(compile(block.text, str(block), "exec"), names)  # noqa: S102
+    return names
+
+
+def run(block: Block, folder: Any, wr: Emulator) -> None:
+    """Run a DAG of the page, and see it succeed."""
+    connection = wr.connection
+    connection["extra"] |= {"callback_secret": "whsec_1"}
+    (folder / "dag.py").write_text(block.text)
+    known = {
+        "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
+        "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": "whiterabbit_default",
+        "AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL": "https://airflow.example.org",
+    }
+    command = [sys.executable, "-W", "ignore", "-c", RUN, str(folder / "dag.py")]
+    done = subprocess.run(command, env=os.environ | known, capture_output=True, text=True, check=False)
+    assert "RUN success" in done.stdout, done.stdout[-5000:] + done.stderr[-3000:]
+
+
+def test_all_blocks_are_here() -> None:
+    """None is left out."""
+    assert set(BLOCKS) == {"dags/submit.py", "dags/swapped.py", "dags/recover.py", "endpoint.py"}
+
+
+@pytest.mark.airflow
+def test_submitting(whiterabbit_emulator: Emulator, tmp_path: Any) -> None:
+    """It ends with the id, and White Rabbit knows where to call."""
+    run(BLOCKS["dags/submit.py"], tmp_path, whiterabbit_emulator)
+    (entry,) = whiterabbit_emulator.requests(kind="submit")
+    assert entry.json["callbackUrl"] == "https://airflow.example.org/whiterabbit/callbacks/whiterabbit_default"
+
+
+@pytest.mark.parametrize(("script", "status"), [({"output": {"n": 1}}, "COMPLETED"), ({"error": "x"}, "FAILED")])
+def test_running_when_it_has_ended(
+    whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, script: dict[str, Any], status: str
+) -> None:
+    """The task finds the execution in its context."""
+    for name, value in whiterabbit_emulator.environ.items():
+        monkeypatch.setenv(name, value)
+    execution_id = whiterabbit_emulator.create_execution("SWAP", **script)
+    extra = {"execution_id": execution_id, "status": status, "whiterabbit_conn_id": "whiterabbit_default"}
+    events = {"asset": [SimpleNamespace(extra=extra, timestamp=datetime.now(UTC))]}
+    task = names_of(BLOCKS["dags/swapped.py"])["swapped"]().get_task("settle")
+    expected = {"n": 1} if status == "COMPLETED" else f"swap {execution_id} failed"
+    assert task.python_callable(triggering_asset_events=events) == expected
+
+
+class Events(list[Any]):
+    """As much of Airflow's events of an inlet as the page uses."""
+
+    def ascending(self, value: bool) -> Events:
+        return Events(sorted(self, key=lambda event: event.timestamp, reverse=not value))
+
+    def limit(self, count: int) -> Events:
+        return Events(self[:count])
+
+
+class Inlets(dict[str, Events]):
+    """Airflow's events of a task's inlets; before Airflow 3.2 an asset can't be the key of a dict."""
+
+    def __getitem__(self, asset: Any) -> Events:
+        return super().__getitem__(asset.name)
+
+
+def test_recovering() -> None:
+    """The ids are those of the latest events."""
+    names = names_of(BLOCKS["dags/recover.py"])
+    dag = names["recover"]()
+    events = [SimpleNamespace(extra={"execution_id": f"e-{number}"}, timestamp=number) for number in range(600)]
+    inlets = Inlets({names["submitted"].name: Events(events)})
+    found = dag.get_task("recent").python_callable(inlet_events=inlets)
+    assert found == [f"e-{number}" for number in reversed(range(100, 600))]
+    assert dag.get_task("replay").execution_ids.operator.task_id == "recent"
+
+
+def test_an_endpoint_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """It takes what is signed, and nothing else."""
+    import requests
+
+    names = names_of(BLOCKS["endpoint.py"])
+    server = HTTPServer(("127.0.0.1", 0), names["Endpoint"])
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        record = record_of()
+        body, unfinished = json.dumps(record).encode(), json.dumps(record_of(status="EXECUTING")).encode()
+        deliveries = [
+            (body, signed(body, names["SECRET"])),
+            (body, signed(body, names["SECRET"], form="raw")),
+            (body, signed(body, "other")),
+            (unfinished, signed(unfinished, names["SECRET"])),
+        ]
+        url = f"http://127.0.0.1:{server.server_port}"
+        answers = [requests.post(url, data=data, headers=headers, timeout=10) for data, headers in deliveries]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert [answer.status_code for answer in answers] == [204, 204, 401, 400]
+    assert capsys.readouterr().out.count(record["id"]) == 2
+
+
+def test_tables() -> None:
+    """The assets and the answers that are listed are those that there are."""
+    listed, _, answers, _ = tables(PAGE)
+    for row in listed[1:]:
+        assert eval(row[0].strip("`").replace(", …", ""), {"assets": assets})  # noqa: S307
+    told = "".join(row[0] for row in answers)
+    assert [result.value for result in Result if result is not Result.UNHEARD and f"`{result.value}`" not in told] == []

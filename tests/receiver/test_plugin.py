@@ -1,0 +1,109 @@
+"""The plugin: off unless the configuration says so, and then it costs nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+
+from airflow_provider_whiterabbit.get_provider_info import CONFIG
+from airflow_provider_whiterabbit.receiver.plugin import WhiteRabbitPlugin
+from airflow_provider_whiterabbit.receiver.settings import ReceiverSettings
+
+OPTION = "AIRFLOW__WHITERABBIT__CALLBACK_{}"
+
+
+def test_entry_point() -> None:
+    """Airflow finds it there; what a provider's metadata says of plugins it reads on request alone."""
+    (found,) = [entry for entry in entry_points(group="airflow.plugins") if entry.name == "whiterabbit"]
+    assert found.load() is WhiteRabbitPlugin
+
+
+def test_airflow_loads_it_once() -> None:
+    """Also where providers are discovered at once."""
+    code = """
+from airflow.plugins_manager import get_plugin_info
+plugins = get_plugin_info()
+assert [plugin["name"] for plugin in plugins].count("whiterabbit") == 1, plugins
+"""
+    for lazy in ("True", "False"):
+        environ = os.environ | {"AIRFLOW__CORE__LAZY_DISCOVER_PROVIDERS": lazy}
+        subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, env=environ)
+
+
+def test_off() -> None:
+    """Nothing is served, and nothing is imported but the few lines that find that out."""
+    code = """
+import sys
+import airflow.plugins_manager
+from airflow.providers.common.compat.sdk import AirflowPlugin, conf
+import airflow.providers.common.compat.version_compat
+before = set(sys.modules)
+from airflow_provider_whiterabbit.receiver.plugin import WhiteRabbitPlugin
+assert WhiteRabbitPlugin().fastapi_apps == []
+new = {name for name in set(sys.modules) - before if not name.startswith("airflow_provider_whiterabbit")}
+assert not new, new
+assert "fastapi" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One application, in a place that Airflow has not reserved."""
+    monkeypatch.setenv(OPTION.format("CONNECTIONS"), "a, b,,")
+    (app,) = WhiteRabbitPlugin().fastapi_apps
+    assert app["url_prefix"] == "/whiterabbit"
+    assert [route.path for route in app["app"].routes] == ["/health", "/callbacks/{connection_id:path}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TOLERANCE", "soon"),
+        ("TOLERANCE", "0"),
+        ("TOLERANCE", "nan"),
+        ("TOLERANCE", "inf"),
+        ("MAX_BYTES", "10M"),
+        ("MAX_BYTES", "-1"),
+        ("BODY_TIMEOUT", "0"),
+        ("RAW_SIGNATURES", "perhaps"),
+        ("OUTPUT_BYTES", "-1"),
+    ],
+)
+def test_options_that_can_not_be_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str
+) -> None:
+    """They are named in the log, and nothing is served; Airflow starts all the same."""
+    monkeypatch.setenv(OPTION.format("CONNECTIONS"), "a")
+    monkeypatch.setenv(OPTION.format(name), value)
+    assert WhiteRabbitPlugin().fastapi_apps == []
+    assert f"callback_{name.lower()}" in caplog.text
+
+
+def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read as what they are."""
+    values = {
+        "connections": "a,b",
+        "tolerance": "1.5",
+        "max_bytes": "2048",
+        "body_timeout": "0.5",
+        "raw_signatures": "False",
+        "output_bytes": "7",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(OPTION.format(name.upper()), value)
+    assert ReceiverSettings.from_configuration() == ReceiverSettings(frozenset("ab"), 1.5, 2048, 0.5, False, 7)
+
+
+def test_metadata_says_the_same() -> None:
+    """The defaults that users read are those that count."""
+    described = {name.removeprefix("callback_"): option["default"] for name, option in CONFIG["options"].items()}
+    for name, default in vars_of(ReceiverSettings()).items():
+        assert float(described[name]) == default if name != "raw_signatures" else described[name] == str(default)
+
+
+def vars_of(settings: ReceiverSettings) -> dict[str, float]:
+    return {name: getattr(settings, name) for name in settings.__slots__ if name != "connections"}
