@@ -8,13 +8,17 @@ VENV := .venv
 CONSTRAINTS := constraints/airflow-3.3.txt
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
+# Tools that Airflow's versions must not meet have environments of their own, made by the same uv.
+DOCS := .venv-docs
+BUILD := .venv-build
+BENCH := .venv-bench
 
 # uv verifies against the system's trust store, as pip and git do, so that a company's own CA works.
 export UV_SYSTEM_CERTS := 1
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-fast lint types check kills bench-latency live constraints clean
+.PHONY: help demo demo-ui test test-fast lint types check kills bad-day faults bench bench-smoke bench-latency docs docs-serve build live constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +30,7 @@ demo-ui: $(READY) ## The same, then keep Airflow's web UI open until Ctrl-C
 	$(BIN)/python -m scripts.demo --ui
 
 test: $(READY) ## Run the tests, those on a real Airflow included
-	$(BIN)/python -m pytest -m "not kills"
+	$(BIN)/python -m pytest -m "not kills and not bad_day"
 
 test-fast: $(READY) ## Run the tests that need no Airflow processes
 	$(BIN)/python -m pytest -m "not e2e"
@@ -43,8 +47,33 @@ check: lint types test ## Everything that CI checks
 kills: $(READY) ## Kill tasks, workers and triggerers at every point of a submission; print what became of it
 	$(BIN)/python -m scripts.kills
 
-bench-latency: $(READY) ## Measure how long after COMPLETED a task has ended, for each way through Airflow
-	$(BIN)/python -m benchmarks.latency
+bad-day: $(READY) ## Let everything fail once while 200 waits are in flight; needs PostgreSQL's server installed
+	$(BIN)/python -m scripts.bad_day
+
+faults: $(READY) ## Let every way of waiting meet every fault; print the table, write it into docs/reliability.md
+	$(BIN)/python -m scripts.faults
+
+bench: $(BENCH)/.ready ## Measure everything (half an hour); write benchmarks/results/, the tables and plots of docs/performance.md
+	$(BENCH)/bin/python -m benchmarks
+
+bench-smoke: $(BENCH)/.ready ## Show that everything can be measured, in less than a minute (all but what needs an Airflow)
+	$(BENCH)/bin/python -m benchmarks --smoke
+
+bench-latency: $(BENCH)/.ready ## Measure only how long after COMPLETED a task has ended, for each way through Airflow
+	$(BENCH)/bin/python -m benchmarks latency
+
+docs: $(DOCS)/.ready ## Build the documentation as a site in site/; every warning is an error
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+	@echo "The site is in site/index.html"
+
+docs-serve: $(DOCS)/.ready ## Show the documentation on a port of this machine, and follow its changes
+	$(DOCS)/bin/mkdocs serve
+
+build: $(BUILD)/.ready ## Build source distribution and wheel in dist/, and try the wheel in a new environment
+	rm -rf dist
+	$(BUILD)/bin/python -m build --no-isolation --outdir dist
+	$(BUILD)/bin/twine check --strict dist/*
+	$(BUILD)/bin/python -m scripts.build --uv $(BIN)/uv --constraints $(CONSTRAINTS) dist
 
 live: $(READY) ## Try the provider against the real service, with credentials of yours (see CONTRIBUTING.md)
 	$(BIN)/python -m scripts.live
@@ -52,13 +81,31 @@ live: $(READY) ## Try the provider against the real service, with credentials of
 constraints: $(READY) ## Renew the pinned versions
 	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --universal --python-version 3.11 \
 		--no-annotate --no-header --upgrade --output-file $(CONSTRAINTS)
+	$(BIN)/uv pip compile --group bench --constraint $(CONSTRAINTS) --python-version 3.11 \
+		--no-annotate --no-header --upgrade --quiet --output-file constraints/bench.txt
+	for group in docs build; do $(BIN)/uv pip compile --group $$group --universal --python-version 3.11 \
+		--no-annotate --no-header --upgrade --quiet --output-file constraints/$$group.txt || exit; done
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(DOCS) $(BUILD) $(BENCH) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
 
-$(READY): pyproject.toml $(CONSTRAINTS)
-	@test -n "$(PYTHON)" || { echo "Needed: Python 3.11 or newer with its venv module (on Debian: apt install python3-venv)." \
-		"If it is not on PATH: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@test -x $(BIN)/uv || { echo "Setting up $(VENV)"; $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.8'; }
+$(READY): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --compile-bytecode --constraint $(CONSTRAINTS) --editable '.[emulator]' --group dev
 	@touch $@
+
+$(BENCH)/.ready: pyproject.toml $(CONSTRAINTS) constraints/bench.txt | $(BIN)/uv
+	@test -x $(BENCH)/bin/python || $(BIN)/uv venv -q --python $(BIN)/python $(BENCH)
+	VIRTUAL_ENV=$(BENCH) $(BIN)/uv pip install -q --compile-bytecode --constraint $(CONSTRAINTS) \
+		--constraint constraints/bench.txt --editable '.[emulator]' --group dev --group bench
+	@touch $@
+
+$(DOCS)/.ready $(BUILD)/.ready: .venv-%/.ready: constraints/%.txt | $(BIN)/uv
+	@test -x .venv-$*/bin/python || $(BIN)/uv venv -q --python $(BIN)/python .venv-$*
+	VIRTUAL_ENV=.venv-$* $(BIN)/uv pip install -q --constraint constraints/$*.txt --group $*
+	@touch $@
+
+$(BIN)/uv:
+	@test -n "$(PYTHON)" || { echo "Needed: Python 3.11 or newer with its venv module (on Debian: apt install python3-venv)." \
+		"If it is not on PATH: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.8'

@@ -1,0 +1,94 @@
+"""Every message that a page quotes is still one of the package's."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_whiterabbit
+from airflow_provider_whiterabbit import exceptions
+from tests.docs.pages import ROOT, blocks, tables
+
+PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
+PAGE = "docs/troubleshooting.md"
+GAP = "…"
+"""In a message of the page and in a text of the code alike: whatever stands here in a given case."""
+
+PYTHONS_OWN = {"No module named 'airflow_provider_whiterabbit'"}
+
+
+def texts_of(node: ast.AST) -> Iterator[str]:
+    """Yield the texts in a module but its docstrings, with a gap for what is put in when it runs."""
+    docstrings = {id(child.value) for child in ast.walk(node) if isinstance(child, ast.Expr)}
+    for child in ast.walk(node):
+        if id(child) in docstrings:
+            continue
+        if isinstance(child, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else GAP for part in child.values)  # type: ignore[misc]
+        elif isinstance(child, ast.Constant) and isinstance(child.value, str):
+            yield re.sub(r"%(\.\d)?[sdrgf]", GAP, child.value)
+
+
+TEXTS = {text for path in PACKAGE.rglob("*.py") for text in texts_of(ast.parse(path.read_text())) if len(text) > 8}
+
+
+def said(piece: str) -> bool:
+    """Whether a piece of a message, which has no gap, is in a text of the code."""
+    return any(piece in text for text in TEXTS)
+
+
+def is_message(message: str) -> bool:
+    """Whether the code can say this: as one text with its gaps filled, or as several that are put together."""
+    if any(message in text for text in TEXTS):
+        return True
+    if any(filled(text, message) for text in TEXTS):
+        return True
+    pieces = [piece.strip(" .:,") for piece in message.split(GAP)]
+    long = [piece for piece in pieces if len(piece) > 8]
+    return bool(long) and all(said(piece) for piece in long)
+
+
+def filled(text: str, message: str) -> bool:
+    """Whether a text of the code, with something in its gaps, begins the message and is most of it."""
+    parts = text.split(GAP)
+    if sum(map(len, parts)) < len(message) / 2:
+        return False
+    return re.match(".+?".join(map(re.escape, parts)), message) is not None
+
+
+def quoted() -> list[str]:
+    first = [row[0] for table in tables(PAGE) for row in table[1:]]
+    return [code for cell in first for code in re.findall(r"`([^`]+)`", cell) if " " in code]
+
+
+@pytest.mark.parametrize("message", quoted())
+def test_message(message: str) -> None:
+    """The code has it, gaps apart."""
+    assert message in PYTHONS_OWN or is_message(message)
+
+
+def test_messages_that_do_not_exist() -> None:
+    """The comparison is none that everything passes."""
+    assert not is_message("The connection has no API token: set the extra field 'api_token'.")
+    assert not is_message("White Rabbit replied 401 to …")
+    assert not is_message("… : …")
+
+
+def test_text_blocks() -> None:
+    """What other pages show as a message is one."""
+    shown = [block for block in blocks("text") if block.page == "docs/at-most-once.md"]
+    assert shown
+    for block in shown:
+        assert is_message(block.text.strip().replace("component TRANSFER", GAP)), str(block)
+
+
+def test_every_error_is_mentioned() -> None:
+    """Each class of error is on the page by its name, or is one of those that have no message of their own."""
+    text = (ROOT / PAGE).read_text()
+    names = {name for name in vars(exceptions) if name.startswith("WhiteRabbit")}
+    internal = {"WhiteRabbitError", "WhiteRabbitStreamError", "WhiteRabbitSignatureError", "WhiteRabbitTimeoutError"}
+    assert {name for name in names if name not in text} <= internal

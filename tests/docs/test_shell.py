@@ -1,0 +1,163 @@
+"""Every command exists, with the options that are shown; what can be run here is run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from importlib import import_module
+from importlib.metadata import version
+from itertools import pairwise
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from airflow.models.connection import Connection
+
+from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator.__main__ import _parser
+from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS
+from tests.docs.pages import BLOCKS, ROOT, Block, blocks
+
+KNOWN = {"python", "sh", "json", "ini", "text"}
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+PLAIN = {".", "cd", "git", "mkdir", "true"}
+"""Commands that have nothing of this project in them."""
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """Split a shell's text into commands, as lists of words."""
+    text = re.sub(r"\s+# .*", "", text.replace("\\\n", " "))
+    lexer = shlex.shlex(text, posix=True, punctuation_chars="\n;&|")
+    lexer.whitespace = " \t"
+    lexer.whitespace_split = True
+    found: list[list[str]] = [[]]
+    for word in lexer:
+        if set(word) <= set("\n;&|"):
+            found.append([])
+        else:
+            found[-1].append(word)
+    return [words for words in found if words]
+
+
+COMMANDS = [
+    pytest.param(block, words, id=f"{block}-{' '.join(words)[:60]}")
+    for block in blocks("sh")
+    for words in commands_of(block.text)
+]
+
+
+def test_every_block_says_its_language() -> None:
+    """None escapes these tests."""
+    assert [str(block) for block in BLOCKS if block.language not in KNOWN] == []
+
+
+@pytest.mark.parametrize(("block", "words"), COMMANDS)
+def test_command(block: Block, words: list[str], whiterabbit_emulator: Emulator) -> None:
+    """The command is one, and would do what the page says."""
+    name, *rest = words
+    if name == "curl":
+        check_curl(rest, whiterabbit_emulator)
+    elif name in CHECKS:
+        CHECKS[name](block, rest)
+    else:
+        assert name in PLAIN, f"nothing checks {name}"
+
+
+def check_make(_block: Block, words: list[str]) -> None:
+    assert set(words) <= TARGETS
+
+
+def check_pip(_block: Block, words: list[str]) -> None:
+    assert words[0] == "install"
+    for word in words[1:]:
+        package, extras, rest = re.fullmatch(r"([\w.-]+)(?:\[([\w,]+)\])?(.*)", word).groups()  # type: ignore[union-attr]
+        if package == "airflow-provider-whiterabbit":
+            assert set((extras or "").split(",")) <= {"", *EXTRAS}
+        elif package == "apache-airflow":
+            assert rest == f"=={version('apache-airflow')}"
+        else:
+            assert word in ("pytest", "--upgrade")
+
+
+def check_python(block: Block, words: list[str]) -> None:
+    if words[0] != "-m":
+        assert words[0] in {other.title for other in BLOCKS if other.page == block.page}
+    elif words[1] == "airflow_provider_whiterabbit.emulator":
+        _parser().parse_args(words[2:])
+    else:
+        import_module(words[1])
+        if words[1] == "pydoc":
+            import_module(words[2])
+
+
+def check_export(_block: Block, words: list[str]) -> None:
+    for word in words:
+        name, _, value = word.partition("=")
+        if name.startswith("AIRFLOW_CONN_"):
+            check_connection(json.loads(value))
+        else:
+            assert name == "AIRFLOW_HOME"
+
+
+def check_connection(data: dict[str, object]) -> None:
+    """Check that Airflow reads it, and that the provider knows its fields."""
+    connection = Connection.from_json(json.dumps(data), conn_id="whiterabbit_default")
+    assert connection.conn_type == "whiterabbit"
+    assert set(connection.extra_dejson) <= set(CONN_FIELDS)
+
+
+def check_airflow(_block: Block, words: list[str]) -> None:
+    from airflow.cli.cli_parser import get_parser
+
+    options = get_parser().parse_args(words)
+    if getattr(options, "conn_extra", None):
+        assert options.conn_type == "whiterabbit"
+        assert set(json.loads(options.conn_extra)) <= set(CONN_FIELDS)
+
+
+def check_foreign(_block: Block, words: list[str]) -> None:
+    """Check what a tool that is not installed here is given of ours."""
+    for word in words:
+        if word.startswith("extra="):
+            assert set(json.loads(word.removeprefix("extra="))) <= set(CONN_FIELDS)
+
+
+CHECKS = {
+    "airflow": check_airflow,
+    "aws": check_foreign,
+    "export": check_export,
+    "gcloud": check_foreign,
+    "make": check_make,
+    "pip": check_pip,
+    "python": check_python,
+    "python3": check_python,
+    "vault": check_foreign,
+}
+
+
+def check_curl(words: list[str], wr: Emulator) -> None:
+    """Send to the emulator what is for it; what is for Airflow's REST API has to be a route of it."""
+    given = dict(pairwise(words))
+    url = next(word for word in words if "/" in word and not word.startswith(("Content-Type", "{")))
+    path = urlsplit(url if "://" in url or url.startswith("$") else f"http://{url}").path
+    if "/_emulator/" in path:
+        answer = requests.post(wr.url + path, json=json.loads(given["-d"]), timeout=10)
+        assert answer.status_code == 200, answer.text
+    else:
+        assert given["-X"] in routes_for(path.removeprefix("$AIRFLOW_URL"))
+        assert "-d" not in given or json.loads(given["-d"]).keys() == {"value"}
+
+
+def routes_for(path: str) -> set[str]:
+    """Return the methods that Airflow's REST API has for a path."""
+    from airflow.api_fastapi.core_api.routes.public import public_router
+
+    found = set()
+    for route in public_router.routes:
+        pattern = re.sub(r"\{\w+(:path)?\}", "[^/]+", getattr(route, "path", ""))
+        if re.fullmatch(pattern, path):
+            found |= getattr(route, "methods", set())
+    return found

@@ -1,0 +1,57 @@
+"""The site has every page, the reference every module, and links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from airflow_provider_whiterabbit.get_provider_info import get_provider_info
+from tests.docs.pages import ROOT
+
+MARKDOWN = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)")
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def prose(path: Path) -> str:
+    """Return a page without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```$", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(path: Path) -> set[str]:
+    """Return what the headings of a page are called in links."""
+    headings = re.findall(r"^#+ (.+)$", prose(path), flags=re.MULTILINE)
+    return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links(page: Path) -> None:
+    """Links within the repository lead to a file that is there, and to a heading that it has."""
+    for target, anchor in LINK.findall(prose(page)):
+        path = (page.parent / target) if target else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
+
+
+def test_reference() -> None:
+    """Every module that the provider announces is in the reference."""
+    text = "".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
+    info = get_provider_info()
+    modules = [
+        name for kind in ("hooks", "operators", "sensors", "triggers") for name in info[kind][0]["python-modules"]
+    ]
+    assert [name for name in modules if f"::: {name}" not in text] == []
+
+
+@pytest.mark.parametrize("name", ["docs.yml", "release.yml"])
+def test_workflows(name: str) -> None:
+    """What a workflow runs by make is a target, and no workflow asks for a secret."""
+    text = (ROOT / ".github" / "workflows" / name).read_text()
+    steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
+    targets = {target for step in steps for target in re.findall(r"make ([a-z-]+)", step.get("run", ""))}
+    assert targets
+    assert all(re.search(rf"^{target}:", MAKEFILE, flags=re.MULTILINE) for target in targets)
+    assert "secrets." not in text
