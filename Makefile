@@ -11,14 +11,19 @@ BIN := $(VENV)/bin
 # Tools that Airflow's versions must not meet have environments of their own, made by the same uv.
 DOCS := .venv-docs
 BUILD := .venv-build
+MATRIX := .venv-matrix
 BENCH := .venv-bench
+
+# The older versions of Airflow, and until when packages count that fit them: newer ones break them.
+OLDER := 2.11=2026-03-21 3.0=2025-09-05 3.1=2026-03-18 3.2=2026-06-05
+ALWAYS_NEWEST := $(patsubst %,--exclude-newer-package=%=2100-01-01,apache-airflow-providers-common-compat quickjs-ng)
 
 # uv verifies against the system's trust store, as pip and git do, so that a company's own CA works.
 export UV_SYSTEM_CERTS := 1
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-fast lint types check kills bad-day faults bench bench-smoke bench-latency docs docs-serve build live constraints clean
+.PHONY: help demo demo-ui test test-fast lint types check kills bad-day faults bench bench-smoke bench-latency docs docs-serve build matrix live constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +80,9 @@ build: $(BUILD)/.ready ## Build source distribution and wheel in dist/, and try 
 	$(BUILD)/bin/twine check --strict dist/*
 	$(BUILD)/bin/python -m scripts.build --uv $(BIN)/uv --constraints $(CONSTRAINTS) dist
 
+matrix: $(MATRIX)/.ready ## Run the tests on every supported Airflow and Python; needs those Pythons and PostgreSQL's server
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATRIX)/bin/nox $(SESSIONS)
+
 live: $(READY) ## Try the provider against the real service, with credentials of yours (see CONTRIBUTING.md)
 	$(BIN)/python -m scripts.live
 
@@ -83,11 +91,14 @@ constraints: $(READY) ## Renew the pinned versions
 		--no-annotate --no-header --upgrade --output-file $(CONSTRAINTS)
 	$(BIN)/uv pip compile --group bench --constraint $(CONSTRAINTS) --python-version 3.11 \
 		--no-annotate --no-header --upgrade --quiet --output-file constraints/bench.txt
-	for group in docs build; do $(BIN)/uv pip compile --group $$group --universal --python-version 3.11 \
+	for pair in $(OLDER); do echo "apache-airflow==$${pair%=*}.*" | $(BIN)/uv pip compile pyproject.toml --extra emulator \
+		--group dev --constraint - --exclude-newer $${pair#*=} $(ALWAYS_NEWEST) --python-version 3.11 \
+		--no-annotate --no-header --upgrade --quiet --output-file constraints/airflow-$${pair%=*}.txt || exit; done
+	for group in docs build matrix; do $(BIN)/uv pip compile --group $$group --universal --python-version 3.11 \
 		--no-annotate --no-header --upgrade --quiet --output-file constraints/$$group.txt || exit; done
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) $(DOCS) $(BUILD) $(BENCH) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
+	rm -rf $(VENV) $(DOCS) $(BUILD) $(BENCH) $(MATRIX) .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
 
 $(READY): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --compile-bytecode --constraint $(CONSTRAINTS) --editable '.[emulator]' --group dev
@@ -99,7 +110,7 @@ $(BENCH)/.ready: pyproject.toml $(CONSTRAINTS) constraints/bench.txt | $(BIN)/uv
 		--constraint constraints/bench.txt --editable '.[emulator]' --group dev --group bench
 	@touch $@
 
-$(DOCS)/.ready $(BUILD)/.ready: .venv-%/.ready: constraints/%.txt | $(BIN)/uv
+$(DOCS)/.ready $(BUILD)/.ready $(MATRIX)/.ready: .venv-%/.ready: constraints/%.txt | $(BIN)/uv
 	@test -x .venv-$*/bin/python || $(BIN)/uv venv -q --python $(BIN)/python .venv-$*
 	VIRTUAL_ENV=.venv-$* $(BIN)/uv pip install -q --constraint constraints/$*.txt --group $*
 	@touch $@
