@@ -75,19 +75,19 @@ class AsyncClient(base.ClientBase):
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the commands of `follow` and return what it found."""
-        stream: aiohttp.ClientResponse | None = None
-        answer: Any
-        step: Callable[[], Command] = partial(next, steps)
+        stream: _Stream | None = None
+        answer: Any = None
+        failure: Exception | None = None
         try:
             while True:
-                command = step()
-                answer = None
+                command = steps.throw(failure) if failure else steps.send(answer)
+                answer = failure = None
                 try:
                     match command:
+                        case Read(seconds):
+                            answer = await stream.read(seconds) if stream else b""
                         case Open(request, within):
                             stream = await self._open(request, within)
-                        case Read(seconds):
-                            answer = await _read(stream, seconds) if stream else b""
                         case Close() if stream:
                             stream.close()
                         case Get(request, within, wanted):
@@ -95,16 +95,14 @@ class AsyncClient(base.ClientBase):
                         case Sleep(seconds):
                             await asyncio.sleep(seconds)
                 except (WhiteRabbitError, TimeoutError) as error:
-                    step = partial(steps.throw, error)
-                else:
-                    step = partial(steps.send, answer)
+                    failure = error
         except StopIteration as end:
             return cast(T, end.value)
         finally:
             if stream:
                 stream.close()
 
-    async def _open(self, request: Request, within: float) -> aiohttp.ClientResponse:
+    async def _open(self, request: Request, within: float) -> _Stream:
         async with self._turn(request, within) as left:
             return await self._by_the_right_clock(partial(self._open_once, request, self._limits(request, left)))
 
@@ -124,7 +122,7 @@ class AsyncClient(base.ClientBase):
         finally:
             self._turns.release()
 
-    async def _open_once(self, request: Request, limits: base.Limits) -> aiohttp.ClientResponse:
+    async def _open_once(self, request: Request, limits: base.Limits) -> _Stream:
         async with _transport_errors(request, limits.read):
             answer = await self._start(request, limits, base.EVENT_STREAM)
             try:
@@ -135,7 +133,7 @@ class AsyncClient(base.ClientBase):
             except BaseException:
                 answer.close()
                 raise
-            return answer
+            return _Stream(answer)
 
     async def _exchange(self, request: Request, limits: base.Limits, wanted: tuple[str, ...], most: int) -> Any:
         async with _transport_errors(request, limits.total):
@@ -202,11 +200,52 @@ async def _whole(answer: aiohttp.ClientResponse, head: bytes = b"", most: int = 
     return Response(answer.status, base.lower_case(answer.headers), body, time.time())
 
 
-async def _read(stream: aiohttp.ClientResponse, seconds: float) -> bytes:
-    try:
-        async with asyncio.timeout(seconds):
-            return await stream.content.readany()
-    except (aiohttp.ClientError, OSError) as error:
-        if isinstance(error, TimeoutError):
-            raise
-        raise WhiteRabbitTransportError(f"the stream broke: {base.root_cause(error)}") from None
+class _Stream:
+    """An open stream. One timer watches over all its reads: a timer for each would cost more than the read itself."""
+
+    __slots__ = ("_answer", "_due", "_loop", "_timer")
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+        self._loop = asyncio.get_running_loop()
+        self._due = float("inf")  # when the read is to end that is going on
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def read(self, seconds: float) -> bytes:
+        """Read some bytes.
+
+        :raises TimeoutError: if none arrive in so many seconds; the stream can't be read any more then.
+        :raises WhiteRabbitTransportError: if the stream breaks.
+        """
+        self._due = self._loop.time() + seconds
+        if self._timer is None or self._due < self._timer.when():
+            self._watch()
+        try:
+            return await self._answer.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise WhiteRabbitTransportError(f"the stream broke: {base.root_cause(error)}") from None
+        finally:
+            self._due = float("inf")
+
+    def _watch(self) -> None:
+        self._stop_watching()
+        if self._due < float("inf"):
+            self._timer = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        if self._loop.time() < self._due:
+            self._watch()
+        else:
+            self._answer.content.set_exception(TimeoutError())
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def close(self) -> None:
+        """Close it."""
+        self._stop_watching()
+        self._answer.close()

@@ -7,6 +7,7 @@ whole one and needs its line ends unbroken; so complete events are cut out here,
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import sseclient
@@ -17,6 +18,7 @@ MAX_EVENT_BYTES = 1024 * 1024
 """Largest event that is buffered, in bytes. Events carry the output; one that is larger is left to the record."""
 
 _BOM = b"\xef\xbb\xbf"
+_PING = re.compile(rb":[^\r\n]*\n\n")
 
 
 class EventDecoder:
@@ -40,6 +42,9 @@ class EventDecoder:
 
         :raises WhiteRabbitStreamError: if an event is not UTF-8, not JSON, or larger than the bound.
         """
+        if not self._buffer and _PING.fullmatch(chunk):  # thousands of times an hour: not worth more than a look
+            self._after_cr = self._at_start = False
+            return []
         self._append(chunk)
         events = []
         while (end := self._buffer.find(b"\n\n", self._searched)) >= 0:
@@ -71,8 +76,6 @@ class EventDecoder:
 
 
 def _parse(frame: bytes) -> list[Any]:
-    if frame.startswith(b":") and frame.count(b"\n") == 2:
-        return []  # the usual keep-alive, thousands of times an hour: not worth a parser
     try:
         found = [event.data for event in sseclient.SSEClient(iter((frame,))).events()]
     except UnicodeDecodeError:

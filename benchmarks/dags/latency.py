@@ -1,29 +1,48 @@
-"""As many waits of each kind as the run's configuration has executions for."""
+"""As many waits of each kind as the run's configuration has executions for, in two DAGs: the fast ways and the slow."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.http.sensors.http import HttpSensor
 
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from benchmarks.floor import FloorSensor
 
 COUNT = int(os.environ["LATENCY_COUNT"])
-PATHS = {
+FAST: dict[str, Any] = {
     "full": {"start_from_trigger": True, "end_from_trigger": True},
     "end": {"end_from_trigger": True},
     "start": {"start_from_trigger": True},
     "deferrable": {"deferrable": True},
 }
+SLOW: dict[str, Any] = {"poke": {}, "reschedule": {"mode": "reschedule"}}
+HTTP: dict[str, Any] = {"http": {}, "http_deferrable": {"deferrable": True}}
 
-with DAG("latency", schedule=None, catchup=False, max_active_tasks=1000) as dag:
+
+def execution_id(way: str, number: int) -> str:
+    """Return the template of an execution's id."""
+    return f"{{{{ dag_run.conf['{way}'][{number}] }}}}"
+
+
+def sensors(ways: dict[str, Any], number: int) -> None:
+    """Add one wait of each of these ways."""
+    for way, arguments in ways.items():
+        WhiteRabbitExecutionSensor(
+            task_id=f"{way}_{number}", execution_id=execution_id(way, number), timeout=3600, **arguments
+        )
+
+
+with DAG("latency_fast", schedule=None, catchup=False, max_active_tasks=1000):
     for number in range(COUNT):
         FloorSensor(task_id=f"floor_{number}", port="{{ dag_run.conf['port'] }}", number=number)
-        for path, arguments in PATHS.items():
-            WhiteRabbitExecutionSensor(
-                task_id=f"{path}_{number}",
-                execution_id=f"{{{{ dag_run.conf['{path}'][{number}] }}}}",
-                timeout=3600,
-                **arguments,
-            )
+        sensors(FAST, number)
+
+with DAG("latency_slow", schedule=None, catchup=False, max_active_tasks=1000):
+    for number in range(COUNT):
+        sensors(SLOW, number)
+        for way, arguments in HTTP.items():
+            endpoint = f"/poll/{execution_id(way, number)}"
+            HttpSensor(task_id=f"{way}_{number}", endpoint=endpoint, timeout=3600, **arguments)

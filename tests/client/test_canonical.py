@@ -202,6 +202,7 @@ class Real(float):
         (MAX_SAFE, b"9007199254740991"),
         (-MAX_SAFE, b"-9007199254740991"),
         (1e300, b"1e+300"),
+        ([1e-7, "1e-7", {"1e-7": -1e21}], b'[1e-7,"1e-7",{"1e-7":-1e+21}]'),
     ],
     ids=repr,
 )
@@ -233,6 +234,7 @@ def nested(levels: int) -> Any:
         (10**30, "the body", "pass it as a str"),
         ([10**5000], "[0]", "pass it as a str"),
         ({"input": {"text": "ab\ud800c"}}, "input.text", "lone surrogate at character 2"),
+        ({"input": {"text": "\ud8001e-7"}}, "input.text", "lone surrogate at character 0"),
         ({"input": {"x\udc00": 1}}, "input['x\\udc00']", "lone surrogate at character 1"),
         ({"input": {1: "a"}}, "input[1]", "the key is a int"),
         ({"input": {None: "a"}}, "input[None]", "the key is a NoneType"),
