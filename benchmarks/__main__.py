@@ -12,7 +12,6 @@ from typing import cast
 
 from benchmarks.report import ROOT, Measure, write
 
-# The whole system's place is in here; a module of this name with the functions of `Measure` is all that it needs.
 MEASURES = ("waits", "latency", "calls", "parsing", "signing", "outputs")
 NOT_SMOKED = frozenset({"latency"})
 """It starts an Airflow, which takes longer than all the others; named, it is smoked with two waits of each kind."""

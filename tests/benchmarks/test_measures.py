@@ -17,9 +17,9 @@ from benchmarks.report import PAGE, Goal, markdown, replaced
 
 
 def test_the_page_has_a_place_for_every_measure():
-    """Results can be written into the page, for every measure and for the whole system."""
+    """Results can be written into the page, for every measure."""
     page = PAGE.read_text()
-    for name in (*MEASURES, "system"):
+    for name in MEASURES:
         assert "\n\nfigures\n\n" in replaced(page, name, "figures")
 
 
