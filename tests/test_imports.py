@@ -75,7 +75,7 @@ def test_emulator_shares_nothing_that_it_checks() -> None:
 
 @pytest.mark.parametrize(
     ("transport", "modules"),
-    [("requests", {"sync", "connections"}), ("aiohttp", {"aio", "sessions"}), ("urllib3", {"connections"})],
+    [("requests", {"sync", "connections"}), ("aiohttp", {"aio", "sessions", "stream"}), ("urllib3", {"connections"})],
 )
 def test_transports_are_imported_in_one_place(transport: str, modules: set[str]) -> None:
     """Everything else in the client is pure."""

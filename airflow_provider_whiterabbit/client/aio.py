@@ -1,4 +1,4 @@
-"""Moves requests over aiohttp: in triggers, where nothing may block. It and `sessions` alone import it.
+"""Moves requests over aiohttp: in triggers, where nothing may block. It, `sessions` and `stream` alone import it.
 
 It reads and follows, and cannot submit: a trigger may run twice at once, after a triggerer was believed dead.
 """
@@ -19,6 +19,7 @@ from airflow_provider_whiterabbit.client.commands import Close, Command, Get, Op
 from airflow_provider_whiterabbit.client.models import Request, Response
 from airflow_provider_whiterabbit.client.peek import peek
 from airflow_provider_whiterabbit.client.sessions import AT_ONCE, shared_session
+from airflow_provider_whiterabbit.client.stream import Stream
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitAuthenticationError,
     WhiteRabbitError,
@@ -75,7 +76,7 @@ class AsyncClient(base.ClientBase):
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the commands of `follow` and return what it found."""
-        stream: _Stream | None = None
+        stream: Stream | None = None
         answer: Any = None
         failure: Exception | None = None
         try:
@@ -102,7 +103,7 @@ class AsyncClient(base.ClientBase):
             if stream:
                 stream.close()
 
-    async def _open(self, request: Request, within: float) -> _Stream:
+    async def _open(self, request: Request, within: float) -> Stream:
         async with self._turn(request, within) as left:
             return await self._by_the_right_clock(partial(self._open_once, request, self._limits(request, left)))
 
@@ -122,7 +123,7 @@ class AsyncClient(base.ClientBase):
         finally:
             self._turns.release()
 
-    async def _open_once(self, request: Request, limits: base.Limits) -> _Stream:
+    async def _open_once(self, request: Request, limits: base.Limits) -> Stream:
         async with _transport_errors(request, limits.read):
             answer = await self._start(request, limits, base.EVENT_STREAM)
             try:
@@ -133,7 +134,7 @@ class AsyncClient(base.ClientBase):
             except BaseException:
                 answer.close()
                 raise
-            return _Stream(answer)
+            return Stream(answer)
 
     async def _exchange(self, request: Request, limits: base.Limits, wanted: tuple[str, ...], most: int) -> Any:
         async with _transport_errors(request, limits.total):
@@ -198,54 +199,3 @@ async def _whole(answer: aiohttp.ClientResponse, head: bytes = b"", most: int = 
     if len(body) > most:
         raise WhiteRabbitTransportError(f"{answer.method} {answer.url.path}: more than {most} bytes")
     return Response(answer.status, base.lower_case(answer.headers), body, time.time())
-
-
-class _Stream:
-    """An open stream. One timer watches over all its reads: a timer for each would cost more than the read itself."""
-
-    __slots__ = ("_answer", "_due", "_loop", "_timer")
-
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
-        self._answer = answer
-        self._loop = asyncio.get_running_loop()
-        self._due = float("inf")  # when the read is to end that is going on
-        self._timer: asyncio.TimerHandle | None = None
-
-    async def read(self, seconds: float) -> bytes:
-        """Read some bytes.
-
-        :raises TimeoutError: if none arrive in so many seconds; the stream can't be read any more then.
-        :raises WhiteRabbitTransportError: if the stream breaks.
-        """
-        self._due = self._loop.time() + seconds
-        if self._timer is None or self._due < self._timer.when():
-            self._watch()
-        try:
-            return await self._answer.content.readany()
-        except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise WhiteRabbitTransportError(f"the stream broke: {base.root_cause(error)}") from None
-        finally:
-            self._due = float("inf")
-
-    def _watch(self) -> None:
-        self._stop_watching()
-        if self._due < float("inf"):
-            self._timer = self._loop.call_at(self._due, self._look)
-
-    def _look(self) -> None:
-        if self._loop.time() < self._due:
-            self._watch()
-        else:
-            self._answer.content.set_exception(TimeoutError())
-
-    def _stop_watching(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def close(self) -> None:
-        """Close it."""
-        self._stop_watching()
-        self._answer.close()

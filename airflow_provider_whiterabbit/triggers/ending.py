@@ -29,7 +29,7 @@ async def end_of_task(
         reason = "only a worker can fail a task that has retries without them"
     if reason is None:
         try:
-            return await _end(trigger, client, status, message)
+            return await _end(trigger, client, message)
         except WhiteRabbitError as error:
             reason = str(error)
     trigger.log.info("A worker ends the task: %s", reason)
@@ -43,9 +43,7 @@ def _obstacles(trigger: WhiteRabbitTrigger) -> Iterator[str]:
         yield from triggerer_path.of_end(trigger.task)
 
 
-async def _end(
-    trigger: WhiteRabbitTrigger, client: AsyncClient, status: str, message: str | None
-) -> TriggerEvent | None:
+async def _end(trigger: WhiteRabbitTrigger, client: AsyncClient, message: str | None) -> TriggerEvent:
     from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY
     from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
@@ -58,8 +56,7 @@ async def _end(
         try:
             await _push(trigger.task_instance, xcoms)
         except Exception as error:  # whatever Airflow makes of an API server that is away; a worker tries again
-            trigger.log.info("A worker ends the task: its XComs could not be stored here (%s)", error)
-            return None
+            raise WhiteRabbitError(f"its XComs could not be stored here ({error})") from error
         if record.status == "COMPLETED":
             trigger.log.info("Ended in the triggerer: success")
             return TaskSuccessEvent()

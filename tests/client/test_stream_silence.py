@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from airflow_provider_whiterabbit.client.aio import _Stream
+from airflow_provider_whiterabbit.client.stream import Stream
 
 PING = b":ping\n\n"
 LIMIT = 0.4
@@ -37,11 +37,11 @@ async def line() -> Line:
 
 
 @pytest.fixture
-async def stream(line: Line) -> AsyncIterator[_Stream]:
+async def stream(line: Line) -> AsyncIterator[Stream]:
     server = await asyncio.start_server(line.answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with aiohttp.ClientSession() as session:
-        found = _Stream(await session.get(f"http://127.0.0.1:{port}/"))
+        found = Stream(await session.get(f"http://127.0.0.1:{port}/"))
         await line.ready.wait()
         yield found
         found.close()
@@ -49,7 +49,7 @@ async def stream(line: Line) -> AsyncIterator[_Stream]:
     server.close()
 
 
-async def test_silence(line: Line, stream: _Stream):
+async def test_silence(line: Line, stream: Stream):
     """A read without any bytes ends after its time, though earlier ones had some."""
     line.say(PING)
     assert await stream.read(LIMIT) == PING
@@ -57,14 +57,14 @@ async def test_silence(line: Line, stream: _Stream):
         await stream.read(LIMIT)
 
 
-async def test_pings_keep_it_alive(line: Line, stream: _Stream):
+async def test_pings_keep_it_alive(line: Line, stream: Stream):
     """Pings within the limit keep a stream alive for longer than the limit."""
     for _ in range(6):
         asyncio.get_running_loop().call_later(LIMIT / 4, line.say, PING)
         assert await stream.read(LIMIT) == PING
 
 
-async def test_a_shorter_limit_counts(line: Line, stream: _Stream):
+async def test_a_shorter_limit_counts(line: Line, stream: Stream):
     """A read with a shorter limit than the one before ends by its own."""
     line.say(PING)
     assert await stream.read(3600) == PING
@@ -72,7 +72,7 @@ async def test_a_shorter_limit_counts(line: Line, stream: _Stream):
         await stream.read(LIMIT)
 
 
-async def test_time_without_a_read_is_not_silence(line: Line, stream: _Stream):
+async def test_time_without_a_read_is_not_silence(line: Line, stream: Stream):
     """What arrives while nobody reads is there later, however long that took."""
     line.say(PING)
     assert await stream.read(LIMIT) == PING
@@ -83,7 +83,7 @@ async def test_time_without_a_read_is_not_silence(line: Line, stream: _Stream):
     assert await stream.read(LIMIT) == PING
 
 
-async def test_end(line: Line, stream: _Stream):
+async def test_end(line: Line, stream: Stream):
     """A stream that the server closes ends without bytes and without an error."""
     line.writer.close()
     assert await stream.read(LIMIT) == b""
