@@ -6,6 +6,7 @@ import base64
 import contextlib
 import gc
 import importlib
+import itertools
 import json
 import os
 import selectors
@@ -119,13 +120,15 @@ def _peak() -> int:
 class WatchedSelector(selectors.DefaultSelector):
     """The event loop's selector, which knows how long the loop was away from it: for that long nobody else had a turn.
 
-    What Python's collector of reference cycles took of it is told apart: a pass over all that Airflow imports takes
-    a tenth of a second, whatever a trigger does.
+    Two things are not the loop's doing. What Python's collector of reference cycles took is told apart: a pass over all
+    that Airflow imports takes a tenth of a second, whatever a trigger does. And for how long the system let others
+    run on this core, though the loop was ready, can be left out (where Linux tells).
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._left = time.perf_counter()
+        self._delays = _delays()
+        self._left, self._delayed = time.perf_counter(), 0.0
         self._collecting = 0.0  # since then
         self._started = 0.0
         self._longest = self._longest_collection = 0.0
@@ -139,19 +142,35 @@ class WatchedSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:
         """Wait for events."""
-        self._longest = max(self._longest, time.perf_counter() - self._left - self._collecting)
+        away = time.perf_counter() - self._left - self._collecting
+        if away > self._longest:
+            self._longest = max(self._longest, away - (next(self._delays) - self._delayed))
         self._longest_collection = max(self._longest_collection, self._collecting)
         try:
             return super().select(timeout)
         finally:
-            self._left = time.perf_counter()
+            self._left, self._delayed = time.perf_counter(), next(self._delays)
             self._collecting = 0.0
+
+    def count_delays_in(self) -> None:
+        """Leave nothing out from now on: to ask how long it was costs as much as a small callback."""
+        self._delays, self._delayed = itertools.repeat(0.0), 0.0
 
     def reset(self) -> tuple[float, float]:
         """Return the seconds of the longest time away and of the longest collection, and forget them."""
         longest = self._longest, self._longest_collection
         self._longest = self._longest_collection = 0.0
         return longest
+
+
+def _delays() -> Iterator[float]:
+    """Yield the seconds that this thread has been ready and had to wait for a core (Linux, ``sched-stats.rst``)."""
+    try:
+        told = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+    except OSError:
+        yield from itertools.repeat(0.0)
+    while True:
+        yield int(os.pread(told, 100, 0).split()[1]) / 1e9
 
 
 def _main() -> None:

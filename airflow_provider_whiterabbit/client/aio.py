@@ -18,7 +18,7 @@ from airflow_provider_whiterabbit.client import answers, base
 from airflow_provider_whiterabbit.client.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.models import Request, Response
 from airflow_provider_whiterabbit.client.peek import peek
-from airflow_provider_whiterabbit.client.sessions import AT_ONCE, shared_session
+from airflow_provider_whiterabbit.client.sessions import AT_ONCE, SharedSession, join, leave
 from airflow_provider_whiterabbit.client.stream import Stream
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitAuthenticationError,
@@ -34,22 +34,24 @@ LARGE = 256 * 1024
 
 
 class AsyncClient(base.ClientBase):
-    """An asynchronous client, used in an ``async with``. All clients of one event loop share one session.
+    """An asynchronous client, used in an ``async with``. All clients of one event loop share one session."""
 
-    However many they are, they have no more than `AT_ONCE` requests on their way together: after an outage White Rabbit
-    is met by a queue, not by a herd.
-    """
+    __slots__ = ("_session", "_shared")
 
     _session: aiohttp.ClientSession
-    _turns: asyncio.Semaphore
+    _shared: SharedSession
 
     async def __aenter__(self) -> Self:
-        self._sharing = shared_session(self.settings)
-        self._session, self._turns = await self._sharing.__aenter__()
+        self._shared = join(self.settings)
+        try:
+            self._session = await self._shared.opened()
+        except BaseException:
+            await leave(self._shared)
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._sharing.__aexit__(None, None, None)
+        await leave(self._shared)
 
     async def send(
         self,
@@ -78,15 +80,15 @@ class AsyncClient(base.ClientBase):
         """Carry out the commands of `follow` and return what it found."""
         stream: Stream | None = None
         answer: Any = None
-        failure: Exception | None = None
+        failure: WhiteRabbitError | None = None
         try:
             while True:
                 command = steps.throw(failure) if failure else steps.send(answer)
                 answer = failure = None
                 try:
                     match command:
-                        case Read(seconds):
-                            answer = await stream.read(seconds) if stream else b""
+                        case Read(silence, within, quiet) if stream:
+                            answer = await stream.read(silence, within, quiet)
                         case Open(request, within):
                             stream = await self._open(request, within)
                         case Close() if stream:
@@ -95,7 +97,7 @@ class AsyncClient(base.ClientBase):
                             answer = await self.send(request, within, wanted)
                         case Sleep(seconds):
                             await asyncio.sleep(seconds)
-                except (WhiteRabbitError, TimeoutError) as error:
+                except WhiteRabbitError as error:
                     failure = error
         except StopIteration as end:
             return cast(T, end.value)
@@ -113,7 +115,7 @@ class AsyncClient(base.ClientBase):
         started = time.monotonic()
         try:
             async with asyncio.timeout(within):
-                await self._turns.acquire()
+                await self._shared.turns.acquire()
         except TimeoutError:
             raise WhiteRabbitTransportError(
                 f"{request.method} {request.path}: {AT_ONCE} other requests had no answer in {within:g} s",
@@ -121,7 +123,7 @@ class AsyncClient(base.ClientBase):
         try:
             yield within - (time.monotonic() - started)
         finally:
-            self._turns.release()
+            self._shared.turns.release()
 
     async def _open_once(self, request: Request, limits: base.Limits) -> Stream:
         async with _transport_errors(request, limits.read):

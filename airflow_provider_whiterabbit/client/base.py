@@ -40,6 +40,8 @@ class ClientBase:
     :raises WhiteRabbitConfigError: if the environment names a proxy that can't be used.
     """
 
+    __slots__ = ("_proxy", "_signer", "settings")
+
     def __init__(self, settings: ClientSettings) -> None:
         self.settings = settings
         self._signer = Signer(settings.api_key, settings.api_secret, settings.empty_body_signature)

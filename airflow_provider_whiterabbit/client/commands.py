@@ -93,9 +93,16 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read from the open stream. Answer: bytes, none at its end; `TimeoutError` after so many seconds without any."""
+    """Read from the open stream. Answer: the data of events, perhaps of none; None at its end.
 
-    timeout: float
+    :param silence: seconds without a byte after which it is dead: `WhiteRabbitStreamError`.
+    :param within: seconds after which the answer is none, and the stream of no more use.
+    :param quiet: seconds for which keep-alives are no answer; the first one after that is, with no events.
+    """
+
+    silence: float
+    within: float
+    quiet: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from airflow_provider_whiterabbit.client import base
+from airflow_provider_whiterabbit.client.events import EventDecoder
 from airflow_provider_whiterabbit.client.models import Response
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitTransportError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
 _CHUNK = 64 * 1024
 
@@ -76,6 +77,41 @@ class Body:
     def close(self) -> None:
         """Close the connection."""
         self._answer.close()
+
+
+class EventStream:
+    """The events of an answer.
+
+    :param largest: bytes that an event may have.
+    """
+
+    def __init__(self, answer: requests.Response, largest: int) -> None:
+        self._body = Body(answer)
+        self._decoder = EventDecoder(largest)
+
+    def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
+        """Do what `commands.Read` says.
+
+        :raises WhiteRabbitStreamError: if the stream is silent, or holds something that is not an event.
+        :raises WhiteRabbitTransportError: if it breaks.
+        """
+        begun = time.monotonic()
+        while (left := begun + within - time.monotonic()) > 0:
+            try:
+                chunk = self._body.read(min(silence, left))
+            except TimeoutError:
+                if left > silence:
+                    raise WhiteRabbitStreamError(f"silent for {silence:g} s") from None
+                break
+            if not chunk:
+                return None
+            if (events := self._decoder.feed(chunk)) or time.monotonic() >= begun + quiet:
+                return events
+        return []
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._body.close()
 
 
 def _socket_of(answer: requests.Response) -> socket.socket | None:

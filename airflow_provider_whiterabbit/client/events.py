@@ -30,6 +30,8 @@ class EventDecoder:
     :param max_bytes: largest event that is accepted.
     """
 
+    __slots__ = ("_after_cr", "_at_start", "_buffer", "_max_bytes", "_searched")
+
     def __init__(self, max_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_bytes = max_bytes
         self._buffer = bytearray()

@@ -16,13 +16,12 @@ import logging
 import random
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_whiterabbit.client import retry
 from airflow_provider_whiterabbit.client.commands import Close, Command, Followed, Get, Open, Read, Sleep, Snapshot
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.client.events import EventDecoder
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitStreamError,
@@ -88,8 +87,8 @@ class _Follower:
     failures: int = 0  # in a row
     error: WhiteRabbitError | None = None  # why the next pause is one of a back-off
     status: Any = None
-    progress: set[str] = field(default_factory=set)  # all that was logged: a stream may tell what the record has passed
-    troubles: set[str] = field(default_factory=set)  # that were logged since all was well
+    progress: tuple[str, ...] = ()  # all that was logged: a stream may tell what the record has passed
+    troubles: tuple[str, ...] = ()  # that were logged since all was well
     started: float = 0.0
 
     def run(self) -> Generator[Command, Any, Snapshot]:
@@ -156,7 +155,6 @@ class _Follower:
 
     def _listen(self) -> Generator[Command, Any, Snapshot | None]:
         """Read the stream; return what told of the end, or None when the stream or the time is over."""
-        decoder = EventDecoder()
         opened = checked = self.clock()
         try:
             while (left := self._left()) > 0:
@@ -165,28 +163,19 @@ class _Follower:
                     if record is not None and record.status.is_terminal:
                         return record
                     checked = self.clock()
-                for event in decoder.feed((yield from self._read(min(SILENCE, left)))):
+                events = yield Read(SILENCE, left, quiet=checked + UNCHECKED - self.clock())
+                if events is None:
+                    raise WhiteRabbitStreamError("closed before the end")
+                for event in events:
                     snapshot = self._event(event)
                     if snapshot.status.is_terminal:
                         return snapshot
         except (WhiteRabbitStreamError, WhiteRabbitTransportError) as error:
             if self.clock() - opened >= SETTLED:
                 self.failures = 0
-                self.troubles.clear()
+                self.troubles = ()
             self._failed(error)
         return None
-
-    def _read(self, seconds: float) -> Generator[Command, Any, bytes]:
-        """Read some bytes; none if the deadline came first."""
-        try:
-            chunk: bytes = yield Read(seconds)
-        except TimeoutError:
-            if seconds < SILENCE:
-                return b""
-            raise WhiteRabbitStreamError(f"silent for {SILENCE:g} s") from None
-        if not chunk:
-            raise WhiteRabbitStreamError("closed before the end")
-        return chunk
 
     def _event(self, data: Any) -> Snapshot:
         event = self.followed.event_of(data)
@@ -196,7 +185,7 @@ class _Follower:
     def _saw(self, snapshot: Snapshot) -> None:
         self.status = snapshot.status
         if snapshot.progress not in self.progress:
-            self.progress.add(snapshot.progress)
+            self.progress += (snapshot.progress,)
             elapsed = self.clock() - self.started
             log.info("%s: %s after %.1f s", self.followed.what, snapshot.progress, elapsed)
 
@@ -205,7 +194,7 @@ class _Follower:
         if self.error is None or retry.asked(error) >= retry.asked(self.error):  # what was asked for outlives the rest
             self.error = error
         if str(error) not in self.troubles:  # an outage of hours must not fill the log
-            self.troubles.add(str(error))
+            self.troubles += (str(error),)
             log.warning("%s: %s; the wait goes on", self.followed.what, error)
 
     def _pause(self) -> Generator[Command, Any, None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -17,41 +16,53 @@ AT_ONCE = 64
 """Requests of one process that may be without their answer at the same time; a stream counts until it is open."""
 
 
-class _Shared:
-    """What all clients of an event loop share that trust the same certificates; the last one closes it."""
+class SharedSession:
+    """What all clients of an event loop share that trust the same certificates; the last one closes it.
 
-    def __init__(self, trust_store: str) -> None:
+    However many they are, they have no more than `AT_ONCE` requests on their way together: after an outage White Rabbit
+    is met by a queue, not by a herd.
+
+    :param key: base URL, and file or folder of CA certificates.
+    """
+
+    def __init__(self, key: tuple[str, str]) -> None:
+        self.key = key
+        _, trust_store = key
         # A task, so that whoever asks while the certificates are being read waits for the same session.
-        self.session = asyncio.ensure_future(_new_session(trust_store))
+        self._opening = asyncio.create_task(_new_session(trust_store))
         self.turns = asyncio.Semaphore(AT_ONCE)
         self.users = 0
 
+    async def opened(self) -> aiohttp.ClientSession:
+        """Return the session as soon as it is open."""
+        return await asyncio.shield(self._opening)
 
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Shared]] = WeakKeyDictionary()
+    async def close(self) -> None:
+        """Close it, whatever became of its opening."""
+        with contextlib.suppress(Exception):  # whoever waited for it has been told already
+            session = await self._opening
+            await session.close()
 
 
-@contextlib.asynccontextmanager
-async def shared_session(settings: ClientSettings) -> AsyncIterator[tuple[aiohttp.ClientSession, asyncio.Semaphore]]:
-    """Open the session, or join those who have it; yield it and the turns to be taken for each request."""
-    key = (settings.base_url, settings.trust_store)
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], SharedSession]] = WeakKeyDictionary()
+
+
+def join(settings: ClientSettings) -> SharedSession:
+    """Return the session of this event loop for these settings; whoever joins it leaves it."""
     sessions = _shared.setdefault(asyncio.get_running_loop(), {})
-    shared = sessions.get(key)
-    if shared is None:
-        shared = sessions[key] = _Shared(settings.trust_store)
-    shared.users += 1
-    try:
-        yield await asyncio.shield(shared.session), shared.turns
-    finally:
-        shared.users -= 1
-        if not shared.users:
-            del sessions[key]
-            await _close(shared)
+    key = (settings.base_url, settings.trust_store)
+    if key not in sessions:
+        sessions[key] = SharedSession(key)
+    sessions[key].users += 1
+    return sessions[key]
 
 
-async def _close(shared: _Shared) -> None:
-    with contextlib.suppress(Exception):  # whoever waited for it has been told already
-        session = await shared.session
-        await session.close()
+async def leave(shared: SharedSession) -> None:
+    """Use it no more; the last user closes it."""
+    shared.users -= 1
+    if not shared.users:
+        del _shared[asyncio.get_running_loop()][shared.key]
+        await shared.close()
 
 
 async def _new_session(trust_store: str) -> aiohttp.ClientSession:

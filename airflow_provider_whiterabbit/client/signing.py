@@ -77,6 +77,8 @@ class Signer:
     :raises WhiteRabbitConfigError: if the secret is not an Ed25519 private key.
     """
 
+    __slots__ = ("_api_key", "_clock", "_empty_body", "_private_key", "offset")
+
     def __init__(
         self,
         api_key: str,

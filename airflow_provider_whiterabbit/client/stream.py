@@ -3,59 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import aiohttp
 
 from airflow_provider_whiterabbit.client import base
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitTransportError
+from airflow_provider_whiterabbit.client.events import EventDecoder
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
 
 class Stream:
-    """An open stream. One timer watches over all its reads: a timer for each would cost more than the read itself."""
+    """An open stream. A keep-alive, of which an hour has thousands, ends in here: it wakes nobody further up."""
 
-    __slots__ = ("_answer", "_due", "_loop", "_timer")
+    __slots__ = ("_answer", "_decoder")
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
-        self._loop = asyncio.get_running_loop()
-        self._due = float("inf")  # when the read is to end that is going on
-        self._timer: asyncio.TimerHandle | None = None
+        self._decoder = EventDecoder()
 
-    async def read(self, seconds: float) -> bytes:
-        """Read some bytes.
+    async def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
+        """Do what `commands.Read` says.
 
-        :raises TimeoutError: if none arrive in so many seconds; the stream can't be read any more then.
-        :raises WhiteRabbitTransportError: if the stream breaks.
+        :raises WhiteRabbitStreamError: if the stream is silent, or holds something that is not an event.
+        :raises WhiteRabbitTransportError: if it breaks.
         """
-        self._due = self._loop.time() + seconds
-        if self._timer is None or self._due < self._timer.when():
-            self._watch()
-        try:
-            return await self._answer.content.readany()
-        except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise WhiteRabbitTransportError(f"the stream broke: {base.root_cause(error)}") from None
-        finally:
-            self._due = float("inf")
-
-    def _watch(self) -> None:
-        self._stop_watching()
-        if self._due < float("inf"):
-            self._timer = self._loop.call_at(self._due, self._look)
-
-    def _look(self) -> None:
-        if self._loop.time() < self._due:
-            self._watch()
-        else:
-            self._answer.content.set_exception(TimeoutError())
-
-    def _stop_watching(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        clock = asyncio.get_running_loop().time
+        begun = heard = clock()
+        while True:
+            # One timer for all that comes until it is due: one for each keep-alive would cost more than all the rest.
+            timer = asyncio.timeout_at(min(heard + silence, begun + within))
+            try:
+                async with timer:
+                    while chunk := await self._answer.content.readany():
+                        heard = clock()
+                        if (events := self._decoder.feed(chunk)) or heard >= begun + quiet:
+                            return events
+                return None
+            except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is one of these, the connection's as well
+                if not timer.expired():
+                    raise WhiteRabbitTransportError(f"the stream broke: {base.root_cause(error)}") from None
+            if clock() >= begun + within:
+                return []
+            if clock() >= heard + silence:
+                raise WhiteRabbitStreamError(f"silent for {silence:g} s")
 
     def close(self) -> None:
         """Close it."""
-        self._stop_watching()
         self._answer.close()

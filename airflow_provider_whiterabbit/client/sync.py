@@ -13,9 +13,9 @@ from tenacity import Retrying
 
 from airflow_provider_whiterabbit.client import answers, base, retry
 from airflow_provider_whiterabbit.client.commands import Close, Command, Followed, Get, Open, R, Read, Sleep, Snapshot
-from airflow_provider_whiterabbit.client.connections import TRANSPORT_ERRORS, Body, ReachedAdapter, whole
+from airflow_provider_whiterabbit.client.connections import TRANSPORT_ERRORS, EventStream, ReachedAdapter, whole
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.client.events import EventDecoder
+from airflow_provider_whiterabbit.client.events import MAX_EVENT_BYTES
 from airflow_provider_whiterabbit.client.follow import SILENCE, follow
 from airflow_provider_whiterabbit.client.models import Request, Response
 from airflow_provider_whiterabbit.client.settings import ClientSettings
@@ -23,7 +23,6 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitAuthenticationError,
     WhiteRabbitError,
     WhiteRabbitResponseError,
-    WhiteRabbitStreamError,
     WhiteRabbitTransportError,
     WhiteRabbitUncertainSubmissionError,
 )
@@ -130,53 +129,48 @@ class Client(base.ClientBase):
 
         :raises WhiteRabbitError: if the stream is refused, breaks, goes silent for 45 seconds, or is not as documented.
         """
-        decoder = EventDecoder(base.MAX_RESPONSE_BYTES)
-        with contextlib.closing(self._open(followed.stream)) as stream:
-            try:
-                while chunk := stream.read(SILENCE):
-                    for data in decoder.feed(chunk):
-                        event = followed.event_of(data)
-                        yield event
-                        if event.status.is_terminal:
-                            return
-            except TimeoutError as error:
-                raise WhiteRabbitStreamError(f"{followed.what}: {error}") from None
+        forever = float("inf")
+        with contextlib.closing(self._open(followed.stream, largest=base.MAX_RESPONSE_BYTES)) as stream:
+            while (events := stream.read(SILENCE, forever, forever)) is not None:
+                for data in events:
+                    event = followed.event_of(data)
+                    yield event
+                    if event.status.is_terminal:
+                        return
 
     def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the commands of `follow` and return what it found."""
-        stream: Body | None = None
-        answer: Any
-        step: Callable[[], Command] = partial(next, steps)
+        stream: EventStream | None = None
+        answer: Any = None
+        failure: WhiteRabbitError | None = None
         try:
             while True:
-                command = step()
-                answer = None
+                command = steps.throw(failure) if failure else steps.send(answer)
+                answer = failure = None
                 try:
                     match command:
+                        case Read(silence, within, quiet) if stream:
+                            answer = stream.read(silence, within, quiet)
                         case Open(request, within):
                             stream = self._open(request, within)
-                        case Read(seconds):
-                            answer = stream.read(seconds) if stream else b""
                         case Close() if stream:
                             stream.close()
                         case Get(request, within, _):
                             answer = self.send(request, within)
                         case Sleep(seconds):
                             self._sleep(seconds)
-                except (WhiteRabbitError, TimeoutError) as error:
-                    step = partial(steps.throw, error)
-                else:
-                    step = partial(steps.send, answer)
+                except WhiteRabbitError as error:
+                    failure = error
         except StopIteration as end:
             return cast(T, end.value)
         finally:
             if stream:
                 stream.close()
 
-    def _open(self, request: Request, within: float = float("inf")) -> Body:
-        return self._by_the_right_clock(partial(self._open_once, request, self._limits(request, within)))
+    def _open(self, request: Request, within: float = float("inf"), largest: int = MAX_EVENT_BYTES) -> EventStream:
+        return self._by_the_right_clock(partial(self._open_once, request, self._limits(request, within), largest))
 
-    def _open_once(self, request: Request, limits: base.Limits) -> Body:
+    def _open_once(self, request: Request, limits: base.Limits, largest: int) -> EventStream:
         answer = self._start(self._session, request, limits, base.EVENT_STREAM)
         try:
             head = Response(answer.status_code, base.lower_case(answer.headers), b"", time.time())
@@ -186,7 +180,7 @@ class Client(base.ClientBase):
         except BaseException:
             answer.close()
             raise
-        return Body(answer)
+        return EventStream(answer, largest)
 
     def _exchange(self, request: Request, limits: base.Limits) -> Any:
         with contextlib.ExitStack() as stack:

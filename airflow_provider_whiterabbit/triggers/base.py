@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import sys
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +20,7 @@ from airflow_provider_whiterabbit.verdict import ERROR, TIMEOUT
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.aio import AsyncClient
-    from airflow_provider_whiterabbit.client.commands import Followed
+    from airflow_provider_whiterabbit.client.commands import Command, Followed, Snapshot
 
 GRACE = timedelta(minutes=2)
 """By which Airflow's own time-out of a deferral lies behind the trigger's, which ends with a message of ours."""
@@ -27,6 +28,7 @@ GRACE = timedelta(minutes=2)
 CONNECTION_PATIENCE = 120.0
 """Seconds for which a connection is asked for again: Airflow reports an API server that is away as a missing one."""
 
+_TRANSPORT = "airflow_provider_whiterabbit.client.aio"
 _OF_THE_END = ("end_from_trigger", "soft_fail", "retries")
 
 
@@ -97,10 +99,14 @@ class WhiteRabbitTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Follow until the end; yield one event."""
         try:
-            # Some 300 ms of imports, once in the life of a triggerer: too long for its event loop.
-            await asyncio.to_thread(importlib.import_module, "airflow_provider_whiterabbit.client.aio")
+            if not hasattr(sys.modules.get(_TRANSPORT), "AsyncClient"):  # it may be there, half imported
+                # Some 300 ms of imports, once in the life of a triggerer: too long for its event loop.
+                await asyncio.to_thread(importlib.import_module, _TRANSPORT)
             async with await self._connect() as client:
-                status, message = await self._follow(client)
+                try:
+                    status, message = str((await client.run(self._steps())).status), None
+                except WhiteRabbitTimeoutError as error:
+                    status, message = TIMEOUT, str(error)
                 event = await self._task_end(client, status, message)
         except WhiteRabbitError as error:
             event, status, message = None, ERROR, str(error)
@@ -134,15 +140,10 @@ class WhiteRabbitTrigger(BaseTrigger):
         )
         return await reading(WhiteRabbitHook(self.whiterabbit_conn_id).get_async_client)
 
-    async def _follow(self, client: AsyncClient) -> tuple[str, str | None]:
-        """Return the status and, for those that are our own, a message."""
+    def _steps(self) -> Generator[Command, Any, Snapshot]:
         from airflow_provider_whiterabbit.client.follow import follow
 
-        steps = follow(self.followed(self._identity), deadline=self._deadline(), poll_interval=self.poll_interval)
-        try:
-            return str((await client.run(steps)).status), None
-        except WhiteRabbitTimeoutError as error:
-            return TIMEOUT, str(error)
+        return follow(self.followed(self._identity), deadline=self._deadline(), poll_interval=self.poll_interval)
 
     async def _task_end(self, client: AsyncClient, status: str, message: str | None) -> TriggerEvent | None:
         """Return the event that ends the task here, or None if a worker is to resume it."""

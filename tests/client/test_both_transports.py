@@ -26,9 +26,9 @@ Ask = Callable[[ClientSettings, str], Any]
 
 
 def _stream(execution_id: str) -> Any:
-    """Open a stream and return its first bytes."""
+    """Open a stream and return its first events."""
     yield Open(api.stream_execution(execution_id), 10)
-    return (yield Read(10))
+    return (yield Read(silence=10, within=10, quiet=0))
 
 
 def _get_sync(settings: ClientSettings, execution_id: str) -> Any:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_whiterabbit.client.commands import Close, Command, Get, Open, Read, Sleep
+from airflow_provider_whiterabbit.client.events import EventDecoder
 from airflow_provider_whiterabbit.client.follow import LAST_LOOK, LONGEST_BREATH, REFUSED_FOR, SILENCE, follow
 from airflow_provider_whiterabbit.client.followed import followed_execution
 from airflow_provider_whiterabbit.client.models import Execution, ExecutionEvent, ExecutionStatus, Glance
@@ -27,6 +28,7 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitProtocolError,
     WhiteRabbitRateLimitError,
     WhiteRabbitServerError,
+    WhiteRabbitStreamError,
     WhiteRabbitTimeoutError,
     WhiteRabbitTransportError,
 )
@@ -73,6 +75,7 @@ class Server:
     stream: str | None = None
     opened: float = 0.0
     to_come: list[tuple[float, bytes]] = field(default_factory=list)
+    decoder: EventDecoder = field(default_factory=EventDecoder)
 
     def status(self, at: float) -> str:
         if at >= EPOCH + self.ends:
@@ -89,10 +92,10 @@ class Server:
                 assert self.stream is None, "two streams at once"
                 assert within > 0
                 self._open(self.streams.pop(0) if self.streams else self.streams_forever, within)
-            case Read(timeout):
+            case Read(silence, within, quiet):
                 assert self.stream is not None, "nothing to read from"
-                assert timeout > 0
-                return self._read(timeout)
+                assert within > 0
+                return self._read(silence, self.now + within, self.now + quiet)
             case Close():
                 assert self.stream is not None, "nothing to close"
                 self.stream = None
@@ -129,7 +132,7 @@ class Server:
     def _open(self, how: str, within: float) -> None:
         self._fail(how, "/stream", within)
         self.now += min(self.latency, within)
-        self.stream, self.opened = how, self.now
+        self.stream, self.opened, self.decoder = how, self.now, EventDecoder()
         changes = [EPOCH + self.executing, EPOCH + self.ends]
         pings = [self.now + PING * (1 + n) for n in range(1000)]
         told = [(at, self._event(at)) for at in changes if at > self.now]
@@ -155,6 +158,8 @@ class Server:
                 self.to_come = [(self.now + 1, b"data: {"), (self.now + 2, b"broken")]
             case "silent":
                 self.to_come = []
+            case "only pings":
+                self.to_come = [(at, b":ping\n\n") for at in pings]
             case "silent later":
                 self.to_come = [(at, b"data: :ping\n\n") for at in pings[:4]]
             case "garbage":
@@ -170,17 +175,24 @@ class Server:
         event = {"id": execution_id, "status": status, "output": None, "error": None, "timestamp": None}
         return f"data: {json.dumps(event)}\n\n".encode()
 
-    def _read(self, timeout: float) -> bytes:
-        if not self.to_come or self.to_come[0][0] > self.now + timeout:
-            self.now += timeout
-            raise TimeoutError
-        at, chunk = self.to_come[0]
-        self.now = max(self.now, at)
-        if chunk:
+    def _read(self, silence: float, ends: float, quiet: float) -> list[Any] | None:
+        while True:
+            due = self.to_come[0][0] if self.to_come else math.inf
+            if due > min(self.now + silence, ends):
+                if ends <= self.now + silence:
+                    self.now = ends
+                    return []
+                self.now += silence
+                raise WhiteRabbitStreamError(f"silent for {silence:g} s")
+            self.now = max(self.now, due)
+            _, chunk = self.to_come[0]
+            if not chunk:
+                return None
             del self.to_come[0]
-        if chunk == b"broken":
-            raise WhiteRabbitTransportError("the stream broke")
-        return chunk
+            if chunk == b"broken":
+                raise WhiteRabbitTransportError("the stream broke")
+            if (events := self.decoder.feed(chunk)) or self.now >= quiet:
+                return events
 
     def _record(self, how: str, within: float) -> Any:
         self.last_look = "failed"
@@ -212,7 +224,7 @@ def run(steps: Generator[Command, Any, Any], server: Server) -> Any:
         while True:
             try:
                 answer = server.answer(command)
-            except (WhiteRabbitError, TimeoutError) as error:
+            except WhiteRabbitError as error:
                 command = steps.throw(error)
             else:
                 command = steps.send(answer)
@@ -407,17 +419,10 @@ def test_polling_is_never_a_hot_loop(poll_interval: float):
 
 def test_a_stream_that_only_pings_is_not_believed_for_ever():
     """An end of which a living stream never tells, because its server lost it, is noticed within the hour."""
-    server = Server(ends=100, streams_forever="silent")
-    steps = follow(followed_execution(ID), clock=lambda: server.now)
-    command = next(steps)
-    with pytest.raises(StopIteration) as end:  # noqa: PT012
-        while server.now < EPOCH + 3600:
-            if isinstance(command, Read):
-                server.now += PING
-                command = steps.send(b":ping\n\n")
-            else:
-                command = steps.send(server.answer(command))
-    assert end.value.value.status == "COMPLETED"
+    server = Server(ends=100, streams_forever="only pings")
+    assert drive(server).status == "COMPLETED"
+    assert server.now < EPOCH + 3600
+    assert len(times_of(server, Open)) == 1
 
 
 @pytest.mark.parametrize("within", [0.5, 1.0, 3.0])
@@ -504,7 +509,7 @@ def test_silence_is_as_long_as_three_pings():
     """A stream is read with the patience of three pings, and after that much silence the record is read."""
     server = Server(streams=["silent"], ends=1000)
     drive(server)
-    reads = [command.timeout for _, command in server.log if isinstance(command, Read)]
+    reads = [command.silence for _, command in server.log if isinstance(command, Read)]
     assert set(reads) == {3 * PING}
     assert times_of(server, Get)[1] == pytest.approx(SILENCE, abs=1)
 
