@@ -14,8 +14,10 @@ BUILD := .venv-build
 MATRIX := .venv-matrix
 BENCH := .venv-bench
 
-# The older versions of Airflow, and until when packages count that fit them: newer ones break them.
-OLDER := 2.11=2026-03-21 3.0=2025-09-05 3.1=2026-03-18 3.2=2026-06-05
+# The older versions of Airflow, and until when packages count that fit them: newer ones break them. The lowest version of
+# everything is tested on the oldest.
+LOWEST := 2026-03-21
+OLDER := 2.11=$(LOWEST) 3.0=2025-09-05 3.1=2026-03-18 3.2=2026-06-05
 ALWAYS_NEWEST := $(patsubst %,--exclude-newer-package=%=2100-01-01,apache-airflow-providers-common-compat quickjs-ng)
 
 # uv verifies against the system's trust store, as pip and git do, so that a company's own CA works.
@@ -23,7 +25,7 @@ export UV_SYSTEM_CERTS := 1
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-fast lint types check kills bad-day faults bench bench-smoke bench-latency docs docs-serve build matrix live constraints clean
+.PHONY: help demo demo-ui test test-fast lint types check kills bad-day faults bench bench-smoke bench-latency docs docs-serve build matrix ui-test chromium live constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +37,12 @@ demo-ui: $(READY) ## The same, then keep Airflow's web UI open until Ctrl-C
 	$(BIN)/python -m scripts.demo --ui
 
 test: $(READY) ## Run the tests, those on a real Airflow included
-	$(BIN)/python -m pytest -m "not kills and not bad_day"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not alone and not ui"
+	$(BIN)/python -m pytest -m "(e2e or alone) and not kills and not bad_day and not ui"
 
 test-fast: $(READY) ## Run the tests that need no Airflow processes
-	$(BIN)/python -m pytest -m "not e2e"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not alone and not ui"
+	$(BIN)/python -m pytest -m "alone and not e2e and not ui"
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check .
@@ -81,7 +85,16 @@ build: $(BUILD)/.ready ## Build source distribution and wheel in dist/, and try 
 	$(BUILD)/bin/python -m scripts.build --uv $(BIN)/uv --constraints $(CONSTRAINTS) dist
 
 matrix: $(MATRIX)/.ready ## Run the tests on every supported Airflow and Python; needs those Pythons and PostgreSQL's server
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATRIX)/bin/nox $(SESSIONS)
+	PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd : -) PATH="$(CURDIR)/$(BIN):$$PATH" \
+		$(MATRIX)/bin/nox $(SESSIONS)
+
+ui-test: chromium $(MATRIX)/.ready ## Try the web UI in a browser, on Airflow 3.3 and 2.11; SCREENSHOTS=1 renews docs/screenshots
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATRIX)/bin/nox --session ui
+
+# Before anything else: one of those that tests/ui/browser.py looks for.
+chromium:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
+		echo "Needed: Chromium on PATH (on Debian: apt install chromium fonts-liberation)" >&2; exit 1
 
 live: $(READY) ## Try the provider against the real service, with credentials of yours (see CONTRIBUTING.md)
 	$(BIN)/python -m scripts.live
@@ -94,8 +107,14 @@ constraints: $(READY) ## Renew the pinned versions
 	for pair in $(OLDER); do echo "apache-airflow==$${pair%=*}.*" | $(BIN)/uv pip compile pyproject.toml --extra emulator \
 		--group dev --constraint - --exclude-newer $${pair#*=} $(ALWAYS_NEWEST) --python-version 3.11 \
 		--no-annotate --no-header --upgrade --quiet --output-file constraints/airflow-$${pair%=*}.txt || exit; done
+	$(BIN)/uv pip compile pyproject.toml --extra emulator --resolution lowest-direct --exclude-newer $(LOWEST) \
+		$(ALWAYS_NEWEST) --python-version 3.11 --no-annotate --no-header --quiet | $(BIN)/uv pip compile pyproject.toml \
+		--extra emulator --group dev --constraint - --exclude-newer $(LOWEST) $(ALWAYS_NEWEST) --python-version 3.11 \
+		--no-annotate --no-header --upgrade --quiet --output-file constraints/lowest.txt
 	for group in docs build matrix; do $(BIN)/uv pip compile --group $$group --universal --python-version 3.11 \
 		--no-annotate --no-header --upgrade --quiet --output-file constraints/$$group.txt || exit; done
+	$(BIN)/uv pip compile --group ui --no-emit-package greenlet --no-emit-package typing-extensions --universal \
+		--python-version 3.11 --no-annotate --no-header --upgrade --quiet --output-file constraints/ui.txt
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) $(DOCS) $(BUILD) $(BENCH) $(MATRIX) .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_UNCHANGED = "RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"
+"""What stands for a secret that was not changed, `airflow.www.views.SENSITIVE_FIELD_PLACEHOLDER`."""
+
 
 def widgets(conn_fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return a WTForms field for each extra field.
@@ -15,11 +18,18 @@ def widgets(conn_fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     from flask_babel import lazy_gettext
     from wtforms import BooleanField, PasswordField, StringField
 
+    class SecretWidget(BS3PasswordFieldWidget):  # type: ignore[misc]  # no type information
+        """Shows that something is saved, and not what: Airflow deletes a field of the extra that comes back empty."""
+
+        def __call__(self, field: Any, **attributes: Any) -> Any:
+            return super().__call__(field, value=_UNCHANGED if field.data else "", **attributes)
+
     fields: dict[str, Any] = {}
     for name, field in conn_fields.items():
         label, schema = lazy_gettext(field["label"]), field["schema"]
         if schema.get("format") == "password":
-            fields[name] = PasswordField(label, widget=BS3PasswordFieldWidget(), description=field["description"])
+            widget = SecretWidget(hide_value=False)  # the value is never the secret, see there
+            fields[name] = PasswordField(label, widget=widget, description=field["description"])
         elif "boolean" in schema["type"]:
             fields[name] = BooleanField(label, default=schema["default"], description=field["description"])
         else:

@@ -1,0 +1,130 @@
+"""The pages of Airflow 3.3."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Locator, expect
+
+from scripts.airflow_api import until
+from tests.ui import pages
+
+SECTIONS = ("Standard Fields", "Extra Fields")
+"""Parts of the form, of which one is open at a time."""
+
+_FIELDS = """roots => roots.filter(root => root.checkVisibility()).map(root => {
+    const input = root.querySelector('input, textarea')
+    const help = root.querySelector('[data-part=helper-text]')
+    return {
+        label: root.querySelector('label').firstChild.textContent.trim(), kind: input.type,
+        placeholder: input.placeholder, help: help ? help.innerText : ''
+    }
+})"""
+
+
+class Connections(pages.Connections):
+    """A list with a dialog as form, where *Test* tries what is saved."""
+
+    @property
+    def _form(self) -> Locator:
+        return self.page.get_by_role("dialog")
+
+    def _row(self, connection_id: str) -> Locator:
+        cell = self.page.get_by_role("cell", name=connection_id, exact=True)
+        return self.page.get_by_role("row").filter(has=cell)
+
+    def new(self, connection_id: str) -> None:
+        self.page.goto(f"{self.url}/connections")
+        self.page.get_by_role("button", name="Add Connection").click()
+        self._form.get_by_label("Connection ID").fill(connection_id)
+        self._form.get_by_role("combobox", name="Connection Type").fill("White Rabbit")
+        self.page.get_by_role("option", name="White Rabbit", exact=True).click()
+        self.field("host").wait_for()
+
+    def edit(self, connection_id: str) -> None:
+        self.page.goto(f"{self.url}/connections")
+        self._row(connection_id).get_by_role("button", name="Edit Connection").click()
+        self.field("host").wait_for()
+
+    def fields(self) -> dict[str, pages.Field]:
+        found = []
+        for section in SECTIONS:
+            self._open(section)
+            found += self._form.locator("[data-scope=field][data-part=root]").evaluate_all(_FIELDS)
+        return {field["label"]: pages.Field(**field) for field in found}
+
+    def field(self, name: str) -> Locator:
+        self._open(SECTIONS[name not in pages.STANDARD])
+        return self._form.locator(f"[name={name}], [name=element_{name}]")
+
+    def _open(self, section: str) -> None:
+        button = self._form.get_by_role("button", name=section, exact=True)
+        if button.get_attribute("aria-expanded") != "true":
+            button.click()
+        expect(button).to_have_attribute("aria-expanded", "true")
+
+    def save(self) -> None:
+        self._form.get_by_role("button", name="Save").click()
+        self._form.wait_for(state="hidden")
+
+    def press_test(self, connection_id: str) -> tuple[bool, str]:
+        self.save()
+        return self._press_test(connection_id)
+
+    def test(self, connection_id: str, fields: Mapping[str, str]) -> tuple[bool, str]:
+        # Saved without the form, which takes its time.
+        url = urlsplit(fields["host"])
+        columns = {"connection_id": connection_id, "conn_type": "whiterabbit", "password": fields["password"]}
+        columns |= {"host": fields["host"].removesuffix(f":{url.port}"), "port": url.port or 443}
+        extra = {name: value for name, value in fields.items() if name not in pages.STANDARD}
+        self.api.call("POST", "/connections", columns | {"extra": json.dumps(extra)})
+        self.page.goto(f"{self.url}/connections")
+        return self._press_test(connection_id)
+
+    def _press_test(self, connection_id: str) -> tuple[bool, str]:
+        self._row(connection_id).get_by_role("button", name="Test Connection").click()
+        told = self.page.get_by_role("status").filter(has_text="Test Connection")
+        told.wait_for()
+        title, _, message = told.inner_text().partition("\n")
+        return {"Test Connection Successful": True, "Test Connection Failed": False}[title], message
+
+
+class TaskPage(pages.TaskPage):
+    """A page with tabs."""
+
+    def _open(self, *tabs: str) -> None:
+        path = f"{self.run.dag_id}/runs/{self.run.run_id}/tasks/{self.task_id}"
+        self.page.goto(f"{self.url}/dags/{path}")
+        for tab in tabs:
+            self.page.get_by_role("link", name=tab, exact=True).click()
+
+    def open_log(self) -> None:
+        self._open()
+
+    def open_xcoms(self) -> None:
+        self._open("Storage", "XCom")
+        self.page.get_by_role("button", name="Expand all extra JSON").click()
+
+    def open_details(self) -> None:
+        self._open("Details")
+        self.page.get_by_role("heading", name="Extra Links").wait_for()
+
+    def link(self) -> str | None:
+        link = self.page.get_by_role("link", name="White Rabbit", exact=True)
+        return link.get_attribute("href") if link.count() else None
+
+    def xcom(self, key: str) -> Any:
+        row = self.page.get_by_role("row").filter(has=self.page.get_by_role("cell", name=key, exact=True))
+        (value,) = until(lambda: _parsed(row.locator(".view-lines").inner_text()), f"all of {key} to be unfolded", 30)
+        return value
+
+
+def _parsed(text: str) -> tuple[Any] | None:
+    """Parse JSON that an editor shows; None while parts of it are folded."""
+    try:
+        return (json.loads(text.replace("\xa0", " ")),)
+    except ValueError:
+        return None

@@ -1,0 +1,47 @@
+"""The browser that is installed, and all that Airflow answers it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = [
+    # Nothing is fetched from elsewhere; what a page wants from there it does not get.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--disable-dev-shm-usage",  # containers have little of it
+]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run the Chromium that is on PATH.
+
+    :raises RuntimeError: naming the remedy, if there is none.
+    """
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        raise RuntimeError(f"Needed on PATH: {' or '.join(NAMES)} (on Debian: apt install chromium fonts-liberation)")
+    root = ["--no-sandbox"] if os.geteuid() == 0 else []  # for root there is no sandbox
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS + root)
+        yield browser
+        browser.close()
+
+
+class Answers:
+    """What a page got from the server: documents and data, in order."""
+
+    def __init__(self, page: Page) -> None:
+        self.texts: list[str] = []
+        page.on("requestfinished", self._keep)
+
+    def _keep(self, request: Request) -> None:
+        response = request.response()
+        redirects = response is not None and 300 <= response.status < 400  # without a body
+        if response is not None and not redirects and request.resource_type in ("document", "xhr", "fetch"):
+            self.texts.append(response.text())

@@ -1,0 +1,21 @@
+"""Waits to look at; the ids of what they wait for come with the run's configuration."""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
+from airflow_provider_whiterabbit.sensors.workflow import WhiteRabbitWorkflowRunSensor
+
+EXECUTION = "{{ dag_run.conf['execution_id'] }}"
+RUN = "{{ dag_run.conf['workflow_run_id'] }}"
+
+with DAG("settlement", schedule=None, catchup=False):
+    WhiteRabbitExecutionSensor(task_id="wait", execution_id=EXECUTION, deferrable=True)
+
+with DAG("links", schedule=None, catchup=False):
+    WhiteRabbitExecutionSensor(task_id="execution", execution_id=EXECUTION, deferrable=True)
+    WhiteRabbitWorkflowRunSensor(task_id="workflow_run", workflow_run_id=RUN, deferrable=True)
+    WhiteRabbitExecutionSensor(
+        task_id="unlinked", whiterabbit_conn_id="whiterabbit_unlinked", execution_id=EXECUTION, deferrable=True
+    )
