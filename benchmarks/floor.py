@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator
+from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY, BaseSensorOperator
 from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
 
 
@@ -15,16 +15,19 @@ class FloorTrigger(BaseTrigger):
 
     :param port: on this machine.
     :param number: which of the waits this is.
+    :param stored: what to store as the task's output before; nothing if it is null.
     """
 
-    def __init__(self, port: int, number: int) -> None:
+    def __init__(self, port: int, number: int, stored: Any = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.port = port
         self.number = number
+        self.stored = stored
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path and the arguments to make this trigger again."""
-        return "benchmarks.floor.FloorTrigger", {"port": self.port, "number": self.number}
+        kwargs = {"port": self.port, "number": self.number, "stored": self.stored}
+        return "benchmarks.floor.FloorTrigger", kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for a byte."""
@@ -32,20 +35,29 @@ class FloorTrigger(BaseTrigger):
         writer.write(f"{self.number}\n".encode())
         await reader.read(1)
         writer.close()
+        if self.stored is not None:
+            await self._store(self.task_instance)
         yield TaskSuccessEvent()
+
+    async def _store(self, ti: Any) -> None:
+        from airflow.providers.common.compat.sdk import XCom
+
+        await XCom.aset(XCOM_RETURN_KEY, self.stored, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id)
 
 
 class FloorSensor(BaseSensorOperator):
     """Starts in the triggerer with a `FloorTrigger`."""
 
-    template_fields = ("port",)
+    template_fields = ("port", "number")
     start_from_trigger = True
 
-    def __init__(self, *, port: str, number: int, **kwargs: Any) -> None:
+    def __init__(self, *, port: str, number: int | str, stored: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.port = port
+        self.number = number
+        self.stored = stored
         self.start_trigger_args = StartTriggerArgs(
             trigger_cls="benchmarks.floor.FloorTrigger",
-            trigger_kwargs={"port": port, "number": number},
+            trigger_kwargs={"port": port, "number": number, "stored": stored},
             next_method="execute_complete",
         )

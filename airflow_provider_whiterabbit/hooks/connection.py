@@ -53,24 +53,6 @@ def secrets_of(connection: Connection, extra: Mapping[str, Any]) -> Iterator[str
         yield from _texts(headers.values())
 
 
-async def mask_asynchronously(secrets: list[str]) -> None:
-    """Mask secrets in the logs without a synchronous call on the event loop, which deadlocks before Airflow 3.3.2.
-
-    `sync_to_async`, not `asyncio.to_thread`: what the masker calls in there has to find its way back to this loop.
-    """
-    try:
-        from airflow.sdk.log import amask_secret
-    except ImportError:
-        from airflow.providers.common.compat.sdk import mask_secret
-        from asgiref.sync import sync_to_async
-
-        for secret in secrets:
-            await sync_to_async(mask_secret)(secret)
-    else:
-        for secret in secrets:
-            await amask_secret(secret)
-
-
 def _texts(values: Any) -> Iterator[str]:
     return (value for value in values if isinstance(value, str) and value)
 

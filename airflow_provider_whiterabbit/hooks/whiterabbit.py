@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTION_TYPE, UI_FIELD_BEHAVIOUR
-from airflow_provider_whiterabbit.hooks.connection import mask_asynchronously, secrets_of, settings_of
+from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_of
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.aio import AsyncClient
@@ -217,14 +217,10 @@ class WhiteRabbitHook(BaseHook):
 
     async def get_async_client(self) -> AsyncClient:
         """Return a client for triggers, to be used in an ``async with``."""
-        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
         from airflow_provider_whiterabbit.client.aio import AsyncClient
+        from airflow_provider_whiterabbit.hooks.reading import read_together
 
-        connection = await get_async_connection(self.whiterabbit_conn_id, hook=self)
-        extra = await get_async_extra_dejson(connection)
-        await mask_asynchronously(list(secrets_of(connection, extra)))
-        return AsyncClient(settings_of(connection, extra))
+        return AsyncClient(await read_together(self))
 
     def test_connection(self) -> tuple[bool, str]:
         """Try key, signature and clock by reading an execution that does not exist; nothing is ever submitted."""

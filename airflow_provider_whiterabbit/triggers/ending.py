@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ async def _end(trigger: WhiteRabbitTrigger, client: AsyncClient, message: str | 
     if message is None:
         followed = trigger.followed(getattr(trigger, trigger.id_name))
         record = followed.record_of(await client.send(followed.record, most=triggerer_path.LARGEST_XCOM))
-        xcoms = {LINK_KEY: client.settings.link_to(trigger.id_name, followed.id), USAGE_KEY: record.total_usage}
+        xcoms = {LINK_KEY: _link(trigger, client), USAGE_KEY: record.total_usage}
         if record.status == "COMPLETED":
             xcoms[XCOM_RETURN_KEY] = record.result
         try:
@@ -68,20 +69,22 @@ async def _end(trigger: WhiteRabbitTrigger, client: AsyncClient, message: str | 
     return TaskFailedEvent()
 
 
+def _link(trigger: WhiteRabbitTrigger, client: AsyncClient) -> str | None:
+    """Return the link that is to be stored: a worker that deferred the task has done that before."""
+    if trigger.task is None:
+        return None
+    return client.settings.link_to(trigger.id_name, getattr(trigger, trigger.id_name))
+
+
 async def _push(ti: Any, xcoms: Mapping[str, Any]) -> None:
     """Store XComs, but for those that are null, as a worker does.
 
-    The event could carry them, but Airflow 3.3 would hand on strings instead of objects.
+    The event could carry them, but Airflow 3.3 would hand on strings instead of objects. All are sent at once: each of
+    them queues for the triggerer's other process, which takes one after the other from all triggers. What is sent
+    arrives before the event does, so that no XCom of a trigger comes after those of a worker that ends the task.
     """
     from airflow.providers.common.compat.sdk import XCom
 
-    for key, value in xcoms.items():
-        if value is not None:
-            await XCom.aset(
-                key,
-                value,
-                dag_id=ti.dag_id,
-                task_id=ti.task_id,
-                run_id=ti.run_id,
-                map_index=-1 if ti.map_index is None else ti.map_index,
-            )
+    map_index = -1 if ti.map_index is None else ti.map_index
+    where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": map_index}
+    await asyncio.gather(*(XCom.aset(key, value, **where) for key, value in xcoms.items() if value is not None))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import outputs, parsing, process, server, signing, waits
+from benchmarks import outputs, parsing, process, server, signing, system, waits
 from benchmarks.__main__ import MEASURES
 from benchmarks.calls import SimulatedLoop
 from benchmarks.process import WatchedSelector
@@ -193,3 +193,14 @@ def test_tables_of_one_run():
         {"way": way, "size": 1, "seconds": 1.0, "cpu": 1.0, "peak": 3_000_000, "result": ""} for way in outputs.WAYS
     ]
     assert [goal.value for goal in outputs.goals(rows)] == [1.0, 3.0]
+
+
+def test_tables_of_the_whole_system():
+    """Ends that are missing, or come late, miss a goal each; percentiles and plot are those of what was measured."""
+    even = [place / 100 for place in range(101)]
+    data = {way: system.figures(even, waits=101, start=3.0, cpu=2.02) for way in system.WAYS}
+    assert [goal.met for goal in system.goals(data)] == [True] * 4
+    assert system.table(data)[-1][1:] == ["101", "101", "0.50", "0.95", "1.00", "1.0", "20", "3"]
+    data["ours"] = system.figures([3 * second for second in even], waits=102, start=3.0, cpu=4.04)
+    assert [goal.met for goal in system.goals(data)] == [False] * 4
+    assert [goal.value for goal in system.goals(data)] == pytest.approx([1, 3, 3, 2 * 101 / 102])
