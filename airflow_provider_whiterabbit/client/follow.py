@@ -163,6 +163,7 @@ class _Follower:
                     if record is not None and record.status.is_terminal:
                         return record
                     checked = self.clock()
+                    continue  # the look took some of the time that was left
                 events = yield Read(SILENCE, left, quiet=checked + UNCHECKED - self.clock())
                 if events is None:
                     raise WhiteRabbitStreamError("closed before the end")

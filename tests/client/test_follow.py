@@ -290,6 +290,14 @@ def test_a_deadline_is_kept(server: Server, confirm: bool, seed: int, within: fl
     assert server.now <= max(deadline, EPOCH) + 2 * LAST_LOOK + 0.001
 
 
+def test_a_look_beside_the_stream_does_not_delay_the_deadline():
+    """A read of the record while its stream lives, which hangs, takes the wait to its deadline and not beyond."""
+    server = Server(records=["ok", "hangs"], ends=2000)
+    found = drive_until(server, EPOCH + 926)
+    assert isinstance(found, WhiteRabbitTimeoutError)
+    assert server.now <= EPOCH + 926 + LAST_LOOK
+
+
 @given(server=servers, seed=st.integers(0, 1000))
 @examples(300)
 def test_no_hot_loop(server: Server, seed: int):
