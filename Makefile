@@ -62,7 +62,7 @@ bad-day: $(READY) ## Let everything fail once while 200 waits are in flight; nee
 faults: $(READY) ## Let every way of waiting meet every fault; print the table, write it into docs/reliability.md
 	$(BIN)/python -m scripts.faults
 
-bench: $(BENCH)/.ready ## Measure everything (a quarter of an hour); write benchmarks/results/, the tables and plots of docs/performance.md
+bench: $(BENCH)/.ready ## Measure everything (some twenty minutes); write benchmarks/results/, the tables and plots of docs/performance.md
 	$(BENCH)/bin/python -m benchmarks
 
 bench-smoke: $(BENCH)/.ready ## Show that everything can be measured, in less than a minute (all but what needs an Airflow)
@@ -85,8 +85,7 @@ build: $(BUILD)/.ready ## Build source distribution and wheel in dist/, and try 
 	$(BUILD)/bin/python -m scripts.build --uv $(BIN)/uv --constraints $(CONSTRAINTS) dist
 
 matrix: $(MATRIX)/.ready ## Run the tests on every supported Airflow and Python; needs those Pythons and PostgreSQL's server
-	PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd : -) PATH="$(CURDIR)/$(BIN):$$PATH" \
-		$(MATRIX)/bin/nox $(SESSIONS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATRIX)/bin/nox $(SESSIONS)
 
 ui-test: chromium $(MATRIX)/.ready ## Try the web UI in a browser, on Airflow 3.3 and 2.11; SCREENSHOTS=1 renews docs/screenshots
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATRIX)/bin/nox --session ui

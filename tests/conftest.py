@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import sqlite3
 import tempfile
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,6 +39,32 @@ def airflow_database() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+    _copy(_HOME / "airflow.db", _HOME / "new.db")
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(target)) as copy:
+        original.backup(copy)
+
+
+@pytest.fixture
+def own_database(airflow_database: None, tmp_path: Path) -> dict[str, str]:
+    """Return the setting of a database of one's own, for a DAG whose name others have too: Airflow remembers DAGs."""
+    _copy(_HOME / "new.db", tmp_path / "airflow.db")
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'airflow.db'}"}
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """Return what tasks and triggers have logged since the last call: Airflow 3 prints it, Airflow 2 logs it."""
+    caplog.set_level(logging.INFO)
+
+    def read() -> str:
+        text = capsys.readouterr().out + caplog.text
+        caplog.clear()
+        return text
+
+    return read
 
 
 @pytest.fixture(autouse=True)

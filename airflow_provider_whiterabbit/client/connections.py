@@ -139,5 +139,6 @@ def whole(answer: requests.Response, limits: base.Limits) -> Response:
             if time.monotonic() > ends:
                 raise WhiteRabbitTransportError(f"{what}: not whole after {limits.total:g} s")
     except TimeoutError as error:
-        raise WhiteRabbitTransportError(f"{what}: {error}") from None
+        why = f"not whole after {limits.total:g} s" if time.monotonic() > ends else error
+        raise WhiteRabbitTransportError(f"{what}: {why}") from None
     return Response(answer.status_code, base.lower_case(answer.headers), bytes(body), time.time())

@@ -39,7 +39,10 @@ def load_private_key(secret: str) -> Ed25519PrivateKey:
             # A connection kept as a URI or in an environment variable often has its line ends escaped.
             key = load_pem_private_key(secret.replace("\\n", "\n").encode(), password=None)
         else:
-            key = load_der_private_key(base64.b64decode("".join(secret.split()), validate=True), password=None)
+            der = base64.b64decode("".join(secret.split()), validate=True)
+            key = load_der_private_key(der, password=None)
+            if isinstance(key, Ed25519PrivateKey) and len(der) != 2 + der[1]:  # some versions take what comes behind
+                raise ValueError
     except binascii.Error:
         raise _bad_secret("is not base64") from None
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -34,7 +34,10 @@ class WhiteRabbitPlugin(AirflowPlugin):
         except WhiteRabbitConfigError as error:  # no reason for Airflow not to start
             log.error("Callbacks of White Rabbit are not received: %s", error)
             return []
-        if not settings.connections or not AIRFLOW_V_3_1_PLUS:
+        if not settings.connections:
+            return []
+        if not AIRFLOW_V_3_1_PLUS:
+            log.error("Callbacks of White Rabbit are not received: that needs Airflow 3.1 or newer")
             return []
         from airflow_provider_whiterabbit.receiver.app import create_app
 

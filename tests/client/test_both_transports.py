@@ -204,5 +204,6 @@ def test_connection_keeps_its_secrets(whiterabbit_emulator: Emulator) -> None:
 
     wr = whiterabbit_emulator
     extra = {"api_key": wr.api_key, "callback_secret": "top-secret-callback", "callback_headers": {"X-A": "hush-hush"}}
-    shown = repr(settings_of(Connection(conn_id="x", host=wr.url, password=wr.api_secret), extra))
+    connection = Connection(conn_id="x", conn_type="whiterabbit", host=wr.url, password=wr.api_secret)
+    shown = repr(settings_of(connection, extra))
     assert not [secret for secret in (wr.api_key, wr.api_secret, "top-secret", "hush-hush") if secret in shown]

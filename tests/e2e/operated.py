@@ -47,6 +47,14 @@ class Operated:
         until(lambda: not self.airflow.is_busy_with(task), "the worker to be free", 60)
         return self.execution_id(name)
 
+    def go_on_when_watched(self, name: str) -> None:
+        """Let a workflow end its first stage as soon as somebody waits for its run."""
+        run = self.runs[name]
+        submits = "start" if run.dag_id.endswith("_sensor") else "execute"
+        run_id = until(lambda: run.xcom(submits, "workflow_run_id"), f"the id of {name}", 180)
+        self.wr.wait_for_stream(run_id, timeout=180)
+        self.wr.complete_stage(run_id, 0)
+
     def execution_id(self, name: str) -> str:
         """Return the id of the one execution that the component had."""
         (identity,) = (record["id"] for record in self.wr.executions if record["module"] == module_of(name))

@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS, AIRFLOW_V_3_2_PLUS
 
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.settings import ClientSettings
@@ -30,12 +29,9 @@ from scripts.postgres import Postgres
 from tests.e2e import ROOT
 from tests.e2e.courier import Courier, Delivery, Plan
 from tests.receiver.deliveries import record_of, signed
+from tests.versions import needs_receiver, needs_run_each
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="needs the receiver, which needs Airflow 3.1"),
-]
-a_run_each = pytest.mark.skipif(not AIRFLOW_V_3_2_PLUS, reason="needs a run per execution (Airflow 3.2)")
+pytestmark = [pytest.mark.e2e, needs_receiver]
 
 SECRET = "whsec_e2e_callbacks"
 OTHER_SECRET = "whsec_e2e_of_another"
@@ -146,7 +142,7 @@ def wait_for_runs(airflow: AirflowHome, dag_id: str, ids: list[str], timeout: fl
     until(ended, f"{dag_id} to have run for {len(ids)} executions", timeout)
 
 
-@a_run_each
+@needs_run_each
 def test_the_whole_way(airflow: AirflowHome, wr: Emulator) -> None:
     """A DAG submits with callback=True; another runs when that has ended, with id, status and output of it."""
     wr.script("DEMO_TOKEN_SWAP", output={"receipt": {"hash": "0x5c50"}}, after=0.5)
@@ -161,7 +157,7 @@ def test_the_whole_way(airflow: AirflowHome, wr: Emulator) -> None:
     assert swapped.xcom("settle") == {"receipt": {"hash": "0x5c50"}}
 
 
-@a_run_each
+@needs_run_each
 @pytest.mark.parametrize("legacy", [False, True], ids=["timed", "raw"])
 def test_fifty_at_once_and_each_three_times(
     airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client, legacy: bool
@@ -190,7 +186,7 @@ def test_fifty_at_once_and_each_three_times(
     assert events(airflow) == before + 50
 
 
-@a_run_each
+@needs_run_each
 def test_a_paused_dag(airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client) -> None:
     """Nothing is lost to it: what ended meanwhile is not taken, and is delivered again when it is unpaused."""
     wr.script("PAUSED", output={"n": 1})
@@ -205,7 +201,7 @@ def test_a_paused_dag(airflow: AirflowHome, wr: Emulator, courier: Courier, clie
     wait_for_runs(airflow, "e2e_each_named", ids)
 
 
-@a_run_each
+@needs_run_each
 def test_names_and_restarts(airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client) -> None:
     """A name of one's own has its runs too; a server that was started anew knows what the others have done."""
     wr.script("NAMED", output={"n": 1})
@@ -248,7 +244,7 @@ def test_together(airflow: AirflowHome, wr: Emulator, courier: Courier, client: 
     assert len(found()) == len(set(found()))
 
 
-@a_run_each
+@needs_run_each
 def test_out_of_order_and_late(airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client) -> None:
     """A delivery that is overtaken, by a later attempt of its own too, changes nothing."""
     wr.script("BULK", manual=True)
@@ -267,7 +263,7 @@ def test_out_of_order_and_late(airflow: AirflowHome, wr: Emulator, courier: Cour
     assert told == ['{"result":"emitted"}'] * 6 + ['{"result":"repeated"}'] * 12
 
 
-@a_run_each
+@needs_run_each
 def test_a_lost_delivery_is_recovered(airflow: AirflowHome, wr: Emulator, courier: Courier) -> None:
     """The maintenance DAG of the examples finds what was submitted, and has it delivered again."""
     wr.script("DEMO_TOKEN_SWAP", output={"receipt": {"hash": "0x77"}})
@@ -325,7 +321,7 @@ TAMPERING: dict[str, Callable[[Delivery], Delivery]] = {
 }
 
 
-@a_run_each
+@needs_run_each
 @pytest.mark.parametrize("tampering", TAMPERING.values(), ids=TAMPERING.keys())
 def test_tampering(
     airflow: AirflowHome,
@@ -349,7 +345,7 @@ def test_tampering(
     wait_for_runs(airflow, "e2e_each", [execution_id])
 
 
-@a_run_each
+@needs_run_each
 def test_a_changed_record_of_the_same_execution(
     airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client
 ) -> None:

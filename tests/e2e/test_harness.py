@@ -103,9 +103,11 @@ def test_airflow_is_gone_after_an_exception():
         airflow.kill("triggerer")
         assert not set(before) & set(living_in(airflow.home))
         airflow.start("triggerer")
-        airflow.start(f"{SERVER}-2")
         airflow.wait_until_ready()
-        until(AirflowApi(airflow.url_of(f"{SERVER}-2"), MAJOR, airflow.home / "logs").health, "the second server", 60)
+        if MAJOR > 2:  # of Airflow 2's web servers a home has one
+            airflow.start(f"{SERVER}-2")
+            second = AirflowApi(airflow.url_of(f"{SERVER}-2"), MAJOR, airflow.home / "logs")
+            until(second.health, "the second server", 60)
         # It has been heard of before it has forked the process that runs the triggers.
         until(lambda: len(airflow.processes("triggerer")) == len(before), "all of the triggerer", 30)
         airflow.processes("triggerer")[0].kill()

@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 import sqlalchemy
 from cryptography.fernet import Fernet
+from sqlalchemy.pool import NullPool
 
 from scripts import postgres
 from scripts.airflow_api import until
@@ -45,7 +46,7 @@ def server() -> Iterator[Postgres]:
 
 
 def query(server: Postgres, text: str) -> list[tuple[object, ...]]:
-    engine = sqlalchemy.create_engine(server.url, poolclass=sqlalchemy.NullPool)
+    engine = sqlalchemy.create_engine(server.url, poolclass=NullPool)
     with engine.begin() as connection:
         result = connection.exec_driver_sql(text)
         return [tuple(row) for row in result] if result.returns_rows else []
@@ -104,7 +105,7 @@ def test_missing_server_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
 def test_search_for_secrets_knows_its_types(server: Postgres) -> None:
     """Bytes and JSON, which the driver decodes, are searched as well."""
     query(server, "CREATE TABLE planted (bytes bytea, json jsonb, nothing text)")
-    engine = sqlalchemy.create_engine(server.url, poolclass=sqlalchemy.NullPool)
+    engine = sqlalchemy.create_engine(server.url, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(
             sqlalchemy.text('INSERT INTO planted VALUES (:bytes, \'{"deep": ["a planted secret!"]}\', NULL)'),

@@ -12,8 +12,9 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from scripts.airflow_api import DagRun, until
 from scripts.airflow_home import AirflowHome
 from tests.e2e import ERROR, OUTPUT, ROOT
+from tests.versions import needs_triggerer_path
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, needs_triggerer_path]
 
 WAYS = ("start", "end", "both")
 OUTCOMES = ("completed", "failed", "retried", "late", "soft")

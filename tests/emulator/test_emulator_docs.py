@@ -17,6 +17,7 @@ from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.emulator.certificates import Certificate
 from airflow_provider_whiterabbit.emulator.effects import EFFECTS
 from airflow_provider_whiterabbit.emulator.journal import Kind
+from tests.versions import needs_sdk
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "emulator.md").read_text()
@@ -51,6 +52,7 @@ def test_scripts(block: str, tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(script)], check=True, cwd=ROOT)
 
 
+@needs_sdk
 @pytest.mark.airflow
 def test_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The conftest and the tests pass, in a folder of a user's."""

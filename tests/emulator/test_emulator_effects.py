@@ -114,7 +114,8 @@ def is_reset(seen: Seen) -> bool:
 
 
 def ends_early(seen: Seen) -> bool:
-    return "ended prematurely" in seen.error or "IncompleteRead" in seen.error
+    words = ("ended prematurely", "IncompleteRead", "InvalidChunkLength")  # as the version of urllib3 has it
+    return any(word in seen.error for word in words)
 
 
 STREAMS: list[tuple[effects.Effect, Callable[[Seen], object]]] = [

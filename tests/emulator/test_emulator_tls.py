@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -109,14 +110,18 @@ def test_a_restart_keeps_the_certificate():
             assert session.get(emulator.url + CATALOGUE, verify=emulator.ca_bundle, timeout=10).ok
 
 
+CUT = "ended prematurely|InvalidChunkLength"
+"""An answer that was cut off, in the words of one version of urllib3 or another."""
+
+
 @pytest.mark.parametrize(
     ("effect", "events", "error"),
     [
-        # Python's TLS sockets report an RST as the end of the data.
-        (effects.Reset("request"), 0, "without response"),
-        (effects.Reset("body", events=1), 1, "ended prematurely"),
+        # Python's TLS sockets report an RST as the end of the data, those of some versions as what it is.
+        (effects.Reset("request"), 0, "without response|reset by peer"),
+        (effects.Reset("body", events=1), 1, f"{CUT}|reset by peer"),
         (effects.Close(events=1), 1, ""),
-        (effects.Close(events=1, clean=False), 1, "ended prematurely"),
+        (effects.Close(events=1, clean=False), 1, CUT),
         (effects.Silence(events=1), 1, "timed out"),
         (effects.Split(), 3, ""),
     ],
@@ -136,7 +141,7 @@ def test_faults(wr, client, effect, events, error):
                 seen += piece
     except requests.RequestException as caught:
         problem = str(caught)
-    assert error in problem
+    assert re.search(error, problem)
     assert bool(problem) == bool(error)
     assert seen.count(b"data: ") == events
     wr.wait_for_stream(execution_id, count=0)

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
+from tests.versions import HAS_STORE, NO_STORE
 
 KEY = "whiterabbit_submission"
 """Where the record is; users are told this name, so it does not change."""
@@ -102,15 +102,15 @@ class Airflow:
     ti: TaskInstance = field(init=False)
 
     def __post_init__(self) -> None:
-        self.is_kept = self.is_kept and AIRFLOW_V_3_3_PLUS
+        self.is_kept = self.is_kept and HAS_STORE
         self._store = Store(self.happened)
         self.ti = TaskInstance(happened=self.happened)
 
     @property
     def store(self) -> Store:
         """The store; a test that asks for it is skipped where Airflow has none."""
-        if not AIRFLOW_V_3_3_PLUS:
-            pytest.skip("needs the task state store of Airflow 3.3")
+        if not HAS_STORE:
+            pytest.skip(NO_STORE)
         return self._store
 
     def run(self, task: WhiteRabbitSubmitOperator, try_number: int = 1, max_tries: int = RETRIES) -> Any:

@@ -19,6 +19,9 @@ import requests
 from airflow_provider_whiterabbit import assets
 from tests.receiver.conftest import Database, Served
 from tests.receiver.deliveries import record_of, signed
+from tests.versions import needs_receiver
+
+pytestmark = needs_receiver
 
 Serve = Callable[..., Served]
 

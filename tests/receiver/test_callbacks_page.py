@@ -19,6 +19,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.receiver.events import Result
 from tests.docs.pages import Block, blocks, tables
 from tests.receiver.deliveries import record_of, signed
+from tests.versions import needs_sdk
 
 PAGE = "docs/callbacks.md"
 BLOCKS = {block.title: block for block in blocks("python") if block.page == PAGE}
@@ -42,7 +43,7 @@ def names_of(block: Block) -> dict[str, Any]:
     return names
 
 
-def run(block: Block, folder: Any, wr: Emulator) -> None:
+def run(block: Block, folder: Any, wr: Emulator, environ: dict[str, str]) -> None:
     """Run a DAG of the page, and see it succeed."""
     connection = wr.connection
     connection["extra"] |= {"callback_secret": "whsec_1"}
@@ -54,7 +55,7 @@ def run(block: Block, folder: Any, wr: Emulator) -> None:
         "AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL": "https://airflow.example.org",
     }
     command = [sys.executable, "-W", "ignore", "-c", RUN, str(folder / "dag.py")]
-    done = subprocess.run(command, env=os.environ | known, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=os.environ | environ | known, capture_output=True, text=True, check=False)
     assert "RUN success" in done.stdout, done.stdout[-5000:] + done.stderr[-3000:]
 
 
@@ -63,14 +64,15 @@ def test_all_blocks_are_here() -> None:
     assert set(BLOCKS) == {"dags/submit.py", "dags/swapped.py", "dags/recover.py", "endpoint.py"}
 
 
-@pytest.mark.airflow
-def test_submitting(whiterabbit_emulator: Emulator, tmp_path: Any) -> None:
+@needs_sdk
+def test_submitting(whiterabbit_emulator: Emulator, tmp_path: Any, own_database: dict[str, str]) -> None:
     """It ends with the id, and White Rabbit knows where to call."""
-    run(BLOCKS["dags/submit.py"], tmp_path, whiterabbit_emulator)
+    run(BLOCKS["dags/submit.py"], tmp_path, whiterabbit_emulator, own_database)
     (entry,) = whiterabbit_emulator.requests(kind="submit")
     assert entry.json["callbackUrl"] == "https://airflow.example.org/whiterabbit/callbacks/whiterabbit_default"
 
 
+@needs_sdk
 @pytest.mark.parametrize(("script", "status"), [({"output": {"n": 1}}, "COMPLETED"), ({"error": "x"}, "FAILED")])
 def test_running_when_it_has_ended(
     whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, script: dict[str, Any], status: str
@@ -103,6 +105,7 @@ class Inlets(dict[str, Events]):
         return super().__getitem__(asset.name)
 
 
+@needs_sdk
 def test_recovering() -> None:
     """The ids are those of the latest events."""
     names = names_of(BLOCKS["dags/recover.py"])

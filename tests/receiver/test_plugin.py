@@ -12,6 +12,7 @@ import pytest
 from airflow_provider_whiterabbit.get_provider_info import CONFIG
 from airflow_provider_whiterabbit.receiver.plugin import WhiteRabbitPlugin
 from airflow_provider_whiterabbit.receiver.settings import ReceiverSettings
+from tests.versions import HAS_RECEIVER, needs_receiver
 
 OPTION = "AIRFLOW__WHITERABBIT__CALLBACK_{}"
 
@@ -46,17 +47,25 @@ from airflow_provider_whiterabbit.receiver.plugin import WhiteRabbitPlugin
 assert WhiteRabbitPlugin().fastapi_apps == []
 new = {name for name in set(sys.modules) - before if not name.startswith("airflow_provider_whiterabbit")}
 assert not new, new
-assert "fastapi" not in sys.modules
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
+@needs_receiver
 def test_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """One application, in a place that Airflow has not reserved."""
     monkeypatch.setenv(OPTION.format("CONNECTIONS"), "a, b,,")
     (app,) = WhiteRabbitPlugin().fastapi_apps
     assert app["url_prefix"] == "/whiterabbit"
     assert [route.path for route in app["app"].routes] == ["/health", "/callbacks/{connection_id:path}"]
+
+
+@pytest.mark.skipif(HAS_RECEIVER, reason="this Airflow can serve the receiver")
+def test_too_old(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Before Airflow 3.1 nothing is served, though it was asked for."""
+    monkeypatch.setenv(OPTION.format("CONNECTIONS"), "a")
+    assert WhiteRabbitPlugin().fastapi_apps == []
+    assert "3.1" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,15 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.client import webhooks
 from airflow_provider_whiterabbit.receiver import secrets
 from tests.receiver.conftest import Database, Served
 from tests.receiver.deliveries import OTHER_SECRET, SECRET, record_of, signed
+from tests.versions import HAS_RUN_EACH, needs_receiver, needs_run_each
+
+pytestmark = needs_receiver
 
 Serve = Callable[..., Served]
 
@@ -58,7 +60,7 @@ def test_a_record_becomes_an_event(served: Served, heard: Database, form: str, s
         "usage": 1,
     }
     name = f"whiterabbit/whiterabbit_default/module/PAY/{asset}"
-    key = record["id"] if AIRFLOW_V_3_2_PLUS else None
+    key = record["id"] if HAS_RUN_EACH else None
     assert heard.events() == [{"asset": name, "key": key, "extra": extra}]
 
 
@@ -208,7 +210,7 @@ def test_nobody_listens_for_this_end(served: Served, database: Database) -> None
     assert result(served.post(record)) == "emitted"
 
 
-@pytest.mark.parametrize("plain", [True, False] if AIRFLOW_V_3_2_PLUS else [True])
+@pytest.mark.parametrize("plain", [True, False] if HAS_RUN_EACH else [True])
 def test_a_dag_that_is_paused(served: Served, heard: Database, plain: bool) -> None:
     """Airflow would have the event and no run, for ever; so it is as if nobody listened, until the DAG is unpaused."""
     heard.schedule(assets.module("PAY"), paused=True, plain=plain)
@@ -220,7 +222,7 @@ def test_a_dag_that_is_paused(served: Served, heard: Database, plain: bool) -> N
         assert result(served.post(record)) == "emitted"
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_2_PLUS, reason="before, there are no keys, and one event reaches all")
+@needs_run_each  # before, there are no keys, and one event reaches all
 def test_plain_schedules(served: Served, heard: Database) -> None:
     """A DAG on the asset as such does not see events with a key; so there is one without, for it alone."""
     heard.schedule(assets.module("PAY"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,8 @@ class TaskInstance:
     """As much of a task instance as a sensor looks at."""
 
     start_date = STARTED
+    dag_id, task_id, run_id, map_index = "d", "wait", "r", -1
+    try_number, max_tries = 1, 0
 
     def get_first_reschedule_date(self, context: Any) -> None:
         """Say that this is the first look."""
@@ -71,11 +74,11 @@ def test_poke(whiterabbit_emulator: Emulator) -> None:
     assert {entry.kind for entry in wr.journal} == {"run_record"}
 
 
-def test_progress_is_logged(whiterabbit_emulator: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_logged(whiterabbit_emulator: Emulator, said: Callable[[], str]) -> None:
     """Each look says how far the run got."""
     run_id = create(whiterabbit_emulator, {"module": "A", "output": 1, "usage": 2}, {"module": "B", "manual": True})
     assert sensor(run_id).poke(CONTEXT) is False
-    assert f"Workflow run {run_id}: EXECUTING, 1 of 2 stages done, 2 credits" in capsys.readouterr().out
+    assert f"Workflow run {run_id}: EXECUTING, 1 of 2 stages done, 2 credits" in said()
 
 
 def test_time_is_up_in_the_worker(whiterabbit_emulator: Emulator) -> None:
@@ -85,6 +88,7 @@ def test_time_is_up_in_the_worker(whiterabbit_emulator: Emulator) -> None:
         sensor(run_id, timeout=0.02, poke_interval=0.01).execute(CONTEXT)
 
 
+@pytest.mark.airflow  # in Airflow 2 a sensor looks for its first start in the database
 def test_reschedule(whiterabbit_emulator: Emulator) -> None:
     """`reschedule` looks once and frees the worker until the next look."""
     run_id = create(whiterabbit_emulator, {"module": "A", "manual": True})

@@ -15,6 +15,7 @@ from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteC
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from airflow_provider_whiterabbit.triggers import ending
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
+from tests.versions import needs_triggerer_path
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ async def end_of(execution_id: str, **arguments: Any) -> TriggerEvent:
     return event
 
 
+@needs_triggerer_path
 async def test_success(whiterabbit_emulator: Emulator, pushed: dict[str, Any]) -> None:
     """Output and usage are stored, and the event holds nothing of them."""
     event = await end_of(whiterabbit_emulator.create_execution("X", output={"a": 1}, usage=2.5))
@@ -51,6 +53,7 @@ async def test_result_that_cannot_be_stored(whiterabbit_emulator: Emulator) -> N
     assert event.payload == {"execution_id": execution_id, "status": "COMPLETED", "message": None}
 
 
+@needs_triggerer_path
 @pytest.mark.parametrize("error", ["bad", {"message": "bad"}])
 async def test_failure(whiterabbit_emulator: Emulator, pushed: dict[str, Any], error: Any) -> None:
     """A failure ends the task here if no retry can follow, and skips it where that was asked for."""
@@ -61,6 +64,7 @@ async def test_failure(whiterabbit_emulator: Emulator, pushed: dict[str, Any], e
     assert event.payload == {"execution_id": execution_id, "status": "FAILED", "message": None}
 
 
+@needs_triggerer_path
 async def test_late(whiterabbit_emulator: Emulator) -> None:
     """So does a time-out."""
     execution_id = whiterabbit_emulator.create_execution("X", manual=True)
@@ -101,6 +105,7 @@ def test_version(monkeypatch: pytest.MonkeyPatch, version: str, old: bool) -> No
     assert (sensor.start_trigger_args is None) is old
 
 
+@needs_triggerer_path
 async def test_custom_xcom_backend(
     whiterabbit_emulator: Emulator, pushed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +126,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__WHITERABBIT__END_FROM_TRIGGER", "True")
 
 
+@needs_triggerer_path
 @pytest.mark.usefixtures("deployment")
 def test_deployment_option() -> None:
     """The options count for deferrable tasks that don't say otherwise."""
@@ -145,6 +151,7 @@ def test_mapped_sensor_starts_in_a_worker() -> None:
     assert mapped.start_trigger_args is None
 
 
+@needs_triggerer_path
 def test_start_does_not_change_from_parse_to_parse() -> None:
     """What is serialized with the DAG holds no moment, which would make each parse a new version."""
     starts = [

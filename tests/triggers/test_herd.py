@@ -13,6 +13,8 @@ from airflow_provider_whiterabbit.emulator import Emulator, Entry, effects
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 from scripts.airflow_api import until
 
+pytestmark = pytest.mark.alone
+
 WAITS = 200
 
 INTERVAL = 4.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -157,10 +158,10 @@ async def test_record_of_another_shape(whiterabbit_emulator: Emulator) -> None:
     assert "runStages" in event["message"]
 
 
-async def test_on_kill(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_on_kill(said: Callable[[], str]) -> None:
     """A killed trigger says, with the id, that the run goes on, and asks nothing of White Rabbit."""
     await WhiteRabbitWorkflowRunTrigger("r-1").on_kill()
-    assert "r-1 goes on at White Rabbit" in capsys.readouterr().out
+    assert "r-1 goes on at White Rabbit" in said()
 
 
 def test_serialize() -> None:

@@ -58,8 +58,8 @@ with new_dag("e2e_workflow_sensor") as workflow_sensor:
 with DAG("e2e_hundred", schedule=None, catchup=False, max_active_tasks=100) as hundred:
 
     @task
-    def inputs() -> list[dict[str, int]]:
-        return [{"number": number} for number in range(100)]
+    def inputs(dag_run: Any = None) -> list[dict[str, int]]:
+        return [{"number": number} for number in range(dag_run.conf["count"])]
 
     @task
     def squares(outputs: list[dict[str, int]]) -> list[int]:

@@ -8,8 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Asset, task
+from airflow.providers.common.compat.sdk import DAG, task
 
+from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
@@ -82,8 +83,6 @@ with DAG("e2e_operator_end", schedule=None, catchup=False):
         execute = WhiteRabbitExecuteComponentOperator(task_id=module.lower(), module=module, end_from_trigger=True)
         show.override(task_id=f"show_{module.lower()}")(execute.output)
 
-asset = Asset(name="e2e_waited", uri="whiterabbit://e2e/waited")
-
 with DAG("e2e_obstacles", schedule=None, catchup=False):
 
     def waiting(task_id: str, **more: Any) -> WhiteRabbitExecutionSensor:
@@ -93,7 +92,7 @@ with DAG("e2e_obstacles", schedule=None, catchup=False):
     waiting("on_success", on_success_callback=noted("success"))
     waiting("on_skipped", on_skipped_callback=noted("skipped"), soft_fail=True)
     waiting("on_execute", on_execute_callback=noted("execute"))
-    waiting("outlets", outlets=[asset])
+    waiting("outlets", outlets=[assets.named("e2e_waited")])
     waiting("no_xcom", do_xcom_push=False)
     waiting("hasty", execution_timeout=timedelta(seconds=6))
 

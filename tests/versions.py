@@ -1,0 +1,35 @@
+"""What not every version of Airflow can do: marks for the tests of it, with the reasons that they give."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.providers.common.compat.version_compat import (
+    AIRFLOW_V_3_0_PLUS,
+    AIRFLOW_V_3_1_PLUS,
+    AIRFLOW_V_3_2_PLUS,
+    AIRFLOW_V_3_3_PLUS,
+)
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_whiterabbit import triggerer_path
+
+HAS_SDK = AIRFLOW_V_3_0_PLUS
+HAS_RECEIVER = AIRFLOW_V_3_1_PLUS
+HAS_RUN_EACH = AIRFLOW_V_3_2_PLUS
+HAS_STORE = AIRFLOW_V_3_3_PLUS
+HAS_BUSY_ANSWERS = AIRFLOW_V_3_3_PLUS
+HAS_TRIGGER_KILL = hasattr(BaseTrigger, "on_kill")
+HAS_TRIGGERER_PATH = not list(triggerer_path.of_version())
+
+NO_STORE = "needs the task state store (Airflow 3.3)"
+
+needs_sdk = pytest.mark.skipif(not HAS_SDK, reason="shows a DAG that imports airflow.sdk (Airflow 3.0)")
+needs_receiver = pytest.mark.skipif(not HAS_RECEIVER, reason="needs the receiver of callbacks (Airflow 3.1)")
+needs_run_each = pytest.mark.skipif(not HAS_RUN_EACH, reason="needs a run per execution (Airflow 3.2)")
+needs_store = pytest.mark.skipif(not HAS_STORE, reason=NO_STORE)
+needs_trigger_kill = pytest.mark.skipif(
+    not HAS_TRIGGER_KILL, reason="needs triggers that are told of a kill (Airflow 3.3)"
+)
+needs_triggerer_path = pytest.mark.skipif(
+    not HAS_TRIGGERER_PATH, reason="needs tasks that start and end in the triggerer (Airflow 3.3.1)"
+)
