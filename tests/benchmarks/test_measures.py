@@ -201,6 +201,6 @@ def test_tables_of_the_whole_system():
     data = {way: system.figures(even, waits=101, start=3.0, cpu=2.02) for way in system.WAYS}
     assert [goal.met for goal in system.goals(data)] == [True] * 4
     assert system.table(data)[-1][1:] == ["101", "101", "0.50", "0.95", "1.00", "1.0", "20", "3"]
-    data["ours"] = system.figures([3 * second for second in even], waits=102, start=3.0, cpu=4.04)
+    data["ours"] = system.figures([3 * second for second in even], waits=102, start=3.0, cpu=6.06)
     assert [goal.met for goal in system.goals(data)] == [False] * 4
-    assert [goal.value for goal in system.goals(data)] == pytest.approx([1, 3, 3, 2 * 101 / 102])
+    assert [goal.value for goal in system.goals(data)] == pytest.approx([1, 3, 3, 3 * 101 / 102])
