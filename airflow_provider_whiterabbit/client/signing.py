@@ -41,7 +41,8 @@ def load_private_key(secret: str) -> Ed25519PrivateKey:
         else:
             der = base64.b64decode("".join(secret.split()), validate=True)
             key = load_der_private_key(der, password=None)
-            if isinstance(key, Ed25519PrivateKey) and len(der) != 2 + der[1]:  # some versions take what comes behind
+            # Some versions take what comes behind. A length of one byte is that of every key without long attributes.
+            if der[1] < 0x80 and len(der) != 2 + der[1]:
                 raise ValueError
     except binascii.Error:
         raise _bad_secret("is not base64") from None

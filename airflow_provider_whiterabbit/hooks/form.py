@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_UNCHANGED = "RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"
-"""What stands for a secret that was not changed, `airflow.www.views.SENSITIVE_FIELD_PLACEHOLDER`."""
-
 
 def widgets(conn_fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return a WTForms field for each extra field.
@@ -22,7 +19,10 @@ def widgets(conn_fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """Shows that something is saved, and not what: Airflow deletes a field of the extra that comes back empty."""
 
         def __call__(self, field: Any, **attributes: Any) -> Any:
-            return super().__call__(field, value=_UNCHANGED if field.data else "", **attributes)
+            # Only Airflow 2 draws these fields, by what only Airflow 2 has.
+            from airflow.www.views import SENSITIVE_FIELD_PLACEHOLDER  # type: ignore[import-not-found]
+
+            return super().__call__(field, value=SENSITIVE_FIELD_PLACEHOLDER if field.data else "", **attributes)
 
     fields: dict[str, Any] = {}
     for name, field in conn_fields.items():

@@ -251,6 +251,17 @@ def test_a_clock_that_was_set_right_after_a_correction(offset: float):
     assert signer.offset == 0
 
 
+def test_a_key_with_attributes():
+    """PKCS#8 lets attributes follow the key (RFC 5958, section 2), which may take it beyond 127 bytes."""
+    text = b"\x0c\x64" + b"x" * 100
+    attribute = b"\x06\x0a\x2a\x86\x48\x86\xf7\x0d\x01\x09\x09\x14" + b"\x31" + bytes([len(text)]) + text
+    attributes = b"\xa0" + bytes([len(attribute) + 2]) + b"\x30" + bytes([len(attribute)]) + attribute
+    inside = base64.b64decode(SECRET)[2:] + attributes
+    secret = base64.b64encode(b"\x30\x81" + bytes([len(inside)]) + inside).decode()
+    message = b"GET"
+    assert load_private_key(secret).sign(message) == load_private_key(SECRET).sign(message)
+
+
 @pytest.mark.parametrize(("offset", "words"), [(90.0, "90 seconds behind"), (-90.0, "90 seconds ahead of")])
 def test_a_correction_is_warned_of(offset: float, words: str, caplog: pytest.LogCaptureFixture):
     """The warning names the offset and its direction, and what to do."""
