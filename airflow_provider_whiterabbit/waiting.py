@@ -87,7 +87,7 @@ class WaitingMixin(_Task):
         """Return when the wait is over, if it ever is."""
         if self._patience > LONGEST_WAIT:
             return None
-        started: datetime = context["ti"].start_date
+        started = context["ti"].start_date or datetime.now(UTC)  # Airflow 2.11's `dag.test()` leaves it empty
         return started + timedelta(seconds=self._patience)
 
     @contextlib.contextmanager

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.airflow
 
 DAG_FILE = """
 import json
+from datetime import timedelta
 from airflow.providers.common.compat.sdk import DAG, task
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
@@ -32,12 +33,19 @@ WAYS = {
 }
 
 with DAG("in_process", schedule=None) as dag:
-    submit = WhiteRabbitExecuteComponentOperator(task_id="submit", module="SLOW", wait_for_completion=False)
-    ways = {
-        way: WhiteRabbitExecutionSensor(task_id=way, execution_id=submit.output, **more) for way, more in WAYS.items()
-    }
-    ended = WhiteRabbitExecuteComponentOperator(task_id="end", module="SLOW", end_from_trigger=True)
-    show({"end": ended.output, **{way: sensor.output for way, sensor in ways.items()}})
+    ended = previous = WhiteRabbitExecuteComponentOperator(
+        task_id="end", module="SLOW", end_from_trigger=True, execution_timeout=timedelta(hours=1)
+    )
+    outputs = {"end": ended.output}
+    for way, more in WAYS.items():  # one after the other, so that each of them has to wait
+        submit = WhiteRabbitExecuteComponentOperator(
+            task_id=f"submit_{way}", module="SLOW", wait_for_completion=False
+        )
+        sensor = WhiteRabbitExecutionSensor(task_id=way, execution_id=submit.output, **more)
+        previous >> submit >> sensor
+        previous = sensor
+        outputs[way] = sensor.output
+    show(outputs)
 
 if __name__ == "__main__":
     run = dag.test()
@@ -58,4 +66,4 @@ def test_every_way(whiterabbit_emulator: Emulator) -> None:
     outputs = next(line for line in done.stdout.splitlines() if "OUTPUTS" in line).partition("OUTPUTS ")[2]
     found = json.JSONDecoder().raw_decode(outputs)[0]
     assert found == {way: {"a": [1]} for way in ("end", "poke", "deferrable", "start", "both")}
-    assert len(whiterabbit_emulator.requests(kind="submit")) == 2
+    assert len(whiterabbit_emulator.requests(kind="submit")) == 5
