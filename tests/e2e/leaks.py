@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import sqlalchemy
 from cryptography.fernet import Fernet, InvalidToken
+from sqlalchemy.engine import Connection
 
 ENOUGH = 16
 """How many characters from the beginning of a secret are a find."""
@@ -47,7 +48,7 @@ def in_files(folder: Path, needles: set[bytes]) -> list[str]:
 
 
 def in_database(
-    engine: sqlalchemy.Engine, needles: set[bytes], fernet_key: str, sealed: Collection[tuple[str, str]] = STORE
+    connection: Connection, needles: set[bytes], fernet_key: str, sealed: Collection[tuple[str, str]] = STORE
 ) -> list[str]:
     """Return where in a database one of the needles is, as ``table.column``.
 
@@ -56,7 +57,7 @@ def in_database(
     """
     fernet = Fernet(fernet_key)
     found = set()
-    for table, column, value in rows(engine):
+    for table, column, value in rows(connection):
         plain = value
         if (table, column) not in sealed:
             with suppress(InvalidToken):
@@ -66,14 +67,13 @@ def in_database(
     return sorted(found)
 
 
-def rows(engine: sqlalchemy.Engine) -> Iterator[tuple[str, str, bytes]]:
+def rows(connection: Connection) -> Iterator[tuple[str, str, bytes]]:
     """Yield table, column and bytes of every value in a database."""
-    quoted = engine.dialect.identifier_preparer.quote
-    with engine.connect() as connection:
-        for table in sqlalchemy.inspect(engine).get_table_names():
-            for row in connection.exec_driver_sql(f"SELECT * FROM {quoted(table)}").mappings():  # noqa: S608
-                for column, value in row.items():
-                    yield table, column, _bytes(value)
+    quoted = connection.dialect.identifier_preparer.quote
+    for table in sqlalchemy.inspect(connection).get_table_names():
+        for row in connection.exec_driver_sql(f"SELECT * FROM {quoted(table)}").mappings():  # noqa: S608
+            for column, value in row.items():
+                yield table, column, _bytes(value)
 
 
 def _bytes(value: Any) -> bytes:

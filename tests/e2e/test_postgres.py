@@ -111,5 +111,5 @@ def test_search_for_secrets_knows_its_types(server: Postgres) -> None:
             sqlalchemy.text('INSERT INTO planted VALUES (:bytes, \'{"deep": ["a planted secret!"]}\', NULL)'),
             {"bytes": b"\x00a planted secret!"},
         )
-    found = in_database(engine, forms("a planted secret!"), Fernet.generate_key().decode())
+        found = in_database(connection, forms("a planted secret!"), Fernet.generate_key().decode())
     assert found == ["planted.bytes", "planted.json"]

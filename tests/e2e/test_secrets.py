@@ -6,9 +6,8 @@ import base64
 import json
 import secrets
 import socket
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +15,8 @@ from urllib.parse import quote
 import pytest
 import sqlalchemy
 from cryptography.fernet import Fernet
+from sqlalchemy.engine import Connection
+from sqlalchemy.pool import NullPool
 
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.emulator.effects import Answer
@@ -99,9 +100,18 @@ class Told:
     mentions: list[str]
 
 
+@contextmanager
+def look(airflow: AirflowHome) -> Iterator[Connection]:
+    """Connect to the database; nothing stays of what is changed there."""
+    engine = sqlalchemy.create_engine(airflow.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], poolclass=NullPool)
+    with engine.connect() as connection, connection.begin() as transaction:
+        yield connection
+        transaction.rollback()
+
+
 def search(airflow: AirflowHome, needles: set[bytes], **options: object) -> list[str]:
-    engine = sqlalchemy.create_engine(airflow.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
-    return in_database(engine, needles, fernet_key(airflow), **options)
+    with look(airflow) as connection:
+        return in_database(connection, needles, fernet_key(airflow), **options)
 
 
 def fernet_key(airflow: AirflowHome) -> str:
@@ -193,34 +203,22 @@ def test_secret_in_a_log_is_found(tmp_path: Path, form: str) -> None:
     assert in_files(tmp_path, forms(SECRET)) == ["logs/task/attempt=1.log"]
 
 
-@pytest.fixture
-def copied(told: Told, airflow: AirflowHome, tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """Yield a copy of the database, in which something can be planted."""
-    if not airflow.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith("sqlite:"):
-        pytest.skip("plants in a copy of SQLite's file; before Airflow 3.3 the database is PostgreSQL's")
-    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
-        with closing(sqlite3.connect(airflow.home / "airflow.db")) as original:
-            original.backup(copy)
-        yield copy
-
-
 @pytest.mark.parametrize("place", ["xcom.value", "trigger.kwargs", "serialized_dag.data", "connection.extra"])
 @pytest.mark.parametrize("form", FORMS)
-def test_secret_in_the_database_is_found(
-    copied: sqlite3.Connection, airflow: AirflowHome, tmp_path: Path, place: str, form: str
-) -> None:
+def test_secret_in_the_database_is_found(told: Told, airflow: AirflowHome, place: str, form: str) -> None:
     """The search sees into every table, into what is encrypted, and into a connection that is not."""
     table, _, column = place.partition(".")
     value = json.dumps({"id": FORMS[form]})
-    if table == "trigger":
-        value = Fernet(fernet_key(airflow)).encrypt(value.encode()).decode()
-        copied.execute("INSERT INTO trigger (classpath, kwargs, created_date) VALUES ('x', ?, '2026-01-01')", [value])
-    else:
-        first = f"rowid = (SELECT min(rowid) FROM {table})"  # noqa: S608
-        copied.execute(f"UPDATE {table} SET {column} = ? WHERE {first}", [value])  # noqa: S608
-    copied.commit()
-    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'copy.db'}")
-    assert in_database(engine, forms(SECRET), fernet_key(airflow)) == [place]
+    with look(airflow) as connection:
+        if table == "trigger":
+            value = Fernet(fernet_key(airflow)).encrypt(value.encode()).decode()
+            planting = "INSERT INTO trigger (classpath, kwargs, created_date) VALUES ('x', :value, '2026-01-01')"
+        else:
+            row = {"sqlite": "rowid", "postgresql": "ctid"}[connection.dialect.name]
+            first = f"(SELECT {row} FROM {table} LIMIT 1)"  # noqa: S608
+            planting = f"UPDATE {table} SET {column} = :value WHERE {row} = {first}"  # noqa: S608
+        assert connection.execute(sqlalchemy.text(planting), {"value": value}).rowcount == 1
+        assert in_database(connection, forms(SECRET), fernet_key(airflow)) == [place]
 
 
 def test_private_key_is_known_by_its_bytes(tmp_path: Path) -> None:

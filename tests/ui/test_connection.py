@@ -18,6 +18,7 @@ from tests.ui import AIRFLOW, LINKS
 pytestmark = pytest.mark.ui
 
 CALLBACK_SECRET = "a callback's secret, and nobody else's"
+ACCEPTED = "White Rabbit accepted the key and the signature."
 OTHER_SECRET = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g"  # RFC 8032, section 7.1, test 1
 
 
@@ -82,24 +83,23 @@ def works_by_command(airflow: AirflowHome, connection_id: str) -> None:
     assert "Connection success!" in done.stdout, done.stdout + done.stderr
 
 
-PORT_ZERO = pytest.mark.xfail(
-    AIRFLOW in ("3.3.1", "3.3.2"),
-    strict=True,
-    reason="apache/airflow#73298: *Test* refuses a connection without a port",
-)
-
-
-@pytest.mark.parametrize("own_port", [True, pytest.param(False, marks=PORT_ZERO)], ids=["port", "no-port"])
-def test_right_key(connections, server: Emulator, fields: dict[str, str], shoot, own_port: bool) -> None:
+def test_right_key(connections, server: Emulator, fields: dict[str, str], shoot) -> None:
     """What is right is told to whoever fills in the form and presses *Test*; nothing is submitted."""
-    if own_port:
-        fields["host"], _, fields["port"] = fields["host"].rpartition(":")
+    fields["host"], _, fields["port"] = fields["host"].rpartition(":")
     connections.new("payments")
     connections.fill(fields)
     works, message = connections.press_test("payments")
-    assert (works, message) == (True, "White Rabbit accepted the key and the signature.")
+    assert (works, message) == (True, ACCEPTED)
     assert {entry.method for entry in server.journal} == {"GET"}
     shoot("test-accepted", height=360)
+
+
+def test_no_port(connections, fields: dict[str, str]) -> None:
+    """A port is part of the host, or missing, as in most URLs; two versions of Airflow stumble over that."""
+    connections.new("payments")
+    connections.fill(fields)
+    stumbles = AIRFLOW in ("3.3.1", "3.3.2")  # apache/airflow#73298
+    assert connections.press_test("payments") == ((False, "Bad Request") if stumbles else (True, ACCEPTED))
 
 
 @dataclass(frozen=True, slots=True)
