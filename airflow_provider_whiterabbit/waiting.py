@@ -87,8 +87,8 @@ class WaitingMixin(_Task):
         """Return when the wait is over, if it ever is."""
         if self._patience > LONGEST_WAIT:
             return None
-        started = context["ti"].start_date or datetime.now(UTC)  # Airflow 2.11's `dag.test()` leaves it empty
-        return started + timedelta(seconds=self._patience)
+        started: datetime | None = context["ti"].start_date  # empty in Airflow 2.11's `dag.test()`
+        return (started or datetime.now(UTC)) + timedelta(seconds=self._patience)
 
     @contextlib.contextmanager
     def _telling_timeouts_apart(self) -> Iterator[None]:
