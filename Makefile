@@ -51,7 +51,7 @@ lint: $(READY) ## Check style and formatting
 types: $(READY) ## Check types
 	$(BIN)/mypy
 
-check: lint types test ## Everything that CI checks
+check: lint types test ## Lint, types and tests
 
 kills: $(READY) ## Kill tasks, workers and triggerers at every point of a submission; print what became of it
 	$(BIN)/python -m scripts.kills

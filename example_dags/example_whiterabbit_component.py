@@ -1,7 +1,8 @@
 """Execute components of White Rabbit and use their outputs.
 
 The connection `whiterabbit_default` holds the API key and the API secret. Whatever dies meanwhile, a component is
-submitted once: a retry goes on waiting for what an earlier try submitted (Airflow 3.3 or newer).
+submitted once: a retry goes on waiting for what an earlier try submitted (Airflow 3.3 or newer). The emulator has to be
+told what they put out: `emulator.script("DEMO_TOKEN_SWAP", output={"receipt": {"hash": "0x1"}})`, and so for the other.
 """
 
 from __future__ import annotations

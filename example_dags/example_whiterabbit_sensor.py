@@ -1,6 +1,7 @@
 """Wait for executions of White Rabbit with the sensor.
 
-The connection `whiterabbit_default` holds the API key and the API secret.
+The connection `whiterabbit_default` holds the API key and the API secret. The emulator has to be told what an execution
+puts out: `emulator.script("WAIT_FOR_EVM_TRANSACTION", output={"blockNumber": 21345678, "success": True}, after=5)`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionS
 
 
 @task(retries=0)  # a retry would submit a second execution
-def submit(module: str, inputs: dict[str, Any] | None = None) -> str:
+def submit(module: str, inputs: dict[str, Any] | None = None, config: dict[str, Any] | None = None) -> str:
     """Submit an execution and hand on its id; White Rabbit works on it after this task has ended."""
-    return WhiteRabbitHook().execute_component(module, inputs).id
+    return WhiteRabbitHook().execute_component(module, inputs, config).id
 
 
 @dag(schedule=None, catchup=False, tags=["whiterabbit"])
@@ -26,12 +27,14 @@ def whiterabbit_long_execution():
     @task
     def report(receipt: dict[str, Any]) -> str:
         # The output is the JSON value that White Rabbit gave: an object stays an object.
-        return f"{receipt['transactionHash']} is in block {receipt['blockNumber']}"
+        return f"in block {receipt['blockNumber']}, {'' if receipt['success'] else 'not '}successful"
 
     wait = WhiteRabbitExecutionSensor(
         task_id="wait",
-        # The inputs of a component are listed in White Rabbit's catalogue.
-        execution_id=submit("WAIT_FOR_EVM_TRANSACTION", {"transactionHash": "0x5c50…e3a1"}),
+        # The inputs and the configuration of a component are listed in White Rabbit's catalogue.
+        execution_id=submit(
+            "WAIT_FOR_EVM_TRANSACTION", {"transactionHash": "0x5c50…e3a1", "chainId": 1}, {"confirmations": 12}
+        ),
         # Gives the worker back while waiting: the triggerer follows the execution's event stream.
         deferrable=True,
         # In seconds; the default is a week.

@@ -34,6 +34,9 @@ Choice = Literal["fail", "resubmit"]
 class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
     """Submits something to White Rabbit at most once, then waits for it, or not.
 
+    The result is the task's XCom; others are the id, as ``execution_id`` or ``workflow_run_id``, directly after the
+    submission, and the credits that were spent, as ``usage``.
+
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
     :param wait_for_completion: wait, and return the result; otherwise return the id at once.
     :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.

@@ -24,13 +24,18 @@ def with_own_url(
 
     :param callback: True, or a name of the user's own (see `assets.named`).
     :raises WhiteRabbitInputError: if another URL or another secret was given too, or `callback` is something else.
-    :raises WhiteRabbitConfigError: if no callback would arrive: no base URL, no secret, a connection not served.
+    :raises WhiteRabbitConfigError: if no callback would arrive: no receiver, no base URL, no secret, a connection not
+        served.
     """
+    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
+
     if callback is not True and not (isinstance(callback, str) and callback):
         raise WhiteRabbitInputError(f"callback must be True, False or a name, got {callback!r:.100}")
     for name in ("callback_url", "callback_secret"):
         if arguments.get(name) is not None:
             raise WhiteRabbitInputError(f"give callback or {name}, not both")
+    if not AIRFLOW_V_3_1_PLUS:
+        raise WhiteRabbitConfigError("callback needs the receiver of Airflow 3.1 or newer: give callback_url instead")
     if not settings.callback_secret:
         raise WhiteRabbitConfigError(
             f"callback needs the extra field 'callback_secret' of the connection {connection_id!r}: the receiver takes "

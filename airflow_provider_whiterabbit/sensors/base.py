@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
-    """Waits until something at White Rabbit has ended, and returns its result (as XCom).
+    """Waits until something at White Rabbit has ended, and returns its result (as XCom; the credits as XCom ``usage``).
 
     Deferrable, it frees its worker and follows the event stream in the triggerer, which hears of the end at once;
     `poke` and `reschedule` read the record every `poke_interval`. What did not end well fails the task without retries,

@@ -14,6 +14,7 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.receiver.address import name_in
 from tests.operators.standins import Airflow
+from tests.versions import HAS_RECEIVER, needs_receiver
 
 BASE = "https://airflow.example.org/base"
 PLACE = f"{BASE}/whiterabbit/callbacks/whiterabbit_default"
@@ -48,6 +49,7 @@ def component(**arguments: Any) -> WhiteRabbitExecuteComponentOperator:
     return WhiteRabbitExecuteComponentOperator(task_id="pay", module="PAY", wait_for_completion=False, **arguments)
 
 
+@needs_receiver
 @pytest.mark.parametrize(
     ("callback", "query"), [(True, ""), ("my name&?", "?name=my+name%26%3F"), ("é", "?name=%C3%A9")]
 )
@@ -60,6 +62,7 @@ def test_url(airflow: Airflow, whiterabbit_emulator: Emulator, configured: Any, 
     assert name_in(sent["callbackUrl"]) == (None if callback is True else callback)
 
 
+@needs_receiver
 def test_other_connections(airflow: Airflow, whiterabbit_emulator: Emulator, configured: pytest.MonkeyPatch) -> None:
     """Each has its own place, whatever is in its id."""
     set_secret(whiterabbit_emulator, configured, "whsec_2", "A/B")
@@ -73,6 +76,7 @@ def test_none(airflow: Airflow, whiterabbit_emulator: Emulator, configured: Any)
     assert "callbackUrl" not in submitted(whiterabbit_emulator)
 
 
+@needs_receiver
 def test_hook(whiterabbit_emulator: Emulator, configured: Any) -> None:
     """The hook has it too, with the headers of the connection or others."""
     WhiteRabbitHook().execute_component("PAY", callback="mine", callback_headers={"X-Team": "payments"})
@@ -96,6 +100,15 @@ def test_two_places() -> None:
         component(callback=True, callback_url="https://example.org")
 
 
+@pytest.mark.skipif(HAS_RECEIVER, reason="this Airflow can serve the receiver")
+def test_too_old(airflow: Airflow, whiterabbit_emulator: Emulator, configured: Any) -> None:
+    """Where nothing could receive a callback, none is asked for and nothing is sent."""
+    with pytest.raises(exc.WhiteRabbitConfigError, match=r"Airflow 3\.1 or newer: give callback_url"):
+        airflow.run(component(callback=True))
+    assert not whiterabbit_emulator.journal
+
+
+@needs_receiver
 @pytest.mark.parametrize(
     ("options", "secret", "named"),
     [
