@@ -72,9 +72,7 @@ class AsyncClient(base.ClientBase):
         if not request.idempotent:
             raise WhiteRabbitInputError(f"{request.method} {request.path} belongs into a worker, not into a trigger")
         async with self._turn(request, within) as left:
-            return await self._by_the_right_clock(
-                partial(self._exchange, request, self._limits(request, left), wanted, most)
-            )
+            return await self._by_the_right_clock(partial(self._exchange, request, wanted, most), request, left)
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the commands of `follow` and return what it found."""
@@ -107,7 +105,7 @@ class AsyncClient(base.ClientBase):
 
     async def _open(self, request: Request, within: float) -> Stream:
         async with self._turn(request, within) as left:
-            return await self._by_the_right_clock(partial(self._open_once, request, self._limits(request, left)))
+            return await self._by_the_right_clock(partial(self._open_once, request), request, left)
 
     @contextlib.asynccontextmanager
     async def _turn(self, request: Request, within: float) -> AsyncIterator[float]:
@@ -138,7 +136,7 @@ class AsyncClient(base.ClientBase):
                 raise
             return Stream(answer)
 
-    async def _exchange(self, request: Request, limits: base.Limits, wanted: tuple[str, ...], most: int) -> Any:
+    async def _exchange(self, request: Request, wanted: tuple[str, ...], most: int, limits: base.Limits) -> Any:
         async with _transport_errors(request, limits.total):
             answer = await self._start(request, limits, "application/json")
             try:
@@ -166,13 +164,16 @@ class AsyncClient(base.ClientBase):
             ),
         )
 
-    async def _by_the_right_clock(self, exchange: Callable[[], Awaitable[T]]) -> T:
+    async def _by_the_right_clock(
+        self, exchange: Callable[[base.Limits], Awaitable[T]], request: Request, within: float
+    ) -> T:
+        ends = time.monotonic() + within
         try:
-            return await exchange()
+            return await exchange(self._limits(request, within))
         except WhiteRabbitAuthenticationError as error:
             if not self._corrected_clock(error):
                 raise
-        return await exchange()
+        return await exchange(self._limits(request, ends - time.monotonic()))
 
 
 @contextlib.asynccontextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client.models import Execution, Request, Response
+from airflow_provider_whiterabbit.client.numbers import integer
 
 CLOCK_WINDOW = 25.0
 """Seconds. A refusal can be the clock's fault from here on: the server's window of 30, less the time on the way."""
@@ -26,13 +27,17 @@ _ERRORS: dict[int, type[exc.WhiteRabbitResponseError]] = {
 def data_of(request: Request, response: Response) -> Any:
     """Return the JSON of a successful answer, or raise what the answer says.
 
+    An answer to something that was done may be empty, which is None; one to a question may not.
+
     :raises WhiteRabbitResponseError: for every status but 2xx; redirects are not part of the API.
     :raises WhiteRabbitTransportError: if a 2xx does not hold JSON: then something between us and the API answered.
     """
     if not 200 <= response.status < 300:
         raise error_of(request, response)
+    if not response.body and request.method != "GET":
+        return None
     try:
-        return json.loads(response.body)
+        return json.loads(response.body, parse_int=integer)
     except (ValueError, RecursionError):
         kind = response.headers.get("content-type", "no content type")
         raise exc.WhiteRabbitTransportError(
@@ -110,16 +115,15 @@ def _server_errors(body: bytes) -> tuple[tuple[str, str], ...]:
     if not isinstance(data, dict):
         return ()
     errors = data.get("errors")
-    if isinstance(errors, list):
-        pairs = [(_short(e.get("code")), _short(e.get("message"))) for e in errors[:10] if isinstance(e, dict)]
-    else:
-        pairs = [(_short(data.get("code") or data.get("error")), _short(data.get("message")))]
+    if not isinstance(errors, list):
+        errors = [{"code": data.get("code") or data.get("error"), "message": data.get("message")}]
+    pairs = [(_short(e.get("code")), _short(e.get("message"))) for e in errors[:10] if isinstance(e, dict)]
     return tuple(pair for pair in pairs if any(pair))
 
 
 def _short(value: Any) -> str:
     if isinstance(value, list):
-        return "; ".join(_short(item) for item in value[:10])
+        return "; ".join(json.dumps(item) if isinstance(item, list) else _short(item) for item in value[:10])[:500]
     return "" if value is None else str(value)[:500]
 
 

@@ -66,6 +66,7 @@ class ClientBase:
 
     def _limits(self, request: Request, within: float = float("inf")) -> Limits:
         usual = self.settings.request_timeout
+        within = max(within, 0.001)  # nought would mean without a limit
         read = usual + request.server_wait
         return Limits(min(usual, within), min(read, within), min(PATIENCE * usual + request.server_wait, within))
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -62,7 +62,7 @@ class _RefusedError(Exception):
 def to_json(value: Any) -> bytes:
     """Return the UTF-8 bytes of a JSON value as ``JSON.stringify`` writes them.
 
-    :param value: made of `dict` with string keys, `list`, `tuple`, `str`, `int`, `float`, `bool` and `None`.
+    :param value: made of mappings with string keys, sequences, `str`, `int`, `float`, `bool` and `None`.
     :raises WhiteRabbitInputError: if JavaScript could not hold the value unchanged; names the place, as
         ``input.amounts[3]``.
     """
@@ -102,8 +102,10 @@ class _Likeness:
             return value
         if isinstance(value, float):
             return _number(value)
-        if isinstance(value, Mapping):  # the last, because an abstract class is slow to ask
+        if isinstance(value, Mapping):  # these two last, because abstract classes are slow to ask
             return self._object(value, depth - 1)
+        if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+            return self._array(list(value), depth - 1)  # the outputs of a mapped task, for one
         raise _RefusedError(
             f"a {type(value).__name__} is not JSON; pass a str, int, float, bool, None, list or dict (money: a str)"
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import time
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 
 import requests
@@ -16,6 +16,24 @@ from airflow_provider_whiterabbit.client.models import Response
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
 _CHUNK = 64 * 1024
+
+
+class Session(requests.Session):
+    """A session that goes nowhere but where it is sent, and takes nothing along.
+
+    What the environment says of proxies and certificates is read by the settings, for both transports alike; requests
+    would also take a password from ~/.netrc.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Know of none: requests reads the whole body of a redirect and parses its target, followed or not."""
+        return
+
 
 TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """requests wraps most of what urllib3 raises, but not all of it, and nothing of it while a raw body is being read."""
@@ -65,10 +83,12 @@ class Body:
 
         :raises TimeoutError: after so many seconds without any.
         """
-        if self._socket is not None:
-            self._socket.settimeout(max(seconds, 0.001))  # nought would mean not to wait at all
         try:
-            return cast(bytes, self._answer.raw.read1(_CHUNK))
+            if (
+                self._socket is not None and self._socket.fileno() >= 0
+            ):  # it is closed with the last byte of some answers
+                self._socket.settimeout(max(seconds, 0.001))  # nought would mean not to wait at all
+            return cast(bytes, self._answer.raw.read1(_CHUNK, decode_content=True))
         except urllib3.exceptions.ReadTimeoutError:
             raise TimeoutError(f"nothing came for {seconds:g} s") from None
         except TRANSPORT_ERRORS as error:
@@ -114,22 +134,25 @@ class EventStream:
         self._body.close()
 
 
-def _socket_of(answer: requests.Response) -> socket.socket | None:
+def _socket_of(answer: requests.Response) -> Any:
     """Find the socket, whose time-out changes from read to read; no library's interface gives it.
 
-    A connection that the server is going to close has handed it over to the answer.
+    A connection that the server is going to close has handed it over to the answer. Through a proxy that is itself
+    reached over TLS, it is no `socket.socket`, but has what is needed of one.
     """
     of_connection = getattr(answer.raw.connection, "sock", None)
     reader = getattr(getattr(answer.raw, "_fp", None), "fp", None)
     of_answer = getattr(getattr(reader, "raw", None), "_sock", None)
-    found = of_connection or of_answer
-    return found if isinstance(found, socket.socket) else None
+    return of_connection or of_answer
 
 
-def whole(answer: requests.Response, limits: base.Limits) -> Response:
-    """Read the rest of an answer, within its limits of time and size."""
+def whole(answer: requests.Response, limits: base.Limits, begun: float) -> Response:
+    """Read the rest of an answer, within its limits of time and size.
+
+    :param begun: when the exchange began, by the monotonic clock.
+    """
     what = f"{answer.request.method} {answer.request.path_url}"
-    ends = time.monotonic() + limits.total
+    ends = begun + limits.total
     reader, body = Body(answer), bytearray()
     try:
         while chunk := reader.read(min(limits.read, ends - time.monotonic())):

@@ -12,6 +12,7 @@ from typing import Any
 
 import sseclient
 
+from airflow_provider_whiterabbit.client.numbers import integer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError
 
 MAX_EVENT_BYTES = 1024 * 1024
@@ -87,6 +88,6 @@ def _parse(frame: bytes) -> list[Any]:
 
 def _json(data: str) -> Any:
     try:
-        return json.loads(data)
+        return json.loads(data, parse_int=integer)
     except (ValueError, RecursionError):
         raise WhiteRabbitStreamError("an event is not JSON") from None

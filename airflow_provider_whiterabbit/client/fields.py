@@ -60,7 +60,7 @@ def lenient(data: Mapping[str, Any], name: str, parse: Callable[[Any], T]) -> T 
         return None
     try:
         return parse(value)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, LookupError):
         _warn_once(name)
         return None
 

@@ -28,7 +28,7 @@ FIRST_PAUSE = 0.5
 """Seconds; upper bound of the first pause, doubled with every further failure."""
 
 LONGEST_PAUSE = 20.0
-"""Seconds; no pause of a single call is longer, and a call that is asked to wait longer than that gives up."""
+"""Seconds; a call that is asked to wait longer than that gives up. To others it adds some of its own pause."""
 
 _REQUEST_TIMEOUT = 408
 

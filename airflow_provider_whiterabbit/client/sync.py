@@ -13,7 +13,13 @@ from tenacity import Retrying
 
 from airflow_provider_whiterabbit.client import answers, base, retry
 from airflow_provider_whiterabbit.client.commands import Close, Command, Followed, Get, Open, R, Read, Sleep, Snapshot
-from airflow_provider_whiterabbit.client.connections import TRANSPORT_ERRORS, EventStream, ReachedAdapter, whole
+from airflow_provider_whiterabbit.client.connections import (
+    TRANSPORT_ERRORS,
+    EventStream,
+    ReachedAdapter,
+    Session,
+    whole,
+)
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.events import MAX_EVENT_BYTES
 from airflow_provider_whiterabbit.client.follow import SILENCE, follow
@@ -39,10 +45,7 @@ class Client(base.ClientBase):
     def __init__(self, settings: ClientSettings, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(settings)
         self._sleep = sleep
-        self._session = requests.Session()
-        # What the environment says of proxies and certificates is read by the settings, for both transports alike;
-        # requests would also take a password from ~/.netrc.
-        self._session.trust_env = False
+        self._session = Session()
 
     def __enter__(self) -> Self:
         return self
@@ -65,9 +68,10 @@ class Client(base.ClientBase):
     def send(self, request: Request, within: float = float("inf")) -> Any:
         """Send a request once (twice where our clock was wrong the first time) and return the JSON of its answer.
 
-        :param within: seconds that it may take in all.
+        :param within: seconds that it may take in all, but for an answer's head that dribbles in: there it is the time
+            for each piece.
         """
-        return self._by_the_right_clock(partial(self._exchange, request, self._limits(request, within)))
+        return self._by_the_right_clock(partial(self._exchange, request), request, within)
 
     def submit(self, request: Request, id_field: str = "id", submitted: Callable[[str], None] = lambda _: None) -> Any:
         """Submit something, at most once, and return the JSON of the answer, which holds an id.
@@ -168,14 +172,15 @@ class Client(base.ClientBase):
                 stream.close()
 
     def _open(self, request: Request, within: float = float("inf"), largest: int = MAX_EVENT_BYTES) -> EventStream:
-        return self._by_the_right_clock(partial(self._open_once, request, self._limits(request, within), largest))
+        return self._by_the_right_clock(partial(self._open_once, request, largest), request, within)
 
-    def _open_once(self, request: Request, limits: base.Limits, largest: int) -> EventStream:
+    def _open_once(self, request: Request, largest: int, limits: base.Limits) -> EventStream:
+        begun = time.monotonic()
         answer = self._start(self._session, request, limits, base.EVENT_STREAM)
         try:
             head = Response(answer.status_code, base.lower_case(answer.headers), b"", time.time())
             if head.status != 200:
-                head = whole(answer, limits)
+                head = whole(answer, limits, begun)
             base.check_stream(request, head)
         except BaseException:
             answer.close()
@@ -183,18 +188,18 @@ class Client(base.ClientBase):
         return EventStream(answer, largest)
 
     def _exchange(self, request: Request, limits: base.Limits) -> Any:
+        begun = time.monotonic()
         with contextlib.ExitStack() as stack:
             if request.idempotent:
                 session, reached = self._session, None
             else:
                 # A connection kept alive may be dead already; on a fresh one it is known whether anything was sent.
-                session, reached = stack.enter_context(requests.Session()), ReachedAdapter()
-                session.trust_env = False
+                session, reached = stack.enter_context(Session()), ReachedAdapter()
                 for scheme in ("http://", "https://"):
                     session.mount(scheme, reached)
             try:
                 with self._start(session, request, limits, "application/json") as answer:
-                    response = whole(answer, limits)
+                    response = whole(answer, limits, begun)
             except WhiteRabbitTransportError as error:
                 error.sent = reached is None or reached.connected
                 raise
@@ -218,10 +223,11 @@ class Client(base.ClientBase):
         except TRANSPORT_ERRORS as error:
             raise WhiteRabbitTransportError(f"{request.method} {request.path}: {base.root_cause(error)}") from None
 
-    def _by_the_right_clock(self, exchange: Callable[[], T]) -> T:
+    def _by_the_right_clock(self, exchange: Callable[[base.Limits], T], request: Request, within: float) -> T:
+        ends = time.monotonic() + within
         try:
-            return exchange()
+            return exchange(self._limits(request, within))
         except WhiteRabbitAuthenticationError as error:
             if not self._corrected_clock(error):
                 raise
-        return exchange()
+        return exchange(self._limits(request, ends - time.monotonic()))

@@ -32,6 +32,7 @@ from typing import NoReturn, Self
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.models import Execution
+from airflow_provider_whiterabbit.client.numbers import integer
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
     WhiteRabbitProtocolError,
@@ -122,7 +123,7 @@ def finished_record(body: bytes | bytearray) -> Execution:
     :raises WhiteRabbitProtocolError: if it is not the record of an execution that has ended.
     """
     try:
-        data = json.loads(body.decode(), parse_constant=_no_number)
+        data = json.loads(body.decode(), parse_int=integer, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise WhiteRabbitProtocolError("callback: the body is not JSON in UTF-8") from None
     execution = Execution.from_dict(data)

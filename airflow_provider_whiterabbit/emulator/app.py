@@ -135,8 +135,8 @@ class Application:
         text = canonical(body) if body else None
         # What JavaScript would go on to work with: 1.0 has become 1, and long integers have lost digits.
         scope["json"] = None if text is None else json.loads(text)
-        path = scope["raw_path"].decode("ascii")
-        if path.startswith("/v1/sdk/"):
+        if scope["path"].startswith("/v1/sdk/"):
+            path = scope["raw_path"].decode("ascii")  # what was signed
             self._authenticator.check(scope["method"], path, dict(Request(scope).headers), text)
 
     def _no_route(self, scope: Scope) -> ApiError:

@@ -122,8 +122,11 @@ class WhiteRabbitTrigger(BaseTrigger):
 
     async def _connect(self) -> AsyncClient:
         """Read the connection, for a while again and again, and return its client."""
-        from tenacity import AsyncRetrying, RetryCallState, retry_if_not_exception_type, stop_after_delay
+        from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay
         from tenacity.wait import wait_random_exponential
+
+        def may_pass(error: BaseException) -> bool:
+            return isinstance(error, Exception) and not isinstance(error, WhiteRabbitConfigError | PermissionError)
 
         def warn(state: RetryCallState) -> None:
             if state.attempt_number == 1 and state.outcome:
@@ -132,7 +135,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         deadline = self._deadline()
         patience = CONNECTION_PATIENCE if deadline is None else min(CONNECTION_PATIENCE, deadline - time.time())
         reading = AsyncRetrying(
-            retry=retry_if_not_exception_type((WhiteRabbitConfigError, PermissionError)),
+            retry=retry_if_exception(may_pass),
             wait=wait_random_exponential(multiplier=0.5, max=10),
             stop=stop_after_delay(patience),
             before_sleep=warn,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections import OrderedDict
+from collections import OrderedDict, UserList, deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -109,6 +109,12 @@ def test_bytes_are_a_fixed_point_of_javascript(engines: dict[str, Stringify], va
     assert {name: javascript(body) for name, javascript in engines.items()} == dict.fromkeys(engines, body)
     # Written without a fraction, a float beyond 2^53 is not the same integer; JavaScript has no integers.
     assert json.loads(body, parse_int=float) == value
+
+
+@pytest.mark.parametrize("items", [(0, 1, 2), range(3), deque([0, 1, 2]), UserList([0, 1, 2])], ids=repr)
+def test_sequences(items: Any):
+    """Whatever is a sequence is an array, such as the outputs of a mapped task."""
+    assert to_json({"a": items}) == b'{"a":[0,1,2]}'
 
 
 @given(value=floats)

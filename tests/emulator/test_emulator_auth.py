@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import subprocess
 import time
@@ -35,6 +36,17 @@ def code(response) -> str:
     assert answer["error"] == "Unauthorized"
     assert answer["message"]
     return answer["code"]
+
+
+@pytest.mark.parametrize("path", ["/v1/%73dk/components", "/v1/sdk%2Fcomponents", "/%76%31/sdk/components"])
+def test_an_encoded_path_is_no_way_around(client, wr, path):
+    """What is routed is what is asked for a signature."""
+    host, _, port = wr.url.removeprefix("http://").partition(":")
+    connection = http.client.HTTPConnection(host, int(port))
+    connection.request("POST", path, BODY.encode(), {"Content-Type": "application/json"})
+    assert connection.getresponse().status in (401, 404)
+    connection.close()
+    assert not wr.executions
 
 
 def test_a_signed_request_is_let_in(client):

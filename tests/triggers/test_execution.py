@@ -348,6 +348,24 @@ async def test_cancelled(whiterabbit_emulator: Emulator) -> None:
     assert not sessions._shared[asyncio.get_running_loop()]
 
 
+async def test_cancelled_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trigger that still reads its connection, or waits to read it again, ends when it is told to."""
+    reading = asyncio.Event()
+
+    async def hang(_hook: Any) -> None:
+        reading.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(WhiteRabbitHook, "get_async_client", hang)
+    trigger = asyncio.create_task(events_of(WhiteRabbitExecutionTrigger("e")))
+    await reading.wait()
+    reading.clear()
+    trigger.cancel()
+    await asyncio.wait([trigger])
+    assert trigger.cancelled()
+    assert not reading.is_set()
+
+
 async def test_many_share_a_session(whiterabbit_emulator: Emulator) -> None:
     """Two hundred waits run beside each other; a connection pool's limit would let the last ones hang."""
     wr = whiterabbit_emulator
