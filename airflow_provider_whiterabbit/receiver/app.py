@@ -32,7 +32,7 @@ THREADS = 4
 """Threads for the database and for large bodies. They are the receiver's own, so that Airflow keeps its."""
 
 WAITING = 256
-"""Callers who wait for a thread; the next ones are told to come back."""
+"""Callers who wait for a thread, or for a secret; the next ones are told to come back."""
 
 PATIENCE = 30.0
 """Seconds after which a caller is told to come back, though the thread goes on; he will find a repeat."""
@@ -104,11 +104,17 @@ class Receiver:
             raise Refusal(HTTPStatus.UNAUTHORIZED, str(error)) from None
 
     async def _secret(self, connection_id: str) -> str:
+        self._enter()
         try:
-            secret = await self._secrets.get(connection_id)
+            async with asyncio.timeout(PATIENCE) as limit:
+                secret = await self._secrets.get(connection_id)
         except Exception:
+            if limit.expired():
+                raise _too_slow() from None
             log.exception("The connection %s can't be read", connection_id)
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try again later", retry_after=10) from None
+        finally:
+            self._waiting -= 1
         if secret is None:  # the log says why, strangers need not know
             raise Refusal(HTTPStatus.UNAUTHORIZED, "not signed as callbacks of this connection are")
         return secret
@@ -122,16 +128,21 @@ class Receiver:
 
     async def _do(self, function: Callable[..., T], *arguments: Any) -> T:
         """Do something in a thread, if there are not too many already who want one."""
+        self._enter()
+        job = self._threads.submit(function, *arguments)
+        doing = asyncio.wrap_future(job)
+        doing.add_done_callback(self._done)
+        try:
+            return await asyncio.wait_for(asyncio.shield(doing), PATIENCE)
+        except TimeoutError:
+            raise _too_slow() from None
+        finally:
+            job.cancel()  # if it has not begun, or else it goes on, and counts as waiting
+
+    def _enter(self) -> None:
         if self._waiting >= WAITING:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many at once", retry_after=5)
         self._waiting += 1
-        doing = asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
-        doing.add_done_callback(self._done)
-        try:
-            # Even if nobody waits for it any more it goes on, and counts as waiting.
-            return await asyncio.wait_for(asyncio.shield(doing), PATIENCE)
-        except TimeoutError:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "took too long", retry_after=10) from None
 
     def _done(self, doing: asyncio.Future[Any]) -> None:
         self._waiting -= 1
@@ -148,6 +159,10 @@ def _open(signature: webhooks.Signature, body: bytearray, secret: str) -> Execut
         raise Refusal(HTTPStatus.UNAUTHORIZED, str(error)) from None
     except WhiteRabbitProtocolError as error:
         raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
+
+
+def _too_slow() -> Refusal:
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "took too long", retry_after=10)
 
 
 def _answer(refusal: Refusal) -> JSONResponse:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 from airflow_provider_whiterabbit.get_provider_info import CONNECTION_TYPE
 
@@ -39,25 +40,29 @@ class Secrets:
         :raises Exception: whatever keeps the connection from being read, such as a database that is down.
         """
         kept = self._kept[connection_id]
-        async with kept.lock:
-            if time.monotonic() >= kept.until:
-                loop = asyncio.get_running_loop()
-                try:
-                    kept.found = await loop.run_in_executor(self._threads, read_secret, connection_id)
-                except Exception as error:
-                    kept.found = error
-                failed = isinstance(kept.found, Exception)
-                kept.until = time.monotonic() + (FAILURE_LIFETIME if failed else LIFETIME)
+        if kept.reading is None and time.monotonic() >= kept.until:
+            kept.reading = asyncio.ensure_future(self._read(connection_id, kept))
+        if kept.reading is not None:
+            await asyncio.shield(kept.reading)  # others wait for it too
         if isinstance(kept.found, Exception):
             raise kept.found
         return kept.found
 
+    async def _read(self, connection_id: str, kept: _Kept) -> None:
+        try:
+            kept.found = await asyncio.get_running_loop().run_in_executor(self._threads, read_secret, connection_id)
+        except Exception as error:
+            kept.found = error
+        lifetime = FAILURE_LIFETIME if isinstance(kept.found, Exception) else LIFETIME
+        kept.until = time.monotonic() + lifetime
+        kept.reading = None
 
+
+@dataclass
 class _Kept:
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.until = float("-inf")
-        self.found: str | Exception | None = None
+    reading: asyncio.Future[None] | None = None
+    until: float = float("-inf")
+    found: str | Exception | None = None
 
 
 def read_secret(connection_id: str) -> str | None:

@@ -19,7 +19,7 @@ import requests
 
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.client import webhooks
-from airflow_provider_whiterabbit.receiver import secrets
+from airflow_provider_whiterabbit.receiver import app, secrets
 from tests.receiver.conftest import Database, Served
 from tests.receiver.deliveries import OTHER_SECRET, SECRET, record_of, signed
 from tests.versions import HAS_RUN_EACH, needs_receiver, needs_run_each
@@ -418,6 +418,40 @@ def count_reads(monkeypatch: pytest.MonkeyPatch, *, failing: bool = False) -> li
 
     monkeypatch.setattr(secrets, "read_secret", counting)
     return reads
+
+
+@pytest.mark.parametrize(("waiting", "reason"), [(256, "took too long"), (3, "too many at once")])
+def test_a_secret_that_does_not_come(
+    served: Served, heard: Database, monkeypatch: pytest.MonkeyPatch, waiting: int, reason: str
+) -> None:
+    """Nobody waits for it without end, nor do more than may wait at all; when it is there, it counts."""
+    came, read = threading.Event(), secrets.read_secret
+    monkeypatch.setattr(secrets, "read_secret", lambda name: came.wait() and read(name))
+    monkeypatch.setattr(app, "PATIENCE", 0.5)
+    monkeypatch.setattr(app, "WAITING", waiting)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: served.post(record_of()), range(8)))
+    assert {answer.status_code for answer in answers} == {503}
+    assert reason in {answer.json()["detail"] for answer in answers}
+    came.set()
+    assert result(served.post(record_of())) == "emitted"
+
+
+def test_what_nobody_waits_for_is_not_begun(served: Served, heard: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind threads that hang, no bodies are kept, and nothing is emitted of which the sender was told otherwise."""
+    goes_on, begun = threading.Event(), []
+
+    def emit(*_: Any) -> None:
+        begun.append(None)
+        goes_on.wait()
+
+    with monkeypatch.context() as patched, ThreadPoolExecutor(10) as pool:
+        patched.setattr(app, "emit", emit)
+        patched.setattr(app, "PATIENCE", 0.5)
+        assert {answer.status_code for answer in pool.map(lambda _: served.post(record_of()), range(10))} == {503}
+    goes_on.set()
+    assert result(served.post(record_of())) == "emitted"
+    assert len(begun) == app.THREADS
 
 
 def test_strangers_cost_no_database(served: Served, heard: Database, monkeypatch: pytest.MonkeyPatch) -> None:
