@@ -47,6 +47,7 @@ def of_start(task: Any, identity: Any) -> Iterator[str]:
         yield "it has an on_execute_callback"
     if getattr(task, "_pre_execute_hook", None):
         yield "it has a pre_execute hook"
+    yield from _of_own_code(task, "pre_execute", "execute")
 
 
 def start_of(task: Any, identity: Any) -> Any:
@@ -65,7 +66,7 @@ def start_of(task: Any, identity: Any) -> Any:
             "poll_interval": task.poke_interval,
             # A deadline would change the serialized DAG at every parse.
             "timeout": task.timeout,
-            "end_from_trigger": task.ends_in_triggerer,
+            "end_from_trigger": task.ends_in_triggerer and next(of_class(task), None) is None,
             "soft_fail": task.soft_fail or task.never_fail,
             "retries": task.retries,
         },
@@ -91,6 +92,23 @@ def of_end(task: Any) -> Iterator[str]:
         yield "it has multiple_outputs"
     if next(iter(task.iter_mapped_dependants()), None) is not None:
         yield "a mapped task depends on its output"
+
+
+def of_class(task: Any) -> Iterator[str]:
+    """Yield why a task can't end in the triggerer that only the DAG file tells: a serialized task does not.
+
+    :param task: an operator.
+    """
+    if getattr(task, "_post_execute_hook", None):
+        yield "it has a post_execute hook"
+    yield from _of_own_code(task, "execute_complete", "resume_execution", "post_execute")
+
+
+def _of_own_code(task: Any, *methods: str) -> Iterator[str]:
+    """Yield the methods that neither Airflow nor this provider has written."""
+    for name in methods:
+        if getattr(type(task), name).__module__.partition(".")[0] not in ("airflow", __package__):
+            yield f"{type(task).__name__} has {'an' if name.startswith('e') else 'a'} {name} of its own"
 
 
 def of_deployment() -> Iterator[str]:

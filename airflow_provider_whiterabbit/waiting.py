@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
@@ -71,7 +72,7 @@ class WaitingMixin(_Task):
         """Return the trigger's arguments that concern the task's end."""
         if not self.ends_in_triggerer:
             return {}
-        reason = next(triggerer_path.of_end(self), None)
+        reason = next(itertools.chain(triggerer_path.of_end(self), triggerer_path.of_class(self)), None)
         if reason is not None:
             self.log.info("A worker will end the task: %s", reason)
             return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.models import Request
 
 Choice = Literal["fail", "resubmit"]
+
+_EXECUTED = "whiterabbit_operator"
+"""Where a task's context holds the operator that it executed."""
 
 
 class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
@@ -103,6 +106,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit, or find what was submitted before; then wait in the way that was asked for."""
+        self._insist_on_being_alone(context)
         fence = Fence(context, self.what)
         identity, record = self._earlier(fence, context) or self._submit(self._request(), fence, context)
         if not self.wait_for_completion:
@@ -132,6 +136,14 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         """Say that what was submitted goes on: White Rabbit has no call to cancel it."""
         if self._goes_on is not None:
             self.log.warning("%s goes on at White Rabbit: it can't be cancelled from here", self._goes_on)
+
+    def _insist_on_being_alone(self, context: Context) -> None:
+        """Refuse to be another operator that the same task executes: it would find what the first has submitted."""
+        if cast("dict[str, Any]", context).setdefault(_EXECUTED, self) is not self:
+            raise WhiteRabbitInputError(
+                "A task submits once, and this one executes two operators: map one over its inputs, or use "
+                "WhiteRabbitHook, which submits as often as it is told to"
+            )
 
     def _earlier(self, fence: Fence, context: Context) -> tuple[str, Any] | None:
         """Find what an earlier try submitted: its id and record, or None if there is to be a new submission."""
@@ -183,9 +195,12 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
     def _keep(self, identity: str, fence: Fence, context: Context, at: str | None = None) -> None:
         self._goes_on = identity
         fence.adopt(identity, at)
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key=self.trigger_class.id_name, value=identity)
-        self._show_link(context, identity)
+        try:
+            if self.do_xcom_push:
+                context["ti"].xcom_push(key=self.trigger_class.id_name, value=identity)
+            self._show_link(context, identity)
+        except Exception:  # no reason to end what has just been submitted
+            self.log.exception("The id of %s could not be stored as XCom", identity)
 
     def _end(self, record: Any, fence: Fence, context: Context) -> Any:
         self._report_usage(context, record)

@@ -63,8 +63,13 @@ class Fence:
 
     @property
     def is_retry(self) -> bool:
-        """Whether this is not the first try of its generation."""
-        return bool(self._ti.try_number > self._ti.max_tries - self._task.retries + 1)
+        """Whether this may not be the first try of its generation.
+
+        The first is known by the retries that it has left, all of them. After a change of `retries` in the DAG that
+        sum comes out for none, and a try counts as a retry: to submit twice would be worse.
+        """
+        tries = self._ti.try_number
+        return bool(tries > 1 and self._ti.max_tries != tries - 1 + self._task.retries)
 
     def earlier(self) -> Submission | None:
         """Return the earlier submission, if there was one.

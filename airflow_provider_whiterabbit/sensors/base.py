@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,13 @@ from airflow_provider_whiterabbit.waiting import WaitingMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+
+_FAIL = "__fail__"
+"""The method by which Airflow resumes a task whose trigger failed or is too late."""
+
+_TIME_IS_UP = ("Trigger timeout", "Trigger/execution timeout")
+"""What Airflow 3 and Airflow 2.11 call the latter."""
 
 
 class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
@@ -103,7 +111,8 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait in the way that was asked for. What has ended already does not defer."""
         if not self.deferrable:
-            return super().execute(context)
+            # Airflow 2.11 would take the call for a foreign one, from within another task.
+            return inspect.unwrap(BaseSensorOperator.execute)(self, context)
         if self._why_not_there is not None:
             self.log.info("A worker starts the task: %s", self._why_not_there)
         with self._skipping():
@@ -115,11 +124,17 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
         """Turn the trigger's event into the task's end."""
+        record = self._record_after(event, identity or self._identity)
+        self._show_link(context, record.id)
+        self._report_usage(context, record)
+        return result_of(record)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume, and skip only where `poke` would: the base class skips after all trouble, a lost connection too."""
         with self._skipping():
-            self._show_link(context, identity or self._identity)
-            record = self._record_after(event, identity or self._identity)
-            self._report_usage(context, record)
-            return result_of(record)
+            if next_method == _FAIL and (next_kwargs or {}).get("error") in _TIME_IS_UP:
+                raise AirflowSensorTimeout("The time-out is over, and no triggerer has followed the wait to its end")
+            return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
 
     @contextlib.contextmanager
     def _skipping(self) -> Iterator[None]:
@@ -130,6 +145,8 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
             if self.soft_fail or self.never_fail:
                 self.log.info("Skipping: %s", error)  # Airflow's own words for it tell no reason
                 raise AirflowSkipException(f"Skipping because the sensor is not to fail: {error}") from error
+            raise
+        except AirflowSkipException:
             raise
         except Exception as error:
             if self.never_fail:

@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator, effects
-from tests.operators.standins import RETRIES, Airflow, Component, Remote, Workflow, record
+from tests.operators.standins import RETRIES, Airflow, Component, Remote, TaskInstance, Workflow, record
 from tests.versions import needs_store
 
 # --- what an earlier try left behind
@@ -461,6 +461,9 @@ def test_withdrawal_in_trouble(airflow: Airflow, remote: Remote, caplog: pytest.
         (0, 5, 3, False),
         (3, 2, 4, True),
         (3, 3, 4, False),
+        (0, 2, 2, False),  # `retries` was lowered meanwhile
+        (1, 2, 3, False),
+        (2, 1, 0, True),  # `retries` was raised
     ],
 )
 def test_before_3_3(remote: Remote, retries: int, try_number: int, max_tries: int, is_first: bool) -> None:
@@ -477,6 +480,28 @@ def test_before_3_3(remote: Remote, retries: int, try_number: int, max_tries: in
         airflow.run(task, try_number, max_tries)
     assert remote.submissions == 1
     assert airflow.ti.ids == {remote.id_name: remote.newest}
+
+
+def test_second_operator(airflow: Airflow, remote: Remote) -> None:
+    """Another operator within the same task is refused: the record would give it what the first submitted."""
+    first = remote.operator()
+    context = airflow.context(first)
+    result = first.execute(context)
+    with pytest.raises(exc.WhiteRabbitInputError, match="map one over its inputs"):
+        remote.operator().execute(context)
+    assert first.execute(context) == result or not airflow.is_kept
+    assert remote.submissions == 1 or not airflow.is_kept
+
+
+def test_id_that_can_not_be_stored_as_xcom(airflow: Airflow, remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends nothing: the wait begins, and the log has the id."""
+
+    def push(_ti: Any, key: str, value: Any) -> None:
+        if key == remote.id_name:
+            raise ConnectionError("no bucket")
+
+    monkeypatch.setattr(TaskInstance, "xcom_push", push)
+    assert airflow.run(remote.operator()) == remote.result(remote.newest)
 
 
 def test_uncertain_before_3_3(remote: Remote) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import (
+    AirflowException,
     AirflowFailException,
+    AirflowNotFoundException,
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
@@ -85,7 +87,7 @@ def test_never_fail_means_never(whiterabbit_emulator: Emulator) -> None:
         with pytest.raises(AirflowSkipException):
             task.execute(CONTEXT)
     with pytest.raises(AirflowSkipException):
-        task.execute_complete(CONTEXT, {"execution_id": "e", "status": "ERROR", "message": "refused"})
+        resume(task, {"execution_id": "e", "status": "ERROR", "message": "refused"})
 
 
 def test_trouble_that_may_pass(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +100,11 @@ def test_trouble_that_may_pass(whiterabbit_emulator: Emulator, monkeypatch: pyte
     wr.fault(effects.Answer(503), kind="record", times=5)
     with pytest.raises(TaskDeferred):
         sensor(execution_id, deferrable=True).execute(CONTEXT)
+
+
+def resume(task: WhiteRabbitExecutionSensor, event: Any) -> Any:
+    """Resume a task as Airflow does."""
+    return task.resume_execution("execute_complete", {"event": event}, CONTEXT)
 
 
 def deferral(task: WhiteRabbitExecutionSensor) -> TaskDeferred:
@@ -141,7 +148,7 @@ def test_time_is_up(arguments: dict[str, Any], expected: type[BaseException]) ->
     """The trigger's time-out becomes the exception that poke mode would raise."""
     task = sensor("e", deferrable=True, **arguments)
     with pytest.raises(expected, match="did not end"):
-        task.execute_complete(CONTEXT, {"execution_id": "e", "status": "TIMEOUT", "message": "e did not end in time"})
+        resume(task, {"execution_id": "e", "status": "TIMEOUT", "message": "e did not end in time"})
 
 
 def test_resume(whiterabbit_emulator: Emulator) -> None:
@@ -165,7 +172,24 @@ def test_error_event() -> None:
     """What ended the wait in the triggerer is raised as an error that soft_fail does not hide."""
     task = sensor("e", deferrable=True, soft_fail=True)
     with pytest.raises(exc.WhiteRabbitError, match="key refused"):
-        task.execute_complete(CONTEXT, {"execution_id": "e", "status": "ERROR", "message": "key refused"})
+        resume(task, {"execution_id": "e", "status": "ERROR", "message": "key refused"})
+
+
+@pytest.mark.parametrize("error", ["Trigger timeout", "Trigger/execution timeout"])
+@pytest.mark.parametrize("lenient", [False, True])
+def test_no_triggerer_in_time(error: str, lenient: bool) -> None:
+    """Airflow's own time-out, which lies behind ours, is one like any other, as each version calls it."""
+    with pytest.raises(AirflowSkipException if lenient else AirflowSensorTimeout, match="no triggerer"):
+        sensor("e", deferrable=True, soft_fail=lenient).resume_execution("__fail__", {"error": error}, CONTEXT)
+
+
+def test_broken_trigger_is_never_hidden() -> None:
+    """Neither a trigger that can't be loaded nor a connection that is gone says anything of the execution."""
+    task = sensor("e", deferrable=True, soft_fail=True, whiterabbit_conn_id="gone")
+    with pytest.raises(AirflowException, match="Trigger failure"):
+        task.resume_execution("__fail__", {"error": "Trigger failure", "traceback": ["no module"]}, CONTEXT)
+    with pytest.raises(AirflowNotFoundException, match="gone"):
+        resume(task, {"execution_id": "e", "status": "COMPLETED", "message": None})
 
 
 @pytest.mark.parametrize(

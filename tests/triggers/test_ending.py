@@ -142,6 +142,32 @@ def test_deployment_option() -> None:
     assert WhiteRabbitExecuteComponentOperator(task_id="run", module="X", deferrable=True).ends_in_triggerer
 
 
+class Reshaping(WhiteRabbitExecutionSensor):
+    """A user's own, which does something before and after."""
+
+    def pre_execute(self, context: Any) -> None:
+        """Do nothing."""
+
+    def execute_complete(self, context: Any, event: Any = None, identity: str | None = None) -> Any:
+        """Return something else than the output."""
+        return [super().execute_complete(context, event, identity)]
+
+
+@needs_triggerer_path
+def test_code_of_ones_own() -> None:
+    """What a subclass or a hook adds runs: a worker starts the task, ends it, or both."""
+    there = {"task_id": "wait", "execution_id": "e", "start_from_trigger": True, "end_from_trigger": True}
+    plain = WhiteRabbitExecutionSensor(**there)
+    assert (list(triggerer_path.of_start(plain, "e")), list(triggerer_path.of_class(plain))) == ([], [])
+    own = Reshaping(**there)
+    assert list(triggerer_path.of_start(own, "e")) == ["Reshaping has a pre_execute of its own"]
+    assert list(triggerer_path.of_class(own)) == ["Reshaping has an execute_complete of its own"]
+    hooked = WhiteRabbitExecutionSensor(**there, post_execute=lambda context, result: None)
+    assert list(triggerer_path.of_class(hooked)) == ["it has a post_execute hook"]
+    assert hooked.start_trigger_args is not None
+    assert hooked.start_trigger_args.trigger_kwargs["end_from_trigger"] is False
+
+
 def test_mapped_sensor_starts_in_a_worker() -> None:
     """Airflow would start a mapped task with the class's arguments; there are none, so it does not."""
     with DAG("mapped", schedule=None):
