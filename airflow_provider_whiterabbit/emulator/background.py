@@ -107,6 +107,6 @@ class Background:
         self._app.start()
         ready.set_result(None)
         await self._stopping.wait()
-        self._listener.close()
+        await self._listener.close()
         await self._app.close()
         await self._listener.hang_up(rudely=False)

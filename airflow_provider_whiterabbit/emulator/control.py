@@ -47,7 +47,7 @@ from airflow_provider_whiterabbit.emulator.workflows import StageScript, Workflo
 from airflow_provider_whiterabbit.emulator.world import World
 
 Endpoint = Callable[[dict[str, Any], dict[str, str]], Any]
-"""Takes body and path parameters; returns JSON, or a whole answer."""
+"""Takes body and path parameters; returns JSON, or a whole answer, or promises it."""
 
 
 class Control:
@@ -92,6 +92,8 @@ class Control:
                 raise ApiError(422, "VALIDATION_ERROR", "The body must be a JSON object.")
             try:
                 result = function(body, request.path_params)
+                if isinstance(result, Awaitable):
+                    result = await result
                 return result if isinstance(result, Response) else JsonResponse(result)
             except KeyError as error:
                 raise ApiError(422, "VALIDATION_ERROR", f"{error.args[0]} is required") from error
@@ -104,12 +106,12 @@ class Control:
         await self._reset()
         return JsonResponse({})
 
-    def _pause(self, body: dict[str, Any], _params: dict[str, str]) -> Response:
+    async def _pause(self, body: dict[str, Any], _params: dict[str, str]) -> Response:
         seconds = body["seconds"]
         if seconds < 0:
             raise ValueError("seconds must not be negative")
         # Whoever has read the answer is refused from then on. Its own connection ends with it, and is not cut before.
-        self._outages.refuse()
+        await self._outages.refuse()
         pause = BackgroundTask(self._outages.pause, seconds)
         return JsonResponse({}, headers={"connection": "close"}, background=pause)
 

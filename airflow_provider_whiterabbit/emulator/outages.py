@@ -22,16 +22,16 @@ class Outages:
 
     async def pause(self, seconds: float | None = None) -> None:
         """Refuse connections and cut the open ones, for that many seconds or until `resume`."""
-        self.refuse()
+        await self.refuse()
         await self._drop()
         await self._listener.hang_up(rudely=True)
         if seconds is not None:
             self._ending = asyncio.create_task(self._end(seconds))
 
-    def refuse(self) -> None:
+    async def refuse(self) -> None:
         """Refuse connections from now on. The open ones stay."""
         self.forget()
-        self._listener.close()
+        await self._listener.close()
 
     async def resume(self) -> None:
         """Accept connections again, on the same port; no error if it never stopped.

@@ -97,11 +97,17 @@ class Listener:
         if self._server is None and self._address is not None:
             await self.listen(bind(*self._address))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Accept no more connections. The open ones stay."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        for sock in server.sockets:
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+        # asyncio forgets a connection that it has just accepted if the server is closed before the loop's next turn:
+        # nobody would answer it, nor close it.
+        await asyncio.sleep(0)
+        server.close()
 
     async def hang_up(self, *, rudely: bool) -> None:
         """Close all connections, with an RST if `rudely`."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -129,6 +130,16 @@ def test_an_outage(wr, client):
     assert client.record(execution_id)["output"] == 1
 
 
+def test_connections_that_come_as_an_outage_begins(wr):
+    """Each of them is cut: none is left that nobody answers."""
+    address = wr.url.removeprefix("http://").split(":")
+    for _ in range(50):
+        with socket.create_connection(address, 5) as connection, suppress(ConnectionError):
+            wr.pause()
+            assert not connection.recv(1)
+        wr.resume()
+
+
 @pytest.mark.parametrize("over_http", [False, True])
 def test_an_outage_that_ends_by_itself(wr, client, over_http):
     """Told over HTTP, the answer arrives before connections are refused."""
@@ -136,9 +147,9 @@ def test_an_outage_that_ends_by_itself(wr, client, over_http):
     stream = client.stream(execution_id)
     wr.wait_for_stream(execution_id)
     if over_http:
-        client.control("pause", {"seconds": 0.2})
+        client.control("pause", {"seconds": 2})
     else:
-        wr.pause(0.2)
+        wr.pause(2)
     with pytest.raises(requests.RequestException):
         _ = stream.content
     with pytest.raises(requests.ConnectionError, match="refused"):
