@@ -80,7 +80,7 @@ class AirflowApi:
         path = "/api/v2/monitor/health" if self._major > 2 else "/api/v1/health"
         try:
             answer = self._session.get(self.url + path, timeout=10)
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return {}
         return dict(answer.json()) if answer.ok else {}
 

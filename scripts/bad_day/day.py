@@ -152,7 +152,7 @@ class Day:
             self.revived.update(self.airflow.revive())
             try:
                 return condition()
-            except requests.ConnectionError:  # the API server may be one of those
+            except (requests.ConnectionError, requests.Timeout):  # the API server may be one of those
                 return None
 
         return until(look, what, PATIENCE)

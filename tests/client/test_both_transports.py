@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 from collections.abc import Iterator
 from typing import get_args
 
@@ -16,6 +15,7 @@ from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.emulator.certificates import Certificate
 from airflow_provider_whiterabbit.hooks.connection import settings_of
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from tests.client.servers import server
 from tests.client.transports import Ask, both, every, settings_for
 
 
@@ -66,21 +66,13 @@ def test_bundle_of_the_environment(ask: Ask, variable: str, monkeypatch: pytest.
 def proxy() -> Iterator[tuple[int, list[bytes]]]:
     """Refuse everything as a proxy that wants a password; yield its port and what it was asked."""
     asked: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listening:
 
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listening.accept()
-                    with connection:
-                        asked.append(connection.recv(65536))
-                        connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+    def refuse(connection: socket.socket) -> None:
+        asked.append(connection.recv(65536))
+        connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
 
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield listening.getsockname()[1], asked
-        listening.shutdown(socket.SHUT_RDWR)
-    thread.join()
+    with server(refuse) as port:
+        yield port, asked
 
 
 @every

@@ -559,4 +559,5 @@ def test_statuses_that_come_out_of_order_are_logged_once(caplog: pytest.LogCaptu
     caplog.set_level(logging.INFO, FOLLOWER_LOG)
     drive(Server(streams_forever="tells and closes", executing=0, ends=600, lag=400.0))
     told = [text.split(": ", 1)[1].split()[0] for text in messages(caplog) if " after " in text]
+    assert told[-1] == "COMPLETED"
     assert len(told) == len(set(told))

@@ -15,6 +15,7 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from tests.client.servers import server
 from tests.client.transports import Ask, both, every, settings_for
 
 RECORD = {"id": "e-1", "module": "PAY", "status": "COMPLETED", "output": {"paid": 1}}
@@ -31,25 +32,17 @@ def answering(*pieces: bytes, dribble: float | None = None) -> Iterator[tuple[st
     leave = threading.Event()
 
     def answer(connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            came.append(connection.recv(65536))
-            for piece in pieces:
-                connection.sendall(piece)
-            while dribble is not None and not leave.wait(dribble):
-                connection.sendall(b"x")
+        came.append(connection.recv(65536))
+        for piece in pieces:
+            connection.sendall(piece)
+        while dribble is not None and not leave.wait(dribble):
+            connection.sendall(b"x")
 
-    def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                answer(listening.accept()[0])
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}", came
-        leave.set()
-        listening.shutdown(socket.SHUT_RDWR)
-    thread.join()
+    with server(answer) as port:
+        try:
+            yield f"http://127.0.0.1:{port}", came
+        finally:
+            leave.set()
 
 
 def head(*lines: str, status: str = "200 OK", version: str = "1.1") -> bytes:

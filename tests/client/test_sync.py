@@ -20,6 +20,7 @@ from airflow_provider_whiterabbit.client.models import Execution
 from airflow_provider_whiterabbit.client.settings import ClientSettings
 from airflow_provider_whiterabbit.client.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from tests.client.servers import server
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
@@ -225,10 +226,14 @@ def test_somebody_else_s(client: Client, whiterabbit_emulator: Emulator, read: C
 def test_stream(client: Client, whiterabbit_emulator: Emulator) -> None:
     """The iterator yields each event and ends with the terminal one."""
     wr = whiterabbit_emulator
-    execution_id = wr.create_execution("SLOW", output={"a": 1}, after=0.2, executing_after=0.1)
-    events = list(client.events(followed_execution(execution_id)))
-    assert [event.status for event in events] == ["CREATED", "EXECUTING", "COMPLETED"]
-    assert events[-1].output == {"a": 1}
+    execution_id = wr.create_execution("SLOW", manual=True)
+    events = client.events(followed_execution(execution_id))
+    assert next(events).status == "CREATED"
+    wr.start(execution_id)
+    assert next(events).status == "EXECUTING"
+    wr.complete(execution_id, {"a": 1})
+    (last,) = events
+    assert (last.status, last.output) == ("COMPLETED", {"a": 1})
 
 
 def test_stream_left_early(client: Client, whiterabbit_emulator: Emulator) -> None:
@@ -317,25 +322,6 @@ def ca(tmp_path: Any) -> tuple[trustme.CA, str]:
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return authority, str(path)
-
-
-@contextlib.contextmanager
-def server(handle: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Accept connections on loopback and treat each by `handle`; yield the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listening.accept()
-                    with connection, contextlib.suppress(OSError):
-                        handle(connection)
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
-    thread.join()
 
 
 def request_of(connection: socket.socket) -> bytes:

@@ -70,7 +70,13 @@ def check_types(*paths: Path, folder: Path) -> list[str]:
     config = folder / "mypy.ini"
     config.write_text(MYPY)
     command = [sys.executable, "-m", "mypy", "--config-file", str(config), "--no-error-summary", "--hide-error-context"]
-    command += ["--cache-dir", str(ROOT / ".mypy_cache" / "docs"), "--explicit-package-bases", *map(str, paths)]
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    command += [
+        "--cache-dir",
+        str(ROOT / ".mypy_cache" / f"docs-{worker}"),
+        "--explicit-package-bases",
+        *map(str, paths),
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert not done.stderr, done.stderr
     return [line for line in done.stdout.splitlines() if OUTPUT_AS_ARGUMENT not in line]

@@ -241,7 +241,8 @@ def test_together(airflow: AirflowHome, wr: Emulator, courier: Courier, client: 
         return False
 
     until(all_found, "every execution to be in a run", 120, interval=5)
-    assert len(found()) == len(set(found()))
+    results = found()
+    assert len(results) == len(set(results))
 
 
 @needs_run_each

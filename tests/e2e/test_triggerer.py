@@ -61,8 +61,9 @@ class Played:
         self.runs: dict[str, DagRun] = {}
 
     def noted(self, dag_id: str, task_id: str, what: str) -> bool:
-        """Whether a callback has left its mark."""
-        return (self.airflow.home / "noted" / f"{dag_id}.{task_id}.{what}").exists()
+        """Wait until a callback has left its mark: another process may run it, after the task's end."""
+        mark = self.airflow.home / "noted" / f"{dag_id}.{task_id}.{what}"
+        return until(mark.exists, f"the callback {what} of {task_id}", 30)
 
 
 def end(airflow: AirflowHome, wr: Emulator, runs: Iterable[DagRun], outcomes: Mapping[str, str]) -> None:

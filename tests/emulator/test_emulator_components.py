@@ -148,7 +148,7 @@ def test_wait_for_ms_gives_up_in_time(wr, client):
 
 
 def test_after_a_time(wr, client, told):
-    wr.script("SLOW", after=0.1, executing_after=0.05, output=1, usage=2.5)
+    wr.script("SLOW", after=1.2, executing_after=1, output=1, usage=2.5)
     created = client.submit("SLOW")
     assert told(client.stream(created["id"]).content) == ["CREATED", "EXECUTING", "COMPLETED"]
     assert client.record(created["id"])["totalUsage"] == 2.5

@@ -21,7 +21,9 @@ from scripts.airflow_api import until
 
 RECORD = "/v1/sdk/components/executions/{}"
 ALL = ["CREATED", "EXECUTING", "COMPLETED"]
-TIMEOUT = (5, 0.3)
+PATIENCE = 10
+HASTE = 0.3
+"""Seconds without a byte, where some are to come and where none are."""
 
 
 @dataclass
@@ -80,7 +82,13 @@ def add(request, wr, client) -> Callable[..., None]:
     return fault
 
 
-def follow(wr, client, meanwhile: Callable[[str], object] | None = None) -> Seen:
+def patience_with(effect: effects.Effect) -> float:
+    """Return after how many seconds to call it stuck."""
+    stops = isinstance(effect, effects.Hold | effects.Silence | effects.Linger)
+    return HASTE if stops or getattr(effect, "seconds", 0) > HASTE else PATIENCE
+
+
+def follow(wr, client, meanwhile: Callable[[str], object] | None = None, timeout: float = PATIENCE) -> Seen:
     """Follow an execution through all that it does."""
     execution_id = wr.create_execution("X", manual=True)
 
@@ -89,17 +97,17 @@ def follow(wr, client, meanwhile: Callable[[str], object] | None = None) -> Seen
         wr.complete(execution_id, {"x": 1})
 
     return see(
-        lambda: client.stream(execution_id, timeout=TIMEOUT),
+        lambda: client.stream(execution_id, timeout=timeout),
         execution_id,
         play if meanwhile is None else lambda: meanwhile(execution_id),
     )
 
 
-def read(wr, client) -> Seen:
+def read(wr, client, timeout: float = PATIENCE) -> Seen:
     """Read the record of an execution that has ended."""
     execution_id = ended(wr, {"x": 1})
     path = RECORD.format(execution_id)
-    return see(lambda: client.get(path, stream=True, timeout=TIMEOUT), execution_id, lambda: None)
+    return see(lambda: client.get(path, stream=True, timeout=timeout), execution_id, lambda: None)
 
 
 def ended(wr, output: Any) -> str:
@@ -202,7 +210,7 @@ def test_every_effect_is_tried() -> None:
 def test_streams(wr, client, add, effect, expected):
     """The first stream sees the fault, and the next one nothing of it."""
     add(effect, kind="stream")
-    seen = follow(wr, client)
+    seen = follow(wr, client, timeout=patience_with(effect))
     assert expected(seen), seen
     assert follow(wr, client).statuses == ALL
 
@@ -211,7 +219,7 @@ def test_streams(wr, client, add, effect, expected):
 def test_records(wr, client, add, effect, expected):
     """The first read sees the fault, and the next one nothing of it."""
     add(effect, kind="record")
-    seen = read(wr, client)
+    seen = read(wr, client, timeout=patience_with(effect))
     assert expected(seen), seen
     assert read(wr, client).json["output"] == {"x": 1}
 
@@ -228,7 +236,7 @@ def test_other_streams_at_the_same_time(wr, client, effect):
             wr.complete(execution_id, {"x": 1})
             bodies.append(Seen(execution_id, 200, {}, second.content, ""))
 
-    follow(wr, client, meanwhile)
+    follow(wr, client, meanwhile, timeout=patience_with(effect))
     assert bodies[0].statuses == ALL
     assert json.loads(bodies[0].events[2])["output"] == {"x": 1}
 
@@ -237,7 +245,7 @@ def test_other_streams_at_the_same_time(wr, client, effect):
 def test_a_stream_that_is_refused(wr, client, effect):
     """Where a stream's request is answered with an error, there is nothing for the effect to do."""
     wr.fault(effect, kind="stream")
-    response = client.get(RECORD.format("none/stream"), timeout=TIMEOUT)
+    response = client.get(RECORD.format("none/stream"), timeout=PATIENCE)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (404, "NOT_FOUND")
 
 
@@ -374,7 +382,7 @@ def test_the_stream_of_a_run(wr, client, add):
         wr.complete_stage(run_id, 0)
 
     path = "/v1/sdk/workflows/executions"
-    seen = see(lambda: client.stream(run_id, path, timeout=TIMEOUT), run_id, play)
+    seen = see(lambda: client.stream(run_id, path, timeout=PATIENCE), run_id, play)
     assert seen.statuses[0] == "PAUSED"
     assert "COMPLETED" not in seen.statuses
     assert not seen.error

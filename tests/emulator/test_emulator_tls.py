@@ -134,7 +134,7 @@ def test_faults(wr, client, effect, events, error):
     seen = b""
     problem = ""
     try:
-        with client.stream(execution_id, timeout=(5, 0.3)) as stream:
+        with client.stream(execution_id, timeout=0.3 if error == "timed out" else 10) as stream:
             wr.start(execution_id)
             wr.complete(execution_id)
             for piece in stream.iter_content(None):

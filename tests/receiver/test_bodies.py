@@ -142,7 +142,7 @@ def test_sixty_slow_senders(serve: Serve, heard: Database) -> None:
 
 def test_memory_that_all_share(serve: Serve, heard: Database) -> None:
     """Large bodies that are held open are bounded together; small ones get through beside them; then all is free."""
-    served = serve(max_bytes=4 * MB, body_timeout=3)
+    served = serve(max_bytes=4 * MB, body_timeout=10)
     almost = b" " * (4 * MB - 1)
     before = memory()
     sockets = [socket.create_connection(served.address, 30) for _ in range(100)]

@@ -19,7 +19,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.receiver.events import Result
 from tests.docs.pages import Block, blocks, tables
 from tests.receiver.deliveries import record_of, signed
-from tests.versions import needs_sdk
+from tests.versions import needs_receiver, needs_sdk
 
 PAGE = "docs/callbacks.md"
 BLOCKS = {block.title: block for block in blocks("python") if block.page == PAGE}
@@ -64,7 +64,7 @@ def test_all_blocks_are_here() -> None:
     assert set(BLOCKS) == {"dags/submit.py", "dags/swapped.py", "dags/recover.py", "endpoint.py"}
 
 
-@needs_sdk
+@needs_receiver
 def test_submitting(whiterabbit_emulator: Emulator, tmp_path: Any, own_database: dict[str, str]) -> None:
     """It ends with the id, and White Rabbit knows where to call."""
     run(BLOCKS["dags/submit.py"], tmp_path, whiterabbit_emulator, own_database)

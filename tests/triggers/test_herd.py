@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -111,10 +112,11 @@ async def test_retry_after_is_honoured(whiterabbit_emulator: Emulator, start: St
     wr.fault(effects.Answer(429, {"message": "slow down"}, {"Retry-After": "1"}), kind="stream", times=WAITS)
     waits = start(poll_interval=0.01)
     await arrive(wr, 2 * WAITS, kind="stream", answered=True)
-    streams: dict[str, list[float]] = {}
+    streams: dict[str, list[Entry]] = {}
     for entry in wr.requests(kind="stream"):
-        streams.setdefault(entry.path, []).append(entry.monotonic)
-    assert {len(moments) for moments in streams.values()} == {2}
-    assert min(second - first for first, second in streams.values()) >= 1
+        streams.setdefault(entry.path, []).append(entry)
+    told = [pair for entries in streams.values() for pair in pairwise(entries) if pair[0].status == 429]
+    assert len(told) == WAITS
+    assert min(second.monotonic - first.monotonic for first, second in told) >= 1
     await asyncio.to_thread(complete_all, wr)
     assert await waits == [["COMPLETED"]] * WAITS
