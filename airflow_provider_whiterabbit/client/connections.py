@@ -84,9 +84,8 @@ class Body:
         :raises TimeoutError: after so many seconds without any.
         """
         try:
-            if (
-                self._socket is not None and self._socket.fileno() >= 0
-            ):  # it is closed with the last byte of some answers
+            # The last byte of some answers has closed it.
+            if self._socket is not None and self._socket.fileno() >= 0:
                 self._socket.settimeout(max(seconds, 0.001))  # nought would mean not to wait at all
             return cast(bytes, self._answer.raw.read1(_CHUNK, decode_content=True))
         except urllib3.exceptions.ReadTimeoutError:

@@ -65,11 +65,11 @@ class Fence:
     def is_retry(self) -> bool:
         """Whether this may not be the first try of its generation.
 
-        The first is known by the retries that it has left, all of them. After a change of `retries` in the DAG that
-        sum comes out for none, and a try counts as a retry: to submit twice would be worse.
+        The first is known by the retries that are left, all of them. After a change of `retries` in the DAG no other
+        try than the very first seems to be one: it is safer to refuse than to submit twice.
         """
-        tries = self._ti.try_number
-        return bool(tries > 1 and self._ti.max_tries != tries - 1 + self._task.retries)
+        before = self._ti.try_number - 1
+        return bool(before > 0 and self._ti.max_tries != before + self._task.retries)
 
     def earlier(self) -> Submission | None:
         """Return the earlier submission, if there was one.

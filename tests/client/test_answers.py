@@ -208,6 +208,13 @@ def test_a_success_without_json(body: bytes):
     assert "Gateway" not in str(raised.value)
 
 
+def test_a_refusal_with_nested_reasons():
+    """However deep they are nested, something of them is shown."""
+    deep = b"[" * 500 + b'"why"' + b"]" * 500
+    error = error_of(GET, response(400, b'{"message": ["bad", ' + deep + b"]}"))
+    assert "bad; [" in str(error)
+
+
 def test_a_success_without_json_and_without_a_type():
     """An empty answer is none to a question. Where an answer does not say what it is, the error says that."""
     with pytest.raises(exc.WhiteRabbitTransportError, match="no content type"):
