@@ -60,15 +60,15 @@ class Bodies:
             self._free += _share(len(body))
 
     async def _read(self, request: Request, body: bytearray, refusal: Refusal | None) -> None:
+        chunks, ends = request.stream(), asyncio.get_running_loop().time() + self._timeout
         try:
-            async with asyncio.timeout(self._timeout):
-                async for chunk in request.stream():
-                    refusal = refusal or self._refusal_of(len(body), len(chunk))
-                    if refusal is None:
-                        self._free -= _share(len(body) + len(chunk)) - _share(len(body))
-                        body += chunk
-                    else:
-                        self._drop(body)
+            while (chunk := await _next(chunks, ends)) is not None:
+                refusal = refusal or self._refusal_of(len(body), len(chunk))
+                if refusal is None:
+                    self._free -= _share(len(body) + len(chunk)) - _share(len(body))
+                    body += chunk
+                else:
+                    self._drop(body)
         except TimeoutError:
             refusal = refusal or Refusal(HTTPStatus.REQUEST_TIMEOUT, f"no end within {self._timeout:g} seconds")
             refusal.closes = True  # otherwise the rest could go on dribbling in
@@ -87,6 +87,20 @@ class Bodies:
     def _drop(self, body: bytearray) -> None:
         self._free += _share(len(body))
         body.clear()
+
+
+async def _next(chunks: AsyncIterator[bytes], ends: float) -> bytes | None:
+    """Return the next piece of a body, None behind the last.
+
+    One time-out around all pieces could be lost: Starlette's middleware cancels within itself whenever a piece arrives,
+    and anyio may take the time-out's cancellation of that moment for its own.
+
+    :param ends: when there is no more time, by the loop's clock.
+    """
+    if asyncio.get_running_loop().time() >= ends:
+        raise TimeoutError
+    async with asyncio.timeout_at(ends):
+        return await anext(chunks, None)
 
 
 def _share(size: int) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
@@ -17,6 +19,7 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit import assets
+from airflow_provider_whiterabbit.receiver.bodies import Bodies, Refusal
 from tests.receiver.conftest import Database, Served
 from tests.receiver.deliveries import record_of, signed
 from tests.versions import needs_receiver
@@ -97,6 +100,26 @@ def test_a_body_that_never_comes(serve: Serve, heard: Database) -> None:
         assert status_of(answer) == 408
         assert b"connection: close" in answer.lower()
     assert heard.events() == []
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_time_out_that_something_swallows(goes_on: bool) -> None:
+    """What lies between takes it for its own, as a piece arrives at that moment; the body is given up all the same."""
+
+    class Request:
+        async def stream(self) -> AsyncIterator[bytes]:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            while goes_on:
+                yield b" "
+                await asyncio.sleep(0)
+            yield b" "
+            await asyncio.Event().wait()
+
+    with pytest.raises(Refusal) as refused:
+        async with Bodies(1 << 40, 0.05).of(Request()):  # type: ignore[arg-type]
+            pytest.fail("it has no end")
+    assert (refused.value.status, refused.value.closes) == (408, True)
 
 
 def test_a_refusal_does_not_wait_for_ever(serve: Serve) -> None:
