@@ -105,9 +105,12 @@ def of_class(task: Any) -> Iterator[str]:
 
 
 def _of_own_code(task: Any, *methods: str) -> Iterator[str]:
-    """Yield the methods that neither Airflow nor this provider has written."""
+    """Yield the methods that are neither Airflow's nor this provider's."""
+    from airflow.providers.common.compat.sdk import BaseOperator
+
     for name in methods:
-        if getattr(type(task), name).__module__.partition(".")[0] not in ("airflow", __package__):
+        owner = next(kind for kind in type(task).__mro__ if name in vars(kind))
+        if owner is not BaseOperator and owner.__module__.partition(".")[0] != __package__:
             yield f"{type(task).__name__} has {'an' if name.startswith('e') else 'a'} {name} of its own"
 
 
