@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import zlib
+from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 
@@ -87,7 +89,7 @@ class Body:
             # The last byte of some answers has closed it.
             if self._socket is not None and self._socket.fileno() >= 0:
                 self._socket.settimeout(max(seconds, 0.001))  # nought would mean not to wait at all
-            return cast(bytes, self._answer.raw.read1(_CHUNK, decode_content=True))
+            return cast(bytes, self._answer.raw.read1(_CHUNK))
         except urllib3.exceptions.ReadTimeoutError:
             raise TimeoutError(f"nothing came for {seconds:g} s") from None
         except TRANSPORT_ERRORS as error:
@@ -163,4 +165,18 @@ def whole(answer: requests.Response, limits: base.Limits, begun: float) -> Respo
     except TimeoutError as error:
         why = f"not whole after {limits.total:g} s" if time.monotonic() > ends else error
         raise WhiteRabbitTransportError(f"{what}: {why}") from None
-    return Response(answer.status_code, base.lower_case(answer.headers), bytes(body), time.time())
+    headers = base.lower_case(answer.headers)
+    return Response(answer.status_code, headers, _decoded(body, headers, what), time.time())
+
+
+def _decoded(body: bytearray, headers: Mapping[str, str], what: str) -> bytes:
+    """Undo a compression that was not asked for, as some proxies apply it."""
+    if headers.get("content-encoding") not in ("gzip", "deflate"):
+        return bytes(body)
+    try:
+        plain = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, base.MAX_RESPONSE_BYTES + 1)
+    except zlib.error as error:
+        raise WhiteRabbitTransportError(f"{what}: {error}") from None
+    if len(plain) > base.MAX_RESPONSE_BYTES:
+        raise WhiteRabbitTransportError(f"{what}: more than {base.MAX_RESPONSE_BYTES} bytes")
+    return plain

@@ -67,6 +67,7 @@ class Listener:
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self._address: tuple[str, int] | None = None
+        self._changing = asyncio.Lock()
 
     def serve(self, app: Any) -> None:
         """Say which ASGI application the connections are for."""
@@ -94,20 +95,24 @@ class Listener:
 
         :raises OSError: if someone else has taken the port.
         """
-        if self._server is None and self._address is not None:
-            await self.listen(bind(*self._address))
+        async with self._changing:
+            if self._server is None and self._address is not None:
+                await self.listen(bind(*self._address))
 
     async def close(self) -> None:
         """Accept no more connections. The open ones stay."""
-        if self._server is None:
-            return
-        server, self._server = self._server, None
-        for sock in server.sockets:
-            asyncio.get_running_loop().remove_reader(sock.fileno())
-        # asyncio forgets a connection that it has just accepted if the server is closed before the loop's next turn:
-        # nobody would answer it, nor close it.
-        await asyncio.sleep(0)
-        server.close()
+        async with self._changing:
+            if self._server is None:
+                return
+            for sock in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(sock.fileno())
+            try:
+                # asyncio forgets a connection that it has just accepted if the server is closed before the loop's next
+                # turn: nobody would answer it, nor close it.
+                await asyncio.sleep(0)
+            finally:
+                self._server.close()
+                self._server = None
 
     async def hang_up(self, *, rudely: bool) -> None:
         """Close all connections, with an RST if `rudely`."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Choice = Literal["fail", "resubmit"]
 
 _EXECUTED = "whiterabbit_operator"
-"""Where a task's context holds the operator that it executed."""
+"""Where a task's context says that it has executed an operator, and which."""
 
 
 class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
@@ -138,12 +138,14 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
             self.log.warning("%s goes on at White Rabbit: it can't be cancelled from here", self._goes_on)
 
     def _insist_on_being_alone(self, context: Context) -> None:
-        """Refuse to be another operator that the same task executes: it would find what the first has submitted."""
-        if cast("dict[str, Any]", context).setdefault(_EXECUTED, self) is not self:
+        """Refuse to be executed where this or another operator was: it would find what was submitted then."""
+        marks = cast("dict[str, Any]", context)
+        if _EXECUTED in marks:
             raise WhiteRabbitInputError(
-                "A task submits once, and this one executes two operators: map one over its inputs, or use "
+                "A task submits once, and this one executes operators more than once: map one over its inputs, or use "
                 "WhiteRabbitHook, which submits as often as it is told to"
             )
+        marks[_EXECUTED] = self.task_id
 
     def _earlier(self, fence: Fence, context: Context) -> tuple[str, Any] | None:
         """Find what an earlier try submitted: its id and record, or None if there is to be a new submission."""

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_whiterabbit import triggerer_path
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.verdict import result_of
 from airflow_provider_whiterabbit.waiting import WaitingMixin
@@ -133,7 +133,10 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         """Resume, and skip only where `poke` would: the base class skips after all trouble, a lost connection too."""
         with self._skipping():
             if next_method == _FAIL and (next_kwargs or {}).get("error") in _TIME_IS_UP:
-                raise AirflowSensorTimeout("The time-out is over, and no triggerer has followed the wait to its end")
+                with self._telling_timeouts_apart():
+                    raise WhiteRabbitTimeoutError(
+                        "The time-out is over, and no triggerer has followed the wait to its end"
+                    )
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
 
     @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -27,3 +28,11 @@ def server(handle: Callable[[socket.socket], None]) -> Iterator[int]:
         finally:
             listening.shutdown(socket.SHUT_RDWR)
             thread.join()
+
+
+def request_of(connection: socket.socket) -> bytes:
+    """Read one whole request: what is left unread when a connection is closed resets it."""
+    stream = connection.makefile("rb")
+    first = stream.readline()
+    headers = http.client.parse_headers(stream)
+    return first + bytes(headers) + stream.read(int(headers.get("content-length", 0)))

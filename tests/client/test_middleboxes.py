@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
-from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client import api, base
 from airflow_provider_whiterabbit.client.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator, effects
-from tests.client.servers import server
+from tests.client.servers import request_of, server
 from tests.client.transports import Ask, both, every, settings_for
 
 RECORD = {"id": "e-1", "module": "PAY", "status": "COMPLETED", "output": {"paid": 1}}
@@ -32,7 +32,7 @@ def answering(*pieces: bytes, dribble: float | None = None) -> Iterator[tuple[st
     leave = threading.Event()
 
     def answer(connection: socket.socket) -> None:
-        came.append(connection.recv(65536))
+        came.append(request_of(connection))
         for piece in pieces:
             connection.sendall(piece)
         while dribble is not None and not leave.wait(dribble):
@@ -116,13 +116,26 @@ def test_redirect_that_does_not_end(whiterabbit_emulator: Emulator, ask: Ask) ->
         ask(settings_for(whiterabbit_emulator, url, request_timeout=0.05), "e-1")
 
 
+def compressed(body: bytes) -> tuple[bytes, bytes]:
+    return head("Content-Encoding: gzip", f"Content-Length: {len(body)}"), body
+
+
 @both
 def test_compression_that_nobody_asked_for(whiterabbit_emulator: Emulator, ask: Ask) -> None:
     """It is undone."""
-    body = gzip.compress(BODY)
-    answer = head("Content-Encoding: gzip", f"Content-Length: {len(body)}"), body
-    with answering(*answer) as (url, _):
+    with answering(*compressed(gzip.compress(BODY))) as (url, _):
         assert ask(settings_for(whiterabbit_emulator, url), "e-1") == RECORD
+
+
+@both
+@pytest.mark.parametrize("body", [gzip.compress(b'{"a": "' + b"x" * 20_000 + b'"}'), b"no gzip", b"\x1f\x8b\x08"])
+def test_compression_that_is_none_or_too_much(
+    whiterabbit_emulator: Emulator, ask: Ask, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is broken, or larger than an answer may be, is no answer."""
+    monkeypatch.setattr(base, "MAX_RESPONSE_BYTES", 10_000)
+    with answering(*compressed(body)) as (url, _), pytest.raises(exc.WhiteRabbitTransportError):
+        ask(settings_for(whiterabbit_emulator, url), "e-1")
 
 
 def test_cookies_are_not_kept(whiterabbit_emulator: Emulator) -> None:

@@ -324,20 +324,6 @@ def ca(tmp_path: Any) -> tuple[trustme.CA, str]:
     return authority, str(path)
 
 
-def request_of(connection: socket.socket) -> bytes:
-    """Read one request with a body as the client sends it."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
-    head, _, body = data.partition(b"\r\n\r\n")
-    length = int(
-        next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")).split(b":")[1]
-    )
-    while len(body) < length:
-        body += connection.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
 def test_corrupt_tls_record_after_the_body(whiterabbit_emulator: Emulator, ca: tuple[trustme.CA, str]) -> None:
     """A TLS record that is corrupt after the body was read is an SSLError, and yet the body was sent: uncertain."""
     authority, ca_path = ca

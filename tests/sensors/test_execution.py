@@ -176,11 +176,18 @@ def test_error_event() -> None:
 
 
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger/execution timeout"])
-@pytest.mark.parametrize("lenient", [False, True])
-def test_no_triggerer_in_time(error: str, lenient: bool) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, AirflowSensorTimeout),
+        ({"execution_timeout": timedelta(hours=1)}, AirflowTaskTimeout),
+        ({"soft_fail": True}, AirflowSkipException),
+    ],
+)
+def test_no_triggerer_in_time(error: str, arguments: dict[str, Any], expected: type[BaseException]) -> None:
     """Airflow's own time-out, which lies behind ours, is one like any other, as each version calls it."""
-    with pytest.raises(AirflowSkipException if lenient else AirflowSensorTimeout, match="no triggerer"):
-        sensor("e", deferrable=True, soft_fail=lenient).resume_execution("__fail__", {"error": error}, CONTEXT)
+    with pytest.raises(expected, match="no triggerer"):
+        sensor("e", deferrable=True, **arguments).resume_execution("__fail__", {"error": error}, CONTEXT)
 
 
 def test_broken_trigger_is_never_hidden() -> None:
