@@ -19,7 +19,7 @@ import requests
 
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.client import webhooks
-from airflow_provider_whiterabbit.receiver import app, secrets
+from airflow_provider_whiterabbit.receiver import secrets
 from tests.receiver.conftest import Database, Served
 from tests.receiver.deliveries import OTHER_SECRET, SECRET, record_of, signed
 from tests.versions import HAS_RUN_EACH, needs_receiver, needs_run_each
@@ -425,6 +425,8 @@ def test_a_secret_that_does_not_come(
     served: Served, heard: Database, monkeypatch: pytest.MonkeyPatch, waiting: int, reason: str
 ) -> None:
     """Nobody waits for it without end, nor do more than may wait at all; when it is there, it counts."""
+    from airflow_provider_whiterabbit.receiver import app  # not where Airflow has no FastAPI
+
     came, read = threading.Event(), secrets.read_secret
     monkeypatch.setattr(secrets, "read_secret", lambda name: came.wait() and read(name))
     monkeypatch.setattr(app, "PATIENCE", 0.5)
@@ -439,6 +441,8 @@ def test_a_secret_that_does_not_come(
 
 def test_what_nobody_waits_for_is_not_begun(served: Served, heard: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind threads that hang, no bodies are kept, and nothing is emitted of which the sender was told otherwise."""
+    from airflow_provider_whiterabbit.receiver import app
+
     goes_on, begun = threading.Event(), []
 
     def emit(*_: Any) -> None:
