@@ -128,7 +128,11 @@ def test_compression_that_nobody_asked_for(whiterabbit_emulator: Emulator, ask: 
 
 
 @both
-@pytest.mark.parametrize("body", [gzip.compress(b'{"a": "' + b"x" * 20_000 + b'"}'), b"no gzip", b"\x1f\x8b\x08"])
+@pytest.mark.parametrize(
+    "body",
+    [gzip.compress(b'{"a": "' + b"x" * 20_000 + b'"}'), b"no gzip", b"\x1f\x8b\x08"],
+    ids=["too much", "none", "cut off"],
+)
 def test_compression_that_is_none_or_too_much(
     whiterabbit_emulator: Emulator, ask: Ask, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
