@@ -253,6 +253,8 @@ class WhiteRabbitHook(BaseHook):
             mask_secret(secret)
         return settings_of(connection, extra)
 
+    # --- the form; Airflow looks for these two in the class itself, not in its bases
+
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return what Airflow before 3.2 asks for; newer versions read the provider's metadata."""

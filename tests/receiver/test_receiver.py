@@ -429,9 +429,9 @@ def test_a_secret_that_does_not_come(
 
     came, read = threading.Event(), secrets.read_secret
     monkeypatch.setattr(secrets, "read_secret", lambda name: came.wait() and read(name))
-    monkeypatch.setattr(app, "PATIENCE", 0.5)
-    monkeypatch.setattr(app, "WAITING", waiting)
-    with ThreadPoolExecutor(8) as pool:
+    with monkeypatch.context() as patched, ThreadPoolExecutor(8) as pool:
+        patched.setattr(app, "PATIENCE", 0.5)
+        patched.setattr(app, "WAITING", waiting)
         answers = list(pool.map(lambda _: served.post(record_of()), range(8)))
     assert {answer.status_code for answer in answers} == {503}
     assert reason in {answer.json()["detail"] for answer in answers}

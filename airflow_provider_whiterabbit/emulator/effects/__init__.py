@@ -1,8 +1,8 @@
 """The kinds of trouble (see `airflow_provider_whiterabbit.emulator.faults`; ``docs/emulator.md`` lists them all).
 
-`answers` is about whole answers, `pieces` about bytes on their way, `events` about the events of a stream, and
-`content` about what answers and events say. Over HTTP an effect has the name of its class in lower case, and the same
-parameters.
+`answers` is about whole answers, `places` about where they stop, `pieces` about how they are sent, `events` about the
+events of a stream, and `content` about what answers and events say. Over HTTP an effect has the name of its class in
+lower case, and the same parameters.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from airflow_provider_whiterabbit.emulator.effects.answers import Answer, Delay, Hold, Truncate
 from airflow_provider_whiterabbit.emulator.effects.content import Alter, Enlarge
 from airflow_provider_whiterabbit.emulator.effects.events import Drop, Duplicate, Events, Postpone, Replace, Swap
-from airflow_provider_whiterabbit.emulator.effects.pieces import Close, Inject, Linger, Reset, Silence, Split
+from airflow_provider_whiterabbit.emulator.effects.pieces import Linger, Split
+from airflow_provider_whiterabbit.emulator.effects.places import Close, Inject, Reset, Silence
 from airflow_provider_whiterabbit.emulator.faults import Call, Cut, Effect, Fault
 
 __all__ = [
