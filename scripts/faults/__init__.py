@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import environ
 from typing import get_args
+from unittest.mock import patch
 
 from airflow_provider_whiterabbit.client import follow
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.emulator.effects import Effect, Fault
 from airflow_provider_whiterabbit.emulator.journal import Kind
 from scripts.faults.cases import CASES, RECORD, STREAM, Case
-from scripts.faults.ways import End, Way, connected, run
+from scripts.faults.ways import End, Way, connect, run
 
 WAYS: tuple[Way, ...] = get_args(Way)
 
@@ -45,7 +47,8 @@ class Cell:
 
 def play(cases: Iterable[Case] = CASES, ways: Iterable[Way] = WAYS) -> Iterator[Cell]:
     """Run each way of waiting under each fault; yield the cells in their order."""
-    with _impatient(), ThreadPoolExecutor(AT_ONCE) as threads:
+    # The tasks leave their connections in the environment.
+    with patch.dict(environ), _impatient(), ThreadPoolExecutor(AT_ONCE) as threads:
         yield from threads.map(lambda both: _cell(*both), [(case, way) for case in cases for way in ways])
 
 
@@ -66,10 +69,9 @@ def _cell(case: Case, way: Way) -> Cell:
         faults = [_fault(wr, case, effect) for effect in case.effects]
         over = threading.Event()
         director = threading.Thread(target=_direct, args=(wr, case, faults if is_about(case, way) else [], over))
-        with connected(connection) as conn_id:
-            case.before(wr)
-            director.start()
-            end = run(way, wr, conn_id, case.output, case.timeout)
+        case.before(wr)
+        director.start()
+        end = run(way, wr, connect(connection), case.output, case.timeout)
         over.set()
         director.join()
         return Cell(case, way, end.verdict, "; ".join(_surprises(case, way, end, wr, faults)))

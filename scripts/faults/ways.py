@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import environ
@@ -71,16 +70,15 @@ class _Store(dict[str, Any]):
         self.pop(key, None)
 
 
-@contextmanager
-def connected(connection: Mapping[str, Any]) -> Iterator[str]:
-    """Give Airflow a connection, and yield its id."""
+def connect(connection: Mapping[str, Any]) -> str:
+    """Give Airflow a connection, and return its id.
+
+    It stays: a variable that goes away breaks whoever goes through the environment in another thread, as urllib does
+    in search of proxies.
+    """
     conn_id = f"faults_{uuid4().hex}"
-    name = f"AIRFLOW_CONN_{conn_id.upper()}"
-    environ[name] = json.dumps(connection)
-    try:
-        yield conn_id
-    finally:
-        del environ[name]
+    environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(connection)
+    return conn_id
 
 
 def run(way: Way, wr: Emulator, conn_id: str, output: Any, timeout: float) -> End:
