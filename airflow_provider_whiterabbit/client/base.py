@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import ssl
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airflow_provider_whiterabbit import __version__
 from airflow_provider_whiterabbit.client import answers
@@ -27,11 +28,17 @@ _USER_INFO = re.compile(r"//[^/@\s]*@")  # the password of a proxy, which some e
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Time limits of one exchange, in seconds: for the connection, for each silence, and for all of it."""
+    """Time limits of one exchange, from now on, in seconds: for the connection, for each silence, and for all of it."""
 
     connect: float
     read: float
     total: float
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        """Seconds until all of it has to be over; negative from then on."""
+        return self.begun + self.total - time.monotonic()
 
 
 class ClientBase:

@@ -147,23 +147,19 @@ def _socket_of(answer: requests.Response) -> Any:
     return of_connection or of_answer
 
 
-def whole(answer: requests.Response, limits: base.Limits, begun: float) -> Response:
-    """Read the rest of an answer, within its limits of time and size.
-
-    :param begun: when the exchange began, by the monotonic clock.
-    """
+def whole(answer: requests.Response, limits: base.Limits) -> Response:
+    """Read the rest of an answer, within its limits of time and size."""
     what = f"{answer.request.method} {answer.request.path_url}"
-    ends = begun + limits.total
     reader, body = Body(answer), bytearray()
     try:
-        while chunk := reader.read(min(limits.read, ends - time.monotonic())):
+        while chunk := reader.read(min(limits.read, limits.left)):
             body += chunk
             if len(body) > base.MAX_RESPONSE_BYTES:
                 raise WhiteRabbitTransportError(f"{what}: more than {base.MAX_RESPONSE_BYTES} bytes")
-            if time.monotonic() > ends:
+            if limits.left < 0:
                 raise WhiteRabbitTransportError(f"{what}: not whole after {limits.total:g} s")
     except TimeoutError as error:
-        why = f"not whole after {limits.total:g} s" if time.monotonic() > ends else error
+        why = f"not whole after {limits.total:g} s" if limits.left < 0 else error
         raise WhiteRabbitTransportError(f"{what}: {why}") from None
     headers = base.lower_case(answer.headers)
     return Response(answer.status_code, headers, _decoded(body, headers, what), time.time())

@@ -175,12 +175,11 @@ class Client(base.ClientBase):
         return self._by_the_right_clock(partial(self._open_once, request, largest), request, within)
 
     def _open_once(self, request: Request, largest: int, limits: base.Limits) -> EventStream:
-        begun = time.monotonic()
         answer = self._start(self._session, request, limits, base.EVENT_STREAM)
         try:
             head = Response(answer.status_code, base.lower_case(answer.headers), b"", time.time())
             if head.status != 200:
-                head = whole(answer, limits, begun)
+                head = whole(answer, limits)
             base.check_stream(request, head)
         except BaseException:
             answer.close()
@@ -188,7 +187,6 @@ class Client(base.ClientBase):
         return EventStream(answer, largest)
 
     def _exchange(self, request: Request, limits: base.Limits) -> Any:
-        begun = time.monotonic()
         with contextlib.ExitStack() as stack:
             if request.idempotent:
                 session, reached = self._session, None
@@ -199,7 +197,7 @@ class Client(base.ClientBase):
                     session.mount(scheme, reached)
             try:
                 with self._start(session, request, limits, "application/json") as answer:
-                    response = whole(answer, limits, begun)
+                    response = whole(answer, limits)
             except WhiteRabbitTransportError as error:
                 error.sent = reached is None or reached.connected
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
+from tests.versions import needs_triggerer_path
 
 STARTED = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -105,6 +107,17 @@ def test_trouble_that_may_pass(whiterabbit_emulator: Emulator, monkeypatch: pyte
 def resume(task: WhiteRabbitExecutionSensor, event: Any) -> Any:
     """Resume a task as Airflow does."""
     return task.resume_execution("execute_complete", {"event": event}, CONTEXT)
+
+
+@needs_triggerer_path
+def test_why_a_worker_ends_it(whiterabbit_emulator: Emulator, said: Callable[[], str]) -> None:
+    """A task that started in the triggerer hears from its worker what the triggerer can't know."""
+    execution_id = whiterabbit_emulator.create_execution("X", output=1)
+    there: dict[str, Any] = {"start_from_trigger": True, "end_from_trigger": True}
+    for arguments, lines in ({}, 0), ({"post_execute": lambda context, result: None}, 1):
+        event = {"execution_id": execution_id, "status": "COMPLETED", "message": None}
+        assert resume(sensor(execution_id, **there, **arguments), event) == 1
+        assert said().count("A worker ends the task: it has a post_execute hook") == lines
 
 
 def deferral(task: WhiteRabbitExecutionSensor) -> TaskDeferred:
