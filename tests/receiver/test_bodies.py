@@ -117,7 +117,7 @@ async def test_a_time_out_that_something_swallows(goes_on: bool) -> None:
             await asyncio.Event().wait()
 
     with pytest.raises(Refusal) as refused:
-        async with Bodies(1 << 40, 0.05).of(Request()):  # type: ignore[arg-type]
+        async with asyncio.timeout(60), Bodies(1 << 40, 0.05).of(Request()):  # type: ignore[arg-type]
             pytest.fail("it has no end")
     assert (refused.value.status, refused.value.closes) == (408, True)
 

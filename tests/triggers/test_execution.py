@@ -358,10 +358,11 @@ async def test_cancelled_without_a_connection(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(WhiteRabbitHook, "get_async_client", hang)
     trigger = asyncio.create_task(events_of(WhiteRabbitExecutionTrigger("e")))
-    await reading.wait()
+    async with asyncio.timeout(60):
+        await reading.wait()
     reading.clear()
     trigger.cancel()
-    await asyncio.wait([trigger])
+    await asyncio.wait([trigger], timeout=60)
     assert trigger.cancelled()
     assert not reading.is_set()
 
