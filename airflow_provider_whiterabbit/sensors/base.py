@@ -137,9 +137,8 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
                     raise WhiteRabbitTimeoutError(
                         "The time-out is over, and no triggerer has followed the wait to its end"
                     )
-            if (
-                self.start_from_trigger and self.ends_in_triggerer
-            ):  # no worker has told why, and the triggerer can't know
+            if self.start_from_trigger and self.ends_in_triggerer:
+                # No worker has told why before, and the triggerer can't know.
                 for reason in triggerer_path.of_class(self):
                     self.log.info("A worker ends the task: %s", reason)
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
