@@ -62,7 +62,7 @@ bad-day: $(READY) ## Let everything fail once while 200 waits are in flight; nee
 faults: $(READY) ## Let every way of waiting meet every fault; print the table, write it into docs/reliability.md
 	$(BIN)/python -m scripts.faults
 
-bench: $(BENCH)/.ready ## Measure everything (a quarter of an hour); write benchmarks/results/, the tables and plots of docs/performance.md
+bench: $(BENCH)/.ready ## Measure everything (under twenty minutes); write benchmarks/results/, the tables and plots of docs/performance.md
 	$(BENCH)/bin/python -m benchmarks
 
 bench-smoke: $(BENCH)/.ready ## Show that everything can be measured, in less than a minute (all but what needs an Airflow)

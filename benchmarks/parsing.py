@@ -34,7 +34,10 @@ def own_modules() -> list[str]:
 
 
 def child(modules: list[str], times: int) -> dict[str, list[float]]:
-    """Import each module so often, each time in a fork of a process that has the base classes; return CPU seconds."""
+    """Import each module so often, each time in a fork of a process that has the base classes; return CPU seconds.
+
+    The modules take turns, so that a slow moment of the machine hits all of them alike.
+    """
     import airflow.triggers.base  # noqa: F401
     from airflow.providers.common.compat.sdk import (  # noqa: F401
         DAG,
@@ -46,7 +49,8 @@ def child(modules: list[str], times: int) -> dict[str, list[float]]:
     gc.freeze()
     for module in modules:
         _seconds_of(module)  # byte code and files are in the cache then
-    return {module: [_seconds_of(module) for _ in range(times)] for module in modules}
+    rounds = [[_seconds_of(module) for module in modules] for _ in range(times)]
+    return dict(zip(modules, map(list, zip(*rounds, strict=True)), strict=True))
 
 
 def _seconds_of(module: str) -> float:
