@@ -31,10 +31,10 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run the example DAG on a real Airflow against the emulator; ends by itself
-	$(BIN)/python -m scripts.demo
+	$(BIN)/python -m dev.scripts.demo
 
 demo-ui: $(READY) ## The same, then keep Airflow's web UI open until Ctrl-C
-	$(BIN)/python -m scripts.demo --ui
+	$(BIN)/python -m dev.scripts.demo --ui
 
 test: $(READY) ## Run the tests, those on a real Airflow included
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not alone and not ui"
@@ -54,13 +54,13 @@ types: $(READY) ## Check types
 check: lint types test ## Lint, types and tests
 
 kills: $(READY) ## Kill tasks, workers and triggerers at every point of a submission; print what became of it
-	$(BIN)/python -m scripts.kills
+	$(BIN)/python -m dev.proofs.kills
 
 bad-day: $(READY) ## Let everything fail once while 200 waits are in flight; needs PostgreSQL's server installed
-	$(BIN)/python -m scripts.bad_day
+	$(BIN)/python -m dev.proofs.bad_day
 
 faults: $(READY) ## Let every way of waiting meet every fault; print the table, write it into docs/reliability.md
-	$(BIN)/python -m scripts.faults
+	$(BIN)/python -m dev.proofs.faults
 
 bench: $(BENCH)/.ready ## Measure everything (under twenty minutes); write benchmarks/results/, the tables and plots of docs/performance.md
 	$(BENCH)/bin/python -m benchmarks
@@ -82,7 +82,7 @@ build: $(BUILD)/.ready ## Build source distribution and wheel in dist/, and try 
 	rm -rf dist
 	$(BUILD)/bin/python -m build --no-isolation --outdir dist
 	$(BUILD)/bin/twine check --strict dist/*
-	$(BUILD)/bin/python -m scripts.build --uv $(BIN)/uv --constraints $(CONSTRAINTS) dist
+	$(BUILD)/bin/python -m dev.scripts.build --uv $(BIN)/uv --constraints $(CONSTRAINTS) dist
 
 matrix: $(MATRIX)/.ready ## Run the tests on every supported Airflow and Python; needs those Pythons and PostgreSQL's server
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATRIX)/bin/nox $(SESSIONS)
@@ -96,7 +96,7 @@ chromium:
 		echo "Needed: Chromium on PATH (on Debian: apt install chromium fonts-liberation)" >&2; exit 1
 
 live: $(READY) ## Try the provider against the real service, with credentials of yours (see CONTRIBUTING.md)
-	$(BIN)/python -m scripts.live
+	$(BIN)/python -m dev.scripts.live
 
 constraints: $(READY) ## Renew the pinned versions
 	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --universal --python-version 3.11 \

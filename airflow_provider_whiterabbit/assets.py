@@ -25,7 +25,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_whiterabbit.client.models import Execution
+    from airflow_provider_whiterabbit.client.records.execution import Execution
 
 Kind = Literal["module", "workflow", "named"]
 Outcome = Literal["success", "failure"]

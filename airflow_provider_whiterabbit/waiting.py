@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_whiterabbit import triggerer_path
+from airflow_provider_whiterabbit.ending import obstacles as triggerer_path
+from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, check_event
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
-from airflow_provider_whiterabbit.verdict import USAGE_KEY, check_event
 
 LONGEST_WAIT = 10 * 365 * 24 * 60 * 60.0
 """Seconds; a deadline that is further away would leave the calendar, and is none."""

@@ -15,8 +15,8 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from benchmarks import server
 from benchmarks.process import ROOT, connections
 from benchmarks.report import Goal
-from scripts.airflow_api import DagRun, until
-from scripts.airflow_home import AirflowHome
+from dev.harness.airflow_api import DagRun, until
+from dev.harness.airflow_home import AirflowHome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs don't
 
-from scripts.airflow_settings import inherited
+from dev.harness.airflow_settings import inherited
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -62,9 +62,9 @@ def _cpu(function: Callable[[], object], calls: int) -> float:
 
 def measure(smoke: bool) -> Any:
     """Measure each size."""
-    from airflow_provider_whiterabbit.client.canonical import to_json
-    from airflow_provider_whiterabbit.client.models import Request
-    from airflow_provider_whiterabbit.client.signing import Signer, load_private_key
+    from airflow_provider_whiterabbit.client.wire.canonical import to_json
+    from airflow_provider_whiterabbit.client.wire.messages import Request
+    from airflow_provider_whiterabbit.client.wire.signing import Signer, load_private_key
 
     secret = new_secret()
     key, signer = load_private_key(secret), Signer("ws_benchmark", secret)

@@ -13,9 +13,9 @@ from benchmarks import server
 from benchmarks.latency import Starter
 from benchmarks.process import ROOT, connections
 from benchmarks.report import Goal
-from scripts.airflow_api import FINISHED, until
-from scripts.airflow_home import AirflowHome
-from scripts.postgres import Postgres
+from dev.harness.airflow_api import FINISHED, until
+from dev.harness.airflow_home import AirflowHome
+from dev.harness.postgres import Postgres
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

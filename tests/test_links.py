@@ -13,7 +13,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
-from tests.operators.standins import Airflow, TaskInstance
+from dev.harness.standins import Airflow, TaskInstance
 
 DASHBOARD = "https://dashboard.example/runs?id="
 

@@ -14,7 +14,8 @@ from airflow import __version__ as airflow_version
 from airflow.triggers.base import BaseTrigger
 from packaging.version import Version
 
-from airflow_provider_whiterabbit import assets, triggerer_path
+from airflow_provider_whiterabbit import assets
+from airflow_provider_whiterabbit.ending import obstacles as triggerer_path
 from airflow_provider_whiterabbit.receiver.plugin import WhiteRabbitPlugin
 from tests import versions
 from tests.docs.pages import ROOT, tables

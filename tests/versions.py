@@ -11,7 +11,7 @@ from airflow.providers.common.compat.version_compat import (
 )
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_whiterabbit import triggerer_path
+from airflow_provider_whiterabbit.ending import obstacles as triggerer_path
 
 HAS_SDK = AIRFLOW_V_3_0_PLUS
 HAS_RECEIVER = AIRFLOW_V_3_1_PLUS

@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_provider_whiterabbit.client import checks
-from airflow_provider_whiterabbit.client.canonical import to_json
-from airflow_provider_whiterabbit.client.models import Request
+from airflow_provider_whiterabbit.client.wire.canonical import to_json
+from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 
 NIL_UUID = "00000000-0000-0000-0000-000000000000"

@@ -13,7 +13,7 @@ from typing import Any
 
 from tenacity import RetryCallState, retry_if_exception, stop_after_attempt
 
-from airflow_provider_whiterabbit.client.models import Request
+from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitRateLimitError,
     WhiteRabbitResponseError,

@@ -31,8 +31,8 @@ from datetime import datetime
 from typing import NoReturn, Self
 
 from airflow_provider_whiterabbit.client import checks
-from airflow_provider_whiterabbit.client.models import Execution
-from airflow_provider_whiterabbit.client.numbers import integer
+from airflow_provider_whiterabbit.client.records.execution import Execution
+from airflow_provider_whiterabbit.client.wire.json_in import integer
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
     WhiteRabbitProtocolError,

@@ -38,7 +38,7 @@ What it is not, and where it guesses because the documentation is silent:
 from __future__ import annotations
 
 try:
-    from airflow_provider_whiterabbit.emulator.server import Emulator
+    from airflow_provider_whiterabbit.emulator.emulator import Emulator
 except ModuleNotFoundError as error:
     if error.name is not None and error.name.partition(".")[0] in ("quickjs", "starlette", "uvicorn"):
         raise ModuleNotFoundError(
@@ -47,10 +47,10 @@ except ModuleNotFoundError as error:
     raise
 
 from airflow_provider_whiterabbit.emulator import effects
-from airflow_provider_whiterabbit.emulator.certificates import Certificate
-from airflow_provider_whiterabbit.emulator.errors import ApiError
-from airflow_provider_whiterabbit.emulator.journal import Entry
-from airflow_provider_whiterabbit.emulator.scripts import Script
-from airflow_provider_whiterabbit.emulator.streams import StreamOptions
+from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
+from airflow_provider_whiterabbit.emulator.plumbing.streams import StreamOptions
+from airflow_provider_whiterabbit.emulator.world.errors import ApiError
+from airflow_provider_whiterabbit.emulator.world.journal import Entry
+from airflow_provider_whiterabbit.emulator.world.scripts import Script
 
 __all__ = ["ApiError", "Certificate", "Emulator", "Entry", "Script", "StreamOptions", "effects"]

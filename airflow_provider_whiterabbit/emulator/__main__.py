@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from airflow_provider_whiterabbit.emulator.certificates import Certificate
+from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, Unpack
 
-from airflow_provider_whiterabbit.emulator.background import Background
-from airflow_provider_whiterabbit.emulator.changes import Changes
-from airflow_provider_whiterabbit.emulator.faults import Effect, Fault
-from airflow_provider_whiterabbit.emulator.journal import Entry, Kind
-from airflow_provider_whiterabbit.emulator.scripts import DEFAULT, Script, ScriptOptions
-from airflow_provider_whiterabbit.emulator.workflows import Ending, StageOptions, StageScript, WorkflowScript
-from airflow_provider_whiterabbit.emulator.world import World
+from airflow_provider_whiterabbit.emulator.effects.base import Effect, Fault
+from airflow_provider_whiterabbit.emulator.plumbing.background import Background
+from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
+from airflow_provider_whiterabbit.emulator.world.journal import Entry, Kind
+from airflow_provider_whiterabbit.emulator.world.scripts import DEFAULT, Script, ScriptOptions
+from airflow_provider_whiterabbit.emulator.world.workflows import Ending, StageOptions, StageScript, WorkflowScript
+from airflow_provider_whiterabbit.emulator.world.world import World
 
 T = TypeVar("T")
 

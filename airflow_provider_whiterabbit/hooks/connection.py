@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_whiterabbit.client.settings import ClientSettings
+    from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 
 
 def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSettings:
@@ -21,7 +21,7 @@ def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSetti
     :param extra: the connection's extra, as an object.
     :raises WhiteRabbitConfigError: if a field can't be used; names field and remedy, never a secret value.
     """
-    from airflow_provider_whiterabbit.client.settings import DEFAULT_REQUEST_TIMEOUT, ClientSettings
+    from airflow_provider_whiterabbit.client.transport.settings import DEFAULT_REQUEST_TIMEOUT, ClientSettings
 
     # The forms of older versions of Airflow save a field that was left empty as an empty string.
     given = {name: value for name, value in extra.items() if value not in (None, "")}
@@ -58,7 +58,7 @@ def _texts(values: Any) -> Iterator[str]:
 
 
 def _base_url(host: str | None, port: int | None) -> str:
-    from airflow_provider_whiterabbit.client.settings import DEFAULT_BASE_URL, check_base_url
+    from airflow_provider_whiterabbit.client.transport.settings import DEFAULT_BASE_URL, check_base_url
 
     base_url = (host or "").strip() or DEFAULT_BASE_URL
     check_base_url(base_url, allow_http=True)  # whether HTTP is allowed is for the settings to say

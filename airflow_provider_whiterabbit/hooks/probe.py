@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from airflow_provider_whiterabbit import exceptions as exc
-from airflow_provider_whiterabbit.client import answers, api
+from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.wire import answers
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.sync import Client
+    from airflow_provider_whiterabbit.client.transport.sync import Client
 
 
 def probe(get_client: Callable[[], Client]) -> tuple[bool, str]:

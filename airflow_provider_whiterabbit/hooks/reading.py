@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_of
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.settings import ClientSettings
+    from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
     from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 
 _readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, asyncio.Task[ClientSettings]]] = (

@@ -14,12 +14,13 @@ from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTI
 from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_of
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.aio import AsyncClient
-    from airflow_provider_whiterabbit.client.commands import Followed
-    from airflow_provider_whiterabbit.client.models import Execution, ExecutionEvent, Request
-    from airflow_provider_whiterabbit.client.runs import WorkflowRun, WorkflowRunEvent
-    from airflow_provider_whiterabbit.client.settings import ClientSettings
-    from airflow_provider_whiterabbit.client.sync import Client
+    from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
+    from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
+    from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+    from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+    from airflow_provider_whiterabbit.client.transport.sync import Client
+    from airflow_provider_whiterabbit.client.wait.commands import Followed
+    from airflow_provider_whiterabbit.client.wire.messages import Request
 
 
 R = TypeVar("R", "Execution", "WorkflowRun")
@@ -75,7 +76,7 @@ class WhiteRabbitHook(BaseHook):
         :raises WhiteRabbitUncertainSubmissionError: if it is not known whether the submission arrived. Look before you
             submit again.
         """
-        from airflow_provider_whiterabbit.client.answers import submitted_execution
+        from airflow_provider_whiterabbit.client.wire.answers import submitted_execution
 
         request = self.component_request(
             module,
@@ -106,7 +107,7 @@ class WhiteRabbitHook(BaseHook):
 
     def get_execution(self, execution_id: str) -> Execution:
         """Read an execution's record."""
-        from airflow_provider_whiterabbit.client.followed import followed_execution
+        from airflow_provider_whiterabbit.client.wait.target import followed_execution
 
         return self.get_conn().read(followed_execution(execution_id))
 
@@ -115,7 +116,7 @@ class WhiteRabbitHook(BaseHook):
 
         :raises WhiteRabbitStreamError: if the stream goes silent or holds something that is not an event.
         """
-        from airflow_provider_whiterabbit.client.followed import followed_execution
+        from airflow_provider_whiterabbit.client.wait.target import followed_execution
 
         return cast("Iterator[ExecutionEvent]", self.get_conn().events(followed_execution(execution_id)))
 
@@ -133,7 +134,7 @@ class WhiteRabbitHook(BaseHook):
             is not to be had.
         :raises WhiteRabbitTimeoutError: when the time is up.
         """
-        from airflow_provider_whiterabbit.client.followed import followed_execution
+        from airflow_provider_whiterabbit.client.wait.target import followed_execution
 
         return self._wait(followed_execution(execution_id), timeout, poll_interval)
 
@@ -164,13 +165,13 @@ class WhiteRabbitHook(BaseHook):
 
     def get_workflow_run(self, workflow_run_id: str) -> WorkflowRun:
         """Read a run's record, its stages with their outputs included."""
-        from airflow_provider_whiterabbit.client.followed import followed_run
+        from airflow_provider_whiterabbit.client.wait.target import followed_run
 
         return self.get_conn().read(followed_run(workflow_run_id))
 
     def stream_workflow_run(self, workflow_run_id: str) -> Iterator[WorkflowRunEvent]:
         """Yield a run's events until it has ended or the server closes the stream."""
-        from airflow_provider_whiterabbit.client.followed import followed_run
+        from airflow_provider_whiterabbit.client.wait.target import followed_run
 
         return cast("Iterator[WorkflowRunEvent]", self.get_conn().events(followed_run(workflow_run_id)))
 
@@ -187,7 +188,7 @@ class WhiteRabbitHook(BaseHook):
         :param poll_interval: as for `wait_for_execution`.
         :raises WhiteRabbitTimeoutError: when the time is up.
         """
-        from airflow_provider_whiterabbit.client.followed import followed_run
+        from airflow_provider_whiterabbit.client.wait.target import followed_run
 
         return self._wait(followed_run(workflow_run_id), timeout, poll_interval)
 
@@ -217,7 +218,7 @@ class WhiteRabbitHook(BaseHook):
 
     async def get_async_client(self) -> AsyncClient:
         """Return a client for triggers, to be used in an ``async with``."""
-        from airflow_provider_whiterabbit.client.aio import AsyncClient
+        from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
         from airflow_provider_whiterabbit.hooks.reading import read_together
 
         return AsyncClient(await read_together(self))
@@ -239,7 +240,7 @@ class WhiteRabbitHook(BaseHook):
 
     @cached_property
     def _client(self) -> Client:
-        from airflow_provider_whiterabbit.client.sync import Client
+        from airflow_provider_whiterabbit.client.transport.sync import Client
 
         return Client(self._settings)
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
-from airflow_provider_whiterabbit import triggerer_path
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.ending import obstacles as triggerer_path
+from airflow_provider_whiterabbit.ending.verdict import result_of
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitInputError,
@@ -20,13 +21,12 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.fence import Fence
-from airflow_provider_whiterabbit.verdict import result_of
 from airflow_provider_whiterabbit.waiting import LONGEST_WAIT, WaitingMixin
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_whiterabbit.client.models import Request
+    from airflow_provider_whiterabbit.client.wire.messages import Request
 
 Choice = Literal["fail", "resubmit"]
 

@@ -16,7 +16,7 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-    from airflow_provider_whiterabbit.client.models import Execution
+    from airflow_provider_whiterabbit.client.records.execution import Execution
 
 Done = Literal["replayed", "delivered", "running", "without_callback", "unknown"]
 

@@ -19,7 +19,8 @@ from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecution
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_whiterabbit.client.models import Execution, Request
+    from airflow_provider_whiterabbit.client.records.execution import Execution
+    from airflow_provider_whiterabbit.client.wire.messages import Request
     from airflow_provider_whiterabbit.operators.fence import Fence
 
 
@@ -98,7 +99,7 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
         return request
 
     def _record_in(self, answer: Any) -> Execution:
-        from airflow_provider_whiterabbit.client.answers import submitted_execution
+        from airflow_provider_whiterabbit.client.wire.answers import submitted_execution
 
         return submitted_execution(answer)
 

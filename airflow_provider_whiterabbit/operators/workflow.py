@@ -9,7 +9,7 @@ from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperato
 from airflow_provider_whiterabbit.triggers.workflow import WhiteRabbitWorkflowRunTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.models import Request
+    from airflow_provider_whiterabbit.client.wire.messages import Request
 
 
 class WhiteRabbitTriggerWorkflowOperator(WhiteRabbitSubmitOperator):

@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from airflow_provider_whiterabbit.client import webhooks
-from airflow_provider_whiterabbit.client.models import Execution
+from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitSignatureError
 from airflow_provider_whiterabbit.receiver.bodies import SMALL, Bodies, Refusal
 from airflow_provider_whiterabbit.receiver.events import Result, emit

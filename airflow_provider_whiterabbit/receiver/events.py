@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_whiterabbit import assets
-from airflow_provider_whiterabbit.client.models import Execution, ExecutionStatus
+from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionStatus
 from airflow_provider_whiterabbit.receiver.address import name_in
 
 if TYPE_CHECKING:

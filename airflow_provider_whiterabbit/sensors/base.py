@@ -17,10 +17,10 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_whiterabbit import triggerer_path
+from airflow_provider_whiterabbit.ending import obstacles as triggerer_path
+from airflow_provider_whiterabbit.ending.verdict import result_of
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.verdict import result_of
 from airflow_provider_whiterabbit.waiting import WaitingMixin
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.ending.verdict import ERROR, TIMEOUT
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError, WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.verdict import ERROR, TIMEOUT
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.aio import AsyncClient
-    from airflow_provider_whiterabbit.client.commands import Command, Followed, Snapshot
+    from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+    from airflow_provider_whiterabbit.client.wait.commands import Command, Followed, Snapshot
 
 GRACE = timedelta(minutes=2)
 """By which Airflow's own time-out of a deferral lies behind the trigger's, which ends with a message of ours."""
@@ -28,7 +28,7 @@ GRACE = timedelta(minutes=2)
 CONNECTION_PATIENCE = 120.0
 """Seconds for which a connection is asked for again: Airflow reports an API server that is away as a missing one."""
 
-_TRANSPORT = "airflow_provider_whiterabbit.client.aio"
+_TRANSPORT = "airflow_provider_whiterabbit.client.transport.aio"
 _OF_THE_END = ("end_from_trigger", "soft_fail", "retries")
 
 
@@ -144,7 +144,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         return await reading(WhiteRabbitHook(self.whiterabbit_conn_id).get_async_client)
 
     def _steps(self) -> Generator[Command, Any, Snapshot]:
-        from airflow_provider_whiterabbit.client.follow import follow
+        from airflow_provider_whiterabbit.client.wait.follower import follow
 
         return follow(self.followed(self._identity), deadline=self._deadline(), poll_interval=self.poll_interval)
 
@@ -152,7 +152,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         """Return the event that ends the task here, or None if a worker is to resume it."""
         if not self.end_from_trigger or self.task_instance is None:  # dag.test() tells a trigger nothing of its task
             return None
-        from airflow_provider_whiterabbit.triggers.ending import end_of_task
+        from airflow_provider_whiterabbit.ending.in_triggerer import end_of_task
 
         return await end_of_task(self, client, status, message)
 

@@ -10,8 +10,8 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.triggers.base import WhiteRabbitTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.commands import Followed
-    from airflow_provider_whiterabbit.client.models import Execution
+    from airflow_provider_whiterabbit.client.records.execution import Execution
+    from airflow_provider_whiterabbit.client.wait.commands import Followed
 
 
 class WhiteRabbitExecutionTrigger(WhiteRabbitTrigger):
@@ -39,6 +39,6 @@ class WhiteRabbitExecutionTrigger(WhiteRabbitTrigger):
     @staticmethod
     def followed(identity: str) -> Followed[Execution]:
         """Describe how it is followed."""
-        from airflow_provider_whiterabbit.client.followed import followed_execution
+        from airflow_provider_whiterabbit.client.wait.target import followed_execution
 
         return followed_execution(identity)

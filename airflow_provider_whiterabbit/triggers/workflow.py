@@ -10,8 +10,8 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.triggers.base import WhiteRabbitTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.commands import Followed
-    from airflow_provider_whiterabbit.client.runs import WorkflowRun
+    from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun
+    from airflow_provider_whiterabbit.client.wait.commands import Followed
 
 
 class WhiteRabbitWorkflowRunTrigger(WhiteRabbitTrigger):
@@ -39,6 +39,6 @@ class WhiteRabbitWorkflowRunTrigger(WhiteRabbitTrigger):
     @staticmethod
     def followed(identity: str) -> Followed[WorkflowRun]:
         """Describe how it is followed."""
-        from airflow_provider_whiterabbit.client.followed import followed_run
+        from airflow_provider_whiterabbit.client.wait.target import followed_run
 
         return followed_run(identity)

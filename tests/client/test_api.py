@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit.client import api
-from airflow_provider_whiterabbit.client.models import Request
+from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 
 ID = "7d0c5bb4-6c3b-4f55-9d0f-6f3f8d6e7a10"

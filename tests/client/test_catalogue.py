@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_whiterabbit.client import catalogue
-from airflow_provider_whiterabbit.emulator.catalogue import BUILT_IN
+from airflow_provider_whiterabbit.emulator.world.catalogue import BUILT_IN
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitProtocolError
 from tests.client.properties import examples
 

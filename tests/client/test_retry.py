@@ -9,8 +9,8 @@ import pytest
 from tenacity import Retrying
 
 from airflow_provider_whiterabbit.client import retry
-from airflow_provider_whiterabbit.client.answers import error_of
-from airflow_provider_whiterabbit.client.models import Request, Response
+from airflow_provider_whiterabbit.client.wire.answers import error_of
+from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
     WhiteRabbitProtocolError,

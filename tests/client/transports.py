@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_whiterabbit.client import api, base
-from airflow_provider_whiterabbit.client.aio import AsyncClient
-from airflow_provider_whiterabbit.client.commands import Open, Read
-from airflow_provider_whiterabbit.client.settings import ClientSettings
-from airflow_provider_whiterabbit.client.sync import Client
+from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.transport import exchange as base
+from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+from airflow_provider_whiterabbit.client.transport.sync import Client
+from airflow_provider_whiterabbit.client.wait.commands import Open, Read
 from airflow_provider_whiterabbit.emulator import Emulator
 
 Ask = Callable[[ClientSettings, str], Any]

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from scripts.build.notes import notes_of
+from dev.scripts.build.notes import notes_of
 from tests.docs.pages import ROOT
 
 TEXT = (ROOT / "CHANGELOG.md").read_text()

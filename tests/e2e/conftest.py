@@ -9,9 +9,9 @@ from contextlib import ExitStack
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from scripts.airflow_api import DagRun, until
-from scripts.airflow_home import AirflowHome
-from scripts.postgres import Postgres
+from dev.harness.airflow_api import DagRun, until
+from dev.harness.airflow_home import AirflowHome
+from dev.harness.postgres import Postgres
 from tests.e2e import DASHBOARD, ERROR, OUTPUT, ROOT
 from tests.e2e.operated import Operated
 from tests.versions import HAS_BUSY_ANSWERS

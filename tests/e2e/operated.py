@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator, Entry
-from scripts.airflow_api import DagRun, until
-from scripts.airflow_home import AirflowHome
+from dev.harness.airflow_api import DagRun, until
+from dev.harness.airflow_home import AirflowHome
 
 
 class Operated:

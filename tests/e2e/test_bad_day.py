@@ -1,11 +1,11 @@
-"""Nothing is lost and nothing paid twice on a bad day (see `scripts.bad_day`, which prints the same as a table)."""
+"""Nothing is lost and nothing paid twice on a bad day (see `dev.proofs.bad_day`, which prints the same as a table)."""
 
 from __future__ import annotations
 
 import pytest
 
-from scripts.bad_day import SIZES, play
-from scripts.bad_day.cases import CASES
+from dev.proofs.bad_day import SIZES, play
+from dev.proofs.bad_day.cases import CASES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.bad_day]
 

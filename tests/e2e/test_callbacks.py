@@ -20,12 +20,12 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit.client import api
-from airflow_provider_whiterabbit.client.settings import ClientSettings
-from airflow_provider_whiterabbit.client.sync import Client
+from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator
-from scripts.airflow_api import DagRun, until
-from scripts.airflow_home import AirflowHome
-from scripts.postgres import Postgres
+from dev.harness.airflow_api import DagRun, until
+from dev.harness.airflow_home import AirflowHome
+from dev.harness.postgres import Postgres
 from tests.e2e import ROOT
 from tests.e2e.courier import Courier, Delivery, Plan
 from tests.receiver.deliveries import record_of, signed

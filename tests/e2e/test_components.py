@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.airflow_api import until
-from scripts.airflow_settings import MAJOR
+from dev.harness.airflow_api import until
+from dev.harness.airflow_settings import MAJOR
 from tests.e2e import ERROR, OUTPUT
 from tests.e2e.operated import module_of
 from tests.versions import needs_trigger_kill

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.airflow_api import until
+from dev.harness.airflow_api import until
 from tests.e2e import ROOT
 from tests.e2e.processes import living_in
 
@@ -38,7 +38,7 @@ STORY = (
 def start_demo(folder: Path) -> subprocess.Popen[str]:
     """Start the demo with all its temporary files in a folder."""
     return subprocess.Popen(
-        [sys.executable, "-m", "scripts.demo"],
+        [sys.executable, "-m", "dev.scripts.demo"],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(folder)},
         stdout=subprocess.PIPE,

@@ -10,10 +10,10 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from scripts.airflow_api import AirflowApi, until
-from scripts.airflow_home import SERVER, AirflowHome
-from scripts.airflow_settings import MAJOR
-from scripts.sessions import Sessions
+from dev.harness.airflow_api import AirflowApi, until
+from dev.harness.airflow_home import SERVER, AirflowHome
+from dev.harness.airflow_settings import MAJOR
+from dev.harness.sessions import Sessions
 from tests.e2e import ROOT
 from tests.e2e.processes import living_in
 
@@ -30,7 +30,7 @@ BUSY = ["sh", "-c", "while :; do :; done & wait"]
 OWNER = f"""
 import os, sys, time
 from pathlib import Path
-from scripts.sessions import Sessions
+from dev.harness.sessions import Sessions
 with Sessions(os.environ, Path(sys.argv[1]), remove=Path(sys.argv[1])) as sessions:
     sessions.start("tree", [sys.executable, "-c", {TREE!r}])
     time.sleep(1000)

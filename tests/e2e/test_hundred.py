@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.airflow_api import until
+from dev.harness.airflow_api import until
 from tests.versions import HAS_STORE
 
 pytestmark = pytest.mark.e2e

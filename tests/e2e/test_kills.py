@@ -1,11 +1,11 @@
-"""At most one submission, whatever dies (see `scripts.kills`, which prints the same cases as a table)."""
+"""At most one submission, whatever dies (see `dev.proofs.kills`, which prints the same cases as a table)."""
 
 from __future__ import annotations
 
 import pytest
 
-from scripts.kills import play
-from scripts.kills.cases import CASES
+from dev.proofs.kills import play
+from dev.proofs.kills.cases import CASES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kills]
 

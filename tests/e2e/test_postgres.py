@@ -13,9 +13,9 @@ import sqlalchemy
 from cryptography.fernet import Fernet
 from sqlalchemy.pool import NullPool
 
-from scripts import postgres
-from scripts.airflow_api import until
-from scripts.postgres import Mode, Postgres
+from dev.harness import postgres
+from dev.harness.airflow_api import until
+from dev.harness.postgres import Mode, Postgres
 from tests.e2e import ROOT
 from tests.e2e.leaks import forms, in_database
 from tests.e2e.processes import living_in
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 
 OWNER = """
 import time
-from scripts.postgres import Postgres
+from dev.harness.postgres import Postgres
 with Postgres() as server:
     print(server.folder, flush=True)
     time.sleep(1000)

@@ -20,9 +20,9 @@ from sqlalchemy.pool import NullPool
 
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.emulator.effects import Answer
-from airflow_provider_whiterabbit.emulator.faults import Call, Effect
-from scripts.airflow_api import DagRun, until
-from scripts.airflow_home import AirflowHome
+from airflow_provider_whiterabbit.emulator.effects.base import Call, Effect
+from dev.harness.airflow_api import DagRun, until
+from dev.harness.airflow_home import AirflowHome
 from tests.e2e import ERROR, OUTPUT
 from tests.e2e.leaks import forms, in_database, in_files, of_private_key
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from scripts.airflow_api import DagRun, until
-from scripts.airflow_home import AirflowHome
+from dev.harness.airflow_api import DagRun, until
+from dev.harness.airflow_home import AirflowHome
 from tests.e2e import ERROR, OUTPUT, ROOT
 from tests.versions import needs_triggerer_path
 

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit.emulator import ApiError, Emulator
-from airflow_provider_whiterabbit.emulator.auth import Authenticator, canonical, new_secret
-from airflow_provider_whiterabbit.emulator.settings import Settings
+from airflow_provider_whiterabbit.emulator.server.auth import Authenticator, canonical, new_secret
+from airflow_provider_whiterabbit.emulator.world.settings import Settings
 
 SUBMIT = "/v1/sdk/components"
 UNKNOWN = "/v1/sdk/components/executions/none"

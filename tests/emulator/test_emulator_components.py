@@ -11,8 +11,9 @@ from uuid import UUID
 import pytest
 import requests
 
-from airflow_provider_whiterabbit.client.models import Execution
-from airflow_provider_whiterabbit.emulator import ApiError, Script, app
+from airflow_provider_whiterabbit.client.records.execution import Execution
+from airflow_provider_whiterabbit.emulator import ApiError, Script
+from airflow_provider_whiterabbit.emulator.server import app
 
 SUBMIT = "/v1/sdk/components"
 RECORD = "/v1/sdk/components/executions/{}"

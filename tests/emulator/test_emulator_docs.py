@@ -14,9 +14,9 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
-from airflow_provider_whiterabbit.emulator.certificates import Certificate
 from airflow_provider_whiterabbit.emulator.effects import EFFECTS
-from airflow_provider_whiterabbit.emulator.journal import Kind
+from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
+from airflow_provider_whiterabbit.emulator.world.journal import Kind
 from tests.versions import needs_sdk
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ import requests
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.emulator.effects import EFFECTS
-from scripts.airflow_api import until
+from dev.harness.airflow_api import until
 
 RECORD = "/v1/sdk/components/executions/{}"
 ALL = ["CREATED", "EXECUTING", "COMPLETED"]

@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
-from scripts.airflow_api import until
+from dev.harness.airflow_api import until
 
 ROOT = Path(__file__).parents[2]
 

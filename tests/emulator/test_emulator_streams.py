@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import requests
 
-from airflow_provider_whiterabbit.client.models import ExecutionEvent
+from airflow_provider_whiterabbit.client.records.execution import ExecutionEvent
 from airflow_provider_whiterabbit.emulator import StreamOptions, effects
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator, effects
-from airflow_provider_whiterabbit.emulator.catalogue import BUILT_IN
+from airflow_provider_whiterabbit.emulator.world.catalogue import BUILT_IN
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"

@@ -8,7 +8,7 @@ import pytest
 import tenacity
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from tests.operators.standins import Airflow, Component, Remote, Workflow
+from dev.harness.standins import Airflow, Component, Remote, Workflow
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
-from tests.operators.standins import Airflow, Remote
+from dev.harness.standins import Airflow, Remote
 
 
 def component(module: Any = "PAY", **arguments: Any) -> WhiteRabbitExecuteComponentOperator:

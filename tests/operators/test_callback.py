@@ -13,7 +13,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.receiver.address import name_in
-from tests.operators.standins import Airflow
+from dev.harness.standins import Airflow
 from tests.versions import HAS_RECEIVER, needs_receiver
 
 BASE = "https://airflow.example.org/base"

@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator, effects
-from tests.operators.standins import RETRIES, Airflow, Component, Remote, TaskInstance, Workflow, record
+from dev.harness.standins import RETRIES, Airflow, Component, Remote, TaskInstance, Workflow, record
 from tests.versions import needs_store
 
 # --- what an earlier try left behind

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator
-from tests.operators.standins import Airflow, Component, Remote, record
+from dev.harness.standins import Airflow, Component, Remote, record
 
 
 @pytest.fixture

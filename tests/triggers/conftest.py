@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_whiterabbit.client import follow
+from airflow_provider_whiterabbit.client.wait import follower as follow
 from airflow_provider_whiterabbit.emulator import Emulator
 
 

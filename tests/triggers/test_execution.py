@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_whiterabbit.client import aio, follow, sessions
+from airflow_provider_whiterabbit.client.transport import aio
+from airflow_provider_whiterabbit.client.transport import aio_io as sessions
+from airflow_provider_whiterabbit.client.wait import follower as follow
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.triggers import base

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_whiterabbit.client import sessions
+from airflow_provider_whiterabbit.client.transport import aio_io as sessions
 from airflow_provider_whiterabbit.emulator import Emulator, Entry, effects
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
-from scripts.airflow_api import until
+from dev.harness.airflow_api import until
 
 pytestmark = pytest.mark.alone
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_whiterabbit.client import sessions
+from airflow_provider_whiterabbit.client.transport import aio_io as sessions
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.triggers.workflow import WhiteRabbitWorkflowRunTrigger
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, expect
 
-from scripts.airflow_api import until
+from dev.harness.airflow_api import until
 from tests.ui import pages
 
 SECTIONS = ("Standard Fields", "Extra Fields")

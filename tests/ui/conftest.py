@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from scripts.airflow_api import DagRun
-from scripts.airflow_home import AirflowHome
-from scripts.airflow_settings import MAJOR
+from dev.harness.airflow_api import DagRun
+from dev.harness.airflow_home import AirflowHome
+from dev.harness.airflow_settings import MAJOR
 from tests.ui import AIRFLOW, LINKS, ROOT
 
 if TYPE_CHECKING:

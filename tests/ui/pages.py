@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page
 
-from scripts.airflow_api import AirflowApi, DagRun
+from dev.harness.airflow_api import AirflowApi, DagRun
 
 STANDARD = ("description", "host", "port", "login", "password", "schema")
 """The form's fields that all types of connections share, by their names."""

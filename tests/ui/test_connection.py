@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS
-from scripts.airflow_home import AirflowHome
+from dev.harness.airflow_home import AirflowHome
 from tests.ui import AIRFLOW, LINKS
 
 pytestmark = pytest.mark.ui

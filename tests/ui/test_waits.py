@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from scripts.airflow_api import DagRun, until
-from scripts.airflow_home import AirflowHome
+from dev.harness.airflow_api import DagRun, until
+from dev.harness.airflow_home import AirflowHome
 from tests.ui import LINKS
 
 pytestmark = pytest.mark.ui

@@ -1,4 +1,4 @@
-"""The kinds of trouble (see `airflow_provider_whiterabbit.emulator.faults`; ``docs/emulator.md`` lists them all).
+"""The kinds of trouble (see `airflow_provider_whiterabbit.emulator.effects.base`; ``docs/emulator.md`` lists them all).
 
 `answers` is about whole answers, `places` about where they stop, `pieces` about how they are sent, `events` about the
 events of a stream, and `content` about what answers and events say. Over HTTP an effect has the name of its class in
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from airflow_provider_whiterabbit.emulator.effects.answers import Answer, Delay, Hold, Truncate
+from airflow_provider_whiterabbit.emulator.effects.base import Call, Cut, Effect, Fault
 from airflow_provider_whiterabbit.emulator.effects.content import Alter, Enlarge
 from airflow_provider_whiterabbit.emulator.effects.events import Drop, Duplicate, Events, Postpone, Replace, Swap
 from airflow_provider_whiterabbit.emulator.effects.pieces import Linger, Split
 from airflow_provider_whiterabbit.emulator.effects.places import Close, Inject, Reset, Silence
-from airflow_provider_whiterabbit.emulator.faults import Call, Cut, Effect, Fault
 
 __all__ = [
     "EFFECTS",

@@ -11,9 +11,9 @@ from typing import Any
 
 from starlette.types import Message
 
+from airflow_provider_whiterabbit.emulator.effects.base import Call, Effect
 from airflow_provider_whiterabbit.emulator.effects.checks import check_not_negative
-from airflow_provider_whiterabbit.emulator.faults import Call, Effect
-from airflow_provider_whiterabbit.emulator.wire import encode
+from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from uuid import uuid4
 from starlette.types import Message
 
 from airflow_provider_whiterabbit.emulator.effects.answers import collect, with_length
+from airflow_provider_whiterabbit.emulator.effects.base import Call, Effect
 from airflow_provider_whiterabbit.emulator.effects.checks import check_not_negative
 from airflow_provider_whiterabbit.emulator.effects.events import Chosen, change_events, check_chosen, chosen
-from airflow_provider_whiterabbit.emulator.faults import Call, Effect
-from airflow_provider_whiterabbit.emulator.streams import Frame, body_message
-from airflow_provider_whiterabbit.emulator.wire import encode
+from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
+from airflow_provider_whiterabbit.emulator.plumbing.streams import Frame, body_message
 
 _PIECE = 64 * 1024
 

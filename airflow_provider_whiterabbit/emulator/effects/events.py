@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from starlette.types import Message
 
+from airflow_provider_whiterabbit.emulator.effects.base import Call, Effect
 from airflow_provider_whiterabbit.emulator.effects.checks import check_not_negative
-from airflow_provider_whiterabbit.emulator.faults import Call, Effect
-from airflow_provider_whiterabbit.emulator.streams import FRAME, Frame, body_message
-from airflow_provider_whiterabbit.emulator.wire import encode
+from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
+from airflow_provider_whiterabbit.emulator.plumbing.streams import FRAME, Frame, body_message
 
 Chosen = int | Literal["terminal"] | None
 """Which events: one by its number from 1, the terminal one, or all."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from starlette.types import Message
 
+from airflow_provider_whiterabbit.emulator.effects.base import Call, Cut, Effect
 from airflow_provider_whiterabbit.emulator.effects.checks import check_not_negative
 from airflow_provider_whiterabbit.emulator.effects.places import goes_on
-from airflow_provider_whiterabbit.emulator.faults import Call, Cut, Effect
-from airflow_provider_whiterabbit.emulator.streams import body_message
+from airflow_provider_whiterabbit.emulator.plumbing.streams import body_message
 
 
 @dataclass(frozen=True)

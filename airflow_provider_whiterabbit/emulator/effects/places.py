@@ -8,9 +8,9 @@ from typing import Literal
 
 from starlette.types import Message
 
+from airflow_provider_whiterabbit.emulator.effects.base import Call, Cut, Effect
 from airflow_provider_whiterabbit.emulator.effects.checks import check_not_negative
-from airflow_provider_whiterabbit.emulator.faults import Call, Cut, Effect
-from airflow_provider_whiterabbit.emulator.streams import FRAME, body_message
+from airflow_provider_whiterabbit.emulator.plumbing.streams import FRAME, body_message
 
 
 class _AtPlace(Effect):

@@ -1,0 +1,1 @@
+"""What the API tells about executions and workflow runs, as frozen values."""

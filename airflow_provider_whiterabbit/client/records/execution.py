@@ -1,0 +1,201 @@
+"""What is sent to White Rabbit and what comes back, as frozen values.
+
+`id`, `status`, `output` and `error` are read strictly and raise `WhiteRabbitProtocolError`; every other field degrades
+to `None` (see `fields`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+import pendulum
+
+from airflow_provider_whiterabbit.client.records.fields import (
+    in_words,
+    lenient,
+    list_of_str,
+    number,
+    of_type,
+    strict_id,
+    strict_object,
+    strict_status,
+    time,
+)
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
+
+
+class ExecutionStatus(StrEnum):
+    """Where an execution stands. CREATED means queued."""
+
+    CREATED = "CREATED"
+    EXECUTING = "EXECUTING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing will change any more."""
+        return self in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """Where and how an execution's finished record is delivered."""
+
+    url: str | None = None
+    signed: bool | None = None
+    signature_algorithm: str | None = None
+    header_names: tuple[str, ...] | None = None
+    last_attempt_at: pendulum.DateTime | None = None
+    delivered_at: pendulum.DateTime | None = None
+    attempt_count: int | None = None
+    last_error: Any = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Parse the ``callback`` part of an execution record; nothing in it is worth failing for."""
+        names = lenient(data, "headerNames", list_of_str)
+        return cls(
+            url=lenient(data, "url", of_type(str)),
+            signed=lenient(data, "signed", of_type(bool)),
+            signature_algorithm=lenient(data, "signatureAlgorithm", of_type(str)),
+            header_names=None if names is None else tuple(names),
+            last_attempt_at=lenient(data, "lastAttemptAt", time),
+            delivered_at=lenient(data, "deliveredAt", time),
+            attempt_count=lenient(data, "attemptCount", of_type(int)),
+            last_error=data.get("lastError"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """An execution record (API reference, *Execute Component*).
+
+    `output` and `error` are any JSON value; `total_usage` is credits spent.
+    """
+
+    id: str
+    status: ExecutionStatus
+    output: Any
+    error: Any
+    module: str | None = None
+    total_usage: float | None = None
+    callback: Callback | None = None
+    created_at: pendulum.DateTime | None = None
+    updated_at: pendulum.DateTime | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def completed(self) -> bool:
+        """Whether the execution has ended, well or not (the API's word)."""
+        return self.status.is_terminal
+
+    @property
+    def progress(self) -> str:
+        """How far it got, in words."""
+        return str(self.status)
+
+    @property
+    def result(self) -> Any:
+        """What a task returns for it: the output."""
+        return self.output
+
+    @property
+    def failure(self) -> str:
+        """Why it did not end well, in words."""
+        module = f" ({self.module})" if self.module else ""
+        return f"Execution {self.id}{module} {self.status}: {in_words(self.error)}"
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """Parse an execution record.
+
+        :raises WhiteRabbitProtocolError: if `id`, `status`, `output` or `error` are not as documented.
+        """
+        record = strict_object(data, "execution record")
+        identity = strict_id(record, "execution record")
+        status = strict_status(record, ExecutionStatus, "execution record")
+        callback = lenient(record, "callback", of_type(dict))
+        output, error = _strict_outcome(record, status, "execution record")
+        return cls(
+            id=identity,
+            status=status,
+            output=output,
+            error=error,
+            module=lenient(record, "module", of_type(str)),
+            total_usage=lenient(record, "totalUsage", number),
+            callback=None if callback is None else Callback.from_dict(callback),
+            created_at=lenient(record, "createdAt", time),
+            updated_at=lenient(record, "updatedAt", time),
+            raw=record,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as the API gave it: plain JSON, fit for XCom."""
+        return dict(self.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """As much of a record as tells whether it has ended; its output, which may be large, was not read."""
+
+    id: str
+    status: StrEnum
+
+    @property
+    def progress(self) -> str:
+        """How far it got, in words."""
+        return str(self.status)
+
+    @classmethod
+    def from_dict(cls, data: Any, statuses: type[StrEnum]) -> Self:
+        """Read id and status of a record, strictly.
+
+        :raises WhiteRabbitProtocolError: if one of them is not as documented.
+        """
+        record = strict_object(data, "record")
+        return cls(strict_id(record, "record"), strict_status(record, statuses, "record"))
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionEvent:
+    """One event of an execution's stream (API reference, *Status & Streaming*)."""
+
+    id: str
+    status: ExecutionStatus
+    output: Any
+    error: Any
+    timestamp: pendulum.DateTime | None = None
+
+    @property
+    def progress(self) -> str:
+        """How far it got, in words."""
+        return str(self.status)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """Parse the data of a stream event.
+
+        :raises WhiteRabbitProtocolError: if `id`, `status`, `output` or `error` are not as documented.
+        """
+        event = strict_object(data, "stream event")
+        status = strict_status(event, ExecutionStatus, "stream event")
+        output, error = _strict_outcome(event, status, "stream event")
+        return cls(
+            id=strict_id(event, "stream event"),
+            status=status,
+            output=output,
+            error=error,
+            timestamp=lenient(event, "timestamp", time),
+        )
+
+
+def _strict_outcome(data: Mapping[str, Any], status: ExecutionStatus, what: str) -> tuple[Any, Any]:
+    """Return output and error. The field that the status promises must be there (its value may be null)."""
+    promised = {ExecutionStatus.COMPLETED: "output", ExecutionStatus.FAILED: "error"}.get(status)
+    if promised is not None and promised not in data:
+        raise WhiteRabbitProtocolError(f"{what}: status is {status} but '{promised}' is missing")
+    return data.get("output"), data.get("error")

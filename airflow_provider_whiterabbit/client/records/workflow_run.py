@@ -1,0 +1,210 @@
+"""Workflow runs, as frozen values (API reference, *Workflow Executions*); read by the rule of `fields`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+import pendulum
+
+from airflow_provider_whiterabbit.client.records.fields import (
+    in_words,
+    lenient,
+    number,
+    of_type,
+    strict_id,
+    strict_list,
+    strict_object,
+    strict_status,
+    time,
+)
+
+
+class WorkflowRunStatus(StrEnum):
+    """Where a run stands."""
+
+    CREATED = "CREATED"
+    EXECUTING = "EXECUTING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing will change any more."""
+        return self not in (WorkflowRunStatus.CREATED, WorkflowRunStatus.EXECUTING)
+
+
+class StageStatus(StrEnum):
+    """Where a stage of a run stands."""
+
+    CREATED = "CREATED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing will change any more."""
+        return self not in (StageStatus.CREATED, StageStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class RunStage:
+    """One stage of a run; `credit_usage` is credits spent."""
+
+    id: str
+    status: StageStatus
+    output: Any
+    error: Any
+    module: str | None = None
+    credit_usage: float | None = None
+    execution_event_id: str | None = None
+    execution_dispatched_at: pendulum.DateTime | None = None
+    execution_attempt: int | None = None
+    updated_at: pendulum.DateTime | None = None
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """Parse an element of ``runStages``.
+
+        :raises WhiteRabbitProtocolError: if `id` or `status` are not as documented.
+        """
+        stage = strict_object(data, "stage")
+        return cls(
+            id=strict_id(stage, "stage"),
+            status=strict_status(stage, StageStatus, "stage"),
+            output=stage.get("output"),
+            error=stage.get("error"),
+            module=lenient(stage, "module", of_type(str)),
+            credit_usage=lenient(stage, "creditUsage", number),
+            execution_event_id=lenient(stage, "executionEventId", of_type(str)),
+            execution_dispatched_at=lenient(stage, "executionDispatchedAt", time),
+            execution_attempt=lenient(stage, "executionAttempt", of_type(int)),
+            updated_at=lenient(stage, "updatedAt", time),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRun:
+    """A run's record; `total_usage` is credits spent."""
+
+    id: str
+    status: WorkflowRunStatus
+    stages: tuple[RunStage, ...]
+    pending_stage_count: int | None = None
+    failed_stage_count: int | None = None
+    cancel_requested_at: pendulum.DateTime | None = None
+    cancel_reason: str | None = None
+    total_usage: float | None = None
+    created_at: pendulum.DateTime | None = None
+    updated_at: pendulum.DateTime | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run has ended, well or not."""
+        return self.status.is_terminal
+
+    @property
+    def progress(self) -> str:
+        """How far it got, in words."""
+        done = sum(stage.status.is_terminal for stage in self.stages)
+        return progress_in_words(self.status, done, len(self.stages), self.total_usage)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What a task returns for it: the record, with its stages and their outputs."""
+        return self.to_dict()
+
+    @property
+    def failure(self) -> str:
+        """Why it did not end well, in words: the stages that failed, or the reason for which it was canceled."""
+        failed = [
+            f"stage {number} ({stage.module or stage.id}) {stage.status}: {in_words(stage.error)}"
+            for number, stage in enumerate(self.stages, 1)
+            if stage.status == StageStatus.FAILED
+        ]
+        if self.status == WorkflowRunStatus.CANCELED:
+            failed.insert(0, self.cancel_reason or "no reason given")
+        return f"Workflow run {self.id} {self.status}: {'; '.join(failed) or 'no stage says why'}"
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """Parse a run's record.
+
+        :raises WhiteRabbitProtocolError: if `id`, `status` or a stage is not as documented.
+        """
+        record = strict_object(data, "run record")
+        return cls(
+            id=strict_id(record, "run record"),
+            status=strict_status(record, WorkflowRunStatus, "run record"),
+            stages=tuple(RunStage.from_dict(stage) for stage in strict_list(record, "runStages", "run record")),
+            pending_stage_count=lenient(record, "pendingStageCount", of_type(int)),
+            failed_stage_count=lenient(record, "failedStageCount", of_type(int)),
+            cancel_requested_at=lenient(record, "cancelRequestedAt", time),
+            cancel_reason=lenient(record, "cancelReason", of_type(str)),
+            total_usage=lenient(record, "totalUsage", number),
+            created_at=lenient(record, "createdAt", time),
+            updated_at=lenient(record, "updatedAt", time),
+            raw=record,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as the API gave it: plain JSON, fit for XCom."""
+        return dict(self.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRunEvent:
+    """One event of a run's stream. Outputs are in the record alone.
+
+    :param open_count: how many stages have not ended.
+    :param stage_count: how many stages the run has, where the record has told; the stream does not.
+    """
+
+    id: str
+    status: WorkflowRunStatus
+    open_count: int | None = None
+    total_usage: float | None = None
+    timestamp: pendulum.DateTime | None = None
+    stage_count: int | None = None
+
+    @property
+    def progress(self) -> str:
+        """How far it got, in words."""
+        if self.open_count is None:
+            return str(self.status)
+        done = None if self.stage_count is None else max(0, self.stage_count - self.open_count)
+        return progress_in_words(self.status, done, self.stage_count, self.total_usage)
+
+    @classmethod
+    def from_dict(cls, data: Any, stage_count: int | None = None) -> Self:
+        """Parse the data of a stream event.
+
+        :raises WhiteRabbitProtocolError: if `id` or `status` are not as documented.
+        """
+        event = strict_object(data, "stream event")
+        output = lenient(event, "output", of_type(dict)) or {}
+        stages = lenient(output, "nonTerminalStages", of_type(list))
+        return cls(
+            id=strict_id(event, "stream event"),
+            status=strict_status(event, WorkflowRunStatus, "stream event"),
+            open_count=None if stages is None else len(stages),
+            total_usage=lenient(output, "totalUsage", number),
+            timestamp=lenient(event, "timestamp", time),
+            stage_count=stage_count,
+        )
+
+
+def progress_in_words(status: WorkflowRunStatus, done: int | None, count: int | None, credits_: float | None) -> str:
+    """Say how far a run got: ``EXECUTING, 2 of 5 stages done, 1.5 credits``."""
+    parts = [str(status)]
+    if done is not None and count is not None:
+        parts.append(f"{done} of {count} stages done")
+    if credits_ is not None:
+        parts.append(f"{credits_:.12g} credits")
+    return ", ".join(parts)

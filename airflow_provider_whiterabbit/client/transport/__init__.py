@@ -1,0 +1,1 @@
+"""The two clients that move bytes: blocking (requests) and asynchronous (aiohttp)."""

@@ -1,0 +1,156 @@
+"""How to reach White Rabbit and as whom: checked once, before anything is sent; shared by both transports."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+
+from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.wire.signing import EmptyBodySignature, load_private_key
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
+
+DEFAULT_BASE_URL = "https://api.whiterabbit.app"
+DEFAULT_REQUEST_TIMEOUT = 30.0
+
+_LINKS = {"execution_id": "execution_url", "workflow_run_id": "workflow_run_url"}
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Everything that a client needs to know.
+
+    :param base_url: scheme and host, perhaps a port: ``https://api.whiterabbit.app``.
+    :param api_key: the workspace API key; opaque.
+    :param api_secret: the Ed25519 private key, PKCS#8, base64 of DER or PEM.
+    :param request_timeout: seconds to wait for a connection, and for each answer.
+    :param ca_bundle: file or folder of CA certificates; by default that of ``REQUESTS_CA_BUNDLE`` or
+        ``CURL_CA_BUNDLE``, else certifi's.
+    :param allow_http: permit plain HTTP to a host other than this machine.
+    :param empty_body_signature: what a request without a body signs, see `signing.signed_message`.
+    :param callback_secret: default HMAC key for callbacks of executions that are submitted with a callback URL.
+    :param callback_headers: default extra headers for those callbacks.
+    :param execution_url: address of an execution in White Rabbit's dashboard, with ``{execution_id}`` for its id.
+    :param workflow_run_url: the same for workflow runs, with ``{workflow_run_id}``.
+    :raises WhiteRabbitConfigError: if a field can't be used; names the field and the remedy.
+    """
+
+    base_url: str
+    api_key: str = field(repr=False)
+    api_secret: str = field(repr=False)
+    request_timeout: float = DEFAULT_REQUEST_TIMEOUT
+    ca_bundle: str | None = None
+    allow_http: bool = False
+    empty_body_signature: EmptyBodySignature = "object"
+    callback_secret: str | None = field(default=None, repr=False)
+    callback_headers: Mapping[str, str] | None = field(default=None, repr=False)
+    execution_url: str | None = None
+    workflow_run_url: str | None = None
+
+    def __post_init__(self) -> None:
+        check_base_url(self.base_url, allow_http=self.allow_http)
+        if not self.api_key:
+            raise WhiteRabbitConfigError("The connection has no API key: set the extra field 'api_key' (ws_…).")
+        if not _VISIBLE_ASCII.fullmatch(self.api_key):
+            raise WhiteRabbitConfigError("The extra field 'api_key' holds spaces or other characters that no key has.")
+        if not self.api_secret:
+            raise WhiteRabbitConfigError("The connection has no API secret: set its password.")
+        load_private_key(self.api_secret)
+        if not 0 < self.request_timeout <= 3600:
+            raise WhiteRabbitConfigError("The extra field 'request_timeout' must be between 0 and 3600 seconds.")
+        if not Path(self.trust_store).exists():
+            source = "The extra field 'ca_bundle'" if self.ca_bundle else "REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE)"
+            raise WhiteRabbitConfigError(f"{source} names {self.trust_store!r}, which does not exist.")
+        if self.empty_body_signature not in ("object", "omitted"):
+            raise WhiteRabbitConfigError("The extra field 'empty_body_signature' must be 'object' or 'omitted'.")
+        if self.callback_headers is not None:
+            checks.headers(self.callback_headers, "callback_headers", WhiteRabbitConfigError)
+        for id_name, name in _LINKS.items():
+            template = getattr(self, name)
+            if template is not None and not (_is_http(template) and f"{{{id_name}}}" in template):
+                raise WhiteRabbitConfigError(
+                    f"The extra field '{name}' must be an http:// or https:// URL with {{{id_name}}} in it."
+                )
+
+    def link_to(self, id_name: str, identity: str) -> str | None:
+        """Return the address of an execution or run in White Rabbit's dashboard; None if the connection names none.
+
+        :param id_name: ``execution_id`` or ``workflow_run_id``.
+        """
+        template: str | None = getattr(self, _LINKS[id_name])
+        return None if template is None else template.replace(f"{{{id_name}}}", quote(identity, safe=""))
+
+    @property
+    def trust_store(self) -> str:
+        """The CA certificates that both transports verify against: a file or a folder."""
+        import certifi
+
+        found = self.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        return found or certifi.where()
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy that the environment names for this host (``HTTPS_PROXY``, ``NO_PROXY``, …), for both transports.
+
+        :raises WhiteRabbitConfigError: if it is one that not both can use.
+        """
+        url = urlsplit(self.base_url)
+        proxies = getproxies_environment()
+        found: str | None = proxies.get(url.scheme) or proxies.get("all")
+        if found is None or checks.is_loopback(url.hostname or "") or proxy_bypass_environment(url.netloc, proxies):
+            return None
+        if "://" not in found:
+            found = f"http://{found}"
+        if not _is_http(found):
+            raise WhiteRabbitConfigError(
+                f"The proxy for {url.scheme} in the environment must be an http:// or https:// URL; "
+                "set NO_PROXY for White Rabbit's host to go without it."
+            )
+        return found
+
+    @property
+    def is_trustworthy(self) -> bool:
+        """Whether answers can't have been forged on the way: HTTPS, or this machine itself."""
+        url = urlsplit(self.base_url)
+        return url.scheme == "https" or checks.is_loopback(url.hostname or "")
+
+
+def _is_http(address: str) -> bool:
+    try:
+        url = urlsplit(address)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
+
+
+def check_base_url(base_url: str, *, allow_http: bool) -> None:
+    """Check that a base URL is one.
+
+    :raises WhiteRabbitConfigError: naming what is wrong with it.
+    """
+    remedy = f"Set the connection's host to the base URL, as {DEFAULT_BASE_URL}, or leave it empty for that one."
+    try:
+        url = urlsplit(base_url)
+        _ = url.port
+    except ValueError:
+        raise WhiteRabbitConfigError(f"The connection's host is not a URL. {remedy}") from None
+    if "@" in base_url:
+        raise WhiteRabbitConfigError(f"The connection's host holds a user name or password. {remedy}")
+    if "://" not in base_url or not url.hostname:
+        raise WhiteRabbitConfigError(f"The connection's host {base_url!r} has no scheme. {remedy}")
+    if url.scheme not in ("https", "http"):
+        raise WhiteRabbitConfigError(f"The connection's host has the scheme {url.scheme!r}; it must be https. {remedy}")
+    if any(character.isspace() for character in base_url):
+        raise WhiteRabbitConfigError(f"The connection's host {base_url!r} holds white space. {remedy}")
+    if url.path not in ("", "/") or "?" in base_url or "#" in base_url:
+        raise WhiteRabbitConfigError(f"The connection's host {base_url!r} has a path or a query. {remedy}")
+    if url.scheme == "http" and not allow_http and not checks.is_loopback(url.hostname):
+        raise WhiteRabbitConfigError(
+            f"The connection's host {base_url!r} is plain HTTP, which would show the API key to anyone on the way. "
+            "Use https, or set the extra field 'allow_http' to true if you must."
+        )

@@ -1,0 +1,1 @@
+"""Bytes of the API: requests and answers, canonical JSON, event streams and signatures."""

@@ -1,0 +1,153 @@
+"""What an answer says: its JSON, or the error that it stands for."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client.records.execution import Execution
+from airflow_provider_whiterabbit.client.wire.json_in import integer
+from airflow_provider_whiterabbit.client.wire.messages import Request, Response
+
+CLOCK_WINDOW = 25.0
+"""Seconds. A refusal can be the clock's fault from here on: the server's window of 30, less the time on the way."""
+
+_ERRORS: dict[int, type[exc.WhiteRabbitResponseError]] = {
+    400: exc.WhiteRabbitInvalidRequestError,
+    401: exc.WhiteRabbitAuthenticationError,
+    403: exc.WhiteRabbitPermissionError,
+    404: exc.WhiteRabbitNotFoundError,
+    422: exc.WhiteRabbitInvalidRequestError,
+    429: exc.WhiteRabbitRateLimitError,
+}
+
+
+def data_of(request: Request, response: Response) -> Any:
+    """Return the JSON of a successful answer, or raise what the answer says.
+
+    An answer to something that was done may be empty, which is None; one to a question may not.
+
+    :raises WhiteRabbitResponseError: for every status but 2xx; redirects are not part of the API.
+    :raises WhiteRabbitTransportError: if a 2xx does not hold JSON: then something between us and the API answered.
+    """
+    if not 200 <= response.status < 300:
+        raise error_of(request, response)
+    if not response.body and request.method != "GET":
+        return None
+    try:
+        return json.loads(response.body, parse_int=integer)
+    except (ValueError, RecursionError):
+        kind = response.headers.get("content-type", "no content type")
+        raise exc.WhiteRabbitTransportError(
+            f"{request.method} {request.path}: the answer {response.status} is not JSON ({kind:.60}); a proxy's page?"
+        ) from None
+
+
+def submitted_id(request: Request, data: Any, field: str = "id") -> str:
+    """Return the id of what was submitted, before anything else in the answer is looked at.
+
+    :param field: where it stands, as ``id`` or ``runId``.
+    :raises WhiteRabbitUncertainSubmissionError: if there is none.
+    """
+    identity = data.get(field) if isinstance(data, dict) else None
+    if not isinstance(identity, str) or not identity:
+        raise exc.WhiteRabbitUncertainSubmissionError(
+            f"White Rabbit accepted {request.method} {request.path} but its answer holds no id"
+        )
+    return identity
+
+
+def submitted_execution(data: Any) -> Execution:
+    """Return the record that a submission was answered with.
+
+    :raises WhiteRabbitProtocolError: if it is not as documented; names the execution, which runs all the same.
+    """
+    try:
+        return Execution.from_dict(data)
+    except exc.WhiteRabbitProtocolError as error:
+        raise exc.WhiteRabbitProtocolError(f"Execution {data.get('id')} was submitted, but: {error}") from None
+
+
+def error_of(request: Request, response: Response) -> exc.WhiteRabbitResponseError:
+    """Turn an answer other than 2xx into the error that stands for it."""
+    status = response.status
+    kind = exc.WhiteRabbitServerError if status >= 500 else _ERRORS.get(status, exc.WhiteRabbitResponseError)
+    offset = _clock_offset(response)
+    return kind(
+        status,
+        request.method,
+        request.path,
+        _server_errors(response.body),
+        retry_after=_retry_after(response),
+        clock_offset=offset,
+        hint=_hint(request, status, offset),
+    )
+
+
+def clock_in_words(offset: float) -> str:
+    """Say how far this machine's clock is off.
+
+    :param offset: seconds that the server's clock is ahead of ours.
+    """
+    return f"This machine's clock is {abs(offset):.0f} seconds {'behind' if offset > 0 else 'ahead of'} White Rabbit's"
+
+
+def _hint(request: Request, status: int, offset: float | None) -> str:
+    if 300 <= status < 400:
+        return "The API never redirects and a redirect is never followed; check the connection's host"
+    if status != 401:
+        return ""
+    if offset is not None and abs(offset) >= CLOCK_WINDOW:
+        return clock_in_words(offset)
+    if request.body is None:
+        return "If key and secret are right, try the connection's extra field 'empty_body_signature': 'omitted'"
+    return ""
+
+
+def _server_errors(body: bytes) -> tuple[tuple[str, str], ...]:
+    """Read both documented shapes of errors; anything else (a proxy's HTML) says nothing that we could trust."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return ()
+    if not isinstance(data, dict):
+        return ()
+    errors = data.get("errors")
+    if not isinstance(errors, list):
+        errors = [{"code": data.get("code") or data.get("error"), "message": data.get("message")}]
+    pairs = [(_short(e.get("code")), _short(e.get("message"))) for e in errors[:10] if isinstance(e, dict)]
+    return tuple(pair for pair in pairs if any(pair))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(json.dumps(item) if isinstance(item, list) else _short(item) for item in value[:10])[:500]
+    return "" if value is None else str(value)[:500]
+
+
+def _retry_after(response: Response) -> float | None:
+    """Read ``Retry-After``: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
+    value = response.headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    when = _http_date(value)
+    # A date is the server's; so is the one that it answered on.
+    now = _http_date(response.headers.get("date", "")) or response.received_at
+    return None if when is None else max(0.0, when - now)
+
+
+def _clock_offset(response: Response) -> float | None:
+    date = _http_date(response.headers.get("date", ""))
+    return None if date is None else date + 0.5 - response.received_at  # a Date is cut to whole seconds
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        when = parsedate_to_datetime(value)
+        # RFC 9110, section 5.6.7: the obsolete form without a zone is to be read, as UTC.
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None

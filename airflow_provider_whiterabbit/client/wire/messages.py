@@ -1,0 +1,39 @@
+"""Requests and answers, as frozen values: what both transports send and receive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as the API describes it, before it is signed.
+
+    :param method: upper case.
+    :param path: URL path without host and query, ``/v1/…``.
+    :param body: the exact bytes to send and sign; `None` for a request without a body.
+    :param idempotent: whether sending it twice does no more than sending it once.
+    :param server_wait: seconds for which the server may hold its answer back by agreement (``waitForMs``); the read
+        time-out comes on top.
+    """
+
+    method: str
+    path: str
+    body: bytes | None = field(default=None, repr=False)  # may hold a callback's secret
+    idempotent: bool = False
+    server_wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One whole answer.
+
+    :param headers: names in lower case.
+    :param received_at: our clock when it arrived, in Unix seconds.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: float

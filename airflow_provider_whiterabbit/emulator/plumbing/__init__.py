@@ -1,0 +1,1 @@
+"""What the emulator runs on: sockets, threads, certificates, streams."""

@@ -1,0 +1,106 @@
+"""White Rabbit's endpoints. The routes' names are the `Kind` of a request in the journal and in faults."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from airflow_provider_whiterabbit.emulator.plumbing.json_out import JsonResponse
+from airflow_provider_whiterabbit.emulator.plumbing.streams import EventStream
+from airflow_provider_whiterabbit.emulator.server.validation import (
+    callback_of,
+    check_empty,
+    check_submission,
+    check_update,
+)
+from airflow_provider_whiterabbit.emulator.world.errors import ApiError
+from airflow_provider_whiterabbit.emulator.world.world import World
+
+_EXECUTION = "/v1/sdk/components/executions/{id}"
+_RUN = "/v1/sdk/workflows/executions/{id}"
+
+
+class Api:
+    """The endpoints over one world. A request's parsed body is in ``scope["json"]``; None if it has none."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.routes = [
+            Route("/v1/sdk/components", self.submit, methods=["POST"], name="submit"),
+            Route(_EXECUTION, self.record, name="record"),
+            Route(f"{_EXECUTION}/stream", self.stream, name="stream"),
+            Route(f"{_EXECUTION}/replay-callback", self.replay, methods=["POST"], name="replay"),
+            Route(_RUN, self.run_record, name="run_record"),
+            Route(f"{_RUN}/stream", self.run_stream, name="run_stream"),
+            Route("/v1/sdk/workflows/{id}", self.trigger, methods=["POST"], name="trigger"),
+            Route("/v1/sdk/workflows/{id}/components/{component}", self.update, methods=["POST"], name="update"),
+            Route("/v1/system/components", self.catalogue, name="catalogue"),
+        ]
+
+    async def submit(self, request: Request) -> Response:
+        """Execute a component, and wait for its end if asked to."""
+        body = check_submission(request.scope["json"])
+        if not self._world.catalogue.allows_component(body["module"]):
+            raise ApiError(422, "VALIDATION_ERROR", f"{body['module']} can only be used in a workflow")
+        execution = self._world.create_execution(
+            body["module"], body["input"], body["config"], callback=callback_of(body)
+        )
+        if "waitForMs" in body:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(body["waitForMs"] / 1000):
+                    await execution.changes.until(lambda: execution.ended)
+        return JsonResponse(execution.record())
+
+    async def record(self, request: Request) -> Response:
+        """Answer an execution record."""
+        execution = self._world.execution(request.path_params["id"])
+        execution.polled()
+        return JsonResponse(execution.record())
+
+    async def stream(self, request: Request) -> Response:
+        """Follow an execution."""
+        execution = self._world.execution(request.path_params["id"])
+        return EventStream(execution.topic, self._world.settings.streams, execution.event())
+
+    async def replay(self, request: Request) -> Response:
+        """Deliver a finished record again; the answer does not wait for the delivery."""
+        check_empty(request.scope["json"])
+        execution = self._world.execution(request.path_params["id"])
+        if execution.callback.url is None:
+            raise ApiError(422, "NO_CALLBACK", "This execution has no callback.")
+        if not execution.ended:
+            raise ApiError(422, "NOT_TERMINAL", "This execution has not ended yet.")
+        self._world.deliveries.deliver(execution)
+        return JsonResponse(execution.record())
+
+    async def trigger(self, request: Request) -> Response:
+        """Start a workflow."""
+        check_empty(request.scope["json"])
+        run, job = self._world.create_run(request.path_params["id"])
+        return JsonResponse({"runId": run.id, "jobId": job})
+
+    async def run_record(self, request: Request) -> Response:
+        """Answer a run record."""
+        run = self._world.run(request.path_params["id"])
+        run.polled()
+        return JsonResponse(run.record())
+
+    async def run_stream(self, request: Request) -> Response:
+        """Follow a run."""
+        run = self._world.run(request.path_params["id"])
+        return EventStream(run.topic, self._world.settings.streams, run.event())
+
+    async def update(self, request: Request) -> Response:
+        """Change a component of a workflow."""
+        changes: dict[str, Any] = check_update(request.scope["json"])
+        params = request.path_params
+        return JsonResponse(self._world.update_component(params["id"], params["component"], changes))
+
+    async def catalogue(self, _request: Request) -> Response:
+        """List the components."""
+        return JsonResponse(self._world.catalogue.list())

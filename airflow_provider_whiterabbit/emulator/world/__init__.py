@@ -1,0 +1,1 @@
+"""The state of the emulator: executions, workflow runs, scripts and the journal."""

@@ -1,0 +1,29 @@
+"""The emulator's clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from email.utils import formatdate
+
+from airflow_provider_whiterabbit.emulator.world.settings import Settings
+
+
+class Clock:
+    """This machine's clock, set apart by ``settings.clock_offset`` seconds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def time(self) -> float:
+        """Return Unix seconds."""
+        return time.time() + self._settings.clock_offset
+
+    def iso(self) -> str:
+        """Return the time as JavaScript's ``toISOString`` writes it, such as ``2026-04-20T10:00:00.000Z``."""
+        now = datetime.fromtimestamp(self.time(), UTC)
+        return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def http_date(self, ahead: float = 0) -> str:
+        """Return the time as the ``Date`` header writes it (RFC 9110, section 5.6.7), some seconds ahead."""
+        return formatdate(self.time() + ahead, usegmt=True)

@@ -1,0 +1,1 @@
+"""How an end at White Rabbit becomes a task's end."""

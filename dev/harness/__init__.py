@@ -1,0 +1,1 @@
+"""A real Airflow, PostgreSQL and processes, for tests, proofs and the demo."""

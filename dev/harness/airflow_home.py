@@ -1,0 +1,204 @@
+"""A real Airflow in a directory of its own, on free ports, that leaves nothing behind."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs don't
+
+from dev.harness.airflow_api import AirflowApi, DagRun, TaskInstance, until
+from dev.harness.airflow_settings import MAJOR, inherited, settings
+from dev.harness.sessions import Sessions
+
+SERVER = "api-server" if MAJOR > 2 else "webserver"
+# Airflow 2's scheduler parses the DAG files itself.
+COMPONENTS = (SERVER, "scheduler", "dag-processor", "triggerer") if MAJOR > 2 else (SERVER, "scheduler", "triggerer")
+
+_AIRFLOW = str(Path(sys.executable).parent / "airflow")
+# Logs are read from disk here; serving them would take another port each.
+_OPTIONS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
+
+
+class AirflowHome:
+    """Runs an Airflow as long as the context lasts.
+
+    Every component is a process of its own and can be stopped, killed and started by its name, which is Airflow's
+    command for it, perhaps with a number: ``triggerer``, ``triggerer-2``. API servers have an address each (`url_of`).
+    All share one environment, `environ`.
+
+    :param dag_folders: folders with DAG files.
+    :param home: where to live; by default a temporary directory that is removed afterwards.
+    :param database: URL for SQLAlchemy, such as that of `Postgres`; by default an SQLite file in the home.
+    :param environ: more environment variables, such as connections and settings.
+    """
+
+    def __init__(
+        self,
+        dag_folders: Iterable[Path],
+        *,
+        home: Path | None = None,
+        database: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._dag_folders = [folder.resolve() for folder in dag_folders]
+        self._home = home
+        self._database = database
+        self._environ = dict(environ or {})
+        self._started: dict[str, datetime] = {}
+        self._urls: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self.home = self._home.resolve() if self._home else Path(tempfile.mkdtemp(prefix="airflow-")).resolve()
+        self.url = self.url_of(SERVER)
+        self.api = AirflowApi(self.url, MAJOR, self.home / "logs")
+        database = self._database or self._sqlite(timeout=60)
+        self.environ = inherited() | settings(self.home, self.url, database) | self._environ
+        with ExitStack() as stack:
+            output = self.home / "output"
+            self._sessions = stack.enter_context(Sessions(self.environ, output, None if self._home else self.home))
+            self._furnish()
+            self._sessions.run("db-migrate", [_AIRFLOW, "db", "migrate"])
+            for component in COMPONENTS:
+                self.start(component)
+            self.wait_until_ready()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stack.close()
+
+    def _furnish(self) -> None:
+        for name in ("dags", "logs", "output"):
+            (self.home / name).mkdir(parents=True, exist_ok=True)
+        for folder in self._dag_folders:
+            link = self.home / "dags" / folder.name
+            link.unlink(missing_ok=True)
+            link.symlink_to(folder)
+        # An existing file keeps Airflow from writing its own, with all defaults in it.
+        (self.home / "airflow.cfg").touch()
+        if MAJOR == 2:
+            (self.home / "webserver_config.py").write_text("AUTH_ROLE_PUBLIC = 'Admin'\n")
+
+    def start(self, component: str) -> None:
+        """Start a component that is not running."""
+        command = component.rstrip("-0123456789")
+        self._started[command.replace("-", "_")] = datetime.now(UTC)
+        arguments = [_AIRFLOW, command, *_OPTIONS.get(command, ())]
+        if command == SERVER:
+            arguments += ["--port", self.url_of(component).rpartition(":")[2]]
+        if command == SERVER and not self._database:
+            arguments = ["env", f"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN={self._sqlite(timeout=1)}", *arguments]
+        self._sessions.start(component, arguments)
+
+    def url_of(self, server: str) -> str:
+        """Return the address of an API server, which is the same each time that it is started."""
+        return self._urls.setdefault(server, f"http://127.0.0.1:{_free_port()}")
+
+    def _sqlite(self, timeout: int) -> str:
+        """Return the URL of the database. SQLite lets one write at a time.
+
+        A component whose turn does not come within 5 seconds, which is the default, ends. But two requests to the API
+        server can wait for each other, and one of them is to give up soon: whoever asked will ask again.
+
+        :param timeout: seconds to wait for one's turn.
+        """
+        return f"sqlite:///{self.home / 'airflow.db'}?timeout={timeout}"
+
+    def stop(self, *components: str) -> None:
+        """Stop components as a service manager would."""
+        self._sessions.stop(*components)
+
+    def kill(self, component: str) -> None:
+        """Kill a component and all that it started: the triggerer's runner, the scheduler's workers and tasks."""
+        self._sessions.kill(component)
+
+    def freeze(self, component: str) -> None:
+        """Halt a component and all that it started, as a machine does that is out of breath, until `thaw`."""
+        self._sessions.freeze(component)
+
+    def thaw(self, component: str) -> None:
+        """Let a component go on that was frozen."""
+        self._sessions.thaw(component)
+
+    def revive(self) -> list[str]:
+        """Start the components again that have exited by themselves, as a service manager does; return their names."""
+        dead = self._sessions.dead()
+        for component in dead:
+            self.kill(component)  # what it left behind
+            self.start(component)
+        return dead
+
+    def processes(self, component: str) -> list[psutil.Process]:
+        """Return the processes of a component, the one that was started first."""
+        return self._sessions.processes(component)
+
+    def is_busy_with(self, *tasks: TaskInstance) -> bool:
+        """Whether a worker of the scheduler has to do with one of the tasks, as for a moment after it has deferred.
+
+        Were it resumed within that moment, the scheduler would take the end of the first process for the task's.
+        """
+        titles = [_title(process) for process in self.processes("scheduler")]
+        return any(task.id and task.id in title for task in tasks for title in titles)
+
+    def wait_until_ready(self, timeout: float = 180) -> None:
+        """Wait until the API server says that all are healthy, and have been heard of since they were started."""
+        try:
+            until(self._ready, "Airflow to be healthy", timeout)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.explain()}") from None
+
+    def _ready(self) -> bool:
+        if dead := self._sessions.dead():
+            raise RuntimeError("\n".join(f"{name} has exited:\n{self.output(name)}" for name in dead))
+        health = self.api.health()
+        return bool(health) and all(
+            health[name]["status"] == "healthy"
+            and datetime.fromisoformat(health[name][f"latest_{name}_heartbeat"] or "") > since
+            for name, since in self._started.items()
+            if name in health
+        )
+
+    def output(self, component: str, lines: int = 40) -> str:
+        """Return the end of what a component has printed."""
+        return "\n".join(self._sessions.output(component).read_text(errors="replace").splitlines()[-lines:])
+
+    def run(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> DagRun:
+        """Start a run of a DAG."""
+        return self.api.trigger(dag_id, conf)
+
+    def explain(self, run: DagRun | None = None, lines: int = 40) -> str:
+        """Return what most likely says why a run, or Airflow itself, did not do what was expected.
+
+        :param lines: how many lines to return of each log.
+        """
+        logs = {
+            f"log of {task.task_id} [{task.map_index}], which is {task.state}": run.messages(
+                task.task_id, task.map_index
+            )
+            for task in (run.tasks().values() if run else ())
+            if run and task.state != "success"
+        }
+        if not any(logs.values()):
+            files = sorted((self.home / "output").glob("*.log"))
+            logs = {f"output of {file.stem}": file.read_text(errors="replace").splitlines() for file in files}
+        return "\n".join("\n".join([f"--- {title}:", *log[-lines:]]) for title, log in logs.items() if log)
+
+
+def _title(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -1,0 +1,1 @@
+"""Proofs of what the README promises: faults, kills, a bad day."""

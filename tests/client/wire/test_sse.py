@@ -1,0 +1,264 @@
+"""The decoder finds the same events however the bytes are cut, and nothing that was not sent whole."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError
+from tests.client.properties import examples
+
+LINES = (
+    *(":ping", ""),
+    *("", ""),
+    *('data: {"id": "1", "status": "CREATED"}', ""),
+    *("data: :ping", ""),
+    *("data::ping", ""),
+    *(": a comment", "event: message", "id: 7", "retry: 3000", "unknown: field", "data:[1,", "data: 2,", ":inside"),
+    *("data: 3]", ""),
+    *("id", "event: only", ""),
+    *("data", ""),
+    *("data: ", "data:", ""),
+    *("no colon at all", "  ", "\ufeffdata: no field", ""),
+    *('data: {"text": "größer 🐇 \u2028 \u0085 \x0b \x7f"}'.replace("\x0b", "\\u000b"), ""),
+    *(":ping", ":ping", "data:  null", ""),
+    *('data: "data: \\n\\n nested"', ""),
+    *(":ping", ""),
+    *("data: {not even", "data: begun"),
+)
+EVENTS = [
+    {"id": "1", "status": "CREATED"},
+    [1, 2, 3],
+    {"text": "größer 🐇 \u2028 \u0085 \x0b \x7f"},
+    None,
+    "data: \n\n nested",
+]
+
+
+def with_ends(lines: Iterable[str], ends: Iterable[str]) -> bytes:
+    """Join lines with these ends, but never a lone LF after a lone CR: together they would be one line end."""
+    text, before = "", ""
+    for line, end in zip(lines, ends, strict=False):
+        before = "\r" if end == "\n" and not line and before == "\r" else end
+        text += line + before
+    return text.encode()
+
+
+def mixed_ends(seed: int, count: int) -> list[str]:
+    return random.Random(seed).choices(("\n", "\r\n", "\r"), k=count)  # noqa: S311
+
+
+TEXTS = {
+    "LF": with_ends(LINES, ["\n"] * len(LINES)),
+    "CRLF": with_ends(LINES, ["\r\n"] * len(LINES)),
+    "CR": with_ends(LINES, ["\r"] * len(LINES)),
+    "mixed": with_ends(LINES, mixed_ends(1, len(LINES))),
+    "mixed again": with_ends(LINES, mixed_ends(2, len(LINES))),
+    "BOM": b"\xef\xbb\xbf" + with_ends(LINES, ["\n"] * len(LINES)),
+    "BOM before data": b"\xef\xbb\xbf" + with_ends(LINES[4:], ["\r\n"] * len(LINES)),
+}
+
+
+def decode(chunks: Iterable[bytes], **options: Any) -> list[Any]:
+    decoder = EventDecoder(**options)
+    return [event for chunk in chunks for event in decoder.feed(chunk)]
+
+
+def cut(text: bytes, places: Iterable[int]) -> list[bytes]:
+    edges = [0, *sorted(places), len(text)]
+    return [text[start:end] for start, end in pairwise(edges)]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_cut_in_two(name: str):
+    """A stream with every feature gives the same events wherever it is cut in two, also inside a character."""
+    text = TEXTS[name]
+    for place in range(len(text) + 1):
+        assert decode(cut(text, [place])) == EVENTS
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_byte_by_byte(name: str):
+    """A stream with every feature gives the same events byte by byte, with and without empty chunks between."""
+    text = TEXTS[name]
+    assert decode(text[at : at + 1] for at in range(len(text))) == EVENTS
+    assert decode(chunk for at in range(len(text)) for chunk in (b"", text[at : at + 1], b"")) == EVENTS
+
+
+@given(name=st.sampled_from(sorted(TEXTS)), places=st.lists(st.integers(0, 600), max_size=30))
+@examples(300)
+def test_any_cuts(name: str, places: list[int]):
+    """A stream with every feature gives the same events however it is cut."""
+    text = TEXTS[name]
+    assert decode(cut(text, [min(place, len(text)) for place in places])) == EVENTS
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_an_event_is_there_with_its_last_byte_and_not_before(end: str):
+    """An event is reported as soon as its blank line ends, without waiting for what follows, and never earlier."""
+    text = f"id: 1{end}data: 1{end}{end}".encode()
+    decoder = EventDecoder()
+    at = len(text) - (end == "\r\n")  # a CR ends its line, whether or not an LF follows
+    assert [decoder.feed(text[i : i + 1]) for i in range(at)] == [[]] * (at - 1) + [[1]]
+    assert decoder.feed(text[at:]) == []
+
+
+@pytest.mark.parametrize("text", [b"data: 1", b"data: 1\n", b"data: 1\r\n", b"data: 1\r", b"data: 1\n:ping\n"])
+def test_half_an_event_is_none(text: bytes):
+    """What was received of an event without its blank line is not reported."""
+    assert decode([text]) == []
+
+
+def test_all_events_of_a_chunk():
+    """A chunk that completes many events gives them all, in order."""
+    assert decode([b"data: 0\n\n" + b"".join(b":ping\n\ndata: %d\n\n" % n for n in range(1, 500))]) == list(range(500))
+
+
+field_lines = st.sampled_from(("id: 1", "event: x", "retry: 5", ": comment", ":ping", "other: 1", "data", "", "é: 🐇"))
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-1000, 1000)
+    | st.text(st.characters(exclude_categories=("Cs",)), max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab🐇", max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    values=st.lists(st.tuples(st.lists(field_lines, max_size=4), json_values), max_size=6),
+    escaped=st.booleans(),
+    seed=st.integers(0, 10**6),
+    places=st.lists(st.integers(0, 500), max_size=12),
+)
+@examples(250)
+def test_any_stream(values: list[tuple[list[str], Any]], escaped: bool, seed: int, places: list[int]):
+    """Whatever JSON is sent between whatever else, in whatever pieces, arrives once and in order."""
+    lines: list[str] = []
+    for before, value in values:
+        text = json.dumps(value, ensure_ascii=escaped, indent=1)
+        lines += [line for line in before if line != "data"] + [f"data: {line}" for line in text.split("\n")] + [""]
+    text = with_ends(lines, mixed_ends(seed, len(lines)))
+    assert decode(cut(text, [min(place, len(text)) for place in places])) == [value for _, value in values]
+
+
+def by_the_standard(text: bytes) -> list[str] | None:
+    """Interpret a whole stream line by line, as WHATWG HTML, section 9.2.6, says; None where it is not UTF-8."""
+    try:
+        lines = re.split("\r\n|\n|\r", text.decode().removeprefix("\ufeff"))
+    except UnicodeDecodeError:
+        return None
+    found: list[str] = []
+    data: list[str] = []
+    for line in lines[:-1]:
+        field, _, value = line.partition(":")
+        if field == "data":
+            data.append(value.removeprefix(" "))
+        elif not line:
+            found += ["\n".join(data)] if data else []
+            data = []
+    return [text for text in found if text.strip() and not text.lstrip().startswith(":")]
+
+
+pieces = st.sampled_from(
+    (b"data", b":", b" ", b"\n", b"\r", b"\n\n", b"\r\n", b"1", b'"', b"[", b"]", b"id", b"\xc3\xbc")
+)
+
+
+@given(parts=st.lists(pieces, max_size=30), places=st.lists(st.integers(0, 60), max_size=8))
+@examples(800)
+def test_what_the_standard_says(parts: list[bytes], places: list[int]):
+    """Texts of line ends and fields in any order mean what the standard says, or are refused for not being JSON."""
+    text = b"".join(parts)
+    found = by_the_standard(text)
+    assert found is not None
+    try:
+        expected = [json.loads(data) for data in found]
+    except ValueError:
+        with pytest.raises(WhiteRabbitStreamError, match="not JSON"):
+            decode(cut(text, [min(place, len(text)) for place in places]))
+    else:
+        assert decode(cut(text, [min(place, len(text)) for place in places])) == expected
+
+
+def outcome(chunks: Iterable[bytes]) -> Any:
+    try:
+        return decode(chunks, max_bytes=40)
+    except WhiteRabbitStreamError as error:
+        return str(error)
+
+
+@given(
+    text=st.binary(max_size=120) | st.lists(pieces | st.binary(max_size=30), max_size=30).map(b"".join),
+    places=st.lists(st.integers(0, 200), max_size=10),
+)
+@examples(800)
+def test_garbage(text: bytes, places: list[int]):
+    """Any bytes give events or a stream error and nothing else, and the same whatever the cuts."""
+    assert outcome(cut(text, [min(place, len(text)) for place in places])) == outcome([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"data: {\n\n", "not JSON"),
+        (b"data: {}\ndata: {}\n\n", "not JSON"),
+        (b"data: undefined\n\n", "not JSON"),
+        (b'data: {"a": "\xff"}\n\n', "not UTF-8"),
+        (b"data: " + b"[" * 100_000 + b"\n\n", "not JSON"),
+        (b"data: \xf0\x9f\n\n", "not UTF-8"),
+    ],
+    ids=["cut", "twice", "no literal", "Latin-1", "deep", "half a character"],
+)
+def test_refused_events(text: bytes, reason: str):
+    """An event that is not JSON in UTF-8 is an error and never half a value."""
+    with pytest.raises(WhiteRabbitStreamError, match=reason):
+        decode([text])
+
+
+def test_an_error_does_not_show_the_data():
+    """The error of a broken event does not show its data: outputs may be secret."""
+    with pytest.raises(WhiteRabbitStreamError) as refused:
+        decode([b'data: {"output": "hunter2"\n\n'])
+    assert "hunter2" not in str(refused.value)
+    assert refused.value.__suppress_context__
+
+
+def test_the_largest_event():
+    """An event of the largest size is read, and one byte more is an error, whole or while it is still coming."""
+    event = b'data: "' + b"a" * 90 + b'"\n\n'
+    assert len(event) == 100
+    for place in range(len(event) + 1):
+        assert decode(cut(event, [place]), max_bytes=100) == ["a" * 90]
+        with pytest.raises(WhiteRabbitStreamError, match="larger than 99 bytes"):
+            decode(cut(event, [place]), max_bytes=99)
+
+
+def test_the_bound_is_on_each_event():
+    """The bound is on one event, however many there are, and pings do not add up."""
+    assert decode([b":ping\n\n" * 1000 + b"data: 1\n\n" * 1000], max_bytes=20) == [1] * 1000
+
+
+def test_an_event_without_end():
+    """A server that never ends its event is stopped at the bound, not when memory is."""
+    decoder = EventDecoder(max_bytes=10_000)
+    for _ in range(10):
+        assert decoder.feed(b"a" * 1000) == []
+    with pytest.raises(WhiteRabbitStreamError, match="larger than 10000 bytes"):
+        decoder.feed(b"a")
+
+
+def test_a_large_event_in_small_pieces():
+    """Time grows with the size of an event, not with its square: 4 MiB in pieces of 1 KiB are read at once."""
+    text = b"data: " + json.dumps("ab" * 2**21).encode() + b"\n\n"
+    pieces = (text[at : at + 1024] for at in range(0, len(text), 1024))
+    assert decode(pieces, max_bytes=2**23) == ["ab" * 2**21]
