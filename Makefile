@@ -1,104 +1,104 @@
-# Every target sets up what it needs: a virtual environment in .venv with the versions of constraints/.
-# Needed beforehand: Python 3.11 or newer (its venv module included), git, make.
+# Every target first creates the virtual environment that it needs, with the versions pinned in constraints/.
+# Prerequisites: Python 3.11 or newer with its venv module, git, make.
 
-# The first Python on PATH that is new enough and can make virtual environments; name another with make PYTHON=…
+# The first Python on PATH that is new enough and has the venv module. Choose another one with make PYTHON=…
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
 VENV := .venv
 CONSTRAINTS := constraints/airflow-3.3.txt
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
-# Tools that Airflow's versions must not meet have environments of their own, made by the same uv.
+# Tools whose dependencies may conflict with Airflow's have their own environments, created by the uv in .venv.
 DOCS := .venv-docs
 BUILD := .venv-build
 MATRIX := .venv-matrix
 BENCH := .venv-bench
 
-# The older versions of Airflow, and until when packages count that fit them: newer ones break them. The lowest version of
-# everything is tested on the oldest.
+# The older versions of Airflow, each with a date: `make constraints` ignores packages released after that date, because
+# newer packages break that Airflow. The lowest versions of all dependencies are tested with the oldest Airflow.
 LOWEST := 2026-03-21
 OLDER := 2.11=$(LOWEST) 3.0=2025-09-05 3.1=2026-03-18 3.2=2026-06-05
 ALWAYS_NEWEST := $(patsubst %,--exclude-newer-package=%=2100-01-01,apache-airflow-providers-common-compat quickjs-ng)
 
-# uv verifies against the system's trust store, as pip and git do, so that a company's own CA works.
+# Let uv use the system's trust store, as pip and git do, so that a company's own certificate authority works.
 export UV_SYSTEM_CERTS := 1
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-ui test test-fast lint types check kills bad-day faults bench bench-smoke bench-latency docs docs-serve build matrix ui-test chromium live constraints clean
 
-help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## Show this list of commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(READY) ## Run the example DAG on a real Airflow against the emulator; ends by itself
+demo: $(READY) ## Run the example DAG on a real Airflow against the emulator, then stop
 	$(BIN)/python -m dev.scripts.demo
 
-demo-ui: $(READY) ## The same, then keep Airflow's web UI open until Ctrl-C
+demo-ui: $(READY) ## Run the demo, then keep Airflow's web UI open until Ctrl-C
 	$(BIN)/python -m dev.scripts.demo --ui
 
-test: $(READY) ## Run the tests, those on a real Airflow included
+test: $(READY) ## Run all tests, including those that start a real Airflow
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not alone and not ui"
 	$(BIN)/python -m pytest -m "(e2e or alone) and not kills and not bad_day and not ui"
 
-test-fast: $(READY) ## Run the tests that need no Airflow processes
+test-fast: $(READY) ## Run only the tests that start no Airflow processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not alone and not ui"
 	$(BIN)/python -m pytest -m "alone and not e2e and not ui"
 
-lint: $(READY) ## Check style and formatting
+lint: $(READY) ## Check style and formatting with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY) ## Check types
+types: $(READY) ## Check types with mypy
 	$(BIN)/mypy
 
-check: lint types test ## Lint, types and tests
+check: lint types test ## Run lint, types and test: what a change needs before it is merged
 
-kills: $(READY) ## Kill tasks, workers and triggerers at every point of a submission; print what became of it
+kills: $(READY) ## Kill Airflow's processes at every point of a submission; print how each task ends
 	$(BIN)/python -m dev.proofs.kills
 
-bad-day: $(READY) ## Let everything fail once while 200 waits are in flight; needs PostgreSQL's server installed
+bad-day: $(READY) ## Let each part of a deployment fail while 200 tasks wait; print how they end; needs PostgreSQL
 	$(BIN)/python -m dev.proofs.bad_day
 
-faults: $(READY) ## Let every way of waiting meet every fault; print the table, write it into docs/reliability.md
+faults: $(READY) ## Run every way of waiting under every fault; write the table into docs/reliability.md
 	$(BIN)/python -m dev.proofs.faults
 
-bench: $(BENCH)/.ready ## Measure everything (under twenty minutes); write benchmarks/results/, the tables and plots of docs/performance.md
+bench: $(BENCH)/.ready ## Run all benchmarks (20 minutes); write benchmarks/results/ and the tables and plots of docs/performance.md
 	$(BENCH)/bin/python -m benchmarks
 
-bench-smoke: $(BENCH)/.ready ## Show that everything can be measured, in less than a minute (all but what needs an Airflow)
+bench-smoke: $(BENCH)/.ready ## Run a short version of the benchmarks that start no Airflow (1 minute)
 	$(BENCH)/bin/python -m benchmarks --smoke
 
-bench-latency: $(BENCH)/.ready ## Measure only how long after COMPLETED a task has ended, for each way through Airflow
+bench-latency: $(BENCH)/.ready ## Measure how long after COMPLETED a task ends, for each way of waiting
 	$(BENCH)/bin/python -m benchmarks latency
 
-docs: $(DOCS)/.ready ## Build the documentation as a site in site/; every warning is an error
+docs: $(DOCS)/.ready ## Build the documentation site in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 	@echo "The site is in site/index.html"
 
-docs-serve: $(DOCS)/.ready ## Show the documentation on a port of this machine, and follow its changes
+docs-serve: $(DOCS)/.ready ## Serve the documentation on this machine and rebuild it after changes
 	$(DOCS)/bin/mkdocs serve
 
-build: $(BUILD)/.ready ## Build source distribution and wheel in dist/, and try the wheel in a new environment
+build: $(BUILD)/.ready ## Build source distribution and wheel in dist/; test the wheel in a new environment
 	rm -rf dist
 	$(BUILD)/bin/python -m build --no-isolation --outdir dist
 	$(BUILD)/bin/twine check --strict dist/*
 	$(BUILD)/bin/python -m dev.scripts.build --uv $(BIN)/uv --constraints $(CONSTRAINTS) dist
 
-matrix: $(MATRIX)/.ready ## Run the tests on every supported Airflow and Python; needs those Pythons and PostgreSQL's server
+matrix: $(MATRIX)/.ready ## Run the tests on every supported Airflow and Python; needs these Pythons and PostgreSQL
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATRIX)/bin/nox $(SESSIONS)
 
-ui-test: chromium $(MATRIX)/.ready ## Try the web UI in a browser, on Airflow 3.3 and 2.11; SCREENSHOTS=1 renews docs/screenshots
+ui-test: chromium $(MATRIX)/.ready ## Test Airflow's web UI in Chromium, on Airflow 3.3 and 2.11; SCREENSHOTS=1 renews docs/screenshots
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATRIX)/bin/nox --session ui
 
-# Before anything else: one of those that tests/ui/browser.py looks for.
+# Fail early if none of the browsers is installed that tests/ui/browser.py searches for.
 chromium:
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
-		echo "Needed: Chromium on PATH (on Debian: apt install chromium fonts-liberation)" >&2; exit 1
+		echo "make ui-test needs Chromium on PATH (on Debian: apt install chromium fonts-liberation)" >&2; exit 1
 
-live: $(READY) ## Try the provider against the real service, with credentials of yours (see CONTRIBUTING.md)
+live: $(READY) ## Test the provider against the real White Rabbit with your credentials (see CONTRIBUTING.md)
 	$(BIN)/python -m dev.scripts.live
 
-constraints: $(READY) ## Renew the pinned versions
+constraints: $(READY) ## Renew the pinned versions in constraints/
 	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --universal --python-version 3.11 \
 		--no-annotate --no-header --upgrade --output-file $(CONSTRAINTS)
 	$(BIN)/uv pip compile --group bench --constraint $(CONSTRAINTS) --python-version 3.11 \
@@ -115,7 +115,7 @@ constraints: $(READY) ## Renew the pinned versions
 	$(BIN)/uv pip compile --group ui --no-emit-package greenlet --no-emit-package typing-extensions --universal \
 		--python-version 3.11 --no-annotate --no-header --upgrade --quiet --output-file constraints/ui.txt
 
-clean: ## Remove the virtual environment and caches
+clean: ## Remove the virtual environments, caches and builds
 	rm -rf $(VENV) $(DOCS) $(BUILD) $(BENCH) $(MATRIX) .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
 
 $(READY): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
@@ -134,7 +134,7 @@ $(DOCS)/.ready $(BUILD)/.ready $(MATRIX)/.ready: .venv-%/.ready: constraints/%.t
 	@touch $@
 
 $(BIN)/uv:
-	@test -n "$(PYTHON)" || { echo "Needed: Python 3.11 or newer with its venv module (on Debian: apt install python3-venv)." \
-		"If it is not on PATH: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "make needs Python 3.11 or newer with its venv module (on Debian: apt install python3-venv)." \
+		"If Python is not on PATH, run make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Setting up $(VENV)"
 	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.8'

@@ -1,6 +1,6 @@
-"""The matrix: every supported version of Airflow, and every Python that it allows. Run by `make matrix`.
+"""Run the tests on every supported version of Airflow and every Python that it supports; `make matrix` runs this file.
 
-One session, and with arguments for pytest one test of it, is run by
+To run one session, and with arguments for pytest only some of its tests:
 
     .venv-matrix/bin/nox -s "whole(airflow='3.0')" -- tests/e2e/test_sensor.py
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nox
 
-# pyenv keeps each Python in a folder beside the others; its commands on PATH know only those that were chosen.
+# pyenv installs each Python in a folder beside the others, and puts only the selected ones on PATH: add the others.
 os.environ["PATH"] = os.pathsep.join([*map(str, Path(sys.base_prefix).parent.glob("3.*/bin")), os.environ["PATH"]])
 
 nox.options.default_venv_backend = "uv"
@@ -27,27 +27,27 @@ PYTHONS = {
     "3.2": ("3.11", "3.12", "3.13"),
     "3.3": ("3.11", "3.12", "3.13"),
 }
-"""The Pythons of each Airflow, of those that we support. The first one runs the tests on a real Airflow too."""
+"""The supported Pythons of each supported Airflow. On the first Python, the tests that start a real Airflow run too."""
 
 NEWEST = "3.3"
 
 REST = "rest"
-"""Tag of what `make test` has not run: everything but the newest Airflow on the first of its Pythons."""
+"""The tag of the sessions that `make test` does not cover: all but the newest Airflow on its first Python."""
 
-OF_NO_AIRFLOW = ("--ignore=tests/docs", "--ignore=tests/benchmarks")
-"""Tests of the pages and of the measuring, which are written for one Airflow, the newest."""
+WITHOUT_DOCS = ("--ignore=tests/docs", "--ignore=tests/benchmarks")
+"""Leaves out the tests of the documentation and of the benchmarks, which need the newest Airflow."""
 
-OF_THE_PROTOCOL = ("--ignore=tests/client", "--ignore=tests/emulator")
-"""Tests of what knows nothing of Airflow. Each set of versions has them on one Python, each Python with one set."""
+WITHOUT_PROTOCOL = ("--ignore=tests/client", "--ignore=tests/emulator")
+"""Leaves out tests of modules that do not import Airflow. They run once per Airflow and per Python."""
 
-AT_ONCE = ("-n", "2", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
+PARALLEL = ("-n", "2", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
 ALONE = "alone and not e2e"
-REAL = "(e2e or alone) and not kills and not bad_day and not ui"
+ALONE_AND_REAL = "(e2e or alone) and not kills and not bad_day and not ui"
 
 
 def _install(session: nox.Session, constraints: str, *groups: str) -> None:
     session.install(
-        "--compile-bytecode",  # or each of many processes compiles all of Airflow, where none may write byte code
+        "--compile-bytecode",  # otherwise, if Python may not store byte code, each process compiles all of Airflow
         *("--constraint", f"constraints/{constraints}.txt", "--editable", ".[emulator]"),
         *("--group", "dev"),
         *(argument for group in groups for argument in ("--constraint", f"constraints/{group}.txt", "--group", group)),
@@ -55,21 +55,24 @@ def _install(session: nox.Session, constraints: str, *groups: str) -> None:
     session.run("python", "-c", "import airflow, sys; print('Airflow', airflow.__version__, 'Python', sys.version)")
 
 
-def _test(session: nox.Session, one_by_one: str, *options: str) -> None:
-    """Run what starts no Airflow two at a time, and then what needs the machine for itself."""
+def _test(session: nox.Session, sequential: str, *options: str) -> None:
+    """Run the parallel tests, two at a time, and then the tests that must run alone.
+
+    :param sequential: pytest's expression for the tests that must run alone.
+    """
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    session.run("pytest", *AT_ONCE, *options)
-    session.run("pytest", "-m", one_by_one, *options)
+    session.run("pytest", *PARALLEL, *options)
+    session.run("pytest", "-m", sequential, *options)
 
 
 @nox.session(python="3.11")
 @nox.parametrize("airflow", [nox.param(airflow, tags=[REST] if airflow != NEWEST else []) for airflow in PYTHONS])
 def whole(session: nox.Session, airflow: str) -> None:
-    """Run all tests, those on a real Airflow included."""
+    """Run all tests, including those that start a real Airflow."""
     _install(session, f"airflow-{airflow}")
-    _test(session, REAL, *(() if airflow == NEWEST else OF_NO_AIRFLOW))
+    _test(session, ALONE_AND_REAL, *(() if airflow == NEWEST else WITHOUT_DOCS))
 
 
 @nox.session(tags=[REST])
@@ -77,21 +80,21 @@ def whole(session: nox.Session, airflow: str) -> None:
     ("python", "airflow"), [(python, airflow) for airflow, (_, *others) in PYTHONS.items() for python in others]
 )
 def unit(session: nox.Session, airflow: str) -> None:
-    """Run the tests that need no Airflow processes on the other Pythons."""
+    """Run the tests that start no Airflow processes, on the other Pythons."""
     _install(session, f"airflow-{airflow}")
-    _test(session, ALONE, *OF_NO_AIRFLOW, *(() if airflow == NEWEST else OF_THE_PROTOCOL))
+    _test(session, ALONE, *WITHOUT_DOCS, *(() if airflow == NEWEST else WITHOUT_PROTOCOL))
 
 
 @nox.session(python="3.11", tags=[REST])
 def lowest(session: nox.Session) -> None:
-    """Run the tests that need no Airflow processes with the lowest versions that pyproject.toml allows."""
+    """Run the tests that start no Airflow processes, with the lowest versions that pyproject.toml allows."""
     _install(session, "lowest")
-    _test(session, ALONE, *OF_NO_AIRFLOW)
+    _test(session, ALONE, *WITHOUT_DOCS)
 
 
 @nox.session(python="3.11", default=False)
 @nox.parametrize("airflow", ["3.3", "2.11"])
 def ui(session: nox.Session, airflow: str) -> None:
-    """Look at the web UI in a browser, which has to be installed."""
+    """Test Airflow's web UI in a browser, which must be installed."""
     _install(session, f"airflow-{airflow}", "ui")
     session.run("pytest", *(session.posargs or ("-m", "ui", "tests/ui")))

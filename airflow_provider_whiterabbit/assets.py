@@ -1,4 +1,6 @@
-"""Assets that get an event when an execution ends, and what a DAG that is scheduled on them reads from it.
+"""Airflow assets that get an event when an execution at White Rabbit ends; DAGs can be scheduled on them.
+
+A DAG reads from the event which execution has ended::
 
     @dag(schedule=assets.each(assets.module("PAY")))
     def paid():
@@ -6,8 +8,8 @@
         def report(**context):
             execution = assets.execution(context)
 
-The receiver in Airflow's API server emits the events (see ``docs/callbacks.md``). The assets belong to a connection, so
-that what one workspace of White Rabbit sends never triggers what listens to another.
+The receiver in Airflow's API server emits the events (see ``docs/callbacks.md``). Each asset belongs to a connection:
+an execution in one workspace of White Rabbit never triggers a DAG that is scheduled on an asset of another workspace.
 """
 
 from __future__ import annotations
@@ -36,10 +38,10 @@ DEFAULT_CONNECTION = "whiterabbit_default"
 def module(
     name: str, outcome: Literal[Outcome, "both"] = "success", *, whiterabbit_conn_id: str = DEFAULT_CONNECTION
 ) -> Any:
-    """Return the asset of a component: one event for each of its executions that was submitted with a callback.
+    """Return the asset of a component, which gets one event for each execution submitted with a callback.
 
-    :param name: module name, as ``RANDOM_UUID``.
-    :param outcome: ``success`` for COMPLETED, ``failure`` for FAILED, ``both`` for either of the two assets.
+    :param name: module name of the component, such as ``RANDOM_UUID``.
+    :param outcome: ``success`` for COMPLETED executions, ``failure`` for FAILED ones, ``both`` for either asset.
     """
     return _asset(whiterabbit_conn_id, "module", name, outcome)
 
@@ -47,7 +49,7 @@ def module(
 def named(
     name: str, outcome: Literal[Outcome, "both"] = "success", *, whiterabbit_conn_id: str = DEFAULT_CONNECTION
 ) -> Any:
-    """Return the asset of a name of your own: one event for each execution that was submitted with ``callback=name``.
+    """Return the asset of a name that you choose, which gets one event for each execution with ``callback=name``.
 
     :param outcome: as for `module`.
     """
@@ -55,18 +57,19 @@ def named(
 
 
 def workflow(workflow_id: str, *, whiterabbit_conn_id: str = DEFAULT_CONNECTION) -> Any:
-    """Return the asset of a workflow, for the `outlets` of the task that runs it.
+    """Return the asset of a workflow, to put into the `outlets` of the task that runs the workflow.
 
-    White Rabbit calls back for executions only, so it is Airflow that emits this event, when that task succeeds.
+    White Rabbit sends callbacks for executions only, not for workflow runs. Airflow itself emits the event of this
+    asset, when the task succeeds.
     """
     return _asset(whiterabbit_conn_id, "workflow", workflow_id, "success")
 
 
 def each(asset: Any) -> Any:
-    """Return a schedule that gives every execution a run of its own, with the execution's id as partition key.
+    """Return a schedule that starts one DAG run for each execution; the run's partition key is the execution's id.
 
-    Before Airflow 3.2 there is no such schedule: there it is the asset itself, and executions that end within moments
-    share a run, which finds them all by `executions`.
+    Airflow before 3.2 has no such schedule. There this function returns the asset itself, executions that end at about
+    the same time share a run, and `executions` returns all of them.
     """
     try:
         from airflow.sdk import PartitionedAssetTimetable
@@ -77,11 +80,12 @@ def each(asset: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class EndedExecution:
-    """What an event says about an execution.
+    """What an asset event says about an execution that has ended.
 
-    :param usage: credits spent, if the record said so.
-    :param output: the output, or the error of a FAILED one, where ``[whiterabbit] callback_output_bytes`` lets it into
-        events; None otherwise. `read` has it always.
+    :param status: ``COMPLETED`` or ``FAILED``.
+    :param usage: credits spent; None if the record did not say.
+    :param output: the output, or the error of a FAILED execution, if it is no larger than
+        ``[whiterabbit] callback_output_bytes``; None otherwise. `read` always returns it.
     """
 
     id: str
@@ -93,7 +97,7 @@ class EndedExecution:
 
     @classmethod
     def from_extra(cls, extra: Mapping[str, Any]) -> Self:
-        """Read the extra of an event."""
+        """Read the ``extra`` of an asset event."""
         return cls(
             id=extra["execution_id"],
             status=extra["status"],
@@ -104,41 +108,46 @@ class EndedExecution:
         )
 
     def read(self) -> Execution:
-        """Read the whole record from White Rabbit, output included."""
+        """Read the execution's whole record from White Rabbit, including the output."""
         from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 
         return WhiteRabbitHook(self.whiterabbit_conn_id).get_execution(self.id)
 
 
 def executions(context: Mapping[str, Any]) -> list[EndedExecution]:
-    """Return the executions whose events triggered this run, each once, in the order of their events."""
-    found = {extra["execution_id"]: EndedExecution.from_extra(extra) for extra in _extras(context)}
-    return list(found.values())
+    """Return the executions whose asset events triggered this run, each once, in the order of the events.
+
+    :param context: the context of a task in the run.
+    """
+    by_id = {extra["execution_id"]: EndedExecution.from_extra(extra) for extra in _execution_extras(context)}
+    return list(by_id.values())
 
 
 def execution(context: Mapping[str, Any]) -> EndedExecution:
-    """Return the one execution that triggered this run.
+    """Return the one execution whose asset event triggered this run.
 
-    :raises WhiteRabbitInputError: if there is none, as in a run started by hand, or if there are several.
+    :param context: the context of a task in the run.
+    :raises WhiteRabbitInputError: if no execution triggered the run (somebody started it by hand), or several did.
     """
-    found = executions(context)
-    if len(found) != 1:
+    triggering = executions(context)
+    if len(triggering) != 1:
         raise WhiteRabbitInputError(
-            f"this run was triggered by {len(found)} executions; schedule=assets.each(…) gives each a run of its own "
-            "(Airflow 3.2+), and assets.executions(context) returns them all"
+            f"this run was triggered by {len(triggering)} executions; schedule=assets.each(…) starts a run for each "
+            "execution (Airflow 3.2+), and assets.executions(context) returns all of them"
         )
-    return found[0]
+    return triggering[0]
 
 
-def identity(connection_id: str, kind: Kind, name: str, outcome: Outcome) -> tuple[str, str]:
-    """Return name and URI of an asset: plain ASCII, which is what MySQL can hold."""
+def asset_identity(connection_id: str, kind: Kind, name: str, outcome: Outcome) -> tuple[str, str]:
+    """Return the name and the URI of an asset, both in ASCII, because Airflow's columns in MySQL hold only ASCII."""
+    prefix = asset_name_prefix(connection_id)
     path = "/".join(quote(part, safe="") for part in (kind, name, outcome))
-    # Airflow leaves URIs with a scheme of this form alone; for others it loads the metadata of every provider.
-    return f"{prefix(connection_id)}{path}", f"x-{prefix(connection_id).replace('/', '://', 1)}{path}"
+    # Airflow leaves a URI alone if its scheme begins with "x-"; for others it loads the metadata of every provider.
+    return f"{prefix}{path}", f"x-{prefix.replace('/', '://', 1)}{path}"
 
 
-def prefix(connection_id: str) -> str:
-    """Return how the names of all assets of a connection begin."""
+def asset_name_prefix(connection_id: str) -> str:
+    """Return the prefix that the names of all assets of a connection have."""
     return f"whiterabbit/{quote(connection_id, safe='')}/"
 
 
@@ -148,16 +157,17 @@ def _asset(connection_id: str, kind: Kind, name: str, outcome: Literal[Outcome, 
         return _asset(connection_id, kind, name, "success") | _asset(connection_id, kind, name, "failure")
     if outcome not in ("success", "failure"):
         raise WhiteRabbitInputError(f"outcome must be 'success', 'failure' or 'both', got {outcome!r:.100}")
-    asset_name, uri = identity(connection_id, kind, name, outcome)
+    asset_name, uri = asset_identity(connection_id, kind, name, outcome)
     try:
         return Asset(name=asset_name, uri=uri)
-    except TypeError:  # Airflow 2, where an asset has no name
+    except TypeError:  # in Airflow 2 an asset has no name
         return Asset(uri)
 
 
-def _extras(context: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    by_asset: Mapping[Any, Iterable[Any]] = context.get("triggering_asset_events") or {}
-    events = [event for events in by_asset.values() for event in events]
-    for event in sorted(events, key=lambda event: event.timestamp):
-        if "execution_id" in (event.extra or {}):  # not that of a workflow's task, or of a hand
+def _execution_extras(context: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the ``extra`` of each event of an execution that triggered a run, oldest first."""
+    events_by_asset: Mapping[Any, Iterable[Any]] = context.get("triggering_asset_events") or {}
+    asset_events = [event for events in events_by_asset.values() for event in events]
+    for event in sorted(asset_events, key=lambda event: event.timestamp):
+        if "execution_id" in (event.extra or {}):  # events of workflow assets, or made by hand, have no execution
             yield event.extra

@@ -1,7 +1,7 @@
-"""Everything that this package raises of its own accord: one hierarchy with `WhiteRabbitError` at its root.
+"""The exceptions of this package: one hierarchy with `WhiteRabbitError` at its root.
 
-None of these is an `AirflowException`: a sensor's ``soft_fail`` skips a task on those, and a refused key or an unknown
-execution must never look like a skipped task. No message ever holds a key, a secret or a signature.
+None of them is an `AirflowException`: after those, a sensor's ``soft_fail`` skips its task, and a refused key or an
+unknown execution must not look like a skipped task. No message contains a key, a secret or a signature.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ class WhiteRabbitError(Exception):
 
 
 class WhiteRabbitConfigError(WhiteRabbitError):
-    """The Airflow connection cannot be used as it is; the message names the field and the remedy."""
+    """The Airflow connection can't be used. The message names the field and the remedy."""
 
 
 class WhiteRabbitInputError(WhiteRabbitError, ValueError):
-    """An argument was refused before anything was sent; the message names the field and the remedy."""
+    """An argument was refused before anything was sent. The message names the argument and the remedy."""
 
 
 class WhiteRabbitTransportError(WhiteRabbitError):
-    """No usable answer arrived: the connection was refused, cut, silent, or answered something other than the API.
+    """No usable answer arrived: the connection was refused, cut or silent, or something other than the API answered.
 
     :param sent: False only if it is certain that no byte of the request left this machine.
     """
@@ -31,19 +31,19 @@ class WhiteRabbitTransportError(WhiteRabbitError):
 
 
 class WhiteRabbitProtocolError(WhiteRabbitError):
-    """The server answered JSON in a shape that the documented API does not have; guessing on would be dangerous."""
+    """The server's JSON has a form that the API does not document. Guessing what it means would be dangerous."""
 
 
 class WhiteRabbitSignatureError(WhiteRabbitError):
-    """A callback is not signed, not signed with this secret, or not of this time: nothing in it may be believed."""
+    """A callback has no signature, a wrong one or an old one, so nothing in it can be trusted."""
 
 
 class WhiteRabbitTimeoutError(WhiteRabbitError):
-    """An execution was not terminal when the caller's time was up. The execution itself goes on."""
+    """An execution or run had not ended at the deadline. It was not cancelled."""
 
 
 class WhiteRabbitStreamError(WhiteRabbitError):
-    """A stream can't be read on: an event is malformed, foreign or too large. The record still tells the truth."""
+    """A stream can't be used any more: it is silent, or an event is malformed, too large, or of another execution."""
 
 
 class WhiteRabbitResponseError(WhiteRabbitError):
@@ -52,10 +52,10 @@ class WhiteRabbitResponseError(WhiteRabbitError):
     :param status: HTTP status of the answer.
     :param method: HTTP method of the request.
     :param path: path of the request, without host.
-    :param errors: ``(code, message)`` pairs as the server gave them; either may be an empty string.
-    :param retry_after: seconds that the server asked to wait (RFC 9110, section 10.2.3), if it did.
-    :param clock_offset: seconds that the server's ``Date`` was ahead of our clock when the answer arrived, if known.
-    :param hint: what to do about it, where we know.
+    :param errors: ``(code, message)`` pairs of the server; either may be an empty string.
+    :param retry_after: seconds that the server asked to wait (RFC 9110, section 10.2.3); None if it did not.
+    :param clock_offset: seconds that the server's ``Date`` was ahead of this machine's clock; None if unknown.
+    :param hint: what to do about it; empty if unknown.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class WhiteRabbitResponseError(WhiteRabbitError):
         super().__init__(status, method, path, errors)
 
     def __str__(self) -> str:
-        said = "; ".join(": ".join(part for part in pair if part) for pair in self.errors)
-        parts = [f"White Rabbit answered {self.status} to {self.method} {self.path}", said, self.hint]
+        server_errors = "; ".join(": ".join(part for part in pair if part) for pair in self.errors)
+        parts = [f"White Rabbit answered {self.status} to {self.method} {self.path}", server_errors, self.hint]
         return ". ".join(part.rstrip(".") for part in parts if part)
 
     @property
@@ -94,24 +94,24 @@ class WhiteRabbitInvalidRequestError(WhiteRabbitResponseError):
 
 
 class WhiteRabbitAuthenticationError(WhiteRabbitResponseError):
-    """Key, signature or timestamp were refused (401)."""
+    """The server refused the key, the signature or the timestamp (401)."""
 
 
 class WhiteRabbitPermissionError(WhiteRabbitResponseError):
-    """The key is valid but not allowed here (403)."""
+    """The key is valid, but is not allowed to do this (403)."""
 
 
 class WhiteRabbitNotFoundError(WhiteRabbitResponseError):
-    """Unknown execution, run or workflow (404)."""
+    """The server does not know the execution, run or workflow (404)."""
 
 
 class WhiteRabbitRateLimitError(WhiteRabbitResponseError):
-    """Too many requests (429)."""
+    """The server received too many requests (429)."""
 
 
 class WhiteRabbitServerError(WhiteRabbitResponseError):
-    """Trouble on White Rabbit's side (5xx)."""
+    """White Rabbit's server failed (5xx)."""
 
 
 class WhiteRabbitUncertainSubmissionError(WhiteRabbitError):
-    """A submission may or may not have reached White Rabbit. It is never sent again by itself: that could pay twice."""
+    """A submission perhaps reached White Rabbit. It is never resent automatically: that could pay twice."""

@@ -1,4 +1,4 @@
-"""What Airflow's provider manager reads. It imports nothing, since every Airflow process loads it."""
+"""The provider's metadata for Airflow. Every Airflow process loads this module, so the module imports nothing."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "request_timeout": {
         "label": "Request timeout (s)",
-        "description": "Seconds to wait for a connection and for each answer; 30 if empty.",
+        "description": "Seconds to wait for a connection, and for each answer. The default is 30.",
         "schema": {"type": ["number", "null"]},
     },
     "ca_bundle": {
         "label": "CA bundle",
-        "description": "File or folder of CA certificates to verify White Rabbit (or your proxy) against.",
+        "description": "File or folder of CA certificates to verify White Rabbit (or your proxy) with.",
         "schema": {"type": ["string", "null"]},
     },
     "allow_http": {
         "label": "Allow plain HTTP",
-        "description": "Permit http:// to another machine. It shows the API key to anyone on the way.",
+        "description": "Allow http:// to another machine. Anyone on the network path can then read the API key.",
         "schema": {"type": ["boolean", "null"], "default": False},
     },
     "callback_secret": {
         "label": "Callback secret",
-        "description": "HMAC-SHA256 key that callbacks of executions submitted with a callback URL are signed with.",
+        "description": "HMAC-SHA256 key that White Rabbit signs callbacks with, for executions with a callback URL.",
         "schema": {"type": ["string", "null"], "format": "password"},
     },
     "callback_headers": {
         "label": "Callback headers",
-        "description": 'Extra headers for those callbacks, a JSON object: {"X-Team": "payments"}. Shown in clear.',
+        "description": 'Extra headers of callbacks, as a JSON object: {"X-Team": "payments"}. Not masked in forms.',
         "schema": {"type": ["string", "null"]},
     },
     "empty_body_signature": {
         "label": "Signature without body",
-        "description": "What a request without a body signs: 'object' signs {}, as documented; 'omitted' signs none.",
+        "description": "How to sign a request without a body: 'object' signs {}, as documented; 'omitted' signs none.",
         "schema": {"type": ["string", "null"], "enum": ["object", "omitted"], "default": "object"},
     },
     "execution_url": {
         "label": "Execution URL",
-        "description": "Address of an execution in the dashboard, with {execution_id} in it: tasks then link to it.",
+        "description": "URL of an execution in the dashboard, with {execution_id} in it, for links of tasks.",
         "schema": {"type": ["string", "null"]},
     },
     "workflow_run_url": {
         "label": "Workflow run URL",
-        "description": "The same for workflow runs, with {workflow_run_id} in it.",
+        "description": "URL of a workflow run in the dashboard, with {workflow_run_id} in it, for links of tasks.",
         "schema": {"type": ["string", "null"]},
     },
 }
@@ -65,12 +65,13 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
 
 
 CONFIG: dict[str, Any] = {
-    "description": "How tasks that wait for White Rabbit use the triggerer, and how its callbacks are received.",
+    "description": "How waiting tasks use the triggerer, and how Airflow receives callbacks from White Rabbit.",
     "options": {
         "start_from_trigger": {
             "description": (
-                "Let deferrable sensors start in the triggerer, without a worker (Airflow 3.3.1 and newer). A sensor's "
-                "own argument of this name goes before it; a sensor that can't, such as a mapped one, uses a worker.\n"
+                "Start deferrable sensors in the triggerer, without a worker (Airflow 3.3.1 and newer). A sensor's "
+                "argument of the same name overrides this option. A sensor that can't start in the triggerer, such as "
+                "a mapped sensor, starts in a worker.\n"
             ),
             "version_added": "0.1.0",
             "type": "boolean",
@@ -79,9 +80,10 @@ CONFIG: dict[str, Any] = {
         },
         "end_from_trigger": {
             "description": (
-                "Let deferrable sensors and operators end in the triggerer, without a worker (Airflow 3.3.1+). "
-                "A task's own argument of this name goes before it; a task that would lose something by it (a success "
-                "callback, outlets, mapped tasks that depend on it, listeners, ...) uses a worker.\n"
+                "End deferrable sensors and operators in the triggerer, without a worker (Airflow 3.3.1 and newer). "
+                "A task's argument of the same name overrides this option. A task with a feature that the triggerer "
+                "does not support (a success callback, outlets, mapped tasks that depend on it, listeners, ...) ends "
+                "in a worker.\n"
             ),
             "version_added": "0.1.0",
             "type": "boolean",
@@ -90,9 +92,9 @@ CONFIG: dict[str, Any] = {
         },
         "callback_connections": {
             "description": (
-                "Ids of the connections whose callbacks Airflow's API server takes under "
-                "/whiterabbit/callbacks/<id>, separated by commas (Airflow 3.1 and newer). Each needs a "
-                "callback_secret. If empty, nothing is served.\n"
+                "Ids of the connections whose callbacks Airflow's API server receives under "
+                "/whiterabbit/callbacks/<id>, separated by commas (Airflow 3.1 and newer). Each connection needs a "
+                "callback_secret. If this option is empty, the API server receives no callbacks.\n"
             ),
             "version_added": "0.1.0",
             "type": "string",
@@ -101,8 +103,8 @@ CONFIG: dict[str, Any] = {
         },
         "callback_base_url": {
             "description": (
-                "Where White Rabbit reaches the API server: what callback=True puts in front of "
-                "/whiterabbit/callbacks/<id>. It must be HTTPS, except to this machine.\n"
+                "URL at which White Rabbit reaches Airflow's API server. With callback=True, a task submits this URL, "
+                "followed by /whiterabbit/callbacks/<id>. Use https:// (http:// works only on this machine).\n"
             ),
             "version_added": "0.1.0",
             "type": "string",
@@ -110,7 +112,7 @@ CONFIG: dict[str, Any] = {
             "default": "",
         },
         "callback_tolerance": {
-            "description": "Seconds that the time of a callback's signature may be away from this machine's clock.\n",
+            "description": "Seconds by which the time of a callback's signature may differ from the server's clock.\n",
             "version_added": "0.1.0",
             "type": "float",
             "example": None,
@@ -118,9 +120,9 @@ CONFIG: dict[str, Any] = {
         },
         "callback_raw_signatures": {
             "description": (
-                "Take callbacks too that are signed in White Rabbit's older form, over the body without a time. "
-                "Whoever has seen such a callback can send it again, and it counts anew once Airflow's database has "
-                "been cleaned of its event.\n"
+                "Accept callbacks with the older form of signature too, which signs the body without a time. Anyone "
+                "who has seen such a callback can send it again. Airflow recognises it as a repeat until its asset "
+                "event is deleted from Airflow's database (airflow db clean).\n"
             ),
             "version_added": "0.1.0",
             "type": "boolean",
@@ -128,14 +130,14 @@ CONFIG: dict[str, Any] = {
             "default": "True",
         },
         "callback_max_bytes": {
-            "description": "Size of the largest callback that is taken: the execution's record, output included.\n",
+            "description": "Bytes of the largest callback body to accept: the execution's record with its output.\n",
             "version_added": "0.1.0",
             "type": "integer",
             "example": None,
             "default": "10485760",
         },
         "callback_body_timeout": {
-            "description": "Seconds within which a callback must have arrived.\n",
+            "description": "Seconds that the body of a callback may take to arrive.\n",
             "version_added": "0.1.0",
             "type": "float",
             "example": None,
@@ -143,8 +145,8 @@ CONFIG: dict[str, Any] = {
         },
         "callback_output_bytes": {
             "description": (
-                "Bytes of the largest output (or error), as JSON, that goes into the asset event, where everyone sees "
-                "it who may see the asset. 0 keeps all outputs out.\n"
+                "Bytes of the largest output (or error), as JSON, to copy into the asset event. Everyone who may see "
+                "the asset can read the output there. 0 copies no outputs.\n"
             ),
             "version_added": "0.1.0",
             "type": "integer",
@@ -166,7 +168,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-whiterabbit",
         "name": name,
-        "description": "Submit White Rabbit executions once, wait for them on their event stream, get their output.",
+        "description": "Submit White Rabbit executions once, wait on their event stream, and get their output.",
         "integrations": [
             {"integration-name": name, "external-doc-url": "https://whiterabbit.app", "tags": ["service"]},
         ],

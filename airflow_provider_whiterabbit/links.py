@@ -1,4 +1,4 @@
-"""`WhiteRabbitLink`: from a task to what it waits for, in White Rabbit's dashboard."""
+"""`WhiteRabbitLink`: the link from a task to its execution or workflow run in White Rabbit's dashboard."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 LINK_KEY = "whiterabbit_link"
-"""XCom with the link, stored as soon as the id is known, so that it is there while the task waits."""
+"""Key of the XCom with the link. A task stores it as soon as the id is known, so that it shows during the wait."""
 
 
 class WhiteRabbitLink(BaseOperatorLink):
-    """There where the connection says how the dashboard's addresses look: they are not documented."""
+    """The link to White Rabbit's dashboard, where the connection has a template of its (undocumented) addresses."""
 
     name = "White Rabbit"
 
     @property
     def xcom_key(self) -> str:
-        """Where Airflow 3 finds the link."""
+        """The XCom in which Airflow 3 finds the link."""
         return LINK_KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the link, for the web server of Airflow 2."""
+        """Return the link for the web server of Airflow 2; empty if there is none."""
         return XCom.get_value(ti_key=ti_key, key=LINK_KEY) or ""

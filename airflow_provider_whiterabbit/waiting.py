@@ -1,4 +1,4 @@
-"""Waiting in the triggerer, for sensors and operators alike."""
+"""What every task that waits for White Rabbit shares: deferring, deadlines, the link and the credits."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
-from airflow_provider_whiterabbit.ending import obstacles as triggerer_path
-from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, check_event
+from airflow_provider_whiterabbit.client.wait.target import Target
+from airflow_provider_whiterabbit.ending.obstacles import code_obstacles, task_obstacles
+from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, ended_id
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
 
-LONGEST_WAIT = 10 * 365 * 24 * 60 * 60.0
-"""Seconds; a deadline that is further away would leave the calendar, and is none."""
+MAX_WAIT_SECONDS = 10 * 365 * 24 * 60 * 60.0
+"""A longer time-out counts as none: its deadline would be beyond the calendar."""
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator as _Task
@@ -29,100 +30,108 @@ else:
     _Task = object
 
 
+def configured(option: str, argument: bool | None) -> bool:
+    """Return a task's argument, or, where it is None, the option of the same name in ``[whiterabbit]``."""
+    return conf.getboolean("whiterabbit", option, fallback=False) if argument is None else argument
+
+
 class WaitingMixin(_Task):
-    """What a task has that waits for something at White Rabbit."""
+    """A task that waits for an execution or a workflow run."""
 
     operator_extra_links: Collection[WhiteRabbitLink] = (WhiteRabbitLink(),)
 
+    target: ClassVar[Target[Any]]
+    """What the task waits for."""
+
     trigger_class: ClassVar[type[WhiteRabbitTrigger]]
-    """Knows what is waited for, what its id is called, and how it is followed."""
+    """The trigger that waits while the task is deferred."""
 
     whiterabbit_conn_id: str
     ends_in_triggerer: bool
-    """Whether the trigger is to end the task. Airflow refuses DAGs with a task whose ``end_from_trigger`` is True where
-    a listener is installed; by this name a worker ends it there."""
+    """Whether the trigger may end the task. Airflow refuses a DAG with an attribute ``end_from_trigger`` that is True
+    where a listener is installed; with this name the DAG is valid there, and a worker ends the task."""
 
     timeout_error: ClassVar[type[Exception]]
-    """What is raised when `timeout` is over."""
+    """The exception that is raised when `timeout` is over."""
 
-    timeout: Any  # seconds, or None for no end
+    timeout: Any  # seconds; None for no end
 
     @cached_property
-    def _hook(self) -> WhiteRabbitHook:
+    def hook(self) -> WhiteRabbitHook:
+        """The hook of the task's connection."""
         return WhiteRabbitHook(self.whiterabbit_conn_id)
 
-    def _defer_until(
-        self, identity: str, deadline: datetime | None, poll_interval: float, *, soft_fail: bool = False
+    def _defer_until_end(
+        self, target_id: str, deadline: datetime | None, poll_interval: float, *, soft_fail: bool = False
     ) -> None:
-        """Free the worker until what has this id has ended; `execute_complete` is called then.
+        """Free the worker until the execution or run has ended. Airflow calls `execute_complete` then.
 
-        :param poll_interval: seconds between two reads of the record while there is no stream.
-        :param soft_fail: the task is to be skipped instead of failed, should it end in the triggerer.
+        :param poll_interval: seconds between two reads of the record while streaming is refused.
+        :param soft_fail: whether the trigger skips the task instead of failing it, if the trigger ends it.
         """
+        ending = self._ending_arguments(soft_fail)
         self.defer(
-            trigger=self.trigger_class(
-                identity, self.whiterabbit_conn_id, poll_interval, deadline, **self._ending(soft_fail)
-            ),
+            trigger=self.trigger_class(target_id, self.whiterabbit_conn_id, poll_interval, deadline, **ending),
             method_name="execute_complete",
-            kwargs={"identity": identity},
+            kwargs={"identity": target_id},
             timeout=None if deadline is None else max(deadline - datetime.now(UTC), timedelta()) + GRACE,
         )
 
-    def _ending(self, soft_fail: bool) -> dict[str, Any]:
-        """Return the trigger's arguments that concern the task's end."""
+    def _ending_arguments(self, soft_fail: bool) -> dict[str, Any]:
+        """Return the trigger's arguments about the task's end; none if a worker must end the task."""
         if not self.ends_in_triggerer:
             return {}
-        reason = next(itertools.chain(triggerer_path.of_end(self), triggerer_path.of_class(self)), None)
-        if reason is not None:
-            self.log.info("A worker will end the task: %s", reason)
+        obstacle = next(itertools.chain(task_obstacles(self), code_obstacles(self)), None)
+        if obstacle is not None:
+            self.log.info("A worker will end the task: %s", obstacle)
             return {}
         return {"end_from_trigger": True, "soft_fail": soft_fail, "retries": self.retries}
 
     @property
-    def _patience(self) -> float:
-        """Seconds of the time-out that comes first."""
-        own = math.inf if self.timeout is None else self.timeout
-        return min(own, math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds())
+    def _wait_seconds(self) -> float:
+        """The shorter of `timeout` and `execution_timeout`, in seconds."""
+        timeout = math.inf if self.timeout is None else self.timeout
+        return min(timeout, math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds())
 
     def _deadline(self, context: Context) -> datetime | None:
-        """Return when the wait is over, if it ever is."""
-        if self._patience > LONGEST_WAIT:
+        """Return when the wait must be over; None if it has no time-out."""
+        if self._wait_seconds > MAX_WAIT_SECONDS:
             return None
-        started: datetime | None = context["ti"].start_date  # empty in Airflow 2.11's `dag.test()`
-        return (started or datetime.now(UTC)) + timedelta(seconds=self._patience)
+        started: datetime | None = context["ti"].start_date  # None in Airflow 2.11's `dag.test()`
+        return (started or datetime.now(UTC)) + timedelta(seconds=self._wait_seconds)
 
     @contextlib.contextmanager
-    def _telling_timeouts_apart(self) -> Iterator[None]:
-        """Raise what belongs to the time-out that came first, `timeout` or `execution_timeout`."""
+    def _as_task_timeout(self) -> Iterator[None]:
+        """Raise the exception of the time-out that came first, `timeout` or `execution_timeout`."""
         try:
             yield
         except WhiteRabbitTimeoutError as error:
-            if self._patience == self.timeout or self.execution_timeout is None:
+            if self._wait_seconds == self.timeout or self.execution_timeout is None:
                 raise self.timeout_error(str(error)) from None
             raise AirflowTaskTimeout(str(error)) from None
 
-    def _show_link(self, context: Context, identity: str) -> None:
-        """Store the task's link, once in a process, if the connection says how it looks."""
+    def _push_link(self, context: Context, target_id: str) -> None:
+        """Store the link to White Rabbit's dashboard as XCom, once in a process, if the connection has a template."""
         if not self.operator_extra_links:
             return
-        link = self._hook.get_conn().settings.link_to(self.trigger_class.id_name, identity)
+        link = self.hook.get_conn().settings.link_to(self.target, target_id)
         if link is not None and self.do_xcom_push:
             context["ti"].xcom_push(key=LINK_KEY, value=link)
-        self.operator_extra_links = ()  # what Airflow 3 would store once more, nothing included, at the process's end
+        self.operator_extra_links = ()  # or Airflow 3 stores them once more, empty ones included, when the process ends
 
-    def _report_usage(self, context: Context, record: Any) -> None:
-        """Tell what was spent, in the log and as XCom ``usage``."""
+    def _push_usage(self, context: Context, record: Any) -> None:
+        """Log the credits that were spent, and store them as XCom ``usage``."""
         if record.total_usage is not None:
             self.log.info("Credits used: %.12g", record.total_usage)
             if self.do_xcom_push:
                 context["ti"].xcom_push(key=USAGE_KEY, value=record.total_usage)
 
-    def _record_after(self, event: Any, identity: str | None) -> Any:
+    def _record_after(self, event: Any, target_id: str | None) -> Any:
         """Read the record after the trigger's event, which carries no output.
 
-        :param identity: id of what was waited for; None to believe the event.
-        :raises Exception: `timeout_error` or `AirflowTaskTimeout`, if the deadline came first.
+        :param target_id: id of the execution or run; None if only the event knows it.
+        :raises Exception: `timeout_error` or `AirflowTaskTimeout`, if the deadline passed first.
         """
-        with self._telling_timeouts_apart():
-            ended = check_event(event, self.trigger_class.id_name, identity)
-        return self._hook.get_conn().read_ended(self.trigger_class.followed(ended))
+        with self._as_task_timeout():
+            ended = ended_id(event, self.target, target_id)
+        return self.hook.get_conn().read_ended(self.target.followed(ended))

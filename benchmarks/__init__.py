@@ -1,1 +1,1 @@
-"""Figures, measured side by side in one run: absolute times differ from machine to machine, ratios hardly."""
+"""Benchmarks that compare this provider with other ways to wait; all ways are measured side by side in one run."""

@@ -1,4 +1,4 @@
-"""Measures everything, or what is named: ``python -m benchmarks [--smoke] [waits latency …]``."""
+"""Run all benchmarks, or the named ones: ``python -m benchmarks [--smoke] [waits latency …]``."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ import time
 from pathlib import Path
 from typing import cast
 
-from benchmarks.report import ROOT, Measure, write
+from benchmarks.report import ROOT, Benchmark, write
 
-MEASURES = ("waits", "system", "latency", "calls", "parsing", "signing", "outputs")
+BENCHMARKS = ("waits", "system", "latency", "calls", "parsing", "signing", "outputs")
 NOT_SMOKED = frozenset({"system", "latency"})
-"""They start an Airflow, which takes longer than the others; named, they are smoked with a few waits of each way."""
+"""Benchmarks that ``--smoke`` skips because they start an Airflow. A smoke run measures them only if they are named."""
 
 
 def main() -> int:
-    """Measure, and write JSON, tables and plots; smoking, into a temporary folder."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(MEASURES)} (all)")
-    parser.add_argument("--smoke", action="store_true", help="only show that it can be measured, in less than a minute")
-    given = parser.parse_args()
-    if unknown := set(given.names) - set(MEASURES):
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    names = given.names or [name for name in MEASURES if not (given.smoke and name in NOT_SMOKED)]
-    with tempfile.TemporaryDirectory() as folder:
+    """Run the benchmarks and write JSON, tables and plots; a smoke run writes them into a temporary folder."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Run the benchmarks of this provider.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"benchmarks to run: {', '.join(BENCHMARKS)} (all)")
+    parser.add_argument("--smoke", action="store_true", help="only check in under a minute that the benchmarks run")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(BENCHMARKS):
+        parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
+    names = options.names or [name for name in BENCHMARKS if not (options.smoke and name in NOT_SMOKED)]
+    with tempfile.TemporaryDirectory() as smoke_folder:
         for name in names:
             started = time.monotonic()
-            measure = cast(Measure, importlib.import_module(f"benchmarks.{name}"))
-            data = measure.measure(given.smoke)
-            text = write(name, measure, data, Path(folder) if given.smoke else ROOT, judged=not given.smoke)
-            print(f"## {measure.TITLE} ({time.monotonic() - started:.0f} s)\n\n{text}\n", flush=True)
+            benchmark = cast(Benchmark, importlib.import_module(f"benchmarks.{name}"))
+            data = benchmark.measure(options.smoke)
+            root = Path(smoke_folder) if options.smoke else ROOT
+            text = write(name, benchmark, data, root, judged=not options.smoke)
+            print(f"## {benchmark.TITLE} ({time.monotonic() - started:.0f} s)\n\n{text}\n", flush=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""API calls of a wait that takes an hour: a server counts those of real triggers and sensors, on a simulated clock."""
+"""API calls of a one-hour wait: a server counts the requests of real triggers and sensors on a simulated clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import process
-from benchmarks.process import connections, context
+from benchmarks.process import connections, task_context
 from benchmarks.report import Goal
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 TITLE = "API calls of one-hour waits"
 HOUR = 3600.0
 WAITS = 1000
-PING = 15.0
-"""Seconds between two pings, as White Rabbit documents it."""
+PING_INTERVAL = 15.0
+"""Seconds between two pings of a stream, as White Rabbit documents it."""
 
 WAYS = {
-    "deferrable": "ours: a worker defers, the trigger streams, a worker resumes",
-    "start": "ours: starts in the triggerer",
+    "deferrable": "this provider: starts in a worker, ends in a worker",
+    "start": "this provider: starts in the triggerer, ends in a worker",
     "poll 60": "polling every 60 s (the http provider's trigger)",
     "poll 30": "polling every 30 s",
     "poll 5": "polling every 5 s",
@@ -32,40 +32,42 @@ WAYS = {
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps to the next timer as soon as nobody has anything to do.
+    """An event loop whose clock jumps to the next timer as soon as no callback is ready.
 
-    Sockets are real. What is sent on the loopback has arrived by the time that the loop looks, so that nothing is
-    skipped; threads are waited for.
+    Sockets are real. Data that is sent over the loopback interface arrives before the loop looks for it, so the clock
+    does not jump past it. The clock stands still while a thread of `run_in_executor` runs.
     """
 
     def __init__(self) -> None:
-        self.now = 0.0  # small, so that no timer is lost to rounding
-        self._threads = 0
+        self.now = 0.0  # a small start value, so that rounding loses no timer
+        self._running_threads = 0
         super().__init__(_JumpingSelector(self))
 
     def time(self) -> float:
-        """Return the simulated time."""
+        """Return the simulated time in seconds."""
         return self.now
 
     def run_in_executor(self, executor: Any, function: Any, *arguments: Any) -> Any:  # type: ignore[override]
-        """Run something in a thread, with the clock halted."""
-        self._threads += 1
+        """Run a function in a thread and stop the clock until it returns."""
+        self._running_threads += 1
         future = super().run_in_executor(executor, function, *arguments)
-        future.add_done_callback(self._returned)
+        future.add_done_callback(self._thread_returned)
         return future
 
-    def _returned(self, _: Any) -> None:
-        self._threads -= 1
+    def _thread_returned(self, _: Any) -> None:
+        self._running_threads -= 1
 
     def jump(self, seconds: float | None) -> bool:
-        """Let the time pass if nothing else can happen; return whether it did."""
-        if seconds is None or self._threads:
+        """Advance the clock unless a thread is running or no timer is set (None); return whether the clock advanced."""
+        if seconds is None or self._running_threads:
             return False
         self.now += seconds
         return True
 
 
 class _JumpingSelector(selectors.DefaultSelector):
+    """A selector that advances the simulated clock instead of sleeping."""
+
     def __init__(self, loop: SimulatedLoop) -> None:
         super().__init__()
         self._loop = loop
@@ -75,86 +77,88 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 def child(way: str, waits: int) -> dict[str, float]:
-    """Let some waits of an hour pass, and return the calls of each."""
-    loop, began = SimulatedLoop(), time.time()
-    time.time = lambda: began + loop.now  # before anything is imported that takes its time from there
+    """Run in a child process: simulate one-hour waits and return the number of calls per wait, by kind of request."""
+    loop, start_time = SimulatedLoop(), time.time()
+    # Replaced before the modules that call it are imported.
+    time.time = lambda: start_time + loop.now
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        return runner.run(_count(way, waits))
+        return runner.run(_count_calls(way, waits))
 
 
-async def _count(way: str, waits: int) -> dict[str, float]:
+async def _count_calls(way: str, waits: int) -> dict[str, float]:
     from benchmarks import server
 
-    world, listening = await server.start(PING)
-    os.environ.update(connections(server.url_of(listening)))
-    ways: dict[str, Callable[[str], Any]] = {"deferrable": _deferrable, "start": _started_in_triggerer}
-    wait = ways.get(way) or (lambda identity: _polling(identity, float(way.split()[1])))
-    everything = [asyncio.create_task(wait(f"run-{number}")) for number in range(waits)]
+    world, listening_server = await server.start(PING_INTERVAL)
+    os.environ.update(connections(server.url_of(listening_server)))
+    ways: dict[str, Callable[[str], Any]] = {"deferrable": _wait_deferred, "start": _wait_from_triggerer}
+    wait = ways.get(way) or (lambda execution_id: _wait_polling(execution_id, float(way.split()[1])))
+    tasks = [asyncio.create_task(wait(f"run-{number}")) for number in range(waits)]
     await asyncio.sleep(HOUR)
     world.end()
-    await asyncio.gather(*everything)
+    await asyncio.gather(*tasks)
     return {kind: world.requests[kind] / waits for kind in ("stream", "record", "poll")}
 
 
-async def _deferrable(identity: str) -> None:
+async def _wait_deferred(execution_id: str) -> None:
     from airflow.providers.common.compat.sdk import TaskDeferred
 
-    sensor = _sensor(identity, deferrable=True)
+    sensor = _new_sensor(execution_id, deferrable=True)
     try:
-        await asyncio.to_thread(sensor.execute, context())
-    except TaskDeferred as deferred:
-        await _resumed(sensor, deferred.trigger)
+        await asyncio.to_thread(sensor.execute, task_context())
+    except TaskDeferred as deferral:
+        await _resume_after(deferral.trigger, sensor)
 
 
-async def _started_in_triggerer(identity: str) -> None:
-    sensor = _sensor(identity, start_from_trigger=True)
-    await _resumed(sensor, sensor.trigger_class(**sensor.start_trigger_args.trigger_kwargs))
+async def _wait_from_triggerer(execution_id: str) -> None:
+    sensor = _new_sensor(execution_id, start_from_trigger=True)
+    await _resume_after(sensor.trigger_class(**sensor.start_trigger_args.trigger_kwargs), sensor)
 
 
-async def _resumed(sensor: Any, trigger: Any) -> None:
+async def _resume_after(trigger: Any, sensor: Any) -> None:
     (event,) = [event async for event in trigger.run()]
-    await asyncio.to_thread(sensor.execute_complete, context(), event.payload)
+    await asyncio.to_thread(sensor.execute_complete, task_context(), event.payload)
 
 
-def _sensor(identity: str, **arguments: Any) -> Any:
+def _new_sensor(execution_id: str, **arguments: Any) -> Any:
     from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
-    return WhiteRabbitExecutionSensor(task_id=identity, execution_id=identity, timeout=2 * HOUR, **arguments)
+    return WhiteRabbitExecutionSensor(task_id=execution_id, execution_id=execution_id, timeout=2 * HOUR, **arguments)
 
 
-async def _polling(identity: str, seconds: float) -> None:
+async def _wait_polling(execution_id: str, interval: float) -> None:
     from airflow.providers.http.triggers.http import HttpSensorTrigger
 
-    trigger = HttpSensorTrigger(endpoint=f"/poll/{identity}", poke_interval=seconds)
+    trigger = HttpSensorTrigger(endpoint=f"/poll/{execution_id}", poke_interval=interval)
     async for _ in trigger.run():
         pass
 
 
 def measure(smoke: bool) -> Any:
-    """Count."""
+    """Count the calls of each way."""
     ways = ("deferrable", "poll 60") if smoke else WAYS
     return {way: process.run("benchmarks.calls:child", way=way, waits=2 if smoke else 20) for way in ways}
 
 
 def table(data: Any) -> list[list[str]]:
-    """Return the calls of a thousand waits."""
-    ours = sum(data["deferrable"].values())
-    rows = [["way", "streams opened", "reads", f"calls of {WAITS:,} waits", "of ours"]]
+    """Return the number of calls of each way, for one wait and for a thousand waits."""
+    own_total = sum(data["deferrable"].values())
+    rows = [["way", "streams opened", "reads", f"calls for {WAITS:,} waits", "calls / calls of the first way"]]
     for way, calls in data.items():
         total = sum(calls.values())
         reads = calls["record"] + calls["poll"]
-        rows.append([WAYS[way], f"{calls['stream']:g}", f"{reads:g}", f"{total * WAITS:,.0f}", f"{total / ours:.1f}"])
+        counts = [f"{calls['stream']:g}", f"{reads:g}", f"{total * WAITS:,.0f}"]
+        rows.append([WAYS[way], *counts, f"{total / own_total:.1f}"])
     return rows
 
 
 def goals(data: Any) -> list[Goal]:
-    """Return none: the fewer, the better."""
+    """Return no goal: this benchmark only compares the ways."""
     return []
 
 
 def plot(data: Any, figure: Figure) -> None:
-    """Draw the calls of a wait."""
+    """Draw the number of calls of each way."""
     axes = figure.subplots()
     axes.barh([WAYS[way] for way in data], [sum(calls.values()) for calls in data.values()])
     axes.set_xscale("log")
-    axes.set_xlabel("API calls of one wait of an hour (logarithmic)")
+    axes.set_xlabel("API calls of a one-hour wait (logarithmic)")

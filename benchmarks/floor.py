@@ -1,4 +1,4 @@
-"""The least that Airflow can do: a trigger that ends its task on a byte from a socket, without any work of its own."""
+"""The least work for a wait in Airflow: a trigger that ends its task as soon as a socket delivers one byte."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEven
 
 
 class FloorTrigger(BaseTrigger):
-    """Ends its task when the server at this port says so.
+    """A trigger that ends its task when a `ByteServer` sends one byte.
 
-    :param port: on this machine.
-    :param number: which of the waits this is.
-    :param stored: what to store as the task's output before; nothing if it is null.
+    :param port: port of the server on this machine.
+    :param number: number by which the server knows this trigger.
+    :param stored: value that the trigger first stores as the task's output in XCom; None stores nothing.
     """
 
     def __init__(self, port: int, number: int, stored: Any = None) -> None:
@@ -25,28 +25,28 @@ class FloorTrigger(BaseTrigger):
         self.stored = stored
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class's path and the arguments to make this trigger again."""
+        """Return the class path and the arguments from which Airflow recreates this trigger."""
         kwargs = {"port": self.port, "number": self.number, "stored": self.stored}
         return "benchmarks.floor.FloorTrigger", kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait for a byte."""
+        """Wait for one byte, then end the task."""
         reader, writer = await asyncio.open_connection("127.0.0.1", int(self.port))
         writer.write(f"{self.number}\n".encode())
         await reader.read(1)
         writer.close()
         if self.stored is not None:
-            await self._store(self.task_instance)
+            await self._store_output(self.task_instance)
         yield TaskSuccessEvent()
 
-    async def _store(self, ti: Any) -> None:
+    async def _store_output(self, ti: Any) -> None:
         from airflow.providers.common.compat.sdk import XCom
 
         await XCom.aset(XCOM_RETURN_KEY, self.stored, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id)
 
 
 class FloorSensor(BaseSensorOperator):
-    """Starts in the triggerer with a `FloorTrigger`."""
+    """A sensor that starts and ends in the triggerer with a `FloorTrigger`, whose parameters it takes."""
 
     template_fields = ("port", "number")
     start_from_trigger = True

@@ -1,15 +1,14 @@
-"""Large outputs: time and memory of each way from White Rabbit's record to the task's result."""
+"""Large outputs: seconds and memory from White Rabbit's answer to the task's result, for each way to read an output."""
 
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import process
-from benchmarks.process import context, peak_over_baseline
+from benchmarks.process import peak_over_baseline, task_context
 from benchmarks.report import Goal
-from benchmarks.server import ask, serving
+from benchmarks.server import get_json, serving
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,56 +17,61 @@ TITLE = "Large outputs"
 EXECUTIONS = "/v1/sdk/components/executions"
 MB = 1_000_000
 SIZES = (1, 20, 50)
+"""Sizes of the outputs in MB."""
+
 WAYS = {
-    "floor": "worker, `urllib` and `json.loads` alone (the limit)",
+    "floor": "worker, only `urllib` and `json.loads` (floor)",
     "poke": 'worker, `mode="poke"`',
-    "resume": "worker that resumes",
-    "wait": "triggerer, while it waits for the worker's sake",
-    "end": "triggerer that is asked to end the task",
+    "resume": "worker that resumes a deferred task",
+    "wait": "triggerer, for a task that a worker ends",
+    "end": "triggerer, for a task that the triggerer ends",
 }
 
 
 def child(way: str, url: str, size: int) -> dict[str, Any]:
-    """Take an output of so many bytes that way, after a small one, and return what it took."""
-    take = {"floor": _floor, "poke": _poke, "resume": _resume, "wait": _wait, "end": _end}[way]
-    take(url, "done-100-1")
-    with peak_over_baseline() as used:
-        result = take(url, f"done-{size}-1")
-    return used | {"result": result}
+    """Run in a child process: read an output of `size` bytes in one way; return its seconds, memory and result.
+
+    A small output is read first, so that imports are not measured.
+    """
+    read = {"floor": _floor, "poke": _poke, "resume": _resume, "wait": _wait, "end": _end}[way]
+    read(url, "done-100-1")
+    with peak_over_baseline() as usage:
+        result = read(url, f"done-{size}-1")
+    return usage | {"result": result}
 
 
-def _floor(url: str, identity: str) -> str:
-    return f"{len(ask(url, f'{EXECUTIONS}/{identity}')['output'])} items"
+def _floor(url: str, execution_id: str) -> str:
+    return f"{len(get_json(url, f'{EXECUTIONS}/{execution_id}')['output'])} items"
 
 
-def _sensor(identity: str, **arguments: Any) -> Any:
+def _new_sensor(execution_id: str, **arguments: Any) -> Any:
     from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
-    return WhiteRabbitExecutionSensor(task_id="wait", execution_id=identity, **arguments)
+    return WhiteRabbitExecutionSensor(task_id="wait", execution_id=execution_id, **arguments)
 
 
-def _poke(url: str, identity: str) -> str:
-    return f"{len(_sensor(identity).poke(context()).xcom_value)} items"
+def _poke(url: str, execution_id: str) -> str:
+    return f"{len(_new_sensor(execution_id).poke(task_context()).xcom_value)} items"
 
 
-def _resume(url: str, identity: str) -> str:
-    event = {"execution_id": identity, "status": "COMPLETED", "message": None}
-    return f"{len(_sensor(identity, deferrable=True).execute_complete(context(), event))} items"
+def _resume(url: str, execution_id: str) -> str:
+    event = {"execution_id": execution_id, "status": "COMPLETED", "message": None}
+    return f"{len(_new_sensor(execution_id, deferrable=True).execute_complete(task_context(), event))} items"
 
 
-def _wait(url: str, identity: str) -> str:
-    return asyncio.run(_event(identity))
+def _wait(url: str, execution_id: str) -> str:
+    return asyncio.run(_run_trigger(execution_id))
 
 
-def _end(url: str, identity: str) -> str:
+def _end(url: str, execution_id: str) -> str:
     from airflow.sdk.execution_time import task_runner
 
     task_runner.SUPERVISOR_COMMS = _Supervisor()  # type: ignore[assignment]
-    return asyncio.run(_event(identity, end_from_trigger=True))
+    return asyncio.run(_run_trigger(execution_id, end_from_trigger=True))
 
 
 class _Supervisor:
-    """Stands for the triggerer's supervisor: takes a message as the real one gets it, and drops it."""
+    """A stand-in for the triggerer's supervisor that encodes each message like the real one and drops it."""
 
     async def asend(self, message: Any) -> None:
         from airflow.sdk.execution_time.comms import _RequestFrame
@@ -75,66 +79,68 @@ class _Supervisor:
         _RequestFrame(id=1, body=message.model_dump()).as_bytes()
 
 
-async def _event(identity: str, **ending: Any) -> str:
+async def _run_trigger(execution_id: str, **arguments: Any) -> str:
+    """Run a trigger to its end and return which process ends the task."""
     from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
+    from dev.harness.standins import FakeTaskInstance
 
-    trigger = WhiteRabbitExecutionTrigger(identity, **ending)
-    ti: Any = SimpleNamespace(dag_id="benchmark", task_id="wait", run_id="benchmark", map_index=-1)
+    trigger = WhiteRabbitExecutionTrigger(execution_id, **arguments)
+    ti: Any = FakeTaskInstance()
     trigger.task_instance = ti
     (event,) = [event async for event in trigger.run()]
     return "a worker resumes" if isinstance(event.payload, dict) else "ended in the triggerer"
 
 
 def measure(smoke: bool) -> Any:
-    """Measure every way with every size."""
+    """Measure each way with each size of output."""
     rows = []
-    for size in (1,) if smoke else SIZES:
+    for megabytes in (1,) if smoke else SIZES:
+        size = megabytes * MB
         for way in WAYS:
             with serving() as url:
-                ask(url, f"{EXECUTIONS}/done-{int(size * MB)}-0")  # has the server make it, and keep it
-                found = process.run(
-                    "benchmarks.outputs:child", process.connections(url), way=way, url=url, size=int(size * MB)
-                )
-            rows.append({"way": way, "size": size} | found)
+                get_json(url, f"{EXECUTIONS}/done-{size}-0")  # makes the server build the output and keep it
+                arguments = {"way": way, "url": url, "size": size}
+                usage = process.run("benchmarks.outputs:child", process.connections(url), **arguments)
+            rows.append({"way": way, "size": megabytes} | usage)
     return rows
 
 
 def table(data: Any) -> list[list[str]]:
-    """Return time and memory."""
-    rows = [["way", "output, MB", "seconds", "peak memory, MB", "of the output", "of the limit", "result"]]
-    for found in data:
-        floor = next(one for one in data if (one["way"], one["size"]) == ("floor", found["size"]))
-        peak = found["peak"] / MB
+    """Return the seconds and the memory of each way and size."""
+    rows = [["way", "output, MB", "seconds", "peak memory, MB", "peak / output", "peak / floor", "result"]]
+    for measured in data:
+        floor = next(row for row in data if (row["way"], row["size"]) == ("floor", measured["size"]))
+        peak = measured["peak"] / MB
         rows.append(
             [
-                WAYS[found["way"]],
-                f"{found['size']:g}",
-                f"{found['seconds']:.2f}",
+                WAYS[measured["way"]],
+                f"{measured['size']:g}",
+                f"{measured['seconds']:.2f}",
                 f"{peak:.1f}",
-                f"{peak / found['size']:.1f}",
-                f"{found['peak'] / floor['peak']:.1f}",
-                found["result"],
+                f"{peak / measured['size']:.1f}",
+                f"{measured['peak'] / floor['peak']:.1f}",
+                measured["result"],
             ]
         )
     return rows
 
 
 def goals(data: Any) -> list[Goal]:
-    """Return the goals of workers, for the largest, and of the triggerer, for any."""
-    peaks = {found["way"]: found["peak"] for found in data if found["size"] == data[-1]["size"]}
-    triggerer = max(found["peak"] for found in data if found["way"] in ("wait", "end"))
+    """Return the goal of workers, for the largest output, and the goal of the triggerer, for an output of any size."""
+    peaks = {row["way"]: row["peak"] for row in data if row["size"] == data[-1]["size"]}
+    triggerer = max(row["peak"] for row in data if row["way"] in ("wait", "end"))
     return [
-        Goal("memory of a worker over the limit", max(peaks["poke"], peaks["resume"]) / peaks["floor"], 1.5, "times"),
-        Goal("memory of the triggerer, for an output of any size", triggerer / MB, 16, "MB"),
+        Goal("peak memory of a worker / floor", max(peaks["poke"], peaks["resume"]) / peaks["floor"], 1.5, "times"),
+        Goal("peak memory of the triggerer, for an output of any size", triggerer / MB, 16, "MB"),
     ]
 
 
 def plot(data: Any, figure: Figure) -> None:
-    """Draw memory by size."""
+    """Draw the peak memory by the size of the output, one line for each way."""
     axes = figure.subplots()
-    for way, title in WAYS.items():
-        found = [one for one in data if one["way"] == way]
-        sizes, peaks = [one["size"] for one in found], [one["peak"] / MB for one in found]
-        axes.plot(sizes, peaks, marker="o", label=title.replace("`", ""))
-    axes.set(xscale="log", yscale="log", xlabel="output, MB", ylabel="peak memory over the baseline, MB")
+    for way, description in WAYS.items():
+        rows = [row for row in data if row["way"] == way]
+        sizes, peaks = [row["size"] for row in rows], [row["peak"] / MB for row in rows]
+        axes.plot(sizes, peaks, marker="o", label=description.replace("`", ""))
+    axes.set(xscale="log", yscale="log", xlabel="output, MB", ylabel="additional memory at the peak, MB")
     axes.legend()

@@ -1,4 +1,4 @@
-"""DAG parsing: what importing a module that a DAG file names costs, over Airflow's bare base classes."""
+"""DAG parsing: CPU time to import a module that a DAG file names, beyond the import of Airflow's base classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TITLE = "Imports of a DAG file"
 PACKAGE = "airflow_provider_whiterabbit."
 KINDS = ("sensors", "operators", "triggers", "hooks")
-OTHERS = {
+OTHER_PROVIDERS = {
     "http": "airflow.providers.http.{}.http",
     "databricks": "airflow.providers.databricks.{}.databricks",
     "dbt-cloud": "airflow.providers.dbt.cloud.{}.dbt",
@@ -27,16 +27,17 @@ OTHERS = {
 
 
 def own_modules() -> list[str]:
-    """Return the provider's modules that a DAG file may name."""
+    """Return the modules of this provider that a DAG file may import."""
     info = get_provider_info()
-    named = [module for kind in KINDS for entry in info[kind] for module in entry["python-modules"]]
-    return [*named, f"{PACKAGE}assets"]
+    modules = [module for kind in KINDS for entry in info[kind] for module in entry["python-modules"]]
+    return [*modules, f"{PACKAGE}assets"]
 
 
 def child(modules: list[str], times: int) -> dict[str, list[float]]:
-    """Import each module so often, each time in a fork of a process that has the base classes; return CPU seconds.
+    """Run in a child process: import each module several times and return the CPU seconds of each import.
 
-    The modules take turns, so that a slow moment of the machine hits all of them alike.
+    Each import runs in a fork of a process that has already imported Airflow's base classes. The modules take turns, so
+    that a slow moment of the machine affects all of them alike.
     """
     import airflow.triggers.base  # noqa: F401
     from airflow.providers.common.compat.sdk import (  # noqa: F401
@@ -48,52 +49,53 @@ def child(modules: list[str], times: int) -> dict[str, list[float]]:
 
     gc.freeze()
     for module in modules:
-        _seconds_of(module)  # byte code and files are in the cache then
-    rounds = [[_seconds_of(module) for module in modules] for _ in range(times)]
+        _import_seconds(module)  # a first round writes the byte code and fills the file cache
+    rounds = [[_import_seconds(module) for module in modules] for _ in range(times)]
     return dict(zip(modules, map(list, zip(*rounds, strict=True)), strict=True))
 
 
-def _seconds_of(module: str) -> float:
-    reading, writing = os.pipe()
+def _import_seconds(module: str) -> float:
+    """Import a module in a fork of this process and return the CPU seconds of the import."""
+    read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         started = time.process_time()
         importlib.import_module(module)
-        os.write(writing, str(time.process_time() - started).encode())
+        os.write(write_end, str(time.process_time() - started).encode())
         os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        found = answer.read()
+    os.close(write_end)
+    with os.fdopen(read_end) as pipe:
+        seconds = pipe.read()
     os.waitpid(pid, 0)
-    if not found:
-        raise RuntimeError(f"{module} can't be imported")
-    return float(found)
+    if not seconds:
+        raise RuntimeError(f"{module} cannot be imported")
+    return float(seconds)
 
 
 def measure(smoke: bool) -> Any:
-    """Measure all; smoking, the provider's own and the http provider's sensor."""
-    others = [path.format(kind) for path in OTHERS.values() for kind in KINDS]
+    """Measure the modules of all providers; a smoke run measures only this provider and the http provider's sensor."""
+    others = [path.format(kind) for path in OTHER_PROVIDERS.values() for kind in KINDS]
     modules = own_modules() + (others[:1] if smoke else others)
-    seconds = process.run("benchmarks.parsing:child", modules=modules, times=1 if smoke else 9)
-    return {module: statistics.median(found) * 1000 for module, found in seconds.items()}
+    costs = process.run("benchmarks.parsing:child", modules=modules, times=1 if smoke else 9)
+    return {module: statistics.median(seconds) * 1000 for module, seconds in costs.items()}
 
 
 def table(data: Any) -> list[list[str]]:
-    """Return the milliseconds of each module."""
-    sensor = data[OTHERS["http"].format("sensors")]
-    rows = [["module", "CPU, ms", "of the http provider's sensor"]]
+    """Return the CPU milliseconds of each module."""
+    http_sensor = data[OTHER_PROVIDERS["http"].format("sensors")]
+    rows = [["module", "CPU, ms", "share of the http provider's sensor"]]
     for module, cost in sorted(data.items(), key=lambda item: (not item[0].startswith(PACKAGE), item[1])):
-        rows.append([f"`{module}`", f"{cost:.1f}", f"{cost / sensor:.1%}"])
+        rows.append([f"`{module}`", f"{cost:.1f}", f"{cost / http_sensor:.1%}"])
     return rows
 
 
 def goals(data: Any) -> list[Goal]:
-    """Return the goals of the most expensive module."""
-    worst = max(cost for module, cost in data.items() if module.startswith(PACKAGE))
-    cheapest = min(cost for module, cost in data.items() if ".http." in module)
+    """Return the goals of this provider's most expensive module."""
+    own_maximum = max(cost for module, cost in data.items() if module.startswith(PACKAGE))
+    http_minimum = min(cost for module, cost in data.items() if ".http." in module)
     return [
-        Goal("the most expensive of ours over the base classes", worst, 15, "ms"),
-        Goal("the same over the http provider's cheapest", worst / cheapest, 0.1, "times"),
+        Goal("most expensive module of this provider", own_maximum, 15, "ms"),
+        Goal("the same / cheapest module of the http provider", own_maximum / http_minimum, 0.1, "times"),
     ]
 
 
@@ -104,4 +106,4 @@ def plot(data: Any, figure: Figure) -> None:
     colors = ["C0" if module.startswith(PACKAGE) else "C1" for module in modules]
     names = [module.removeprefix("airflow.providers.") for module in modules]
     axes.barh(names, [data[module] for module in modules], color=colors)
-    axes.set_xlabel("CPU of the import over Airflow's base classes, ms")
+    axes.set_xlabel("CPU of the import beyond Airflow's base classes, ms")

@@ -1,44 +1,40 @@
-"""Runs what is measured in a process of its own, and tells what that process used."""
+"""Runs a benchmark's function in a process of its own, and measures the memory and the time of that process."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import gc
 import importlib
-import itertools
 import json
 import os
-import selectors
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs don't
+import psutil  # type: ignore[import-untyped]  # installed with Airflow, without its stubs
 
 from dev.harness.airflow_settings import inherited
 
 ROOT = Path(__file__).resolve().parents[1]
 
-TOO_LONG = 600
-"""Seconds after which a process hangs."""
+PROCESS_TIMEOUT = 600
+"""Seconds after which a child process counts as hung and is killed."""
 
 
 def run(function: str, environ: dict[str, str] | None = None, /, **arguments: Any) -> Any:
-    """Call a function in a new process, with an Airflow home of its own, and return what it returns (JSON).
+    """Call a function in a new process with an Airflow home of its own, and return the function's result.
 
-    :param function: as ``benchmarks.waits:bare``.
-    :param environ: more environment variables.
-    :raises RuntimeError: with the end of its output, if it fails.
+    :param function: module and name, for example ``"benchmarks.waits:child"``.
+    :param environ: additional environment variables of the process.
+    :param arguments: arguments of the function; they and the result must be JSON.
+    :raises RuntimeError: if the process fails; the message holds the end of the process's output.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as home:
-        (Path(home) / "airflow.cfg").touch()  # keeps Airflow from writing its own, with all defaults in it
+        (Path(home) / "airflow.cfg").touch()  # keeps Airflow from writing a file with all defaults
         variables = {
             "AIRFLOW_HOME": home,
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
@@ -47,33 +43,33 @@ def run(function: str, environ: dict[str, str] | None = None, /, **arguments: An
         }
         result = Path(home) / "result.json"
         with (Path(home) / "output.log").open("w+", errors="replace") as output:
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-m", "benchmarks.process", function, json.dumps(arguments), str(result)],
                 env=inherited() | variables | (environ or {}),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
                 check=False,
-                timeout=TOO_LONG,
+                timeout=PROCESS_TIMEOUT,
             )
-            if done.returncode != 0 or not result.exists():
+            if process.returncode != 0 or not result.exists():
                 output.seek(0)
-                raise RuntimeError(f"{function} ended with {done.returncode}:\n{output.read()[-5000:]}")
+                raise RuntimeError(f"{function} exited with {process.returncode}:\n{output.read()[-5000:]}")
         return json.loads(result.read_text())
 
 
 def new_secret() -> str:
-    """Return a new API secret."""
-    from cryptography.hazmat.primitives import serialization as forms
+    """Return a new API secret: a random Ed25519 private key in PKCS#8 form, as base64."""
+    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     key = Ed25519PrivateKey.generate()
-    form = key.private_bytes(forms.Encoding.DER, forms.PrivateFormat.PKCS8, forms.NoEncryption())
-    return base64.b64encode(form).decode()
+    der, pkcs8 = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8
+    return base64.b64encode(key.private_bytes(der, pkcs8, serialization.NoEncryption())).decode()
 
 
 def connections(url: str) -> dict[str, str]:
-    """Return the environment variables of connections with a server, of this provider and of the http provider."""
+    """Return environment variables with connections to a server, one of this provider and one of the http provider."""
     ours = {"conn_type": "whiterabbit", "host": url, "password": new_secret(), "extra": {"api_key": "ws_benchmark"}}
     return {
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(ours),
@@ -81,105 +77,51 @@ def connections(url: str) -> dict[str, str]:
     }
 
 
-def context() -> Any:
-    """Return what a task that runs outside of Airflow is given as its context: what it stores in XComs is dropped."""
-    return {"ti": SimpleNamespace(start_date=datetime.now(UTC), xcom_push=lambda **_: None)}
+def task_context() -> Any:
+    """Return a context for a task that runs outside of Airflow, with a stand-in for the task instance."""
+    from dev.harness.standins import FakeTaskInstance
+
+    return {"ti": FakeTaskInstance()}
 
 
-def resident() -> int:
-    """Return the bytes of memory that this process has resident."""
+def resident_bytes() -> int:
+    """Return the resident memory of this process in bytes."""
     return int(psutil.Process().memory_info().rss)
 
 
 @contextlib.contextmanager
 def peak_over_baseline() -> Iterator[dict[str, float]]:
-    """Tell the seconds (wall and CPU) that a block took, and by how many bytes resident memory grew at its most.
+    """Measure a block: its wall-clock and CPU seconds, and by how many bytes resident memory grew at its peak.
 
-    Linux keeps the peak, and forgets the one so far if it is asked to; elsewhere a process that has done nothing large
-    before gives the same.
+    Linux records the peak and resets the record on request. On other systems the result is the same if the process has
+    not used much memory before.
     """
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    used: dict[str, float] = {}
-    before, wall, cpu = resident(), time.perf_counter(), time.process_time()
-    yield used
-    used |= {
+    usage: dict[str, float] = {}
+    baseline, wall, cpu = resident_bytes(), time.perf_counter(), time.process_time()
+    yield usage
+    usage |= {
         "seconds": time.perf_counter() - wall,
         "cpu": time.process_time() - cpu,
-        "peak": max(_peak() - before, 0),
+        "peak": max(_peak_bytes() - baseline, 0),
     }
 
 
-def _peak() -> int:
+def _peak_bytes() -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError("this system does not tell the peak of resident memory")
-
-
-class WatchedSelector(selectors.DefaultSelector):
-    """The event loop's selector, which knows how long the loop was away from it: for that long nobody else had a turn.
-
-    Two things are not the loop's doing. What Python's collector of reference cycles took is told apart: a pass over all
-    that Airflow imports takes a tenth of a second, whatever a trigger does. And for how long the system let others
-    run on this core, though the loop was ready, can be left out (where Linux tells).
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._delays = _delays()
-        self._left, self._delayed = time.perf_counter(), 0.0
-        self._collecting = 0.0  # since then
-        self._started = 0.0
-        self._longest = self._longest_collection = 0.0
-        gc.callbacks.append(self._collector)
-
-    def _collector(self, phase: str, _: Any) -> None:
-        if phase == "start":
-            self._started = time.perf_counter()
-        else:
-            self._collecting += time.perf_counter() - self._started
-
-    def select(self, timeout: float | None = None) -> Any:
-        """Wait for events."""
-        away = time.perf_counter() - self._left - self._collecting
-        if away > self._longest:
-            self._longest = max(self._longest, away - (next(self._delays) - self._delayed))
-        self._longest_collection = max(self._longest_collection, self._collecting)
-        try:
-            return super().select(timeout)
-        finally:
-            self._left, self._delayed = time.perf_counter(), next(self._delays)
-            self._collecting = 0.0
-
-    def count_delays_in(self) -> None:
-        """Leave nothing out from now on: to ask how long it was costs as much as a small callback."""
-        self._delays, self._delayed = itertools.repeat(0.0), 0.0
-
-    def reset(self) -> tuple[float, float]:
-        """Return the seconds of the longest time away and of the longest collection, and forget them."""
-        longest = self._longest, self._longest_collection
-        self._longest = self._longest_collection = 0.0
-        return longest
-
-
-def _delays() -> Iterator[float]:
-    """Yield the seconds that this thread has been ready and had to wait for a core (Linux, ``sched-stats.rst``)."""
-    try:
-        told = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
-    except OSError:
-        yield from itertools.repeat(0.0)
-    while True:
-        yield int(os.pread(told, 100, 0).split()[1]) / 1e9
+    raise RuntimeError("this system does not report the peak of resident memory")
 
 
 def _main() -> None:
-    function, arguments, result = sys.argv[1:]
+    function, arguments, result_path = sys.argv[1:]
     module, _, name = function.partition(":")
-    found = getattr(importlib.import_module(module), name)(**json.loads(arguments))
-    Path(result).write_text(json.dumps(found))
+    result = getattr(importlib.import_module(module), name)(**json.loads(arguments))
+    Path(result_path).write_text(json.dumps(result))
     sys.stdout.flush()
-    os._exit(0)  # whatever still waits is of no interest
+    os._exit(0)  # does not wait for threads and tasks that are still open
 
 
 if __name__ == "__main__":

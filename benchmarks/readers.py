@@ -1,4 +1,4 @@
-"""Ways to wait for an idle execution on its stream, and how each of them is started."""
+"""The compared ways to follow the event stream of an idle execution, and functions that start many such waits."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ from urllib.parse import urlsplit
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 STREAM = "/v1/sdk/components/executions/{}/stream"
-READING = "benchmarks.readers.ReadingTrigger"
+READING_TRIGGER = "benchmarks.readers.ReadingTrigger"
 
 
-async def read_bare(url: str, identity: str) -> None:
-    """Read a stream to its end, and do nothing else: the least that a wait in Python can cost."""
+async def read_bare(url: str, execution_id: str) -> None:
+    """Read a stream to its end with a plain asyncio socket: the least that a wait in Python can cost."""
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    writer.write(f"GET {STREAM.format(identity)} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
+    writer.write(f"GET {STREAM.format(execution_id)} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
     while await reader.read(65536):
         pass
     writer.close()
 
 
 @functools.cache
-def _session() -> Any:
+def _shared_session() -> Any:
     import aiohttp
 
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None))
 
 
-async def read_aiohttp(url: str, identity: str) -> None:
-    """Read a stream to its end with aiohttp, all with one session."""
-    async with _session().get(url + STREAM.format(identity)) as answer:
+async def read_aiohttp(url: str, execution_id: str) -> None:
+    """Read a stream to its end with aiohttp, on a session that all streams share."""
+    async with _shared_session().get(url + STREAM.format(execution_id)) as answer:
         while await answer.content.readany():
             pass
 
 
 class ReadingTrigger(BaseTrigger):
-    """A bare reader as a trigger: what a wait costs more than it is the provider's, what it costs itself is Airflow's.
+    """A trigger that only reads a stream; it shows how much of a wait's cost is Airflow's and the HTTP library's.
 
-    :param reader: ``read_bare``, or ``read_aiohttp`` for the share of the HTTP library.
+    :param reader: name of the function that reads, ``"read_bare"`` or ``"read_aiohttp"``.
+    :param url: base URL of the server.
+    :param identity: id of the execution.
     """
 
     def __init__(self, reader: str, url: str, identity: str) -> None:
@@ -53,39 +55,39 @@ class ReadingTrigger(BaseTrigger):
         self.identity = identity
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class's path and the arguments to make this trigger again."""
-        return READING, {"reader": self.reader, "url": self.url, "identity": self.identity}
+        """Return the class path and the arguments from which Airflow recreates this trigger."""
+        return READING_TRIGGER, {"reader": self.reader, "url": self.url, "identity": self.identity}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Read the stream."""
+        """Read the stream to its end, then send an event."""
         await globals()[self.reader](self.url, self.identity)
         yield TriggerEvent(True)  # type: ignore[no-untyped-call]
 
 
-def triggers_of(way: str, url: str, identities: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield class paths and arguments, as the triggerer gets them."""
-    for identity in identities:
+def triggers_of(way: str, url: str, execution_ids: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the class path and the arguments of one trigger for each execution."""
+    for execution_id in execution_ids:
         match way:
             case "triggerer":
-                yield READING, {"reader": "read_bare", "url": url, "identity": identity}
+                yield READING_TRIGGER, {"reader": "read_bare", "url": url, "identity": execution_id}
             case "aiohttp":
-                yield READING, {"reader": "read_aiohttp", "url": url, "identity": identity}
+                yield READING_TRIGGER, {"reader": "read_aiohttp", "url": url, "identity": execution_id}
             case "ours":
                 path = "airflow_provider_whiterabbit.triggers.execution.WhiteRabbitExecutionTrigger"
-                yield path, {"execution_id": identity}
+                yield path, {"execution_id": execution_id}
             case "http":
-                yield "airflow.providers.http.triggers.http.HttpSensorTrigger", {"endpoint": f"/poll/{identity}"}
+                yield "airflow.providers.http.triggers.http.HttpSensorTrigger", {"endpoint": f"/poll/{execution_id}"}
 
 
-async def start_triggers(way: str, url: str, identities: list[str]) -> object:
-    """Start triggers as the triggerer does, by its own code; return what keeps them alive."""
+async def start_triggers(way: str, url: str, execution_ids: list[str]) -> object:
+    """Start one trigger for each execution with the triggerer's own code; return the object that keeps them alive."""
     from airflow.executors.workloads import TaskInstanceDTO
     from airflow.executors.workloads.trigger import RunTrigger
     from airflow.jobs.triggerer_job_runner import TriggerRunner
     from airflow.models.trigger import Trigger
 
     runner = TriggerRunner()  # type: ignore[no-untyped-call]
-    for number, (path, arguments) in enumerate(triggers_of(way, url, identities)):
+    for number, (path, arguments) in enumerate(triggers_of(way, url, execution_ids)):
         ti = TaskInstanceDTO(
             id=uuid.UUID(int=number),
             dag_version_id=uuid.UUID(int=number),
@@ -104,27 +106,27 @@ async def start_triggers(way: str, url: str, identities: list[str]) -> object:
     return runner
 
 
-async def start_bare(way: str, url: str, identities: list[str]) -> object:
-    """Start bare readers, one after the other, as the triggerer does."""
+async def start_bare(way: str, url: str, execution_ids: list[str]) -> object:
+    """Start a plain asyncio reader for each execution, one after the other like the triggerer; return the tasks."""
     tasks = []
-    for identity in identities:
-        tasks.append(asyncio.create_task(read_bare(url, identity)))
+    for execution_id in execution_ids:
+        tasks.append(asyncio.create_task(read_bare(url, execution_id)))
         await asyncio.sleep(0)
     return tasks
 
 
-async def start_threads(way: str, url: str, identities: list[str]) -> object:
-    """Start a thread for each stream, which reads it by requests and sseclient-py."""
+async def start_threads(way: str, url: str, execution_ids: list[str]) -> object:
+    """Start a thread for each execution, which reads the stream with requests and sseclient-py; return the threads."""
 
-    def read(identity: str) -> None:
+    def read(execution_id: str) -> None:
         import requests
         import sseclient
 
-        answer = requests.get(url + STREAM.format(identity), stream=True, timeout=60)
+        answer = requests.get(url + STREAM.format(execution_id), stream=True, timeout=60)
         for _ in sseclient.SSEClient(answer.iter_content(None)).events():
             pass
 
-    threads = [threading.Thread(target=read, args=(identity,), daemon=True) for identity in identities]
+    threads = [threading.Thread(target=read, args=(execution_id,), daemon=True) for execution_id in execution_ids]
     for thread in threads:
         thread.start()
         await asyncio.sleep(0)
@@ -132,3 +134,4 @@ async def start_threads(way: str, url: str, identities: list[str]) -> object:
 
 
 STARTS: dict[str, Callable[[str, str, list[str]], Awaitable[object]]] = {"bare": start_bare, "threads": start_threads}
+"""The start function of each way that uses no trigger; all other ways use `start_triggers`."""

@@ -1,4 +1,4 @@
-"""Where figures go: JSON, tables, plots, and the page that shows them."""
+"""Writes the results of a benchmark: JSON, a plot, and the tables in ``docs/performance.md``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs don't
+import psutil  # type: ignore[import-untyped]  # installed with Airflow, without its stubs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,43 +24,47 @@ PACKAGES = ("apache-airflow", "apache-airflow-providers-http", "aiohttp", "reque
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure that is to be no larger than its limit.
+    """A measured figure with its upper limit.
 
-    :param floor: the same figure of what nobody can go below by the same means, measured in the same run.
+    :param name: what the figure is, as the page shows it.
+    :param value: the measured figure, in `unit`.
+    :param limit: the goal is met if the figure is at most this number.
+    :param unit: for example ``"ms"``; ``"times"`` for a ratio.
+    :param reference: the same figure of a simpler program, measured in the same run; None if there is none.
     """
 
-    what: str
+    name: str
     value: float
     limit: float
     unit: str
-    floor: float | None = None
+    reference: float | None = None
 
     @property
     def met(self) -> bool:
-        """Whether it is."""
+        """Whether the figure is at most the limit."""
         return self.value <= self.limit
 
 
-class Measure(Protocol):
-    """What a module of this package has that measures something. Its data is JSON."""
+class Benchmark(Protocol):
+    """The functions that each benchmark module of this package has. The data of a benchmark is JSON."""
 
     TITLE: str
 
     def measure(self, smoke: bool) -> Any:
-        """Measure, and return the data. Smoking, show within seconds that it can be measured."""
+        """Run the benchmark and return its data; a smoke run only shows within seconds that the benchmark works."""
 
     def table(self, data: Any) -> list[list[str]]:
-        """Return the rows of a table; the first is its head."""
+        """Return the rows of the table on the page; the first row is the heading."""
 
     def goals(self, data: Any) -> list[Goal]:
-        """Return the goals."""
+        """Return the goals of the benchmark."""
 
     def plot(self, data: Any, figure: Figure) -> None:
-        """Draw the data."""
+        """Draw the data into a figure."""
 
 
 def machine() -> dict[str, str]:
-    """Describe the machine and what runs on it."""
+    """Describe this machine, its operating system, Python, and the versions of the measured packages."""
     model = re.search(r"model name\s*: (.*)", _read("/proc/cpuinfo"))
     return {
         "processor": f"{os.cpu_count()} x {model[1] if model else platform.processor() or platform.machine()}",
@@ -74,19 +78,20 @@ def _read(path: str) -> str:
     return Path(path).read_text() if Path(path).exists() else ""
 
 
-def write(name: str, measure: Measure, data: Any, root: Path, *, judged: bool) -> str:
-    """Write JSON, plot and page of one measure below a folder, and return what to print.
+def write(name: str, benchmark: Benchmark, data: Any, root: Path, *, judged: bool) -> str:
+    """Write the JSON, the plot and the page section of one benchmark; return the text of the section.
 
-    :param judged: show which goals are met.
+    :param root: folder that gets ``benchmarks/results/`` and ``docs/``.
+    :param judged: include the table of goals.
     """
     result = {"measured": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "data": data}
     _write(root / "benchmarks" / "results" / f"{name}.json", json.dumps(result, indent=1) + "\n")
     plot = root / "docs" / "performance" / f"{name}.svg"
     plot.parent.mkdir(parents=True, exist_ok=True)
-    _draw(measure, data, plot)
-    text = section(measure, result, f"performance/{name}.svg", judged=judged)
+    _draw(benchmark, data, plot)
+    text = section(benchmark, result, f"performance/{name}.svg", judged=judged)
     page = root / PAGE.relative_to(ROOT)
-    _write(page, replaced((page if page.exists() else PAGE).read_text(), name, text))
+    _write(page, with_section((page if page.exists() else PAGE).read_text(), name, text))
     return text
 
 
@@ -95,57 +100,62 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _draw(measure: Measure, data: Any, path: Path) -> None:
+def _draw(benchmark: Benchmark, data: Any, path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    # The same data give the same file, and its text stays text.
+    # A fixed salt and no date: the same data gives the same file. Text stays text instead of becoming paths.
     mpl.rcParams |= {"svg.hashsalt": "benchmarks", "svg.fonttype": "none"}
     figure = Figure(figsize=(9, 5), layout="constrained")
-    measure.plot(data, figure)
-    figure.suptitle(measure.TITLE)
+    benchmark.plot(data, figure)
+    figure.suptitle(benchmark.TITLE)
     figure.savefig(path, metadata={"Date": None})
 
 
-def section(measure: Measure, result: Any, plot: str, *, judged: bool) -> str:
-    """Return the part of the page that shows one measure: its table, its goals, its plot and its machine."""
+def section(benchmark: Benchmark, result: Any, plot: str, *, judged: bool) -> str:
+    """Return the page section of one benchmark: its table, its goals, its plot, and the machine it ran on."""
     data = result["data"]
-    parts = [markdown(measure.table(data))]
-    if judged and (goals := measure.goals(data)):
-        rows = [["goal", "measured", "at most", "", "floor"]]
-        rows += [_row(goal) for goal in goals]
-        parts.append(markdown(rows))
-    parts.append(f"![{measure.TITLE}]({plot})")
-    of = result["machine"]
-    versions = ", ".join(f"{name} {of[name]}" for name in PACKAGES)
+    parts = [markdown(benchmark.table(data))]
+    if judged and (goals := benchmark.goals(data)):
+        parts.append(markdown(_goal_rows(goals)))
+    parts.append(f"![{benchmark.TITLE}]({plot})")
+    host = result["machine"]
+    versions = ", ".join(f"{name} {host[name]}" for name in PACKAGES)
     parts.append(
-        f"*Measured {result['measured'][:10]} on {of['processor']}, {of['memory']}, {of['system']}, "
-        f"Python {of['python']}, {versions}.*"
+        f"*Measured on {result['measured'][:10]} on a machine with {host['processor']}, {host['memory']} "
+        f"of memory and {host['system']}, with Python {host['python']}, {versions}.*"
     )
     return "\n\n".join(parts)
 
 
-def _row(goal: Goal) -> list[str]:
-    verdict = "met" if goal.met else "**missed**"
-    floor = "" if goal.floor is None else f"{goal.floor:.3g} {goal.unit}"
-    return [goal.what, f"{goal.value:.3g} {goal.unit}", f"{goal.limit:g} {goal.unit}", verdict, floor]
+def _goal_rows(goals: list[Goal]) -> list[list[str]]:
+    """Return the rows of a table of goals; it has a column *reference* if one of the goals has a reference."""
+    has_reference = any(goal.reference is not None for goal in goals)
+    rows = [["goal", "measured", "at most", "result"] + ["reference"] * has_reference]
+    for goal in goals:
+        row = [goal.name, f"{goal.value:.3g} {goal.unit}", f"{goal.limit:g} {goal.unit}"]
+        row.append("met" if goal.met else "**missed**")
+        if has_reference:
+            row.append("" if goal.reference is None else f"{goal.reference:.3g} {goal.unit}")
+        rows.append(row)
+    return rows
 
 
 def markdown(rows: list[list[str]]) -> str:
-    """Return a table."""
-    head, *body = rows
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *body]
+    """Return the rows as a Markdown table; the first row is the heading."""
+    heading, *body = rows
+    lines = [heading, ["---"] + ["---:"] * (len(heading) - 1), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def replaced(page: str, name: str, text: str) -> str:
-    """Return a page with the results of one measure in their place, between two comments.
+def with_section(page: str, name: str, text: str) -> str:
+    """Return the page with the text of one benchmark between the benchmark's two marker comments.
 
-    :raises ValueError: if the page has no such place.
+    :raises ValueError: if the page lacks one of the two comments.
     """
     begin, end = f"<!-- results: {name} -->", f"<!-- end of {name} -->"
-    before, found, rest = page.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ValueError(f"the page has no place between {begin} and {end}")
+    before, begin_found, rest = page.partition(begin)
+    _, end_found, after = rest.partition(end)
+    if not (begin_found and end_found):
+        raise ValueError(f"the page has no section between {begin} and {end}")
     return f"{before}{begin}\n\n{text}\n\n{end}{after}"

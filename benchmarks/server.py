@@ -1,10 +1,11 @@
-"""A lean White Rabbit in a process of its own: it answers anybody at next to no cost, and checks nothing.
+"""A small White Rabbit server for benchmarks: it runs in a process of its own and answers without any checks.
 
-Thousands of streams would keep the emulator, which checks and records everything, busier than those who are measured.
+The emulator checks and records every request. With thousands of streams the emulator would use more CPU than the
+measured programs.
 
-An execution whose id begins with ``run-`` runs until ``/end/<id>`` or ``/end/all`` is asked for; one with
-``done-<bytes>-`` has ended, with an output of so many bytes. ``/poll/<id>`` answers 404 while an execution runs, for
-those who can only tell a 404 from a 200.
+An execution whose id begins with ``run-`` runs until a client requests ``/end/<id>`` or ``/end/all``. An execution
+whose id begins with ``done-<bytes>-`` has completed, and its output has about that many bytes. ``/poll/<id>`` answers
+404 while the execution runs and 200 afterwards, for clients that look only at the status of an answer.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from typing import Any
 
 SLOTS = 1000
-"""Moments within a ping's interval at which the streams have their turns."""
+"""Number of time slots in a ping interval; each stream gets its pings in one slot, to spread them evenly."""
 
 PING = b"7\r\n:ping\n\n\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -30,7 +31,7 @@ TIME = "2026-04-20T10:00:00Z"
 
 
 def output_of(size: int) -> Any:
-    """Return a value of about so many bytes of JSON: a list of transfers, always the same."""
+    """Return a list of transfers with about `size` bytes of JSON; the same size always gives the same list."""
     draw = random.Random(size)  # noqa: S311
     transfers: list[Any] = []
     while size > 0:
@@ -48,53 +49,57 @@ def output_of(size: int) -> Any:
 
 
 class World:
-    """What the server knows."""
+    """The server's executions, open streams and request counts.
 
-    def __init__(self, ping: float) -> None:
-        self.ping = ping
+    :param ping_interval: seconds between two pings of a stream.
+    """
+
+    def __init__(self, ping_interval: float) -> None:
+        self.ping_interval = ping_interval
         self.ended: set[str] = set()
         self.requests: Counter[str] = Counter()
         self.streams: list[list[Connection]] = [[] for _ in range(SLOTS)]
         self._outputs: dict[int, str] = {}
 
     def start(self) -> None:
-        """Ping from now on."""
+        """Start to send pings to all streams."""
         loop = asyncio.get_running_loop()
-        loop.call_later(self.ping / SLOTS, self._turn, loop, loop.time() + self.ping / SLOTS, 0)
+        first = loop.time() + self.ping_interval / SLOTS
+        loop.call_at(first, self._ping_slot, loop, first, 0)
 
-    def _turn(self, loop: asyncio.AbstractEventLoop, now: float, slot: int) -> None:
+    def _ping_slot(self, loop: asyncio.AbstractEventLoop, now: float, slot: int) -> None:
         for stream in self.streams[slot]:
             stream.transport.write(PING)
-        later = now + self.ping / SLOTS
-        loop.call_at(later, self._turn, loop, later, (slot + 1) % SLOTS)
+        following = now + self.ping_interval / SLOTS
+        loop.call_at(following, self._ping_slot, loop, following, (slot + 1) % SLOTS)
 
     def subscribe(self, stream: Connection) -> None:
-        """Ping a stream from now on."""
+        """Send pings to a stream from now on, in the slot with the fewest streams."""
         min(self.streams, key=len).append(stream)
 
-    def end(self, identity: str = "all") -> None:
-        """End an execution, or all, and tell the streams."""
-        self.ended.add(identity)
+    def end(self, execution_id: str = "all") -> None:
+        """End one execution, or all, and send the terminal event to their streams."""
+        self.ended.add(execution_id)
         for slot in self.streams:
             for stream in list(slot):
-                if self.is_over(stream.identity):
-                    stream.say_end()
+                if self.has_ended(stream.execution_id):
+                    stream.send_terminal_event()
 
-    def is_over(self, identity: str) -> bool:
+    def has_ended(self, execution_id: str) -> bool:
         """Whether an execution has ended."""
-        return not self.ended.isdisjoint((identity, "all")) or identity.startswith("done-")
+        return not self.ended.isdisjoint((execution_id, "all")) or execution_id.startswith("done-")
 
-    def record(self, identity: str) -> bytes:
-        """Return the record of an execution."""
-        over = self.is_over(identity)
-        size = int(identity.split("-")[1]) if identity.startswith("done-") else 2
+    def record(self, execution_id: str) -> bytes:
+        """Return the record of an execution as JSON."""
+        ended = self.has_ended(execution_id)
+        size = int(execution_id.split("-")[1]) if execution_id.startswith("done-") else 2
         if size not in self._outputs:
             self._outputs[size] = json.dumps(output_of(size), separators=(",", ":"))
         record = {
-            "id": identity,
+            "id": execution_id,
             "module": "WAIT",
-            "status": "COMPLETED" if over else "EXECUTING",
-            "completed": over,
+            "status": "COMPLETED" if ended else "EXECUTING",
+            "completed": ended,
             "error": None,
             "totalUsage": 0,
             "callback": None,
@@ -102,32 +107,33 @@ class World:
             "updatedAt": TIME,
             "timestamp": TIME,
         }
-        output = self._outputs[size] if over else "null"
+        output = self._outputs[size] if ended else "null"
         return f'{json.dumps(record)[:-1]}, "output": {output}}}'.encode()
 
 
 class Connection(asyncio.Protocol):
-    """A connection: one request after the other, or a stream."""
+    """A client's connection, which carries one request after the other or one event stream."""
 
     transport: asyncio.Transport
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._buffer = b""
-        self.identity = ""
+        self.execution_id = ""
+        """Id of the execution whose stream this connection carries; empty if it carries none."""
 
     def connection_made(self, transport: Any) -> None:
-        """Remember whom to answer."""
+        """Keep the transport for the answers."""
         self.transport = transport
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Forget a stream."""
-        for slot in self._world.streams if self.identity else ():
+        """Stop sending pings to the stream of a closed connection."""
+        for slot in self._world.streams if self.execution_id else ():
             if self in slot:
                 slot.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        """Answer what is complete; no request has a body."""
+        """Answer each request that has arrived completely; requests have no bodies."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             path = self._buffer.split(b" ", 2)[1].decode()
@@ -139,10 +145,10 @@ class Connection(asyncio.Protocol):
         *_, kind, name = path.split("/")
         if name == "stream":
             world.requests["stream"] += 1
-            self.identity = kind
+            self.execution_id = kind
             self.transport.write(HEAD)
-            if world.is_over(self.identity):
-                self.say_end()
+            if world.has_ended(self.execution_id):
+                self.send_terminal_event()
             else:
                 world.subscribe(self)
         elif kind == "executions":
@@ -150,7 +156,7 @@ class Connection(asyncio.Protocol):
             self._send(200, world.record(name))
         elif kind == "poll":
             world.requests["poll"] += 1
-            self._send(200 if world.is_over(name) else 404, b"{}")
+            self._send(200 if world.has_ended(name) else 404, b"{}")
         elif kind == "end":
             world.end(name)
             self._send(200, b"{}")
@@ -158,9 +164,9 @@ class Connection(asyncio.Protocol):
             streams = sum(map(len, world.streams))
             self._send(200, json.dumps({"streams": streams, **world.requests}).encode())
 
-    def say_end(self) -> None:
-        """Send the last event of a stream, and close it."""
-        event = b"data: " + self._world.record(self.identity) + b"\n\n"
+    def send_terminal_event(self) -> None:
+        """Send the terminal event of the stream, and close the connection."""
+        event = b"data: " + self._world.record(self.execution_id) + b"\n\n"
         self.transport.write(f"{len(event):x}\r\n".encode() + event + b"\r\n0\r\n\r\n")
         self.transport.close()
 
@@ -169,32 +175,32 @@ class Connection(asyncio.Protocol):
         self.transport.write(head.encode() + body)
 
 
-async def start(ping: float) -> tuple[World, asyncio.Server]:
-    """Serve from this event loop, on a free port."""
-    world = World(ping)
+async def start(ping_interval: float) -> tuple[World, asyncio.Server]:
+    """Start the server on this event loop and a free port; the parameter is that of `World`."""
+    world = World(ping_interval)
     server = await asyncio.get_running_loop().create_server(lambda: Connection(world), "127.0.0.1", 0, backlog=4096)
     world.start()
     return world, server
 
 
 def url_of(server: asyncio.Server) -> str:
-    """Return where it listens."""
+    """Return the URL of a server that `start` has started."""
     return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 def allow_many_files() -> None:
-    """Raise the limit of open files as far as this process may."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    """Raise this process's limit of open files to the maximum that the system allows."""
+    _, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
 
 
 @contextlib.contextmanager
-def serving(ping: float = 1.0) -> Iterator[str]:
-    """Serve from a process; yield the URL.
+def serving(ping_interval: float = 1.0) -> Iterator[str]:
+    """Run the server in a process of its own while the block runs; yield the server's URL.
 
-    :param ping: seconds between two pings of a stream.
+    :param ping_interval: seconds between two pings of a stream.
     """
-    command = [sys.executable, "-m", "benchmarks.server", str(ping)]
+    command = [sys.executable, "-m", "benchmarks.server", str(ping_interval)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None  # noqa: S101
         try:
@@ -203,13 +209,16 @@ def serving(ping: float = 1.0) -> Iterator[str]:
             process.terminate()
 
 
-def ask(url: str, path: str) -> Any:
-    """Ask the server something: ``/counts`` of streams that are open and requests that have arrived, or ``/end/…``."""
+def get_json(url: str, path: str) -> Any:
+    """Return the server's answer to a GET request.
+
+    :param path: a path of the API, ``/end/<id>``, or ``/counts`` for the number of open streams and received requests.
+    """
     with urllib.request.urlopen(f"{url}{path}", timeout=60) as answer:  # noqa: S310
         return json.load(answer)
 
 
-async def _serve() -> None:
+async def _serve_forever() -> None:
     allow_many_files()
     _, server = await start(float(sys.argv[1]))
     print(url_of(server), flush=True)
@@ -217,4 +226,4 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve_forever())

@@ -1,4 +1,4 @@
-"""Signing: what a request costs for its bytes and its signature, by the size of its body."""
+"""Signing: CPU time to write and sign the body of a request, by the size of the body."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TITLE = "Signing"
 SIZES = {"1 KB": 1_000, "100 KB": 100_000, "5 MB": 5_000_000}
 COLUMNS = {
     "dumps": "`json.dumps`",
-    "sign": "bare signature",
-    "body": "our body",
-    "both": "our body and headers",
+    "sign": "signature alone",
+    "body": "this provider's body",
+    "both": "this provider's body and headers",
 }
 
 
 def body_of(size: int) -> dict[str, Any]:
-    """Return the arguments of an execution, of about so many bytes: texts, numbers of all kinds, lists, objects."""
+    """Return the body of a submission with about `size` bytes: texts, numbers of all kinds, lists and objects."""
     draw = random.Random(size)  # noqa: S311
     orders: list[Any] = []
     value = {"module": "SWAP", "input": {"orders": orders, "dryRun": False}, "config": {"slippage": 0.005}}
@@ -46,14 +46,14 @@ def body_of(size: int) -> dict[str, Any]:
 
 
 def microseconds(function: Callable[[], object], repetitions: int) -> float:
-    """Return the CPU time of a call: the least of so many rounds, for noise only adds."""
-    calls, spent = 1, 0.0
-    while (spent := _cpu(function, calls)) < 0.01:
+    """Return the CPU microseconds of one call: the minimum of several rounds, because noise only adds time."""
+    calls, seconds = 1, 0.0
+    while (seconds := _cpu_seconds(function, calls)) < 0.01:
         calls *= 2
-    return min(spent, *(_cpu(function, calls) for _ in range(repetitions))) / calls * 1e6
+    return min(seconds, *(_cpu_seconds(function, calls) for _ in range(repetitions))) / calls * 1e6
 
 
-def _cpu(function: Callable[[], object], calls: int) -> float:
+def _cpu_seconds(function: Callable[[], object], calls: int) -> float:
     started = time.process_time()
     for _ in range(calls):
         function()
@@ -61,18 +61,18 @@ def _cpu(function: Callable[[], object], calls: int) -> float:
 
 
 def measure(smoke: bool) -> Any:
-    """Measure each size."""
+    """Measure bodies of each size."""
     from airflow_provider_whiterabbit.client.wire.canonical import to_json
     from airflow_provider_whiterabbit.client.wire.messages import Request
     from airflow_provider_whiterabbit.client.wire.signing import Signer, load_private_key
 
     secret = new_secret()
     key, signer = load_private_key(secret), Signer("ws_benchmark", secret)
-    found: dict[str, Any] = {}
+    timings: dict[str, Any] = {}
     for name, size in SIZES.items():
         value = body_of(size)
         body = to_json(value)
-        found[name] = {
+        timings[name] = {
             column: microseconds(function, 1 if smoke else 9)
             for column, function in {
                 "dumps": lambda value=value: json.dumps(value),
@@ -81,32 +81,32 @@ def measure(smoke: bool) -> Any:
                 "both": lambda value=value: signer.headers(Request("POST", "/v1/sdk/components", to_json(value))),
             }.items()
         } | {"bytes": len(body)}
-    return found
+    return timings
 
 
 def table(data: Any) -> list[list[str]]:
-    """Return the microseconds of each size."""
-    rows = [["body", "bytes", *(f"{title}, µs" for title in COLUMNS.values()), "of `json.dumps`"]]
-    for size, found in data.items():
-        times = [f"{found[column]:,.0f}" for column in COLUMNS]
-        rows.append([size, f"{found['bytes']:,}", *times, f"{found['both'] / found['dumps']:.1f}"])
+    """Return the CPU microseconds for each size of body."""
+    rows = [["body", "bytes", *(f"{title}, µs" for title in COLUMNS.values()), "body and headers / `json.dumps`"]]
+    for size, timing in data.items():
+        times = [f"{timing[column]:,.0f}" for column in COLUMNS]
+        rows.append([size, f"{timing['bytes']:,}", *times, f"{timing['both'] / timing['dumps']:.1f}"])
     return rows
 
 
 def goals(data: Any) -> list[Goal]:
-    """Return the goals of the smallest and the largest."""
+    """Return the goals for the smallest and the largest body."""
     large = data["5 MB"]
     return [
         Goal("body and headers of 1 KB", data["1 KB"]["both"], 200, "µs"),
-        Goal("body and headers of 5 MB over `json.dumps`", large["both"] / large["dumps"], 5, "times"),
+        Goal("body and headers of 5 MB / `json.dumps`", large["both"] / large["dumps"], 5, "times"),
     ]
 
 
 def plot(data: Any, figure: Figure) -> None:
-    """Draw the times by size."""
+    """Draw the CPU time by the size of the body, one line for each column of the table."""
     axes = figure.subplots()
-    sizes = [found["bytes"] for found in data.values()]
+    sizes = [timing["bytes"] for timing in data.values()]
     for column, title in COLUMNS.items():
-        axes.plot(sizes, [found[column] for found in data.values()], marker="o", label=title.replace("`", ""))
+        axes.plot(sizes, [timing[column] for timing in data.values()], marker="o", label=title.replace("`", ""))
     axes.set(xscale="log", yscale="log", xlabel="bytes of the body", ylabel="CPU, µs")
     axes.legend()

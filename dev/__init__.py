@@ -1,1 +1,1 @@
-"""For this repository's developers: the harness, the proofs and the scripts that the Makefile runs."""
+"""Tools for the developers of this repository: the test harness, the proofs, and the scripts that the Makefile runs."""

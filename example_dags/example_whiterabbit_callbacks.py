@@ -1,6 +1,7 @@
-"""Submit components without waiting, and let White Rabbit's callbacks start what comes next.
+"""Submit components without waiting, and start DAGs from White Rabbit's callbacks.
 
-The connection `whiterabbit_default` needs a `callback_secret`, and the configuration says who is served and where:
+The connection `whiterabbit_default` needs a `callback_secret`. Airflow's configuration must name the connections whose
+callbacks Airflow accepts, and Airflow's public address:
 
     [whiterabbit]
     callback_connections = whiterabbit_default
@@ -18,15 +19,15 @@ from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 
-START = datetime(2026, 1, 1, tzinfo=UTC)  # without which Airflow 2 schedules nothing
+START = datetime(2026, 1, 1, tzinfo=UTC)  # Airflow 2 schedules no DAG without a start date
 
-# Its events remember what was submitted, for the day when a callback is lost.
+# The events of this asset hold the ids of submitted executions, for the recovery of lost callbacks.
 submitted = Asset("whiterabbit_submitted")
 
 
 @dag(schedule=None, catchup=False, tags=["whiterabbit"])
 def whiterabbit_submit_and_go():
-    """Submit a component and end: nothing waits for it."""
+    """Submit a component and end without waiting for its execution."""
     submit = WhiteRabbitExecuteComponentOperator(
         task_id="submit",
         module="DEMO_TOKEN_SWAP",
@@ -51,14 +52,14 @@ def whiterabbit_submit_and_go():
     start_date=START,
 )
 def whiterabbit_swapped():
-    """Run once for each swap that has ended (Airflow 3.2 or newer)."""
+    """Start one DAG run for each execution of the component that has ended (Airflow 3.2 or newer)."""
 
     @task
     def settle(**context: Any) -> Any:
         swap = assets.execution(context)
         if swap.status == "FAILED":
             raise AirflowFailException(f"the swap {swap.id} failed: {swap.read().error}")
-        # The event holds the id and the status; the output is White Rabbit's to give.
+        # The event holds only the id and the status; `read` gets the output from White Rabbit.
         return swap.read().output
 
     settle()
@@ -66,7 +67,7 @@ def whiterabbit_swapped():
 
 @dag(schedule="@hourly", catchup=False, tags=["whiterabbit"], start_date=START)
 def whiterabbit_recover_callbacks():
-    """Have the callbacks delivered again that were lost, such as while Airflow was down."""
+    """Ask White Rabbit to deliver lost callbacks again, such as those sent while Airflow was down."""
 
     @task(inlets=[submitted])
     def recent(**context: Any) -> list[str]:

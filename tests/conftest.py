@@ -1,4 +1,4 @@
-"""An Airflow home for the session, and what most tests share."""
+"""An Airflow home for the test session, and fixtures that many tests share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-# Airflow reads its configuration when it is imported, so its home must be known before that.
+# Airflow reads its configuration when it is imported, so the home must be set before that.
 _HOME = Path(tempfile.mkdtemp(prefix="airflow-tests-"))
 for _name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
     del os.environ[_name]
@@ -22,20 +23,43 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME / 'airflow.db'}",
 }
-# An existing file keeps Airflow from writing its own, with all defaults in it.
+# If the file exists, Airflow does not write its own configuration file with all defaults.
 (_HOME / "airflow.cfg").touch()
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.emulator import Emulator
+    from dev.harness.standins import FakeSupervisor
 
 pytest_plugins = ["airflow_provider_whiterabbit.emulator.pytest"]
 
 
 def pytest_unconfigure() -> None:
-    """Remove the home when no test can need it any more."""
+    """Remove the Airflow home at the end of the test session."""
     shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture
+def emulator_connection(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Define the Airflow connection `whiterabbit_default` to the emulator."""
+    for name, value in whiterabbit_emulator.environ.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def install_supervisor(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeSupervisor], None]:
+    """Return a function that lets Airflow send the messages of triggers to a stand-in of the supervisor."""
+
+    def install(supervisor: FakeSupervisor) -> None:
+        from airflow.sdk.execution_time import task_runner
+
+        monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+
+    return install
 
 
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
-    """Create Airflow's tables in the session's database."""
+    """Create Airflow's tables in the database of the test session."""
     from airflow.utils.db import initdb
 
     initdb()
@@ -49,14 +73,14 @@ def _copy(source: Path, target: Path) -> None:
 
 @pytest.fixture
 def own_database(airflow_database: None, tmp_path: Path) -> dict[str, str]:
-    """Return the setting of a database of one's own, for a DAG whose name others have too: Airflow remembers DAGs."""
+    """Return the setting of a new database: Airflow remembers DAGs, so two tests with the same DAG id need two."""
     _copy(_HOME / "new.db", tmp_path / "airflow.db")
     return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'airflow.db'}"}
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """Return what tasks and triggers have logged since the last call: Airflow 3 prints it, Airflow 2 logs it."""
+def read_log(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """Return a function that returns what was logged since its last call: Airflow 3 prints it, Airflow 2 logs it."""
     caplog.set_level(logging.INFO)
 
     def read() -> str:
@@ -69,5 +93,6 @@ def said(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -
 
 @pytest.fixture(autouse=True)
 def _database_where_marked(request: pytest.FixtureRequest) -> None:
+    """Create Airflow's tables for tests with the mark `airflow`."""
     if request.node.get_closest_marker("airflow"):
         request.getfixturevalue("airflow_database")

@@ -1,4 +1,4 @@
-"""Assets of executions: what they are called, and what a run finds in the events that triggered it."""
+"""Assets of executions: their names, and the executions that a run reads from the events that triggered it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from tests.versions import HAS_RUN_EACH, HAS_SDK
 
 
 def event(execution_id: str = "e-1", second: int = 0, **extra: Any) -> Any:
-    """Return what Airflow gives a task for an event of the receiver."""
-    known = {"whiterabbit_conn_id": "whiterabbit_default", "module": "PAY", "status": "COMPLETED", "usage": 1.5}
+    """Return an asset event of the receiver, as Airflow hands it to a task.
+
+    :param second: when the event happened, in seconds from a fixed time.
+    """
+    default_extra = {"whiterabbit_conn_id": "whiterabbit_default", "module": "PAY", "status": "COMPLETED", "usage": 1.5}
     when = datetime(2026, 4, 20, tzinfo=UTC) + timedelta(seconds=second)
-    return SimpleNamespace(extra={"execution_id": execution_id, **known, **extra}, timestamp=when)
+    return SimpleNamespace(extra={"execution_id": execution_id, **default_extra, **extra}, timestamp=when)
 
 
 def context(**events: list[Any]) -> dict[str, Any]:
+    """Return the context of a task in a run that these events triggered, by asset."""
     return {"triggering_asset_events": events}
 
 
@@ -38,44 +42,44 @@ def context(**events: list[Any]) -> dict[str, Any]:
     ],
 )
 def test_names(asset: Any, name: str, uri: str) -> None:
-    """They hold connection, kind, name and outcome; Airflow takes them as they are, since databases keep them."""
-    if HAS_SDK:  # in Airflow 2 the URI is all
+    """The name and the URI of an asset consist of connection, kind, name and outcome; databases store both."""
+    if HAS_SDK:  # in Airflow 2 an asset has only a URI
         assert asset.name == f"whiterabbit/whiterabbit_{name}"
     assert asset.uri == f"x-whiterabbit://whiterabbit_{uri}"
 
 
 def test_connections_have_assets_of_their_own() -> None:
-    """So that one workspace never triggers what listens to another."""
+    """Assets of different connections differ, and so do those of a module and of a name."""
     uris = {assets.module("PAY", whiterabbit_conn_id=name).uri for name in ("a", "a/module", "b")}
     assert len(uris) == 3
     assert assets.module("PAY").uri != assets.named("PAY").uri
 
 
 def test_both_outcomes() -> None:
-    """Either of the two assets is enough."""
+    """With the outcome "both", a DAG runs for either of the two assets."""
     both = assets.module("PAY", "both")
     assert type(both).__name__ in ("AssetAny", "DatasetAny")
     assert list(both.objects) == [assets.module("PAY"), assets.module("PAY", "failure")]
 
 
 @pytest.mark.parametrize("name", ["", None, 7])
-def test_names_that_are_none(name: Any) -> None:
-    """A name that was forgotten is said, and not made part of an asset that nobody hears of."""
+def test_names_that_are_not_valid(name: Any) -> None:
+    """A name that is empty or not a string is refused."""
     for make in (assets.module, assets.named, assets.workflow):
         with pytest.raises(WhiteRabbitInputError, match="name"):
             make(name)
 
 
-def test_outcomes_that_are_none() -> None:
-    """So is White Rabbit's word for it."""
+def test_outcomes_that_are_not_valid() -> None:
+    """An outcome that does not exist, such as a status of White Rabbit, is refused."""
     with pytest.raises(WhiteRabbitInputError, match="'success', 'failure' or 'both'"):
         assets.module("PAY", "COMPLETED")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("asset", [assets.module("PAY"), assets.named("x", "both")], ids=["one", "two"])
 def test_schedules(asset: Any) -> None:
-    """An asset is a schedule as it is, and for a run per execution."""
-    start = datetime(2026, 1, 1, tzinfo=UTC)  # which Airflow 2 insists on
+    """An asset is a schedule as it is, and `each` makes it a schedule with one run for each execution."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)  # Airflow 2 requires a start date
     plain = DAG("plain", schedule=asset, start_date=start).timetable
     each = DAG("each", schedule=assets.each(asset), start_date=start).timetable
     assert type(plain).__name__ in ("AssetTriggeredTimetable", "DatasetTriggeredTimetable")
@@ -83,39 +87,39 @@ def test_schedules(asset: Any) -> None:
 
 
 def test_one_execution() -> None:
-    """Id, status and the rest come from the event."""
-    found = assets.execution(context(success=[event()]))
-    assert found == assets.EndedExecution("e-1", "COMPLETED", "PAY", 1.5, "whiterabbit_default")
+    """`execution` reads id, status, module, usage, connection and output from the event."""
+    ended = assets.execution(context(success=[event()]))
+    assert ended == assets.EndedExecution("e-1", "COMPLETED", "PAY", 1.5, "whiterabbit_default")
     assert assets.execution(context(success=[event(output={"hash": "0x1"})])).output == {"hash": "0x1"}
 
 
 def test_many_executions() -> None:
-    """Each once, though two assets had an event for it, in the order in which they ended."""
+    """`executions` returns each execution once, in the order of the events, even if two assets have its event."""
     events = context(success=[event("e-1", 3), event("e-3", 1)], named=[event("e-1", 3), event("e-2", 2)])
-    assert [found.id for found in assets.executions(events)] == ["e-3", "e-2", "e-1"]
+    assert [ended.id for ended in assets.executions(events)] == ["e-3", "e-2", "e-1"]
     with pytest.raises(WhiteRabbitInputError, match="3 executions"):
         assets.execution(events)
 
 
-@pytest.mark.parametrize("given", [{}, context(), context(other=[SimpleNamespace(extra={}, timestamp=0)])])
-def test_no_execution(given: dict[str, Any]) -> None:
-    """In a run that was started by hand, or by an event of something else."""
-    assert assets.executions(given) == []
+@pytest.mark.parametrize("other", [{}, context(), context(other=[SimpleNamespace(extra={}, timestamp=0)])])
+def test_no_execution(other: dict[str, Any]) -> None:
+    """In a run that no execution triggered, `executions` is empty and `execution` raises."""
+    assert assets.executions(other) == []
     with pytest.raises(WhiteRabbitInputError, match="0 executions"):
-        assets.execution(given)
+        assets.execution(other)
 
 
 def test_reading_the_record(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole output is White Rabbit's to give, by the connection that the event names."""
+    """`read` reads the output from White Rabbit, with the connection that the event names."""
     for name, value in whiterabbit_emulator.environ.items():
         monkeypatch.setenv(name.replace("DEFAULT", "OTHER"), value)
     execution_id = whiterabbit_emulator.create_execution("PAY", output={"hash": "0x1"})
-    found = assets.execution(context(success=[event(execution_id, whiterabbit_conn_id="whiterabbit_other")]))
-    assert found.read().output == {"hash": "0x1"}
+    ended = assets.execution(context(success=[event(execution_id, whiterabbit_conn_id="whiterabbit_other")]))
+    assert ended.read().output == {"hash": "0x1"}
 
 
 def test_parse_light() -> None:
-    """DAG files name assets: that costs nothing beyond Airflow's own."""
+    """A DAG file that names assets imports no modules outside Airflow and this package."""
     code = """
 import sys
 from airflow.providers.common.compat.sdk import Asset, BaseOperator

@@ -1,4 +1,4 @@
-"""`dag.test()`, with which users try their DAGs: one process, triggers run inline, no scheduler and no triggerer."""
+"""`dag.test()`, with which users try their DAGs in one process, without a scheduler and a triggerer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ with DAG("in_process", schedule=None) as dag:
         task_id="end", module="SLOW", end_from_trigger=True, execution_timeout=timedelta(hours=1)
     )
     outputs = {"end": ended.output}
-    for way, more in WAYS.items():  # one after the other, so that each of them has to wait
+    for way, more in WAYS.items():  # one after the other, so that each task has to wait
         submit = WhiteRabbitExecuteComponentOperator(
             task_id=f"submit_{way}", module="SLOW", wait_for_completion=False
         )
@@ -53,17 +53,18 @@ if __name__ == "__main__":
 """
 
 
-def test_every_way(whiterabbit_emulator: Emulator) -> None:
-    """Whatever a task asks of the triggerer, here it runs, and its output arrives."""
+def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
+    """Tasks that wait, start or end in the triggerer run in `dag.test()` too, and their outputs arrive."""
     whiterabbit_emulator.script("SLOW", output={"a": [1]}, after=0.5)
-    file = Path(os.environ["AIRFLOW_HOME"]) / "dags" / "in_process.py"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(DAG_FILE)
+    dag_file = Path(os.environ["AIRFLOW_HOME"]) / "dags" / "in_process.py"
+    dag_file.parent.mkdir(exist_ok=True)
+    dag_file.write_text(DAG_FILE)
     environ = os.environ | whiterabbit_emulator.environ
-    done = subprocess.run([sys.executable, str(file)], env=environ, capture_output=True, text=True, check=False)
-    file.unlink()
-    assert "STATE success" in done.stdout, done.stdout[-300000:] + done.stderr[-3000:]
-    outputs = next(line for line in done.stdout.splitlines() if "OUTPUTS" in line).partition("OUTPUTS ")[2]
-    found = json.JSONDecoder().raw_decode(outputs)[0]
-    assert found == {way: {"a": [1]} for way in ("end", "poke", "deferrable", "start", "both")}
+    process = subprocess.run([sys.executable, str(dag_file)], env=environ, capture_output=True, text=True, check=False)
+    dag_file.unlink()
+    assert "STATE success" in process.stdout, process.stdout[-3000:] + process.stderr[-3000:]
+    outputs = next(line for line in process.stdout.splitlines() if "OUTPUTS" in line).partition("OUTPUTS ")[2]
+    assert json.JSONDecoder().raw_decode(outputs)[0] == {
+        way: {"a": [1]} for way in ("end", "poke", "deferrable", "start", "both")
+    }
     assert len(whiterabbit_emulator.requests(kind="submit")) == 5

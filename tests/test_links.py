@@ -1,9 +1,8 @@
-"""A task's link to White Rabbit's dashboard, and what it tells of its credits."""
+"""A task's link to White Rabbit's dashboard, and the XCom with its credits."""
 
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,14 +12,14 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
-from dev.harness.standins import Airflow, TaskInstance
+from dev.harness.standins import FakeAirflow
 
 DASHBOARD = "https://dashboard.example/runs?id="
 
 
 @pytest.fixture(params=[True, False], ids=["with-links", "without"])
 def links(request: pytest.FixtureRequest, whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Say whether the connection knows the dashboard's addresses."""
+    """Define the connection with or without the dashboard's addresses; return whether it has them."""
     connection = whiterabbit_emulator.connection
     if request.param:
         connection["extra"]["execution_url"] = DASHBOARD + "{execution_id}"
@@ -30,42 +29,42 @@ def links(request: pytest.FixtureRequest, whiterabbit_emulator: Emulator, monkey
 
 
 def test_sensor(links: bool, whiterabbit_emulator: Emulator) -> None:
-    """A sensor stores link and credits, the link once however often it pokes."""
+    """A sensor stores link and credits as XComs, and stores the link once although it pokes three times."""
     execution_id = whiterabbit_emulator.create_execution("X", output=1, polls=2, usage=2.5)
-    pushed: list[tuple[str, Any]] = []
-    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.append((key, value)))
+    airflow = FakeAirflow()
     sensor = WhiteRabbitExecutionSensor(task_id="wait", execution_id=execution_id)
-    while not sensor.poke({"ti": ti}):  # type: ignore[typeddict-item]
+    context = airflow.context(sensor)
+    while not sensor.poke(context):
         pass
-    assert pushed == [("whiterabbit_link", DASHBOARD + execution_id)] * links + [("usage", 2.5)]
+    assert airflow.ti.pushes == [("whiterabbit_link", DASHBOARD + execution_id)] * links + [("usage", 2.5)]
 
 
-@pytest.mark.parametrize("kind", [WhiteRabbitExecuteComponentOperator, WhiteRabbitTriggerWorkflowOperator])
-def test_operators(links: bool, whiterabbit_emulator: Emulator, kind: type[Any]) -> None:
-    """An operator stores them too, each for its own kind of id."""
+@pytest.mark.parametrize("operator_class", [WhiteRabbitExecuteComponentOperator, WhiteRabbitTriggerWorkflowOperator])
+def test_operators(links: bool, whiterabbit_emulator: Emulator, operator_class: type[Any]) -> None:
+    """Both operators store link and credits as XComs."""
     whiterabbit_emulator.script("X", output=1, usage=2.5)
     whiterabbit_emulator.script_workflow("X", [{"module": "A", "output": 1, "usage": 2.5}])
-    name = "module" if kind is WhiteRabbitExecuteComponentOperator else "workflow_id"
-    airflow = Airflow()
-    airflow.run(kind(task_id="pay", deferrable=False, **{name: "X"}))
-    (identity,) = airflow.ti.ids.values()
+    argument = "module" if operator_class is WhiteRabbitExecuteComponentOperator else "workflow_id"
+    airflow = FakeAirflow()
+    airflow.run(operator_class(task_id="pay", deferrable=False, **{argument: "X"}))
+    (target_id,) = airflow.ti.ids.values()
     assert airflow.ti.xcoms["usage"] == 2.5
-    assert airflow.ti.xcoms.get("whiterabbit_link") == (DASHBOARD + identity if links else None)
+    assert airflow.ti.xcoms.get("whiterabbit_link") == (DASHBOARD + target_id if links else None)
 
 
 def test_credits_of_a_failure(links: bool, whiterabbit_emulator: Emulator) -> None:
-    """What failed has cost something too."""
+    """The credits of a FAILED execution are stored too."""
     whiterabbit_emulator.script("X", error={"message": "no funds"}, usage=2.5)
-    airflow = Airflow()
+    airflow = FakeAirflow()
     with pytest.raises(AirflowFailException):
         airflow.run(WhiteRabbitExecuteComponentOperator(task_id="pay", module="X", deferrable=False))
     assert airflow.ti.xcoms["usage"] == 2.5
 
 
 def test_without_xcoms(links: bool, whiterabbit_emulator: Emulator) -> None:
-    """A task that is to store no XComs stores none."""
+    """With `do_xcom_push=False`, a sensor stores neither link nor credits."""
     execution_id = whiterabbit_emulator.create_execution("X", output=1)
     sensor = WhiteRabbitExecutionSensor(task_id="wait", execution_id=execution_id, do_xcom_push=False)
-    ti = TaskInstance()
-    assert sensor.poke({"ti": ti})  # type: ignore[typeddict-item]
-    assert not ti.xcoms
+    airflow = FakeAirflow()
+    assert sensor.poke(airflow.context(sensor))
+    assert not airflow.ti.pushes

@@ -1,4 +1,4 @@
-"""The metadata is what Airflow expects, and names only what exists."""
+"""The provider's metadata is valid for Airflow, and the modules that it names exist."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_schema(name: str) -> None:
         schema = json.loads(path.read_text())
         info = get_provider_info()
         if name == "provider.yaml.schema.json":
-            # What Airflow's own providers have besides, as far as this version knows it.
+            # Members that only Airflow's own providers have; each version of Airflow knows some of them.
             others: dict[str, Any] = {"versions": ["0.1.0"], "state": "ready", "lifecycle": "production"}
             others |= {"source-date-epoch": 0, "dependencies": []}
             info |= {key: value for key, value in others.items() if key in schema["properties"]}
@@ -33,9 +33,11 @@ def test_schema(name: str) -> None:
 
 
 def test_entry_point() -> None:
-    """The installed distribution announces the provider."""
-    found = entry_points(group="apache_airflow_provider")
-    assert get_provider_info in [entry.load() for entry in found if entry.dist and "whiterabbit" in entry.dist.name]
+    """The installed distribution has an entry point by which Airflow finds the provider."""
+    provider_entries = entry_points(group="apache_airflow_provider")
+    assert get_provider_info in [
+        entry.load() for entry in provider_entries if entry.dist and "whiterabbit" in entry.dist.name
+    ]
 
 
 def test_modules_exist() -> None:
@@ -57,7 +59,7 @@ def test_providers_manager() -> None:
 
 
 def test_secret_fields_have_names_that_airflow_redacts() -> None:
-    """Airflow's API redacts extras by the words in their names; the form masks them by their format."""
+    """Each secret field has a name that Airflow's API redacts, and the format that makes the form mask it."""
     from airflow.providers.common.compat.sdk import redact
 
     secrets = [name for name, field in CONN_FIELDS.items() if field["schema"].get("format") == "password"]

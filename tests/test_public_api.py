@@ -47,7 +47,7 @@ def callables_of(value: Any) -> Iterator[tuple[str, list[str]]]:
         for name, member in inspect.getmembers(value):
             own = any(name in vars(base) for base in value.__mro__ if base.__module__.startswith("airflow_provider"))
             if own and not name.startswith("_"):
-                yield name, parameters_of(member) if inspect.isroutine(member) else []
+                yield name, parameters_of(member) if inspect.isroutine(member) and callable(member) else []
     elif callable(value):
         yield "", parameters_of(value)
 

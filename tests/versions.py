@@ -1,4 +1,4 @@
-"""What not every version of Airflow can do: marks for the tests of it, with the reasons that they give."""
+"""Marks that skip a test where the installed Airflow lacks a feature, each with the reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow.providers.common.compat.version_compat import (
 )
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_whiterabbit.ending import obstacles as triggerer_path
+from airflow_provider_whiterabbit.ending.obstacles import version_obstacles
 
 HAS_SDK = AIRFLOW_V_3_0_PLUS
 HAS_RECEIVER = AIRFLOW_V_3_1_PLUS
@@ -19,17 +19,15 @@ HAS_RUN_EACH = AIRFLOW_V_3_2_PLUS
 HAS_STORE = AIRFLOW_V_3_3_PLUS
 HAS_BUSY_ANSWERS = AIRFLOW_V_3_3_PLUS
 HAS_TRIGGER_KILL = hasattr(BaseTrigger, "on_kill")
-HAS_TRIGGERER_PATH = not list(triggerer_path.of_version())
+HAS_TRIGGERER_END = not list(version_obstacles())
 
 NO_STORE = "needs the task state store (Airflow 3.3)"
 
 needs_sdk = pytest.mark.skipif(not HAS_SDK, reason="shows a DAG that imports airflow.sdk (Airflow 3.0)")
 needs_receiver = pytest.mark.skipif(not HAS_RECEIVER, reason="needs the receiver of callbacks (Airflow 3.1)")
-needs_run_each = pytest.mark.skipif(not HAS_RUN_EACH, reason="needs a run per execution (Airflow 3.2)")
+needs_run_each = pytest.mark.skipif(not HAS_RUN_EACH, reason="needs one DAG run per execution (Airflow 3.2)")
 needs_store = pytest.mark.skipif(not HAS_STORE, reason=NO_STORE)
-needs_trigger_kill = pytest.mark.skipif(
-    not HAS_TRIGGER_KILL, reason="needs triggers that are told of a kill (Airflow 3.3)"
-)
-needs_triggerer_path = pytest.mark.skipif(
-    not HAS_TRIGGERER_PATH, reason="needs tasks that start and end in the triggerer (Airflow 3.3.1)"
+needs_trigger_kill = pytest.mark.skipif(not HAS_TRIGGER_KILL, reason="needs BaseTrigger.on_kill (Airflow 3.3)")
+needs_triggerer_end = pytest.mark.skipif(
+    not HAS_TRIGGERER_END, reason="needs tasks that start and end in the triggerer (Airflow 3.3.1)"
 )

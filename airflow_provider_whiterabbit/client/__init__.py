@@ -1,1 +1,1 @@
-"""The White Rabbit protocol. Nothing in here imports Airflow; only `sync` and `aio` do I/O."""
+"""The protocol of White Rabbit. Nothing in here imports Airflow, and only `transport` does I/O."""

@@ -1,7 +1,4 @@
-"""The endpoints: one builder each, from arguments to a `Request`.
-
-Whatever is wrong with an argument is said here, before anything is signed or sent.
-"""
+"""The endpoints of the API: a function for each, which validates its arguments and returns a `Request`."""
 
 from __future__ import annotations
 
@@ -33,15 +30,15 @@ def execute_component(
     callback_secret: str | None = None,
     callback_headers: Mapping[str, str] | None = None,
 ) -> Request:
-    """Submit a component (API reference, *Execute Component*).
+    """Return the request that submits a component (API reference, *Execute Component*).
 
     :param module: module name, as ``RANDOM_UUID``.
     :param attempts: server-side attempts on failure, 1 to 3.
-    :param inline_wait: seconds or `timedelta`, 0 to 15, for which the server may wait for the result.
+    :param inline_wait: seconds or `timedelta`, 0 to 15, that the server may wait for the result.
     :param callback_url: HTTPS URL that gets the finished record (plain HTTP only on this machine).
     :param callback_secret: HMAC-SHA256 key for that delivery.
     :param callback_headers: extra headers for that delivery.
-    :raises WhiteRabbitInputError: if an argument is out of range or not JSON; names it.
+    :raises WhiteRabbitInputError: if an argument is out of range or not JSON. The message names it.
     """
     body: dict[str, Any] = {
         "module": checks.module(module),
@@ -60,43 +57,43 @@ def execute_component(
         if callback_headers is not None:
             body["callbackHeaders"] = checks.headers(callback_headers, "callback_headers", WhiteRabbitInputError)
     elif callback_secret is not None or callback_headers is not None:
-        raise WhiteRabbitInputError("callback_secret and callback_headers need a callback_url to go with")
+        raise WhiteRabbitInputError("callback_secret and callback_headers need a callback_url")
     return Request("POST", _COMPONENTS, to_json(body), server_wait=wait)
 
 
 def get_execution(execution_id: str) -> Request:
-    """Read an execution record.
+    """Return the request that reads an execution's record.
 
-    :raises WhiteRabbitInputError: if the id is empty or could leave its place in the path.
+    :raises WhiteRabbitInputError: if the id is empty or not safe in a path.
     """
     return Request("GET", f"{_EXECUTIONS}/{checks.identifier(execution_id, 'execution_id')}", idempotent=True)
 
 
 def stream_execution(execution_id: str) -> Request:
-    """Follow an execution's status as Server-Sent Events."""
+    """Return the request that opens an execution's event stream."""
     return Request("GET", f"{get_execution(execution_id).path}/stream", idempotent=True)
 
 
 def redeliver_callback(execution_id: str) -> Request:
-    """Have an execution's callback delivered again (the API says: idempotent)."""
+    """Return the request that has an execution's callback delivered again (idempotent, says the API)."""
     return Request("POST", f"{get_execution(execution_id).path}/replay-callback", b"{}", idempotent=True)
 
 
 def trigger_workflow(workflow_id: str) -> Request:
-    """Start a workflow (API reference, *Workflow Executions*).
+    """Return the request that starts a workflow (API reference, *Workflow Executions*).
 
-    :raises WhiteRabbitInputError: if the id is empty or could leave its place in the path.
+    :raises WhiteRabbitInputError: if the id is empty or not safe in a path.
     """
     return Request("POST", f"{_WORKFLOWS}/{checks.identifier(workflow_id, 'workflow_id')}", b"{}")
 
 
 def get_workflow_run(workflow_run_id: str) -> Request:
-    """Read a run's record."""
+    """Return the request that reads the record of a workflow run."""
     return Request("GET", f"{_RUNS}/{checks.identifier(workflow_run_id, 'workflow_run_id')}", idempotent=True)
 
 
 def stream_workflow_run(workflow_run_id: str) -> Request:
-    """Follow a run's status as Server-Sent Events."""
+    """Return the request that opens the event stream of a workflow run."""
     return Request("GET", f"{get_workflow_run(workflow_run_id).path}/stream", idempotent=True)
 
 
@@ -108,10 +105,10 @@ def update_component(
     name: str | None = None,
     position: Sequence[float] | None = None,
 ) -> Request:
-    """Change a component of a workflow.
+    """Return the request that changes a component of a workflow.
 
     :param position: x and y.
-    :raises WhiteRabbitInputError: if nothing is to be changed, or an argument is not as it must be.
+    :raises WhiteRabbitInputError: if there is nothing to change, or an argument is wrong.
     """
     body: dict[str, Any] = {}
     if config is not None:
@@ -128,5 +125,5 @@ def update_component(
 
 
 def get_components() -> Request:
-    """Read the component catalogue."""
+    """Return the request that reads the component catalogue."""
     return Request("GET", "/v1/system/components", idempotent=True)

@@ -1,8 +1,8 @@
-"""The component catalogue: what components there are, and what their inputs and config must be.
+"""The component catalogue: which components exist, and which input and config each component takes.
 
-The form of a definition is as White Rabbit's own client reads it: ``inputs.parameters`` is a list of ``{"name",
-"schema"}`` and every input is required; ``configs`` is an object schema. A schema is a small part of JSON Schema; what
-it does not say is not checked.
+A component definition has the form that White Rabbit's own client reads: ``inputs.parameters`` is a list of ``{"name",
+"schema"}``, in which every input is required; ``configs`` is the schema of an object. A schema is a small subset of
+JSON Schema; this module ignores all other keywords.
 """
 
 from __future__ import annotations
@@ -16,56 +16,63 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, White
 Definition = Mapping[str, Any]
 
 
-def definitions(data: Any) -> list[dict[str, Any]]:
-    """Return the definitions of a catalogue.
+def definitions(catalogue: Any) -> list[dict[str, Any]]:
+    """Check that a component catalogue is a list of definitions, and return the list.
 
-    :raises WhiteRabbitProtocolError: if it is not a list of definitions.
+    :param catalogue: the JSON that White Rabbit answered.
+    :raises WhiteRabbitProtocolError: if the catalogue is not a list of objects with a ``module`` each.
     """
-    if not isinstance(data, list) or not all(
-        isinstance(one, dict) and isinstance(one.get("module"), str) for one in data
+    if not isinstance(catalogue, list) or not all(
+        isinstance(definition, dict) and isinstance(definition.get("module"), str) for definition in catalogue
     ):
         raise WhiteRabbitProtocolError("component catalogue: expected a list of definitions with a 'module' each")
-    return data
+    return catalogue
 
 
 def find(catalogue: Iterable[Definition], module: str) -> Definition:
-    """Return the definition of a module that can be executed on its own.
+    """Return the definition of a component that can be executed on its own.
 
-    :raises WhiteRabbitInputError: if there is none; says what may have been meant.
+    :raises WhiteRabbitInputError: if the catalogue has no such component; the message suggests similar names.
     """
-    by_module = {one["module"]: one for one in catalogue}
-    alone = {name: one for name, one in by_module.items() if _runs_alone(one)}
-    if module in alone:
-        return alone[module]
+    by_module = {definition["module"]: definition for definition in catalogue}
+    executable = {name: definition for name, definition in by_module.items() if _is_executable(definition)}
+    if module in executable:
+        return executable[module]
     if module in by_module:
         raise WhiteRabbitInputError(f"module: {module!r} can't be executed on its own, only as a part of a workflow")
-    raise WhiteRabbitInputError(f"module: White Rabbit has no component {module!r}{did_you_mean(module, alone)}")
+    raise WhiteRabbitInputError(f"module: White Rabbit has no component {module!r}{did_you_mean(module, executable)}")
 
 
-def _runs_alone(definition: Definition) -> bool:
+def _is_executable(definition: Definition) -> bool:
     modes = definition.get("executionModes")
     return not isinstance(modes, list) or not modes or "COMPONENT" in modes
 
 
 def did_you_mean(module: str, modules: Iterable[str]) -> str:
-    """Return a suggestion to append to a message, or nothing where no name is close."""
-    close = difflib.get_close_matches(module.upper(), list(modules), n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    """Return a suggestion of similar module names for an error message; an empty string if no name is similar."""
+    similar = difflib.get_close_matches(module.upper(), list(modules), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def validate(definition: Definition, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Check input and config against a definition; what it says in a form that is not documented is not checked.
+    """Check the input and the config of a component against its definition.
 
-    :raises WhiteRabbitInputError: names every field that is wrong, as ``input.amount`` or ``config.chain.id``.
+    Parts of the definition that have an undocumented form are ignored.
+
+    :raises WhiteRabbitInputError: names every field that is wrong, such as ``input.amount`` or ``config.chain.id``.
     """
     parameters = _dict(definition.get("inputs")).get("parameters")
-    known = [one for one in map(_dict, _list(parameters)) if isinstance(one.get("name"), str)]
-    schemas = {one["name"]: one.get("schema") for one in known}
-    of_inputs = {"type": "object", "properties": schemas, "required": list(schemas)}
-    problems = [*_problems(inputs, of_inputs, "input"), *_problems(config, definition.get("configs"), "config")]
+    named = [parameter for parameter in map(_dict, _list(parameters)) if isinstance(parameter.get("name"), str)]
+    schemas = {parameter["name"]: parameter.get("schema") for parameter in named}
+    input_schema = {"type": "object", "properties": schemas, "required": list(schemas)}
+    problems = [
+        *_schema_problems(inputs, input_schema, "input"),
+        *_schema_problems(config, definition.get("configs"), "config"),
+    ]
     if isinstance(parameters, list):
+        inputs_text = f"the inputs are {', '.join(schemas)}" if schemas else "the component has no inputs"
         unknown = sorted(str(name) for name in set(inputs) - set(schemas))
-        problems += [f"input.{name}: no such input; there is {', '.join(schemas) or 'none'}" for name in unknown]
+        problems += [f"input.{name}: no such input; {inputs_text}" for name in unknown]
     if problems:
         raise WhiteRabbitInputError("; ".join(problems))
 
@@ -78,10 +85,10 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-_TYPES: dict[str, Callable[[Any], bool]] = {
+_TYPE_CHECKS: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    # Beyond what a double holds it has to be a string, so that no digit is lost on the way.
+    # An integer that a double can't hold must be a string, so that no digits are lost.
     "bigint": lambda value: (isinstance(value, int) and not isinstance(value, bool)) or _is_integer_text(value),
     "boolean": lambda value: isinstance(value, bool),
     "object": lambda value: isinstance(value, Mapping),
@@ -93,36 +100,37 @@ def _is_integer_text(value: Any) -> bool:
     return isinstance(value, str) and value.removeprefix("-").isascii() and value.removeprefix("-").isdigit()
 
 
-def _problems(value: Any, schema: Any, place: str) -> list[str]:
+def _schema_problems(value: Any, schema: Any, place: str) -> list[str]:
+    """Check a value against a schema, and return a message for each problem, with the place of the wrong field."""
     schema = _dict(schema)
-    kind = schema.get("type")
-    if isinstance(kind, str) and kind in _TYPES and not _TYPES[kind](value):
-        return [f"{place}: expected {kind}, got {type(value).__name__}"]
+    type_name = schema.get("type")
+    if isinstance(type_name, str) and type_name in _TYPE_CHECKS and not _TYPE_CHECKS[type_name](value):
+        return [f"{place}: expected {type_name}, got {type(value).__name__}"]
     enum = schema.get("enum")
     if isinstance(enum, list) and value not in enum:
-        return [f"{place}: {value!r:.50} is none of {', '.join(map(str, enum))}"]
+        return [f"{place}: {value!r:.50} is not one of {', '.join(map(str, enum))}"]
     if isinstance(value, Mapping):
-        return _problems_of_object(value, schema, place)
+        return _object_problems(value, schema, place)
     if isinstance(value, list | tuple):
         items = _dict(schema.get("items"))
         return [
-            found for index, item in enumerate(value) for found in _problems_of_item(item, items, f"{place}[{index}]")
+            problem for index, item in enumerate(value) for problem in _item_problems(item, items, f"{place}[{index}]")
         ]
     return []
 
 
-def _problems_of_object(value: Mapping[str, Any], schema: Mapping[str, Any], place: str) -> list[str]:
+def _object_problems(value: Mapping[str, Any], schema: Mapping[str, Any], place: str) -> list[str]:
     required = [name for name in _list(schema.get("required")) if isinstance(name, str)]
-    found = [f"{place}.{name}: required" for name in required if name not in value]
-    for name, inner in _dict(schema.get("properties")).items():
+    problems = [f"{place}.{name}: required" for name in required if name not in value]
+    for name, property_schema in _dict(schema.get("properties")).items():
         if name in value:
-            found += _problems(value[name], inner, f"{place}.{name}")
-    return found
+            problems += _schema_problems(value[name], property_schema, f"{place}.{name}")
+    return problems
 
 
-def _problems_of_item(item: Any, items: Mapping[str, Any], place: str) -> list[str]:
-    choices = _list(items.get("anyOf"))
+def _item_problems(item: Any, items_schema: Mapping[str, Any], place: str) -> list[str]:
+    choices = _list(items_schema.get("anyOf"))
     if not choices:
-        return _problems(item, items, place)
-    tried = [_problems(item, choice, place) for choice in choices]
-    return [] if [] in tried else [f"{place}: fits none of the {len(choices)} forms that are allowed"]
+        return _schema_problems(item, items_schema, place)
+    problems_by_choice = [_schema_problems(item, choice, place) for choice in choices]
+    return [] if [] in problems_by_choice else [f"{place}: matches none of the {len(choices)} allowed schemas"]

@@ -1,4 +1,4 @@
-"""Checks of arguments, before anything is sent. Each returns what it found good, or raises naming field and remedy."""
+"""Checks of arguments, before anything is sent. Each returns the checked value, or raises an error with the remedy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 
 MAX_INLINE_WAIT = 15.0
-"""Seconds; the API's ``waitForMs`` ends at 15,000."""
+"""Seconds; the API's ``waitForMs`` is 15,000 at most."""
 
 _SAFE_ID = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,200}", re.ASCII)  # RFC 3986, unreserved; no dot segments
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
@@ -20,10 +20,10 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 
 
 def identifier(value: Any, name: str) -> str:
-    """Return an id that is safe to put into a path.
+    """Return an id that is safe in a URL's path.
 
     :param name: the argument's name, for the error.
-    :raises WhiteRabbitInputError: if it is not a string, empty, or holds anything but unreserved URL characters.
+    :raises WhiteRabbitInputError: if it is not a string, is empty, or has other than unreserved URL characters.
     """
     if not isinstance(value, str):
         raise WhiteRabbitInputError(f"{name} must be a string, got {type(value).__name__}")
@@ -39,10 +39,10 @@ def identifier(value: Any, name: str) -> str:
 
 
 def headers(value: Any, name: str, error: type[Exception]) -> dict[str, str]:
-    """Check that extra headers are an object of strings that can stand in an HTTP message.
+    """Return extra headers that HTTP allows: an object of strings.
 
     :param name: what to call them in the error.
-    :raises error: naming the header, never its value.
+    :raises error: if one is not allowed. The message names the header, never its value.
     """
     if not isinstance(value, Mapping):
         raise error(f'\'{name}\' must be an object of strings, as {{"X-Team": "payments"}}.')
@@ -55,7 +55,7 @@ def headers(value: Any, name: str, error: type[Exception]) -> dict[str, str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name is this machine's own."""
+    """Return whether a host name means this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -63,14 +63,14 @@ def is_loopback(host: str) -> bool:
 
 
 def module(value: Any) -> str:
-    """Check a component's module name."""
+    """Return a component's module name that is not empty."""
     if not isinstance(value, str) or not value.strip():
         raise WhiteRabbitInputError("module must be a component's module name, as RANDOM_UUID")
     return value
 
 
 def json_object(value: Any, name: str) -> Mapping[str, Any]:
-    """Check that something is an object; `None` stands for an empty one."""
+    """Return an object (a mapping); an empty one for `None`."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -79,21 +79,21 @@ def json_object(value: Any, name: str) -> Mapping[str, Any]:
 
 
 def text(value: Any, name: str) -> str:
-    """Check that something is a string that is not empty."""
+    """Return a string that is not empty."""
     if not isinstance(value, str) or not value:
         raise WhiteRabbitInputError(f"{name} must be a string that is not empty")
     return value
 
 
 def attempts(value: Any) -> int:
-    """Check a number of server-side attempts."""
+    """Return a number of server-side attempts: 1, 2 or 3."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 3:
         raise WhiteRabbitInputError(f"attempts must be a whole number from 1 to 3, got {value!r:.50}")
     return value
 
 
 def seconds(value: Any, name: str, most: float = float("inf")) -> float:
-    """Return a span of time in seconds, given in seconds or as a `timedelta`; not negative, and `most` at the most."""
+    """Return seconds, given as a number or a `timedelta`: not negative, and at most `most`."""
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= most:
         bounds = "not negative" if most == float("inf") else f"from 0 to {most:g}"
@@ -102,14 +102,14 @@ def seconds(value: Any, name: str, most: float = float("inf")) -> float:
 
 
 def position(value: Any) -> list[float]:
-    """Check a position: x and y."""
+    """Return a position: a list of x and y."""
     if not isinstance(value, list | tuple) or [type(part) in (int, float) for part in value] != [True, True]:
         raise WhiteRabbitInputError(f"position must be two numbers, x and y; got {value!r:.50}")
     return list(value)
 
 
 def callback_url(value: Any) -> str:
-    """Check a URL for callbacks: HTTPS, or plain HTTP to this machine."""
+    """Return a URL for callbacks: HTTPS, or plain HTTP to this machine."""
     try:
         url = urlsplit(value) if isinstance(value, str) else None
         host = url.hostname if url else None

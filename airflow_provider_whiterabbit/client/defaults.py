@@ -1,6 +1,6 @@
-"""Defaults that signatures of Airflow classes need, apart from what is expensive to import."""
+"""Defaults for the signatures of operators, sensors and triggers, in a module that costs nothing to import."""
 
 from __future__ import annotations
 
 POLL_INTERVAL = 30.0
-"""Seconds between two reads of the record while there is no stream."""
+"""Seconds between two reads of the record while no stream can be had."""

@@ -1,8 +1,8 @@
-"""What may be sent again, and after how long. No I/O and no clock: the callers bring theirs.
+"""Which requests are sent again, and after which pause. No I/O and no clock in here.
 
-A request has three outcomes besides success. *Never sent*: it failed before its first byte was written. *Refused*: a
-4xx other than 408. *Uncertain*: everything else. A POST moves money, so only what was never sent, or answered 429, is
-sent again; what is idempotent is also repeated when the outcome is uncertain.
+Besides success, a request has three outcomes. *Never sent*: it failed before its first byte was written. *Refused*: the
+answer is a 4xx other than 408. *Uncertain*: everything else. A POST can move money, so it is sent again only if it was
+never sent, or was answered with 429. An idempotent request is also sent again if its outcome is uncertain.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 
 ATTEMPTS = 5
-"""How often a single call tries, the first time included. Waits go on until their deadline instead."""
+"""How often a single call is tried, the first time included. Waits go on until their deadline instead."""
 
 FIRST_PAUSE = 0.5
-"""Seconds; upper bound of the first pause, doubled with every further failure."""
+"""Seconds; upper bound of the first pause. It doubles with each further failure."""
 
-LONGEST_PAUSE = 20.0
-"""Seconds; a call that is asked to wait longer than that gives up. To others it adds some of its own pause."""
+MAX_PAUSE = 20.0
+"""Seconds; upper bound of all pauses. A call that the server asks to wait longer is not tried again."""
 
 _REQUEST_TIMEOUT = 408
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether a later attempt may well fare better: trouble on the way, too many requests, trouble on their side."""
+    """Return whether a later attempt may succeed: a failed connection, too many requests, or a failing server."""
     if isinstance(error, WhiteRabbitResponseError):
         return isinstance(error, WhiteRabbitRateLimitError | WhiteRabbitServerError) or error.status == _REQUEST_TIMEOUT
     return isinstance(error, WhiteRabbitTransportError)
 
 
 def may_repeat(request: Request, error: BaseException) -> bool:
-    """Whether a failed request may be sent again without the risk of doing its work twice."""
+    """Return whether a failed request can be sent again without the risk that its work is done twice."""
     if isinstance(error, WhiteRabbitRateLimitError):
         return True
     if isinstance(error, WhiteRabbitTransportError) and not error.sent:
@@ -50,7 +50,7 @@ def may_repeat(request: Request, error: BaseException) -> bool:
 
 
 def is_uncertain(error: BaseException) -> bool:
-    """Whether a submission that failed like this may have reached White Rabbit all the same."""
+    """Return whether a submission that failed with this error may have reached White Rabbit all the same."""
     if isinstance(error, WhiteRabbitResponseError):
         return not 400 <= error.status < 500 or error.status == _REQUEST_TIMEOUT
     return not (isinstance(error, WhiteRabbitTransportError) and not error.sent)
@@ -59,38 +59,46 @@ def is_uncertain(error: BaseException) -> bool:
 def pause_after(
     failures: int,
     error: BaseException | None,
-    longest: float = LONGEST_PAUSE,
+    *,
+    longest: float = MAX_PAUSE,
+    first: float = FIRST_PAUSE,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> float:
-    """Return how many seconds to wait before the next attempt.
+    """Return how many seconds to pause before the next attempt.
 
-    Full jitter: anything between nothing and a bound that doubles, so that many waits that failed together do not come
-    back together. A ``Retry-After`` is honoured on top of it.
+    The pause is random between zero and a bound that doubles with each failure (full jitter), to avoid a thundering
+    herd. The seconds of a ``Retry-After`` are added to it.
 
     :param failures: how many attempts have failed in a row, from 1.
-    :param longest: highest bound of the jitter, in seconds.
+    :param longest: the bound ends here, in seconds.
+    :param first: the bound after the first failure, in seconds.
+    :param uniform: returns a random number between two bounds.
     """
-    bound = min(longest, FIRST_PAUSE * 2 ** min(failures - 1, 30))
+    bound = min(longest, first * 2 ** min(failures - 1, 30))
     return asked(error) + uniform(0, bound)
 
 
-def policy(request: Request) -> dict[str, Any]:
-    """Return the arguments for tenacity's `Retrying` that repeat one request by these rules."""
+def policy(request: Request, first_pause: float = FIRST_PAUSE) -> dict[str, Any]:
+    """Return the arguments for tenacity's `Retrying` that repeat a request by these rules.
 
-    def worth_it(error: BaseException) -> bool:
-        return may_repeat(request, error) and asked(error) <= LONGEST_PAUSE
+    :param first_pause: the bound of the pause after the first failure, in seconds.
+    """
 
-    def wait(state: RetryCallState) -> float:
-        return pause_after(state.attempt_number, state.outcome.exception() if state.outcome else None)
+    def is_worth_it(error: BaseException) -> bool:
+        return may_repeat(request, error) and asked(error) <= MAX_PAUSE
+
+    def pause(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return pause_after(state.attempt_number, error, first=first_pause)
 
     return {
-        "retry": retry_if_exception(worth_it),
-        "wait": wait,
+        "retry": retry_if_exception(is_worth_it),
+        "wait": pause,
         "stop": stop_after_attempt(ATTEMPTS),
         "reraise": True,
     }
 
 
 def asked(error: BaseException | None) -> float:
-    """Return how many seconds the server asked to wait."""
+    """Return how many seconds the server asked to wait (``Retry-After``), or 0."""
     return (error.retry_after or 0.0) if isinstance(error, WhiteRabbitResponseError) else 0.0

@@ -1,22 +1,23 @@
-"""Callbacks: White Rabbit POSTs the finished record of an execution to a URL, signed with a secret that both know.
+"""Verifies callbacks: signed POST requests in which White Rabbit delivers the finished record of an execution.
 
-For endpoints of your own::
+Callbacks are signed with a secret that White Rabbit and the receiver share. Use this module in an endpoint of your
+own::
 
     from airflow_provider_whiterabbit.client import webhooks
 
-    record = webhooks.verify(body, headers, secret)  # the body as it arrived, byte for byte
+    execution = webhooks.verify(body, headers, secret)  # the body as it arrived, byte for byte
 
-Two forms of signature are known, both HMAC-SHA256 in lower-case hexadecimal:
+There are two forms of signature, both HMAC-SHA256 in lower-case hexadecimal:
 
 ==================  =========================  =======================================
-header              value                      what is signed
+header              value                      signed text
 ==================  =========================  =======================================
 ``x-signature``     ``sha256=<hex>``           ``<x-signature-timestamp>.<raw body>``
-``x-wr-signature``  ``hmac-sha256-v1=<hex>``   the raw body: the older form
+``x-wr-signature``  ``hmac-sha256-v1=<hex>``   the raw body (the older form)
 ==================  =========================  =======================================
 
-The older form holds no time, so it says nothing against an old delivery that is sent again. Whoever accepts it must
-recognise an execution's id; so must everyone else, since White Rabbit itself delivers more than once.
+The older form holds no time, so it does not show whether somebody sends an old callback again. Endpoints must recognise
+the id of an execution that they know already; White Rabbit itself may also deliver a callback more than once.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 
 TOLERANCE = 300.0
-"""Seconds that a signature's time may be away from our clock."""
+"""Seconds by which the time of a signature may differ from this machine's clock."""
 
 TIMED, TIMESTAMP, VERSION, RAW = "x-signature", "x-signature-timestamp", "x-signature-version", "x-wr-signature"
 
 SIGNATURE_HEADERS = frozenset({TIMED, TIMESTAMP, VERSION, RAW})
-"""Headers that decide about a signature: one that comes twice makes a request ambiguous."""
+"""The headers that hold a signature. A request in which one of them occurs twice is ambiguous."""
 
 
 def verify(
@@ -57,17 +58,17 @@ def verify(
     raw_signatures: bool = True,
     now: float | None = None,
 ) -> Execution:
-    """Return the finished record that a delivery holds, if it comes from someone who knows the secret.
+    """Check the signature of a callback, and return the finished record in its body.
 
     :param body: the body as it arrived, byte for byte; JSON that was parsed and written again fails.
     :param headers: the request's headers; the case of their names does not matter.
     :param secret: the ``callbackSecret`` of the submission.
-    :param tolerance: seconds that the signature's time may be away from `now`, before or after.
-    :param raw_signatures: accept the older form too.
+    :param tolerance: seconds by which the signature's time may differ from `now`, before or after.
+    :param raw_signatures: accept the older form of signature too.
     :param now: Unix seconds; by default this machine's clock.
     :raises WhiteRabbitSignatureError: if the signature is missing, malformed, stale or wrong: answer 401.
-    :raises WhiteRabbitProtocolError: if it is right, but the body is not a finished record: answer 400.
-    :raises WhiteRabbitInputError: if the secret is empty: anyone can sign with that one.
+    :raises WhiteRabbitProtocolError: if the signature is valid, but the body is not a finished record: answer 400.
+    :raises WhiteRabbitInputError: if the secret is empty; anyone can sign with an empty secret.
     """
     signature = Signature.of(headers, tolerance=tolerance, raw_signatures=raw_signatures, now=now)
     signature.check(body, secret)
@@ -76,9 +77,10 @@ def verify(
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The signature that a request claims to have.
+    """The signature in the headers of a request; `check` tells whether it is valid.
 
-    :param prefix: what is signed in front of the body.
+    :param claimed: the HMAC that the headers claim, in hexadecimal.
+    :param prefix: the part of the signed text before the body.
     """
 
     claimed: bytes
@@ -88,25 +90,28 @@ class Signature:
     def of(
         cls, headers: Mapping[str, str], *, tolerance: float, raw_signatures: bool = True, now: float | None = None
     ) -> Self:
-        """Read it from the headers, which takes no body; the newer form decides where both are there.
+        """Read the signature from the headers of a request; the newer form has priority if both forms are present.
 
-        :raises WhiteRabbitSignatureError: if there is none, or its time is not now.
+        The parameters are those of `verify`.
+
+        :raises WhiteRabbitSignatureError: if the signature is missing or malformed, or its time is not within the
+            tolerance.
         """
-        given = {name.lower(): value for name, value in headers.items()}
-        if TIMED in given:
-            if given.get(VERSION, "v1") != "v1":
-                raise WhiteRabbitSignatureError(f"{VERSION} is not v1, the only version that is known")
-            timestamp = given.get(TIMESTAMP, "")
-            _check_time(timestamp, tolerance, time.time() if now is None else now)
-            return cls(_hex(given[TIMED], TIMED, "sha256="), f"{timestamp}.".encode())
-        if RAW in given and raw_signatures:
-            return cls(_hex(given[RAW], RAW, "hmac-sha256-v1="))
+        by_name = {name.lower(): value for name, value in headers.items()}
+        if TIMED in by_name:
+            if by_name.get(VERSION, "v1") != "v1":
+                raise WhiteRabbitSignatureError(f"{VERSION} is not v1, the only supported version")
+            timestamp = by_name.get(TIMESTAMP, "")
+            _check_timestamp(timestamp, tolerance, time.time() if now is None else now)
+            return cls(_claimed_hmac(by_name[TIMED], TIMED, "sha256="), f"{timestamp}.".encode())
+        if RAW in by_name and raw_signatures:
+            return cls(_claimed_hmac(by_name[RAW], RAW, "hmac-sha256-v1="))
         raise WhiteRabbitSignatureError(f"there is no {TIMED} header; was the execution submitted with a secret?")
 
     def check(self, body: bytes | bytearray, secret: str) -> None:
-        """Compare with what the secret gives for the body, in constant time.
+        """Compare the claimed HMAC with the HMAC of the body, in constant time.
 
-        :raises WhiteRabbitSignatureError: if it is another one.
+        :raises WhiteRabbitSignatureError: if they differ.
         :raises WhiteRabbitInputError: if the secret is empty.
         """
         if not secret:
@@ -114,21 +119,21 @@ class Signature:
         mac = hmac.new(secret.encode(), self.prefix, hashlib.sha256)
         mac.update(body)
         if not hmac.compare_digest(mac.hexdigest().encode(), self.claimed):
-            raise WhiteRabbitSignatureError("the signature is not that of this body with this secret")
+            raise WhiteRabbitSignatureError("the signature does not match this body and this secret")
 
 
 def finished_record(body: bytes | bytearray) -> Execution:
-    """Return the record that a delivery's body holds.
+    """Return the record in the body of a callback; the caller has checked the signature.
 
-    :raises WhiteRabbitProtocolError: if it is not the record of an execution that has ended.
+    :raises WhiteRabbitProtocolError: if the body is not the record of an execution that has ended.
     """
     try:
-        data = json.loads(body.decode(), parse_int=integer, parse_constant=_no_number)
+        record = json.loads(body.decode(), parse_int=integer, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise WhiteRabbitProtocolError("callback: the body is not JSON in UTF-8") from None
-    execution = Execution.from_dict(data)
-    if not execution.status.is_terminal:
-        raise WhiteRabbitProtocolError(f"callback: execution is {execution.status}, not ended")
+    execution = Execution.from_dict(record)
+    if not execution.is_terminal:
+        raise WhiteRabbitProtocolError(f"callback: the execution has not ended, its status is {execution.status}")
     try:
         checks.identifier(execution.id, "id")
     except WhiteRabbitInputError as error:
@@ -136,24 +141,24 @@ def finished_record(body: bytes | bytearray) -> Execution:
     return execution
 
 
-def _check_time(timestamp: str, tolerance: float, now: float) -> None:
+def _check_timestamp(timestamp: str, tolerance: float, now: float) -> None:
     try:
-        when = datetime.fromisoformat(timestamp) if timestamp.isascii() else None
+        signed_at = datetime.fromisoformat(timestamp) if timestamp.isascii() else None
     except ValueError:
-        when = None
-    if when is None or when.tzinfo is None:
-        raise WhiteRabbitSignatureError(f"{TIMESTAMP} is not an ISO 8601 time with a zone")
-    if abs(when.timestamp() - now) > tolerance:
+        signed_at = None
+    if signed_at is None or signed_at.tzinfo is None:
+        raise WhiteRabbitSignatureError(f"{TIMESTAMP} is not an ISO 8601 time with a time zone")
+    if abs(signed_at.timestamp() - now) > tolerance:
         raise WhiteRabbitSignatureError(
             f"{TIMESTAMP} is more than {tolerance:g} seconds away from this machine's clock"
         )
 
 
-def _hex(value: str, name: str, prefix: str) -> bytes:
+def _claimed_hmac(value: str, header: str, prefix: str) -> bytes:
     if not value.startswith(prefix) or not value.isascii():
-        raise WhiteRabbitSignatureError(f"{name} does not read {prefix}<hex>")
+        raise WhiteRabbitSignatureError(f"{header} is not of the form {prefix}<hex>")
     return value.removeprefix(prefix).encode()
 
 
-def _no_number(constant: str) -> NoReturn:
-    raise ValueError(constant)  # NaN and the infinities, which Python reads and JSON does not have
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(constant)  # Python reads NaN and the infinities, which are not JSON

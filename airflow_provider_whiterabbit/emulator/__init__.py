@@ -1,8 +1,8 @@
-"""A White Rabbit that runs on this machine: for demos, for this package's tests, and for tests of your own DAGs.
+"""A White Rabbit server on this machine, for demos, for this package's tests, and for tests of your own DAGs.
 
-It is a strict server, not a mock. It checks the key, the clock and the Ed25519 signature of every request, lets a real
-JavaScript engine decide what the signed text of a body is, refuses fields that the API does not document, streams,
-delivers signed callbacks, and misbehaves on demand::
+The emulator is a strict server, not a mock. It checks the key, the clock and the Ed25519 signature of every request. A
+real JavaScript engine computes the text that a client has to sign. The emulator refuses undocumented fields, streams
+events, delivers signed callbacks, and fails on demand::
 
     from airflow_provider_whiterabbit.emulator import Emulator, effects
 
@@ -13,26 +13,27 @@ delivers signed callbacks, and misbehaves on demand::
         ...
         assert len(wr.requests(kind="submit")) == 1
 
-In pytest, ``pytest_plugins = ["airflow_provider_whiterabbit.emulator.pytest"]`` gives the fixture
-`whiterabbit_emulator`; ``python -m airflow_provider_whiterabbit.emulator`` runs it as a process, with control endpoints
-under ``/_emulator``. ``docs/emulator.md`` lists every fault in both spellings.
+In pytest, ``pytest_plugins = ["airflow_provider_whiterabbit.emulator.pytest"]`` adds the fixture
+`whiterabbit_emulator`. ``python -m airflow_provider_whiterabbit.emulator`` runs the emulator as a process, with control
+endpoints under ``/_emulator``. ``docs/emulator.md`` lists every fault for Python and for HTTP.
 
-What it is not, and where it guesses because the documentation is silent:
+The emulator differs from White Rabbit as follows, and guesses where White Rabbit's documentation says nothing:
 
-- Nothing outlives the process (a `stop_server` and `start_server` it does outlive, except for callback deliveries that
-  were under way), and nothing is rate-limited unless a fault says so.
-- A module does what its script says: inputs are not checked against the catalogue, ``attempts`` is checked and then
-  ignored, and every execution costs one credit unless scripted otherwise.
-- The whole body is parsed before anyone is authenticated, so malformed JSON answers 400 to everyone. Which refusals
-  use which of the two documented error shapes, the error codes, and the limit of a body's size are guesses.
-- A new subscriber is told the current status first (`StreamOptions.announce` turns that off).
-- A workflow has to be scripted to exist, except ``demo``. Its stages run one after the other; when one fails the
-  others are canceled. The answer to a component update is the component as far as it was told.
-- Which callback headers are reserved, how often and how fast a callback is tried again, and that
-  ``replay-callback`` answers the record before the delivery is done, are guesses.
-- QuickJS, which judges the bodies, writes a few doubles with a digit more than other engines do: 54 powers of two, of
-  which 2 ** -24 is the plainest. A body that holds one is refused for its signature.
-- ``http`` callback URLs are accepted if they lead to this machine.
+- The state is lost when the process ends. `stop_server` and `start_server` keep it, except for the callback deliveries
+  that were in progress.
+- Requests are not rate-limited unless a fault does so.
+- A module does what its script says. Inputs are not checked against the catalogue, ``attempts`` is validated but has no
+  effect, and every execution costs one credit unless its script says otherwise.
+- The body is parsed before the authentication, so malformed JSON answers 400 even without a valid key. The error codes,
+  the limit of a body's size, and which of the two documented error shapes an error has, are guesses.
+- A new stream begins with the current status (`StreamOptions.announce` turns that off).
+- A workflow exists only if a test has scripted it, except ``demo``. Its stages run one after the other; when a stage
+  fails, the later ones are canceled. The answer to a component update contains only the fields that were ever updated.
+- The reserved callback headers, the number and the pauses of delivery attempts, and that ``replay-callback`` answers
+  before the delivery is done, are guesses.
+- QuickJS, the JavaScript engine, writes 54 powers of two with one digit more than other engines do; 2 ** -24 is the
+  simplest. The emulator refuses the signature of a body that contains such a number.
+- A callback URL may use ``http`` if its host is this machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run the emulator: ``python -m airflow_provider_whiterabbit.emulator``."""
+"""The command line of the emulator: ``python -m airflow_provider_whiterabbit.emulator``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certific
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM."""
-    options = _parser().parse_args(arguments)
+    """Run the emulator until SIGINT or SIGTERM, and print the environment variable of its Airflow connection."""
+    options = argument_parser().parse_args(arguments)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
@@ -36,17 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def argument_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_whiterabbit.emulator", description="A White Rabbit that runs on this machine."
+        prog="python -m airflow_provider_whiterabbit.emulator", description="A White Rabbit server on this machine."
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="default: any free port")
-    parser.add_argument("--api-key", help="default: random")
-    parser.add_argument("--api-secret", help="Ed25519 private key, base64 of PKCS#8 DER (default: random)")
-    parser.add_argument("--allow-unsigned", action="store_true", help="let in requests with nothing but X-Api-Key")
-    parser.add_argument("--ping-interval", type=float, default=15.0, help="seconds (default: %(default)s)")
-    parser.add_argument("--certificate", choices=get_args(Certificate), help="serve HTTPS with such a certificate")
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=0, help="default: any free port")
+    add("--api-key", help="default: random")
+    add("--api-secret", help="Ed25519 private key, base64 of PKCS#8 DER (default: random)")
+    add("--allow-unsigned", action="store_true", help="accept requests with nothing but X-Api-Key")
+    add("--ping-interval", type=float, default=15.0, help="seconds between a stream's pings (default: %(default)s)")
+    add("--certificate", choices=get_args(Certificate), help="serve HTTPS with this kind of certificate")
     return parser
 
 

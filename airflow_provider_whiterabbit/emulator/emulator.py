@@ -1,37 +1,48 @@
-"""`Emulator`: the Python API."""
+"""`Emulator`: the Python API of the emulator."""
 
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, TypeVar, Unpack
 
+from airflow_provider_whiterabbit.emulator.effects import Effect, Fault
 from airflow_provider_whiterabbit.emulator.plumbing.background import Background
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate, Identity
+from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
 from airflow_provider_whiterabbit.emulator.plumbing.listener import Listener
 from airflow_provider_whiterabbit.emulator.plumbing.streams import StreamOptions
-from airflow_provider_whiterabbit.emulator.scripting import Scripting
 from airflow_provider_whiterabbit.emulator.server.app import Application
 from airflow_provider_whiterabbit.emulator.server.auth import Authenticator, new_secret
+from airflow_provider_whiterabbit.emulator.world.journal import Entry, Kind
+from airflow_provider_whiterabbit.emulator.world.scripts import DEFAULT, Script, ScriptOptions
 from airflow_provider_whiterabbit.emulator.world.settings import EmptyBody, Settings
+from airflow_provider_whiterabbit.emulator.world.workflows import Ending, StageOptions
 from airflow_provider_whiterabbit.emulator.world.world import World
 
+T = TypeVar("T")
 
-class Emulator(Scripting):
-    """A White Rabbit on this machine. See the package's docstring for what it is and is not.
+
+class Emulator:
+    """A White Rabbit server on this machine. The package's docstring lists where it differs from White Rabbit.
+
+    Every method may be called from any thread. The ``wait_for_…`` methods block their thread (an asynchronous test
+    calls them through `asyncio.to_thread`) and raise `TimeoutError` after `timeout` seconds. A method raises `ApiError`
+    if its execution, run or stage does not exist, and `ValueError` if it changes a status that is terminal already.
 
     :param host: address to listen on.
     :param port: 0 for any free port.
-    :param api_key: the one key that is let in; random by default.
-    :param api_secret: its Ed25519 private key, base64 of PKCS#8 DER; random by default.
-    :param require_signature: if False, a request with nothing but its ``X-Api-Key`` is let in.
-    :param empty_body_signature: what a request without a body signs.
-    :param allowed_workflows: ids of the workflows that the key may use; None for all.
+    :param api_key: the only accepted API key; random by default.
+    :param api_secret: the key's Ed25519 private key, base64 of PKCS#8 DER; random by default.
+    :param require_signature: if False, a request is accepted with nothing but its ``X-Api-Key``.
+    :param empty_body_signature: what a request without a body must sign.
+    :param allowed_workflows: ids of the workflows that the key may use; None to allow all.
     :param ping_interval: seconds between a stream's pings; None for no pings.
-    :param certificate: serve HTTPS with a certificate made for this emulator: ``trusted`` by whoever takes `ca_bundle`,
-        or a bad one: ``unknown-ca``, ``self-signed``, ``wrong-host``, ``expired``. None for plain HTTP.
-    :raises ValueError: if there is no such certificate, or `api_secret` is not such a key.
+    :param certificate: serve HTTPS with a certificate that is made for this emulator: ``trusted`` by clients that use
+        `ca_bundle`, or invalid: ``unknown-ca``, ``self-signed``, ``wrong-host``, ``expired``. None for plain HTTP.
+    :raises ValueError: if `certificate` is none of these, or `api_secret` is not an Ed25519 private key.
     """
 
     def __init__(
@@ -57,14 +68,16 @@ class Emulator(Scripting):
         )
         self._host, self._port = host, port
         self._identity = None if certificate is None else Identity(certificate, host)
+        self._world = World(self.settings)
+        authenticator = Authenticator(self.api_key, self.api_secret, self._world.clock, self.settings)
         listener = Listener(None if self._identity is None else self._identity.context)
-        world = World(self.settings)
-        authenticator = Authenticator(self.api_key, self.api_secret, world.clock, self.settings)
-        self._app = Application(world, authenticator, listener)
-        super().__init__(world, Background(self._app, listener))
+        self._app = Application(self._world, authenticator, listener)
+        self._background = Background(listener, on_start=self._world.resume, on_stop=self._app.close)
 
     def __repr__(self) -> str:
         return f"<Emulator on {self._host}>"
+
+    # --- starting, stopping and outages
 
     def __enter__(self) -> Self:
         self.start_server()
@@ -74,38 +87,39 @@ class Emulator(Scripting):
         self.stop_server()
 
     def start_server(self) -> None:
-        """Serve from a background thread. After `stop_server`: on the same port, and what was under way goes on.
+        """Serve requests from a background thread. After `stop_server`, use the same port and continue all scripts.
 
-        :raises OSError: if the address can't be had.
+        :raises OSError: if the address cannot be bound.
         """
         self._background.start(self._host, self._port)
 
     def stop_server(self) -> None:
-        """Close the streams and the server. What it knows is kept, and can still be read."""
+        """Close the streams and stop the server. Executions, runs and the journal are kept and can still be read."""
         self._background.stop()
 
     def pause(self, seconds: float | None = None) -> None:
-        """Refuse connections and cut the open ones, as in an outage. Executions go on.
+        """Begin an outage: refuse connections and reset the open ones. Executions continue.
 
-        :param seconds: how long; None until `resume`.
+        :param seconds: the outage ends after that time; None for an outage until `resume`.
         """
         self._background.wait(self._app.outages.pause(seconds))
 
     def resume(self) -> None:
-        """Accept connections again, on the same port.
+        """End an outage: accept connections again, on the same port.
 
-        :raises OSError: if someone else has taken the port.
+        :raises OSError: if another program has taken the port.
         """
         self._background.wait(self._app.outages.resume())
 
     def cut_connections(self, count: int) -> None:
-        """Cut the next connections as soon as they are accepted (with HTTPS: as soon as the handshake is done)."""
+        """Reset the next connections as soon as they are accepted (with HTTPS: after the TLS handshake)."""
         self._call(lambda: self._app.outages.cut_connections(count))
 
     def reset(self) -> None:
-        """Forget executions, runs, scripts, faults and the journal, close streams, restore `settings`, and resume."""
+        """Remove executions, runs, scripts, faults and the journal, close streams, restore `settings`, and `resume`."""
         self._background.wait(self._app.reset())
-        self.resume()
+
+    # --- connection
 
     @property
     def url(self) -> str:
@@ -121,7 +135,7 @@ class Emulator(Scripting):
 
     @property
     def connection(self) -> dict[str, Any]:
-        """The Airflow connection, as the parts of its JSON form."""
+        """The Airflow connection to this emulator, in the form of its JSON object."""
         extra = {"api_key": self.api_key}
         if self.ca_bundle is not None:
             extra["ca_bundle"] = self.ca_bundle
@@ -129,14 +143,201 @@ class Emulator(Scripting):
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment variable that gives Airflow the connection `whiterabbit_default`."""
+        """The environment variable that defines the Airflow connection `whiterabbit_default`."""
         return {"AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(self.connection)}
 
     @property
     def clock_offset(self) -> float:
-        """Seconds that the emulator's clock is ahead of this machine's; can be set."""
+        """Seconds that the emulator's clock is ahead of this machine's clock; can be set."""
         return self.settings.clock_offset
 
     @clock_offset.setter
     def clock_offset(self, seconds: float) -> None:
         self.settings.clock_offset = seconds
+
+    # --- executions
+
+    def script(self, module: str, *steps: Script, **options: Unpack[ScriptOptions]) -> None:
+        """Set what the module's next executions do: use `steps` in turn, or use `options` (see `Script`) for all.
+
+        :raises ValueError: if both are given, or as `Script` does.
+        """
+        if steps and options:
+            raise ValueError("give scripts or options, not both")
+        scripts = steps or (Script(**options),)
+        self._call(lambda: self._world.scripts.write(module, scripts))
+
+    def create_execution(
+        self, module: str, inputs: Any = None, config: Any = None, **options: Unpack[ScriptOptions]
+    ) -> str:
+        """Create an execution without a request and return its id; without options it uses the module's script."""
+        script = Script(**options) if options else None
+        return self._call(lambda: self._world.create_execution(module, inputs or {}, config or {}, script).id)
+
+    def start(self, execution_id: str) -> None:
+        """Change the status of an execution to EXECUTING."""
+        self._call(lambda: self._world.execution(execution_id).start())
+
+    def complete(self, execution_id: str, output: Any = DEFAULT, *, usage: float | None = None) -> None:
+        """Change the status of an execution to COMPLETED, by default with the output of its script."""
+        self._call(lambda: self._world.execution(execution_id).complete(output, usage))
+
+    def fail(self, execution_id: str, error: Any, *, usage: float | None = None) -> None:
+        """Change the status of an execution to FAILED."""
+        self._call(lambda: self._world.execution(execution_id).fail(error, usage))
+
+    def execution(self, execution_id: str) -> dict[str, Any]:
+        """Return the record of an execution. This does not count as a poll."""
+        return self._call(lambda: self._world.execution(execution_id).record())
+
+    @property
+    def executions(self) -> list[dict[str, Any]]:
+        """The records of all executions, oldest first."""
+        return self._call(lambda: [execution.record() for execution in self._world.executions.values()])
+
+    def wait_for_delivery(self, execution_id: str, *, count: int = 1, timeout: float = 10.0) -> None:
+        """Wait until `count` callback deliveries of an execution have succeeded or failed."""
+        execution = self._call(lambda: self._world.execution(execution_id))
+        self._wait_until(execution.changes, lambda: execution.callback.finished >= count, timeout)
+
+    # --- workflows
+
+    def script_workflow(
+        self,
+        workflow_id: str,
+        stages: Sequence[StageOptions],
+        *,
+        ending: Ending | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Set what the next runs of a workflow do (see `WorkflowScript`). The workflow exists from then on.
+
+        :param stages: one after the other, such as ``{"module": "SWAP", "output": {...}, "after": 2.0}``.
+        """
+        self._call(lambda: self._world.script_workflow(workflow_id, stages, ending, reason))
+
+    def create_run(self, workflow_id: str) -> str:
+        """Start a workflow without a request and return the id of the run."""
+        return self._call(lambda: self._world.create_run(workflow_id)[0].id)
+
+    def cancel_run(self, run_id: str, reason: str | None = None) -> None:
+        """Change the status of a run to CANCELED."""
+        self._call(lambda: self._world.run(run_id).cancel(reason))
+
+    def start_stage(self, run_id: str, stage: int) -> None:
+        """Change the status of a stage, counted from 0, to RUNNING."""
+        self._call(lambda: self._world.stage(run_id, stage).start())
+
+    def complete_stage(self, run_id: str, stage: int, output: Any = DEFAULT, *, usage: float | None = None) -> None:
+        """Change the status of a stage to COMPLETED, by default with the output of its script."""
+        self._call(lambda: self._world.stage(run_id, stage).complete(output, usage))
+
+    def fail_stage(self, run_id: str, stage: int, error: Any, *, usage: float | None = None) -> None:
+        """Change the status of a stage to FAILED."""
+        self._call(lambda: self._world.stage(run_id, stage).fail(error, usage))
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """Return the record of a run. This does not count as a poll."""
+        return self._call(lambda: self._world.run(run_id).record())
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """The records of all workflow runs, oldest first."""
+        return self._call(lambda: [run.record() for run in self._world.runs.values()])
+
+    def add_component(self, definition: Mapping[str, Any]) -> None:
+        """Add a definition to the component catalogue, or replace the one of the same module."""
+        self._call(lambda: self._world.catalogue.add(definition))
+
+    # --- streams
+
+    def stream_options(self, identity: str | None = None, **changes: Any) -> None:
+        """Change options (see `StreamOptions`) for streams that are opened from now on.
+
+        :param identity: id of an execution or run; None for every execution and run without its own options.
+        """
+        self._call(lambda: self._world.change_stream_options(identity, changes))
+
+    def streams(self, identity: str) -> int:
+        """Return how many streams of an execution or run are open."""
+        return self._call(lambda: len(self._world.topic(identity)))
+
+    def send_raw(self, identity: str, data: bytes) -> None:
+        """Send bytes into the open streams of an execution or run, without making an event of them."""
+        self._call(lambda: self._world.topic(identity).send_raw(data))
+
+    def close_streams(self, identity: str | None = None) -> None:
+        """Close the open streams of an execution or run cleanly; None for all open streams."""
+        self._call(self._world.close_streams if identity is None else lambda: self._world.topic(identity).close())
+
+    def wait_for_stream(self, identity: str, *, count: int = 1, timeout: float = 10.0) -> None:
+        """Wait until at least `count` streams of an execution or run are open; with 0, until none is open."""
+        topic = self._call(lambda: self._world.topic(identity))
+        enough = (lambda: len(topic) >= count) if count else (lambda: len(topic) == 0)
+        self._wait_until(self._world.streams_changed, enough, timeout)
+
+    # --- faults
+
+    def fault(
+        self,
+        effect: Effect,
+        *,
+        kind: Kind | None = None,
+        method: str | None = None,
+        path: str | None = None,
+        skip: int = 0,
+        times: int | None = 1,
+    ) -> Fault:
+        """Add a fault (see `Fault`), by default for one request. `release` ends the waiting of a `Hold`."""
+        fault = Fault(effect, kind, method, path, skip, times)
+        self._call(lambda: self._app.faults.add(fault))
+        return fault
+
+    def release(self, fault: Fault) -> None:
+        """Let the requests continue that a `Hold` holds, and all later ones."""
+        self._call(fault.release)
+
+    def clear_faults(self) -> None:
+        """Release all faults and remove them."""
+        self._call(self._app.faults.clear)
+
+    # --- journal
+
+    @property
+    def journal(self) -> list[Entry]:
+        """All requests except those to the control endpoints, in order of arrival."""
+        return self._call(lambda: self._world.journal.entries)
+
+    def requests(
+        self, *, method: str | None = None, path: str | re.Pattern[str] | None = None, kind: Kind | None = None
+    ) -> list[Entry]:
+        """Return the requests in the journal that match (see `Entry.matches`)."""
+        return [entry for entry in self.journal if entry.matches(method, path, kind)]
+
+    def wait_for_request(
+        self,
+        *,
+        method: str | None = None,
+        path: str | re.Pattern[str] | None = None,
+        kind: Kind | None = None,
+        count: int = 1,
+        answered: bool = False,
+        timeout: float = 10.0,
+    ) -> list[Entry]:
+        """Wait until the journal has `count` matching requests, and return the matching requests.
+
+        :param answered: count only requests whose answer has begun.
+        """
+
+        def matching() -> list[Entry]:
+            entries = self.requests(method=method, path=path, kind=kind)
+            return [entry for entry in entries if entry.status is not None or not answered]
+
+        self._wait_until(self._world.journal.changes, lambda: len(matching()) >= count, timeout)
+        return matching()
+
+    def _call(self, function: Callable[[], T]) -> T:
+        return self._background.call(function)
+
+    def _wait_until(self, changes: Changes, condition: Callable[[], bool], timeout: float) -> None:
+        self._background.wait(changes.until(condition), timeout)

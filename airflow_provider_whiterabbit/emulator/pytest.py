@@ -1,4 +1,4 @@
-"""Fixture for tests against the emulator::
+"""The pytest fixture `whiterabbit_emulator`::
 
 pytest_plugins = ["airflow_provider_whiterabbit.emulator.pytest"]
 
@@ -26,6 +26,6 @@ def _whiterabbit_server() -> Iterator[Emulator]:
 
 @pytest.fixture
 def whiterabbit_emulator(_whiterabbit_server: Emulator) -> Emulator:
-    """Return the session's emulator, as if it had just been started."""
+    """Return the emulator of the test session, reset before each test."""
     _whiterabbit_server.reset()
     return _whiterabbit_server

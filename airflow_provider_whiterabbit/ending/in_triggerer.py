@@ -1,90 +1,116 @@
-"""Ending a task in the triggerer: what a worker does after a wait, done by the trigger (Airflow 3.3.1+)."""
+"""Ending a task in the triggerer: the trigger does what a worker does after a wait (Airflow 3.3.1+)."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_whiterabbit.ending import obstacles as triggerer_path
+from airflow_provider_whiterabbit.client.wait.target import Target
+from airflow_provider_whiterabbit.ending.obstacles import deployment_obstacles, task_obstacles, version_obstacles
 from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
 from airflow_provider_whiterabbit.links import LINK_KEY
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
-    from airflow_provider_whiterabbit.triggers.base import WhiteRabbitTrigger
+
+MAX_RECORD_BYTES = 1024 * 1024
+"""A larger record is left to a worker: storing its output as XCom would block the event loop for too long."""
 
 
-async def end_of_task(
-    trigger: WhiteRabbitTrigger, client: AsyncClient, status: str, message: str | None
-) -> TriggerEvent | None:
-    """Do what ends the task, and return the event that says so; None, after a line in the log, if a worker has to.
+@dataclass(frozen=True, slots=True)
+class WaitingTask:
+    """The task that a trigger may end.
 
-    :param message: of a status of our own; null for White Rabbit's.
+    :param target: what the task waited for; `target_id` is its id.
+    :param task_instance: Airflow's task instance.
+    :param serialized_task: the operator as Airflow serialized it, of a task that started in the triggerer. None if a
+        worker deferred the task, which then has checked `task_obstacles` and stored the link.
+    :param soft_fail: the task is skipped instead of failed.
+    :param retries: how often Airflow may try the task again.
+    :param log: the trigger's logger.
     """
-    reason = next(_obstacles(trigger), None)
-    if reason is None and status != "COMPLETED" and trigger.retries and not trigger.soft_fail:
-        reason = "only a worker can fail a task that has retries without them"
-    if reason is None:
+
+    target: Target[Any]
+    target_id: str
+    task_instance: Any
+    serialized_task: Any | None
+    soft_fail: bool
+    retries: int
+    log: Any
+
+
+async def end_task(
+    task: WaitingTask, client: AsyncClient, *, succeeded: bool, timeout_message: str | None = None
+) -> TriggerEvent | None:
+    """Store the task's XComs and return the event that ends it; None if a worker must end it (the log says why).
+
+    :param succeeded: whether the execution or run is COMPLETED.
+    :param timeout_message: set if the deadline passed first.
+    """
+    obstacle = next(_obstacles(task), None)
+    if obstacle is None and not succeeded and task.retries and not task.soft_fail:
+        obstacle = "only a worker can fail a task that has retries without them"
+    if obstacle is None:
         try:
-            return await _end(trigger, client, message)
+            return await _end(task, client, timeout_message)
         except WhiteRabbitError as error:
-            reason = str(error)
-    trigger.log.info("A worker ends the task: %s", reason)
+            obstacle = str(error)
+    task.log.info("A worker ends the task: %s", obstacle)
     return None
 
 
-def _obstacles(trigger: WhiteRabbitTrigger) -> Iterator[str]:
-    yield from triggerer_path.of_version()
-    yield from triggerer_path.of_deployment()
-    if trigger.task is not None:  # only of a task that started here; otherwise the worker that deferred it has asked
-        yield from triggerer_path.of_end(trigger.task)
+def _obstacles(task: WaitingTask) -> Iterator[str]:
+    yield from version_obstacles()
+    yield from deployment_obstacles()
+    if task.serialized_task is not None:
+        yield from task_obstacles(task.serialized_task)
 
 
-async def _end(trigger: WhiteRabbitTrigger, client: AsyncClient, message: str | None) -> TriggerEvent:
+async def _end(task: WaitingTask, client: AsyncClient, timeout_message: str | None) -> TriggerEvent:
     from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY
     from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
 
-    if message is None:
-        followed = trigger.followed(getattr(trigger, trigger.id_name))
-        record = followed.record_of(await client.send(followed.record, most=triggerer_path.LARGEST_XCOM))
-        xcoms = {LINK_KEY: _link(trigger, client), USAGE_KEY: record.total_usage}
-        if record.status == "COMPLETED":
+    failure = timeout_message
+    if failure is None:
+        record = await client.read_once(task.target.followed(task.target_id), max_bytes=MAX_RECORD_BYTES)
+        xcoms = {LINK_KEY: _link(task, client), USAGE_KEY: record.total_usage}
+        if record.succeeded:
             xcoms[XCOM_RETURN_KEY] = record.result
         try:
-            await _push(trigger.task_instance, xcoms)
-        except Exception as error:  # whatever Airflow makes of an API server that is away; a worker tries again
-            raise WhiteRabbitError(f"its XComs could not be stored here ({error})") from error
-        if record.status == "COMPLETED":
-            trigger.log.info("Ended in the triggerer: success")
+            await _push_xcoms(task.task_instance, xcoms)
+        except Exception as error:  # Airflow's errors differ from version to version; a worker tries again
+            raise WhiteRabbitError(f"its XComs could not be stored in the triggerer ({error})") from error
+        if record.succeeded:
+            task.log.info("The task ended in the triggerer: success")
             return TaskSuccessEvent()
-        message = record.failure
-    if trigger.soft_fail:
-        trigger.log.info("Skipping because the task is not to fail: %s", message)
+        failure = record.failure
+    if task.soft_fail:
+        task.log.info("Skipping the task because soft_fail or never_fail is set: %s", failure)
         return TaskSkippedEvent()
-    trigger.log.error("%s", message)
+    task.log.error("%s", failure)
     return TaskFailedEvent()
 
 
-def _link(trigger: WhiteRabbitTrigger, client: AsyncClient) -> str | None:
-    """Return the link that is to be stored: a worker that deferred the task has done that before."""
-    if trigger.task is None:
-        return None
-    return client.settings.link_to(trigger.id_name, getattr(trigger, trigger.id_name))
+def _link(task: WaitingTask, client: AsyncClient) -> str | None:
+    """Return the dashboard link to store. A worker that deferred the task has stored it before."""
+    return None if task.serialized_task is None else client.settings.link_to(task.target, task.target_id)
 
 
-async def _push(ti: Any, xcoms: Mapping[str, Any]) -> None:
-    """Store XComs, but for those that are null, as a worker does.
+async def _push_xcoms(task_instance: Any, xcoms: Mapping[str, Any]) -> None:
+    """Store XComs that are not None, as a worker does.
 
-    The event could carry them, but Airflow 3.3 would hand on strings instead of objects. All are sent at once: each of
-    them queues for the triggerer's other process, which takes one after the other from all triggers. What is sent
-    arrives before the event does, so that no XCom of a trigger comes after those of a worker that ends the task.
+    The event could carry them, but Airflow 3.3 would store strings instead of objects. All XComs are sent at once,
+    because each waits in the queue of the triggerer's supervisor behind those of all other triggers. They arrive before
+    the event does, so no XCom of the trigger overwrites one of a worker that ends the task.
     """
     from airflow.providers.common.compat.sdk import XCom
 
+    ti = task_instance
     map_index = -1 if ti.map_index is None else ti.map_index
     where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": map_index}
     await asyncio.gather(*(XCom.aset(key, value, **where) for key, value in xcoms.items() if value is not None))

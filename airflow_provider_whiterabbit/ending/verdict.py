@@ -1,4 +1,4 @@
-"""How an end at White Rabbit becomes a task's end: one place for sensors and operators, whichever way they waited."""
+"""How an end at White Rabbit becomes the end of a task. Sensors and operators share it, however they waited."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from typing import Any, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitProtocolError, WhiteRabbitTimeoutError
 
 TIMEOUT = "TIMEOUT"
-"""Status of a trigger event: the deadline came first."""
+"""Status of a trigger event: the deadline passed before the end."""
 
 ERROR = "ERROR"
-"""Status of a trigger event: the wait could not go on; the event's message says why."""
+"""Status of a trigger event: the wait could not continue. The event's message says why."""
 
 USAGE_KEY = "usage"
-"""XCom with the credits that were spent."""
-
-_ENDED = ("COMPLETED", "FAILED", "CANCELED")
+"""Key of the XCom with the credits that were spent."""
 
 
-class Record(Protocol):
-    """A record that has ended."""
+class EndedRecord(Protocol):
+    """A record of an execution or run that has ended."""
 
     @property
-    def status(self) -> Any:
-        """A member of a status enum."""
+    def succeeded(self) -> bool:
+        """Whether it is COMPLETED."""
 
     @property
     def result(self) -> Any:
@@ -33,38 +32,39 @@ class Record(Protocol):
 
     @property
     def total_usage(self) -> float | None:
-        """Credits spent, if the record says so."""
+        """Credits spent, if the record tells."""
 
     @property
     def failure(self) -> str:
-        """Why it did not end well, in words."""
+        """A message that says why it did not complete."""
 
 
-def result_of(record: Record) -> Any:
-    """Return the result of what has ended.
+def result_of(record: EndedRecord) -> Any:
+    """Return the result of an execution or run that has ended.
 
-    :raises AirflowFailException: if it did not end well: a retry of the task would not make it better.
+    :raises AirflowFailException: if it did not complete: a retry of the task would read the same record.
     """
-    if record.status != "COMPLETED":
+    if not record.succeeded:
         raise AirflowFailException(record.failure)
     return record.result
 
 
-def check_event(event: Any, id_name: str, identity: str | None) -> str:
-    """Check the event that a trigger ended with, and return the id of what has ended, well or not.
+def ended_id(event: Any, target: Target[Any], expected_id: str | None) -> str:
+    """Check the event of a trigger, and return the id of the execution or run that has ended, well or not.
 
-    :param id_name: the event's field with the id, as ``execution_id``.
-    :param identity: the id that was waited for; None if only the event knows.
-    :raises WhiteRabbitTimeoutError: if the deadline came first.
-    :raises WhiteRabbitError: if the wait could not go on.
-    :raises WhiteRabbitProtocolError: if it is not an event of ours.
+    :param event: ``{"execution_id": …, "status": …, "message": …}``, or the same with ``workflow_run_id``.
+    :param target: what the trigger waited for.
+    :param expected_id: the id that was waited for; None if only the event knows it.
+    :raises WhiteRabbitTimeoutError: if the deadline passed first.
+    :raises WhiteRabbitError: if the wait could not continue.
+    :raises WhiteRabbitProtocolError: if the event is none that this provider knows.
     """
-    found = event.get(id_name) if isinstance(event, dict) else None
-    if isinstance(found, str) and identity in (None, found):
-        if event.get("status") in _ENDED:
-            return found
+    event_id = event.get(target.id_name) if isinstance(event, dict) else None
+    if isinstance(event_id, str) and expected_id in (None, event_id):
+        if target.is_terminal(event.get("status")):
+            return event_id
         if event.get("status") == TIMEOUT:
             raise WhiteRabbitTimeoutError(str(event.get("message")))
         if event.get("status") == ERROR:
             raise WhiteRabbitError(str(event.get("message")))
-    raise WhiteRabbitProtocolError(f"The trigger sent an event that is none of ours: {event!r:.200}")
+    raise WhiteRabbitProtocolError(f"The trigger sent an event that this provider does not know: {event!r:.200}")

@@ -1,4 +1,4 @@
-"""What *Test* says about a connection."""
+"""The connection test: what *Test* in Airflow's web UI says about a connection."""
 
 from __future__ import annotations
 
@@ -14,37 +14,40 @@ if TYPE_CHECKING:
 
 
 def probe(get_client: Callable[[], Client]) -> tuple[bool, str]:
-    """Read the execution with the nil UUID, which does not exist, and tell from the refusal what is right and wrong.
+    """Test a connection by reading the execution with the nil UUID, which never exists.
 
-    :return: whether the connection works, and why; never anything secret.
+    White Rabbit answers 404 if it accepts the key and the signature.
+
+    :param get_client: returns a client with the settings of the connection, or raises what is wrong with them.
+    :return: whether the connection works, and a message for the user; the message never holds a secret.
     """
     try:
         client = get_client()
         try:
             client.send(api.get_execution(api.NIL_UUID))
         except (exc.WhiteRabbitNotFoundError, exc.WhiteRabbitPermissionError) as error:
-            return _accepted(error, client.clock_offset)
+            return _key_accepted(error, client.clock_offset)
     except exc.WhiteRabbitAuthenticationError as error:
-        return False, _refused(error)
+        return False, _key_refused(error)
     except exc.WhiteRabbitTransportError as error:
         return False, f"White Rabbit can't be reached: {error}"
     except exc.WhiteRabbitError as error:
         return False, str(error)
-    return False, "The server knows an execution that can't exist; the host is not White Rabbit's API."
+    return False, "The server returned an execution that can't exist; check the connection's host."
 
 
-def _accepted(error: exc.WhiteRabbitResponseError, clock_offset: float) -> tuple[bool, str]:
-    if not error.errors:  # any web server answers 404 or 403, but only the API says so in the API's words
-        return False, f"{error}. That is not how White Rabbit's API answers; check the connection's host."
+def _key_accepted(error: exc.WhiteRabbitResponseError, clock_offset: float) -> tuple[bool, str]:
+    if not error.errors:  # any web server answers 404 or 403, but only White Rabbit sends its error codes
+        return False, f"{error}. The answer is not one of White Rabbit's API; check the connection's host."
     message = "White Rabbit accepted the key and the signature"
     if isinstance(error, exc.WhiteRabbitPermissionError):
         message += ", but this key may not read executions"
     if clock_offset:
-        message += f". {answers.clock_in_words(clock_offset)}: set it"
+        message += f". {answers.clock_message(clock_offset)}: set it"
     return True, f"{message}."
 
 
-def _refused(error: exc.WhiteRabbitAuthenticationError) -> str:
+def _key_refused(error: exc.WhiteRabbitAuthenticationError) -> str:
     if error.clock_offset is not None and abs(error.clock_offset) >= answers.CLOCK_WINDOW:
         return f"Set this machine's clock. {error}."
     return f"White Rabbit refused the API key or the signature made with the API secret. {error}."

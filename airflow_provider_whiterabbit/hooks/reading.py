@@ -1,53 +1,67 @@
-"""Reading a connection in the triggerer: without blocking it, and once for all triggers that start together."""
+"""Reads a connection in the triggerer without blocking the event loop, once for all triggers that start together."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_of
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
-    from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+    from airflow.providers.common.compat.sdk import BaseHook
 
-_readings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, asyncio.Task[ClientSettings]]] = (
+    from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+
+_reads_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, asyncio.Task[ClientSettings]]] = (
     WeakKeyDictionary()
 )
 
 
-async def read_together(hook: WhiteRabbitHook) -> ClientSettings:
-    """Read a hook's connection, or wait for whoever is reading the same at this moment: nothing is kept beyond.
+async def read_connection(hook: BaseHook, connection_id: str) -> ClientSettings:
+    """Read a connection with Airflow's asynchronous calls, and mask its secrets in the logs.
 
-    Airflow needs several turns of the triggerer's other process for each reading, most of them to mask secrets: of
-    a thousand triggers that start together each would wait for all others'.
-
-    :raises WhiteRabbitConfigError: if a field can't be used.
+    :param hook: the hook that the connection is for.
+    :raises WhiteRabbitConfigError: if a field of the connection is not valid.
     """
-    readings = _readings.setdefault(asyncio.get_running_loop(), {})
-    key = (type(hook), hook.whiterabbit_conn_id)
-    reading = readings.get(key)
-    if reading is None:
-        # A task, so that the others go on where the first one is cancelled.
-        reading = readings[key] = asyncio.create_task(_read(hook))
-        reading.add_done_callback(lambda _: readings.pop(key))
-    return await asyncio.shield(reading)
-
-
-async def _read(hook: WhiteRabbitHook) -> ClientSettings:
     from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
-    connection = await get_async_connection(hook.whiterabbit_conn_id, hook=hook)
+    connection = await get_async_connection(connection_id, hook=hook)
     extra = await get_async_extra_dejson(connection)
     await _mask(list(secrets_of(connection, extra)))
     return settings_of(connection, extra)
 
 
-async def _mask(secrets: list[str]) -> None:
-    """Mask secrets in the logs without a synchronous call on the event loop, which deadlocks before Airflow 3.3.2.
+async def read_together(
+    hook: BaseHook,
+    connection_id: str,
+    read: Callable[[BaseHook, str], Coroutine[Any, Any, ClientSettings]] = read_connection,
+) -> ClientSettings:
+    """Read a connection, or wait for a read of the same connection that is in progress; no result is kept afterwards.
 
-    `sync_to_async`, not `asyncio.to_thread`: what the masker calls in there has to find its way back to this loop.
+    Each read takes several round trips to the triggerer's other process, most of them to mask secrets. If a thousand
+    triggers that start together read the connection one by one, each of them waits for the reads of all others.
+
+    :param hook: the hook that the connection is for.
+    :param read: reads the connection.
+    :raises WhiteRabbitConfigError: if a field of the connection is not valid.
+    """
+    reads = _reads_by_loop.setdefault(asyncio.get_running_loop(), {})
+    key = (type(hook), connection_id)
+    reading = reads.get(key)
+    if reading is None:
+        # A task of its own, which goes on if the first caller is cancelled.
+        reading = reads[key] = asyncio.create_task(read(hook, connection_id))
+        reading.add_done_callback(lambda _: reads.pop(key))
+    return await asyncio.shield(reading)
+
+
+async def _mask(secrets: list[str]) -> None:
+    """Mask secrets in the logs without a synchronous call on the event loop (a deadlock before Airflow 3.3.2).
+
+    Older versions need `sync_to_async` instead of `asyncio.to_thread`, because the masker calls back into this event
+    loop from its thread.
     """
     try:
         from airflow.sdk.log import amask_secret

@@ -1,15 +1,17 @@
-"""`WhiteRabbitHook`: an Airflow connection turned into a client of White Rabbit."""
+"""`WhiteRabbitHook`: calls White Rabbit with the credentials of an Airflow connection."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Followed, R
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTION_TYPE, UI_FIELD_BEHAVIOUR
 from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_of
 
@@ -19,20 +21,16 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
     from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
     from airflow_provider_whiterabbit.client.transport.sync import Client
-    from airflow_provider_whiterabbit.client.wait.commands import Followed
     from airflow_provider_whiterabbit.client.wire.messages import Request
 
 
-R = TypeVar("R", "Execution", "WorkflowRun")
-
-
 class WhiteRabbitHook(BaseHook):
-    """Talks to White Rabbit with the credentials of an Airflow connection.
+    """Calls White Rabbit with the credentials of an Airflow connection.
 
-    Every method raises `WhiteRabbitConfigError` if the connection can't be used, `WhiteRabbitInputError` if an argument
-    is wrong (both before anything is sent), `WhiteRabbitResponseError` if White Rabbit refuses,
-    `WhiteRabbitTransportError` if it can't be reached, and `WhiteRabbitProtocolError` if it answers something that its
-    API does not have.
+    Every method can raise `WhiteRabbitConfigError` if the connection can't be used and `WhiteRabbitInputError` if an
+    argument is wrong, both before anything is sent; `WhiteRabbitResponseError` if White Rabbit refuses;
+    `WhiteRabbitTransportError` if White Rabbit can't be reached; and `WhiteRabbitProtocolError` if the answer is not as
+    documented.
 
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``.
     """
@@ -41,6 +39,9 @@ class WhiteRabbitHook(BaseHook):
     default_conn_name = "whiterabbit_default"
     conn_type = CONNECTION_TYPE
     hook_name = "White Rabbit"
+
+    timing = Timing()
+    """Times of waits and retries. Set it before the first call; tests make them shorter."""
 
     def __init__(self, whiterabbit_conn_id: str = default_conn_name) -> None:
         super().__init__()
@@ -61,22 +62,22 @@ class WhiteRabbitHook(BaseHook):
         callback_headers: Mapping[str, str] | None = None,
         callback: bool | str = False,
     ) -> Execution:
-        """Submit a component and return the execution's record; sent at most once.
+        """Submit a component at most once, and return the execution's record.
 
         :param module: module name, as ``RANDOM_UUID``.
         :param input: inputs by name, JSON values. Integers beyond ±(2^53 - 1) must be passed as `str`.
         :param config: config by name, JSON values.
         :param attempts: server-side attempts on failure, 1 to 3.
-        :param inline_wait: seconds or `timedelta`, 0 to 15, for which the server may wait for the result.
+        :param inline_wait: seconds or `timedelta`, 0 to 15, that the server may wait for the result.
         :param callback_url: HTTPS URL that gets the finished record.
         :param callback_secret: HMAC-SHA256 key for that delivery; by default the connection's.
         :param callback_headers: extra headers for that delivery; by default the connection's (none: ``{}``).
-        :param callback: deliver it to this Airflow's own receiver (see ``docs/callbacks.md``); a name adds the events
-            of `assets.named(name)`.
-        :raises WhiteRabbitUncertainSubmissionError: if it is not known whether the submission arrived. Look before you
-            submit again.
+        :param callback: True has the record delivered to this Airflow's own receiver (see ``docs/callbacks.md``); a
+            name adds an event of `assets.named(name)`.
+        :raises WhiteRabbitUncertainSubmissionError: if it is not known whether the submission arrived. Look for it in
+            White Rabbit before you submit again.
         """
-        from airflow_provider_whiterabbit.client.wire.answers import submitted_execution
+        from airflow_provider_whiterabbit.client.records.execution import Execution
 
         request = self.component_request(
             module,
@@ -89,16 +90,16 @@ class WhiteRabbitHook(BaseHook):
             callback_headers=callback_headers,
             callback=callback,
         )
-        return submitted_execution(self.get_conn().submit(request))
+        return Execution.from_submission(self.get_conn().submit(request))
 
     def component_request(self, module: str, *, callback: bool | str = False, **arguments: Any) -> Request:
-        """Check the arguments of `execute_component` and return what would be sent."""
+        """Validate the arguments of `execute_component`, and return the request without sending it."""
         from airflow_provider_whiterabbit.client import api
 
         if callback is not False:
-            from airflow_provider_whiterabbit.receiver.address import with_own_url
+            from airflow_provider_whiterabbit.receiver.address import with_receiver_url
 
-            arguments = with_own_url(arguments, callback, self.whiterabbit_conn_id, self._settings)
+            arguments = with_receiver_url(arguments, callback, self.whiterabbit_conn_id, self._settings)
         if arguments.get("callback_url") is not None:
             for name in ("callback_secret", "callback_headers"):
                 if arguments.get(name) is None:
@@ -107,18 +108,14 @@ class WhiteRabbitHook(BaseHook):
 
     def get_execution(self, execution_id: str) -> Execution:
         """Read an execution's record."""
-        from airflow_provider_whiterabbit.client.wait.target import followed_execution
-
-        return self.get_conn().read(followed_execution(execution_id))
+        return self.get_conn().read(EXECUTION.followed(execution_id))
 
     def stream_execution(self, execution_id: str) -> Iterator[ExecutionEvent]:
-        """Yield an execution's events until it has ended or the server closes the stream.
+        """Yield the events of an execution's stream until the execution has ended or the server closes the stream.
 
-        :raises WhiteRabbitStreamError: if the stream goes silent or holds something that is not an event.
+        :raises WhiteRabbitStreamError: if the stream goes silent or sends something that is not an event.
         """
-        from airflow_provider_whiterabbit.client.wait.target import followed_execution
-
-        return cast("Iterator[ExecutionEvent]", self.get_conn().events(followed_execution(execution_id)))
+        return cast("Iterator[ExecutionEvent]", self.get_conn().events(EXECUTION.followed(execution_id)))
 
     def wait_for_execution(
         self,
@@ -131,21 +128,19 @@ class WhiteRabbitHook(BaseHook):
 
         :param timeout: seconds or `timedelta`; `None` waits without end.
         :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of the record where streaming
-            is not to be had.
+            is refused.
         :raises WhiteRabbitTimeoutError: when the time is up.
         """
-        from airflow_provider_whiterabbit.client.wait.target import followed_execution
-
-        return self._wait(followed_execution(execution_id), timeout, poll_interval)
+        return self._wait(EXECUTION.followed(execution_id), timeout, poll_interval)
 
     def redeliver_callback(self, execution_id: str) -> None:
-        """Have the callback of an execution delivered again."""
+        """Ask White Rabbit to deliver the callback of an execution again."""
         from airflow_provider_whiterabbit.client import api
 
         self.get_conn().call(api.redeliver_callback(execution_id))
 
     def get_components(self) -> list[dict[str, Any]]:
-        """Read the component catalogue: a definition for each component, as the API gives it."""
+        """Read the component catalogue: a list with the definition of each component, as the API gives it."""
         from airflow_provider_whiterabbit.client import api, catalogue
 
         return catalogue.definitions(self.get_conn().call(api.get_components()))
@@ -153,27 +148,24 @@ class WhiteRabbitHook(BaseHook):
     # --- workflows
 
     def trigger_workflow(self, workflow_id: str) -> str:
-        """Start a workflow and return the id of its run; sent at most once.
+        """Start a workflow at most once, and return the id of its run.
 
         :raises WhiteRabbitPermissionError: if the key is restricted to other workflows.
-        :raises WhiteRabbitUncertainSubmissionError: if it is not known whether the submission arrived. Look before you
-            submit again.
+        :raises WhiteRabbitUncertainSubmissionError: if it is not known whether the submission arrived. Look for it in
+            White Rabbit before you submit again.
         """
         from airflow_provider_whiterabbit.client import api
 
-        return str(self.get_conn().submit(api.trigger_workflow(workflow_id), "runId")["runId"])
+        answer = self.get_conn().submit(api.trigger_workflow(workflow_id), WORKFLOW_RUN)
+        return str(answer[WORKFLOW_RUN.answer_id])
 
     def get_workflow_run(self, workflow_run_id: str) -> WorkflowRun:
-        """Read a run's record, its stages with their outputs included."""
-        from airflow_provider_whiterabbit.client.wait.target import followed_run
-
-        return self.get_conn().read(followed_run(workflow_run_id))
+        """Read the record of a workflow run, with its stages and their outputs."""
+        return self.get_conn().read(WORKFLOW_RUN.followed(workflow_run_id))
 
     def stream_workflow_run(self, workflow_run_id: str) -> Iterator[WorkflowRunEvent]:
-        """Yield a run's events until it has ended or the server closes the stream."""
-        from airflow_provider_whiterabbit.client.wait.target import followed_run
-
-        return cast("Iterator[WorkflowRunEvent]", self.get_conn().events(followed_run(workflow_run_id)))
+        """Yield the events of a run's stream until the run has ended or the server closes the stream."""
+        return cast("Iterator[WorkflowRunEvent]", self.get_conn().events(WORKFLOW_RUN.followed(workflow_run_id)))
 
     def wait_for_workflow_run(
         self,
@@ -182,15 +174,13 @@ class WhiteRabbitHook(BaseHook):
         timeout: float | timedelta | None = None,
         poll_interval: float | timedelta = POLL_INTERVAL,
     ) -> WorkflowRun:
-        """Wait on the stream until a run has ended, in whichever way, and return its record.
+        """Wait on the stream until a workflow run has ended, well or not, and return its record.
 
         :param timeout: as for `wait_for_execution`.
         :param poll_interval: as for `wait_for_execution`.
         :raises WhiteRabbitTimeoutError: when the time is up.
         """
-        from airflow_provider_whiterabbit.client.wait.target import followed_run
-
-        return self._wait(followed_run(workflow_run_id), timeout, poll_interval)
+        return self._wait(WORKFLOW_RUN.followed(workflow_run_id), timeout, poll_interval)
 
     def update_component(
         self,
@@ -213,18 +203,21 @@ class WhiteRabbitHook(BaseHook):
     # --- the clients
 
     def get_conn(self) -> Client:
-        """Return the client (the same one each time)."""
+        """Return the blocking client. It is the same one each time."""
         return self._client
 
     async def get_async_client(self) -> AsyncClient:
-        """Return a client for triggers, to be used in an ``async with``."""
+        """Return an asynchronous client for triggers. Use it in an ``async with``."""
         from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
         from airflow_provider_whiterabbit.hooks.reading import read_together
 
-        return AsyncClient(await read_together(self))
+        return AsyncClient(await read_together(self, self.whiterabbit_conn_id), self.timing)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Try key, signature and clock by reading an execution that does not exist; nothing is ever submitted."""
+        """Try the key, the signature and the clock by reading an execution that does not exist. Nothing is submitted.
+
+        :return: whether the connection works, and a message that says why.
+        """
         from airflow_provider_whiterabbit.hooks.probe import probe
 
         return probe(self.get_conn)
@@ -242,7 +235,7 @@ class WhiteRabbitHook(BaseHook):
     def _client(self) -> Client:
         from airflow_provider_whiterabbit.client.transport.sync import Client
 
-        return Client(self._settings)
+        return Client(self._settings, self.timing)
 
     @cached_property
     def _settings(self) -> ClientSettings:
@@ -254,16 +247,16 @@ class WhiteRabbitHook(BaseHook):
             mask_secret(secret)
         return settings_of(connection, extra)
 
-    # --- the form; Airflow looks for these two in the class itself, not in its bases
+    # --- the connection form. Airflow looks for these two methods in the class itself, not in its bases.
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return what Airflow before 3.2 asks for; newer versions read the provider's metadata."""
+        """Return the behaviour of the form for Airflow before 3.2. Newer versions read the provider's metadata."""
         return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the extra fields of the form for Airflow before 3.2; newer versions read the provider's metadata."""
-        from airflow_provider_whiterabbit.hooks.form import widgets
+        """Return the form's extra fields for Airflow before 3.2. Newer versions read the provider's metadata."""
+        from airflow_provider_whiterabbit.hooks.form import form_widgets
 
-        return widgets(CONN_FIELDS)
+        return form_widgets(CONN_FIELDS)

@@ -1,16 +1,15 @@
-"""What the operators share: submit once, then wait, or not."""
+"""What both submitting operators share: submit at most once, then wait or return the id."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.ending import obstacles as triggerer_path
 from airflow_provider_whiterabbit.ending.verdict import result_of
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
@@ -20,8 +19,8 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitUncertainSubmissionError,
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.operators.fence import Fence
-from airflow_provider_whiterabbit.waiting import LONGEST_WAIT, WaitingMixin
+from airflow_provider_whiterabbit.operators.fence import Fence, fence_of
+from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, WaitingMixin, configured
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -30,36 +29,33 @@ if TYPE_CHECKING:
 
 Choice = Literal["fail", "resubmit"]
 
-_EXECUTED = "whiterabbit_operator"
-"""Where a task's context says that it has executed an operator, and which."""
+_EXECUTED_BY = "whiterabbit_operator"
+"""Key in a task's context: the operator that was executed in it."""
 
 
 class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
-    """Submits something to White Rabbit at most once, then waits for it, or not.
+    """Submits a component or a workflow at most once, then waits for its end or returns its id.
 
-    The result is the task's XCom; others are the id, as ``execution_id`` or ``workflow_run_id``, directly after the
-    submission, and the credits that were spent, as ``usage``.
+    The result is the task's XCom. The operator stores two more XComs: the id (``execution_id`` or ``workflow_run_id``),
+    directly after the submission, and the credits that were spent (``usage``).
 
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
-    :param wait_for_completion: wait, and return the result; otherwise return the id at once.
-    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
-    :param end_from_trigger: end in the triggerer, without a worker (Airflow 3.3.1+); by default what ``[whiterabbit]
-        end_from_trigger`` says. A task that would lose something by it is ended by a worker.
-    :param timeout: seconds or `timedelta` from the task's start after which `WhiteRabbitTimeoutError` is raised. What
-        was submitted goes on, and a retry waits for it again. `execution_timeout` bounds the wait too, also while
-        deferred.
-    :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of the record while there is no
-        stream.
+    :param wait_for_completion: wait for the end and return the result. If False, return the id at once.
+    :param deferrable: wait in the triggerer. The default is ``[operators] default_deferrable``.
+    :param end_from_trigger: end in the triggerer, without a worker (Airflow 3.3.1+). The default is ``[whiterabbit]
+        end_from_trigger``. A task that would lose something by it is ended by a worker.
+    :param timeout: seconds or `timedelta` from the task's start after which `WhiteRabbitTimeoutError` is raised. The
+        execution or run is not cancelled, and a retry waits for it again. `execution_timeout` bounds the wait too, also
+        while deferred.
+    :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of the record while streaming is
+        refused.
     :param on_failed_execution: what happens after FAILED: ``fail`` ends the task without retries; ``resubmit`` lets a
         retry submit anew (Airflow 3.3+).
     :param on_uncertain_submission: what a retry does if it is not known whether an earlier submission arrived: ``fail``
-        ends the task and says how to settle it; ``resubmit`` submits anew, which may do everything twice.
+        ends the task and says how to settle it; ``resubmit`` submits anew, so everything may happen twice.
     """
 
     timeout_error = WhiteRabbitTimeoutError
-
-    id_field: ClassVar[str]
-    """Where the answer to a submission holds the id."""
 
     def __init__(
         self,
@@ -75,137 +71,140 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, choice in (
+        for argument, choice in (
             ("on_failed_execution", on_failed_execution),
             ("on_uncertain_submission", on_uncertain_submission),
         ):
             if choice not in ("fail", "resubmit"):
-                raise WhiteRabbitInputError(f"{name} must be 'fail' or 'resubmit', got {choice!r}")
+                raise WhiteRabbitInputError(f"{argument} must be 'fail' or 'resubmit', got {choice!r}")
         self.whiterabbit_conn_id = whiterabbit_conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable or bool(end_from_trigger)
-        self.ends_in_triggerer = self.deferrable and triggerer_path.option("end_from_trigger", end_from_trigger)
+        self.ends_in_triggerer = self.deferrable and configured("end_from_trigger", end_from_trigger)
         self.timeout = None if timeout is None else checks.seconds(timeout, "timeout")
-        self.poll_interval = checks.seconds(poll_interval, "poll_interval", LONGEST_WAIT)
+        self.poll_interval = checks.seconds(poll_interval, "poll_interval", MAX_WAIT_SECONDS)
         self.on_failed_execution = on_failed_execution
         self.on_uncertain_submission = on_uncertain_submission
-        self._goes_on: str | None = None  # at White Rabbit, should the task be killed
+        self._unfinished: str | None = None  # what may be running at White Rabbit when the task is killed
 
     @property
     @abstractmethod
-    def what(self) -> str:
-        """Names what is submitted, as ``component PAY``."""
+    def subject(self) -> str:
+        """What is submitted, for messages: ``component PAY``."""
 
     @abstractmethod
     def _request(self) -> Request:
-        """Check everything and return what is to be sent."""
+        """Validate all arguments, and return the request to send."""
 
     def _record_in(self, answer: Any) -> Any:
-        """Return the record that the answer to a submission holds, if it does."""
+        """Return the record in the answer to the submission; None if it has none."""
         return None
 
     def execute(self, context: Context) -> Any:
-        """Submit, or find what was submitted before; then wait in the way that was asked for."""
-        self._insist_on_being_alone(context)
-        fence = Fence(context, self.what)
-        identity, record = self._earlier(fence, context) or self._submit(self._request(), fence, context)
+        """Submit, or find the earlier submission; then wait as configured."""
+        self._refuse_second_execute(context)
+        fence = fence_of(context, self.subject)
+        target_id, record = self._earlier(fence, context) or self._submit(self._request(), fence, context)
         if not self.wait_for_completion:
-            return identity
-        if record is not None and record.status.is_terminal:
+            return target_id
+        if record is not None and record.is_terminal:
             return self._end(record, fence, context)
         deadline = self._deadline(context)
         if self.deferrable:
-            return self._defer_until(identity, deadline, self.poll_interval)
-        left = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
-        followed = self.trigger_class.followed(identity)
-        with self._telling_timeouts_apart():
-            record = self._hook.get_conn().wait(followed, timeout=left, poll_interval=self.poll_interval)
+            return self._defer_until_end(target_id, deadline, self.poll_interval)
+        timeout = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
+        followed = self.target.followed(target_id)
+        with self._as_task_timeout():
+            record = self.hook.get_conn().wait(followed, timeout=timeout, poll_interval=self.poll_interval)
         return self._end(record, fence, context)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
-        """Turn the trigger's event into the task's end.
+        """Read the record after the trigger's event, and return its result.
 
-        :param identity: id of what was submitted; None in `dag.test()`, which hands on the event alone.
+        :param event: the trigger's event.
+        :param identity: id of the execution or run; None in `dag.test()`, which hands on the event alone.
         """
-        self._goes_on = identity
+        if identity is not None:
+            self._unfinished = self._named(identity)
         record = self._record_after(event, identity)
-        self._show_link(context, record.id)
-        return self._end(record, Fence(context, self.what), context)
+        self._push_link(context, record.id)
+        return self._end(record, fence_of(context, self.subject), context)
 
     def on_kill(self) -> None:
-        """Say that what was submitted goes on: White Rabbit has no call to cancel it."""
-        if self._goes_on is not None:
-            self.log.warning("%s goes on at White Rabbit: it can't be cancelled from here", self._goes_on)
+        """Log that the execution or run was not cancelled: White Rabbit has no call for that."""
+        if self._unfinished is not None:
+            self.log.warning("%s may still be running at White Rabbit; it was not cancelled", self._unfinished)
 
-    def _insist_on_being_alone(self, context: Context) -> None:
-        """Refuse to be executed where this or another operator was: it would find what was submitted then."""
+    def _named(self, target_id: str) -> str:
+        return f"The {self.target.noun} {target_id}"
+
+    def _refuse_second_execute(self, context: Context) -> None:
+        """Refuse to run in a task that has executed an operator before: this one would find the other's submission."""
         marks = cast("dict[str, Any]", context)
-        if _EXECUTED in marks:
+        if _EXECUTED_BY in marks:
             raise WhiteRabbitInputError(
-                "A task submits once, and this one executes operators more than once: map one over its inputs, or use "
-                "WhiteRabbitHook, which submits as often as it is told to"
+                "A task submits once, but this one executes operators more than once. Map one operator over its "
+                "inputs, or use WhiteRabbitHook, which submits at every call"
             )
-        marks[_EXECUTED] = self.task_id
+        marks[_EXECUTED_BY] = self.task_id
 
     def _earlier(self, fence: Fence, context: Context) -> tuple[str, Any] | None:
-        """Find what an earlier try submitted: its id and record, or None if there is to be a new submission."""
-        if not fence.is_kept and self.on_failed_execution == "resubmit":
-            self.log.warning("on_failed_execution='resubmit' needs Airflow 3.3 or newer; here a retry can't tell")
+        """Return the id and the record of what an earlier try submitted; None if the task must submit now."""
+        if self.on_failed_execution == "resubmit" and not fence.survives_retries:
+            self.log.warning("on_failed_execution='resubmit' needs Airflow 3.3 or newer; here a retry never resubmits")
         earlier = fence.earlier()
         if earlier is None:
-            if not fence.is_kept and fence.is_retry:
-                self._insist_on_certainty(fence, "by an earlier try")
             return None
-        if earlier.identity is None:
-            self._insist_on_certainty(fence, f"of {earlier.at}")
+        if earlier.target_id is None:
+            self._refuse_if_uncertain(fence, earlier.made)
             return None
         try:
-            record = self._hook.get_conn().read(self.trigger_class.followed(earlier.identity))
+            record = self.hook.get_conn().read(self.target.followed(earlier.target_id))
         except WhiteRabbitNotFoundError as error:
             error.hint = fence.remedy
             raise
-        self.log.info("Submitted before (%s): %s is %s", earlier.at, earlier.identity, record.progress)
-        if record.status.is_terminal and (fence.is_stale(earlier) or self._may_be_resubmitted(record, fence)):
+        self.log.info("Submitted before, at %s: %s is %s", earlier.at, earlier.target_id, record.progress)
+        if record.is_terminal and (fence.is_stale(earlier) or self._may_resubmit(record, fence)):
             self.log.info("Submitting anew: %s", "the task was cleared" if fence.is_stale(earlier) else record.failure)
             return None
-        self._keep(earlier.identity, fence, context, earlier.at)
-        return earlier.identity, record
+        self._keep_id(earlier.target_id, fence, context, earlier.at)
+        return earlier.target_id, record
 
-    def _insist_on_certainty(self, fence: Fence, at: str) -> None:
+    def _refuse_if_uncertain(self, fence: Fence, made: str) -> None:
         if self.on_uncertain_submission == "fail":
-            raise fence.uncertain(at)
-        self.log.warning("Submitting anew, though the submission %s may have arrived", at)
+            raise fence.uncertain(made)
+        self.log.warning("Submitting anew, although the submission %s may have arrived", made)
 
-    def _may_be_resubmitted(self, record: Any, fence: Fence) -> bool:
-        return bool(record.status == "FAILED" and self.on_failed_execution == "resubmit" and fence.is_kept)
+    def _may_resubmit(self, record: Any, fence: Fence) -> bool:
+        return bool(record.failed and self.on_failed_execution == "resubmit" and fence.survives_retries)
 
     def _submit(self, request: Request, fence: Fence, context: Context) -> tuple[str, Any]:
-        client = self._hook.get_conn()
-        self._goes_on = f"What may have been submitted ({self.what})"
-        fence.intend()  # from here on, whatever is not caught below leaves the intent behind: time-outs, signals, kills
+        client = self.hook.get_conn()
+        self._unfinished = f"The submission of {self.subject}"
+        fence.intend()  # from here on, time-outs, signals and kills leave the intent in the store
         try:
-            answer = client.submit(request, self.id_field, lambda identity: self._keep(identity, fence, context))
+            answer = client.submit(request, self.target, lambda target_id: self._keep_id(target_id, fence, context))
         except WhiteRabbitUncertainSubmissionError as error:
             if self.on_uncertain_submission == "resubmit":
-                raise  # to the retry that submits anew
+                raise  # the retry submits anew
             raise fence.uncertain("just made") from error
         except WhiteRabbitError:
             fence.withdraw()
             raise
-        return answer[self.id_field], self._record_in(answer)
+        return answer[self.target.answer_id], self._record_in(answer)
 
-    def _keep(self, identity: str, fence: Fence, context: Context, at: str | None = None) -> None:
-        self._goes_on = identity
-        fence.adopt(identity, at)
+    def _keep_id(self, target_id: str, fence: Fence, context: Context, at: str | None = None) -> None:
+        self._unfinished = self._named(target_id)
+        fence.adopt(target_id, at)
         try:
             if self.do_xcom_push:
-                context["ti"].xcom_push(key=self.trigger_class.id_name, value=identity)
-            self._show_link(context, identity)
-        except Exception:  # no reason to end what has just been submitted
-            self.log.exception("The id of %s could not be stored as XCom", identity)
+                context["ti"].xcom_push(key=self.target.id_name, value=target_id)
+            self._push_link(context, target_id)
+        except Exception:  # must not end the wait for what was just submitted
+            self.log.exception("The id %s could not be stored as XCom", target_id)
 
     def _end(self, record: Any, fence: Fence, context: Context) -> Any:
-        self._report_usage(context, record)
-        if self._may_be_resubmitted(record, fence):
-            raise AirflowException(record.failure)  # one that leaves the retries, which submit anew
+        self._push_usage(context, record)
+        if self._may_resubmit(record, fence):
+            raise AirflowException(record.failure)  # keeps the retries, which submit anew
         return result_of(record)

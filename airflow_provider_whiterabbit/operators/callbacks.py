@@ -1,11 +1,11 @@
-"""`WhiteRabbitReplayCallbacksOperator`: recovers callbacks that were lost."""
+"""`WhiteRabbitReplayCallbacksOperator`: recovers lost callbacks."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -18,23 +18,24 @@ if TYPE_CHECKING:
 
     from airflow_provider_whiterabbit.client.records.execution import Execution
 
-Done = Literal["replayed", "delivered", "running", "without_callback", "unknown"]
+ReplayOutcome = Literal["replayed", "delivered", "running", "without_callback", "unknown"]
 
 
 class WhiteRabbitReplayCallbacksOperator(BaseOperator):
-    """Has White Rabbit deliver the callbacks again that never arrived, and returns what it did.
+    """Asks White Rabbit to deliver lost callbacks again, and returns the ids of the executions by outcome.
 
-    A callback is lost if nobody took it while White Rabbit tried: Airflow was down, refused it, or no DAG listened.
-    Only executions that have ended, and whose record says that the callback was not delivered, are delivered again; so
-    it may be run at any time and as often as one likes. The result is an object of lists of ids:
+    A callback is lost if nothing accepted it while White Rabbit tried: Airflow was down, Airflow refused it, or no DAG
+    was scheduled on its asset. The operator asks again only for executions that have ended and whose record says that
+    the callback was not delivered. It may therefore run at any time and any number of times. The result is an object
+    with lists of execution ids:
 
-    - ``replayed``: White Rabbit was asked to deliver again, which it does a moment later;
-    - ``delivered``: nothing to do, the callback had arrived;
-    - ``running``: not ended yet;
-    - ``without_callback``: submitted without a callback URL;
-    - ``unknown``: White Rabbit knows no such execution.
+    - ``replayed``: the operator asked White Rabbit to deliver the callback again, which takes a moment;
+    - ``delivered``: there was nothing to do, because the callback had arrived;
+    - ``running``: the execution has not ended yet;
+    - ``without_callback``: the execution was submitted without a callback URL;
+    - ``unknown``: White Rabbit has no such execution.
 
-    :param execution_ids: ids as a list, another task's output, or a template that gives a JSON array of them.
+    :param execution_ids: ids as a list, another task's output, or a template that renders to a JSON array of ids.
     :param whiterabbit_conn_id: id of the connection that the executions were submitted with; templated.
     """
 
@@ -51,50 +52,49 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
         self.execution_ids = execution_ids
         self.whiterabbit_conn_id = whiterabbit_conn_id
 
-    def execute(self, context: Context) -> dict[Done, list[str]]:
-        """Look at each execution, and have it delivered again if that is of use."""
-        done: dict[Done, list[str]] = {
-            "replayed": [],
-            "delivered": [],
-            "running": [],
-            "without_callback": [],
-            "unknown": [],
-        }
-        for execution_id in self._ids():
-            done[self._settle(execution_id)].append(execution_id)
-        self.log.info("%s", ", ".join(f"{what}: {len(ids)}" for what, ids in done.items()))
-        return done
+    def execute(self, context: Context) -> dict[ReplayOutcome, list[str]]:
+        """Read each execution's record, and replay its callback if the callback was lost."""
+        ids_by_outcome: dict[ReplayOutcome, list[str]] = {outcome: [] for outcome in get_args(ReplayOutcome)}
+        for execution_id in self._checked_ids():
+            ids_by_outcome[self._replay_if_lost(execution_id)].append(execution_id)
+        self.log.info("%s", ", ".join(f"{outcome}: {len(ids)}" for outcome, ids in ids_by_outcome.items()))
+        return ids_by_outcome
 
-    def _ids(self) -> list[str]:
-        """Return the ids, each once, in their order; nothing is sent if one of them can't be an id."""
-        given: Any = self.execution_ids
-        if isinstance(given, str):
+    def _checked_ids(self) -> list[str]:
+        """Return the execution ids, each once, in their order.
+
+        :raises WhiteRabbitInputError: if they are not a list of ids; nothing has been sent then.
+        """
+        execution_ids: Any = self.execution_ids
+        if isinstance(execution_ids, str):
             try:
-                given = json.loads(given)
+                execution_ids = json.loads(execution_ids)
             except ValueError:
-                given = None
-        if isinstance(given, str | bytes | dict) or not isinstance(given, Iterable):
-            raise WhiteRabbitInputError("execution_ids must be a list of ids, or a template that gives a JSON array")
-        return list(dict.fromkeys(checks.identifier(execution_id, "execution_ids") for execution_id in given))
+                execution_ids = None
+        if isinstance(execution_ids, str | bytes | dict) or not isinstance(execution_ids, Iterable):
+            raise WhiteRabbitInputError(
+                "execution_ids must be a list of ids, or a template that renders to a JSON array of ids"
+            )
+        return list(dict.fromkeys(checks.identifier(execution_id, "execution_ids") for execution_id in execution_ids))
 
-    def _settle(self, execution_id: str) -> Done:
+    def _replay_if_lost(self, execution_id: str) -> ReplayOutcome:
         try:
-            done = _what_to_do(self._hook.get_execution(execution_id))
-            if done == "replayed":
+            outcome = _replay_outcome(self._hook.get_execution(execution_id))
+            if outcome == "replayed":
                 self._hook.redeliver_callback(execution_id)
-                self.log.info("Execution %s: its callback is delivered again", execution_id)
+                self.log.info("Asked White Rabbit to deliver the callback of execution %s again", execution_id)
         except WhiteRabbitNotFoundError:
             return "unknown"
-        return done
+        return outcome
 
     @cached_property
     def _hook(self) -> WhiteRabbitHook:
         return WhiteRabbitHook(self.whiterabbit_conn_id)
 
 
-def _what_to_do(execution: Execution) -> Done:
+def _replay_outcome(execution: Execution) -> ReplayOutcome:
     if execution.callback is None or execution.callback.url is None:
         return "without_callback"
-    if not execution.status.is_terminal:
+    if not execution.is_terminal:
         return "running"
     return "replayed" if execution.callback.delivered_at is None else "delivered"

@@ -1,4 +1,4 @@
-"""`WhiteRabbitExecuteComponentOperator`: submits a component, once, and returns its output."""
+"""`WhiteRabbitExecuteComponentOperator`: executes a component once, and returns its output."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitInputError,
@@ -25,22 +26,22 @@ if TYPE_CHECKING:
 
 
 class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
-    """Executes a White Rabbit component and returns its output (as XCom), the JSON that the API gave.
+    """Executes a White Rabbit component, and returns its output as XCom: the JSON that the API gave.
 
-    It is submitted at most once for each run of the task and each clear by a user, also when workers die. The
-    execution's id is pushed as XCom ``execution_id`` as soon as it is known. Secret and headers of a callback come from
-    the connection, since a task's arguments are stored in clear text.
+    The component is submitted at most once for each run of the task and each clear by a user, also if workers die. The
+    execution's id is stored as XCom ``execution_id`` as soon as it is known. The secret and the headers of a callback
+    come from the connection, because Airflow stores a task's arguments in clear text.
 
     :param module: module name, as ``RANDOM_UUID``; templated.
     :param input: inputs by name, JSON values; templated, nested values too. Integers beyond ±(2^53 - 1) must be `str`.
     :param config: config by name, JSON values; templated, nested values too.
     :param attempts: server-side attempts on failure, 1 to 3.
     :param callback_url: HTTPS URL that gets the finished record; templated.
-    :param callback: have it delivered to this Airflow's own receiver, whose events DAGs can be scheduled on (see
-        `airflow_provider_whiterabbit.assets`); a name, templated, adds the events of `assets.named(name)`.
-    :param inline_wait: seconds or `timedelta`, 0 to 15, to wait for the result within the submitting call. What ends
-        in time takes one API call and never defers; but until then its id is not known, so a task that is killed
-        meanwhile leaves an uncertain submission.
+    :param callback: True has the record delivered to this Airflow's own receiver, on whose asset events DAGs can be
+        scheduled (see `airflow_provider_whiterabbit.assets`). A name, templated, adds an event of `assets.named(name)`.
+    :param inline_wait: seconds or `timedelta`, 0 to 15, that the submitting call waits for the result. An execution
+        that ends in time takes one API call and never defers. But its id is unknown until then, so a task that is
+        killed meanwhile leaves an uncertain submission.
     :param validate: check input and config against White Rabbit's component catalogue before submitting.
 
     The other parameters are those of `WhiteRabbitSubmitOperator`.
@@ -48,8 +49,8 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
 
     template_fields: Sequence[str] = ("module", "input", "config", "callback_url", "callback", "whiterabbit_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "config": "json"}
+    target = EXECUTION
     trigger_class = WhiteRabbitExecutionTrigger
-    id_field = "id"
 
     def __init__(
         self,
@@ -77,12 +78,12 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
         self.validate = validate
 
     @property
-    def what(self) -> str:
-        """Names what is submitted."""
+    def subject(self) -> str:
+        """The component, for messages."""
         return f"component {self.module}"
 
     def _request(self) -> Request:
-        request = self._hook.component_request(
+        request = self.hook.component_request(
             self.module,
             input=self.input,
             config=self.config,
@@ -94,14 +95,14 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
         if self.validate:
             from airflow_provider_whiterabbit.client import catalogue
 
-            definition = catalogue.find(self._hook.get_components(), self.module)
+            definition = catalogue.find(self.hook.get_components(), self.module)
             catalogue.validate(definition, self.input or {}, self.config or {})
         return request
 
     def _record_in(self, answer: Any) -> Execution:
-        from airflow_provider_whiterabbit.client.wire.answers import submitted_execution
+        from airflow_provider_whiterabbit.client.records.execution import Execution
 
-        return submitted_execution(answer)
+        return Execution.from_submission(answer)
 
     def _submit(self, request: Request, fence: Fence, context: Context) -> tuple[str, Any]:
         try:
@@ -111,12 +112,12 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
             raise
 
     def _suggestion(self) -> str:
-        """Say what module may have been meant, if the catalogue does not know this one."""
+        """Return a message with similar modules if the catalogue does not have this one; else an empty string."""
         from airflow_provider_whiterabbit.client import api, catalogue
 
         try:
-            known = catalogue.definitions(self._hook.get_conn().send(api.get_components(), within=10))
-            catalogue.find(known, self.module)
-        except WhiteRabbitError as error:  # what the server said is what matters; this is an extra
+            definitions = catalogue.definitions(self.hook.get_conn().send(api.get_components(), within=10))
+            catalogue.find(definitions, self.module)
+        except WhiteRabbitError as error:  # the server's own error matters more
             return str(error) if "did you mean" in str(error) else ""
         return ""

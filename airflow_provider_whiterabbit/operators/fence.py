@@ -1,16 +1,18 @@
-"""At most one submission per generation of a task (its first run, or each clear by a user), whatever dies when.
+"""At most one submission per generation of a task: its first run, and each run after a user cleared it.
 
-Airflow 3.3+ has a store that survives retries, kills and clears. Directly before a POST the *intent* is written there,
-directly after it the id of what was submitted. So whoever comes later finds nothing (submit), an id (reattach), or an
-intent without an id: then it is not known whether the POST arrived, and a person has to look.
+Airflow 3.3+ has a task state store that survives retries, kills and clears. Directly before the POST, the operator
+stores an *intent* there; directly after it, the id of the execution or run. A later try then finds nothing and submits,
+or finds an id and waits for it, or finds an intent without an id. In that last case it is not known whether the POST
+arrived, and a person has to look.
 """
 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 import tenacity
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEY = "whiterabbit_submission"
-"""Where the record is in the task state store: ``{"id": …, "max_tries": …, "try_number": …, "at": …}``."""
-
+"""Key of the record in the task state store: ``{"id": …, "max_tries": …, "try_number": …, "at": …}``."""
 
 UNKNOWN_TIME = "an unknown time"
 
@@ -34,131 +35,190 @@ UNKNOWN_TIME = "an unknown time"
 class Submission:
     """What is known of an earlier submission.
 
-    :param identity: its id; None if only the intent was written.
-    :param max_tries: tells generations apart: a clear raises it, a retry leaves it. None if a person wrote the record.
-    :param at: when, in words.
+    :param target_id: id of the execution or run; None if it is not known whether the submission arrived.
+    :param max_tries: Airflow's `max_tries` at that time. A clear raises it, a retry does not. None if a person wrote
+        the record.
+    :param at: when it was submitted.
+    :param made: when or by whom, as part of a sentence.
     """
 
-    identity: str | None
+    target_id: str | None
     max_tries: int | None = None
     at: str = UNKNOWN_TIME
+    made: str = ""
 
 
-class Fence:
-    """The record of one task instance's submission.
+class Fence(ABC):
+    """Guards one task instance against a second submission.
 
-    :param what: names what is submitted, as ``component PAY``.
+    :param subject: names what is submitted, as ``component PAY``.
     """
 
-    def __init__(self, context: Context, what: str) -> None:
+    survives_retries: ClassVar[bool]
+    """Whether a retry finds what an earlier try submitted."""
+
+    def __init__(self, context: Context, subject: str) -> None:
         self._ti: Any = context["ti"]
-        self._task: Any = context["task"]
-        self._store: Any = context.get("task_state_store")
-        self._what = what
+        self._subject = subject
 
-    @property
-    def is_kept(self) -> bool:
-        """Whether this Airflow has a store that survives a retry (3.3+)."""
-        return self._store is not None
-
-    @property
-    def is_retry(self) -> bool:
-        """Whether this may not be the first try of its generation.
-
-        The first is known by the retries that are left, all of them. After a change of `retries` in the DAG no other
-        try than the very first seems to be one: it is safer to refuse than to submit twice.
-        """
-        before = self._ti.try_number - 1
-        return bool(before > 0 and self._ti.max_tries != before + self._task.retries)
-
+    @abstractmethod
     def earlier(self) -> Submission | None:
-        """Return the earlier submission, if there was one.
+        """Return the earlier submission of this task, or None if there was none.
 
-        :raises WhiteRabbitProtocolError: if there is a record, but none that can be understood.
+        :raises WhiteRabbitProtocolError: if a stored record can't be read.
         """
-        value = self._store.get(KEY) if self.is_kept else None
-        if value is None:
-            return None
-        if isinstance(value, str) and value:
-            return Submission(value)
-        if isinstance(value, dict) and isinstance(value.get("id"), str | None):
-            max_tries = value.get("max_tries")
-            known = max_tries if isinstance(max_tries, int) else None
-            return Submission(value.get("id") or None, known, str(value.get("at") or UNKNOWN_TIME))
-        raise WhiteRabbitProtocolError(f"The record of the submission is not understood: {value!r:.200}. {self.remedy}")
 
-    def is_stale(self, earlier: Submission) -> bool:
-        """Whether an earlier submission belongs to a generation that a user has cleared since."""
-        return earlier.max_tries is not None and earlier.max_tries != self._ti.max_tries
-
+    @abstractmethod
     def intend(self) -> None:
-        """Write down that a POST follows. If this fails, nothing was sent, and nothing must be."""
-        if self.is_kept:
-            self._write(None, None)
+        """Store the intent to submit. If this raises, nothing was sent, and nothing may be sent."""
 
-    def adopt(self, identity: str, at: str | None = None) -> None:
-        """Write down the id, in the present generation.
-
-        It is never in the way of the wait that follows: if it can't be written (after three attempts, which take half a
-        minute where the API server is away), a retry will call it uncertain, which is safe, and the log has the id.
+    @abstractmethod
+    def adopt(self, target_id: str, at: str | None = None) -> None:
+        """Store the id of what was submitted, for the present generation. A failure is logged, never raised.
 
         :param at: when it was submitted; None for now.
         """
-        log.info("The id of %s is %s", self._what, identity)
-        if not self.is_kept:
-            return
-        try:
-            tenacity.Retrying(stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_fixed(1), reraise=True)(
-                self._write, identity, at
-            )
-        except Exception:
-            log.exception("The id could not be stored; a retry of this task will not know it")
 
+    @abstractmethod
     def withdraw(self) -> None:
-        """Forget the intent: nothing was submitted, for certain."""
-        if self.is_kept:
-            try:
-                self._store.delete(KEY)
-            except Exception:
-                log.exception("The intent could not be withdrawn; a retry of this task will call it uncertain")
+        """Delete the intent, because it is certain that nothing was submitted. A failure is logged, never raised."""
 
-    def uncertain(self, at: str) -> AirflowFailException:
-        """Return the error for a submission of which it is not known whether it arrived; it ends all retries.
+    @property
+    @abstractmethod
+    def remedy(self) -> str:
+        """What a person has to do about an uncertain submission, as sentences for a message."""
 
-        :param at: which one, in words.
+    def is_stale(self, earlier: Submission) -> bool:
+        """Return whether a user has cleared the task since an earlier submission."""
+        return earlier.max_tries is not None and earlier.max_tries != self._ti.max_tries
+
+    def uncertain(self, made: str) -> AirflowFailException:
+        """Return the error for a submission that perhaps arrived. It ends the task without retries.
+
+        :param made: when or by whom it was made, as part of a sentence.
         """
         return AirflowFailException(
-            f"It is not known whether White Rabbit got the submission of {self._what} {at}, so it was not sent "
-            f"again: that could pay twice. Look for it in White Rabbit. {self.remedy}"
+            f"It is not known whether White Rabbit received the submission of {self._subject} {made}, so it was not "
+            f"sent again: that could pay twice. Look for it in White Rabbit. {self.remedy}"
         )
+
+
+class StoredFence(Fence):
+    """Guards a task with Airflow's task state store (Airflow 3.3+)."""
+
+    survives_retries = True
+
+    def __init__(self, context: Context, subject: str) -> None:
+        super().__init__(context, subject)
+        self._store: Any = context["task_state_store"]
+
+    def earlier(self) -> Submission | None:
+        """Return what the store holds of an earlier submission."""
+        stored = self._store.get(KEY)
+        if stored is None:
+            return None
+        if isinstance(stored, str) and stored:
+            return Submission(stored)
+        if isinstance(stored, dict) and isinstance(stored.get("id"), str | None):
+            max_tries = stored.get("max_tries")
+            at = str(stored.get("at") or UNKNOWN_TIME)
+            known_tries = max_tries if isinstance(max_tries, int) else None
+            return Submission(stored.get("id") or None, known_tries, at, f"made at {at}")
+        raise WhiteRabbitProtocolError(f"The stored submission record cannot be read: {stored!r:.200}. {self.remedy}")
+
+    def intend(self) -> None:
+        """Store the intent."""
+        self._write(None, None)
+
+    def adopt(self, target_id: str, at: str | None = None) -> None:
+        """Store the id, in three attempts, which take half a minute while Airflow's API server is down.
+
+        If all fail, a retry calls the submission uncertain, which is safe, and the log has the id.
+        """
+        log.info("Submitted %s as %s", self._subject, target_id)
+        attempts = tenacity.Retrying(stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_fixed(1), reraise=True)
+        try:
+            attempts(self._write, target_id, at)
+        except Exception:
+            log.exception("The id could not be stored; a retry of this task will not find it")
+
+    def withdraw(self) -> None:
+        """Delete the intent."""
+        try:
+            self._store.delete(KEY)
+        except Exception:
+            log.exception("The intent could not be deleted; a retry of this task will call the submission uncertain")
 
     @property
     def remedy(self) -> str:
-        """How a person settles it."""
-        if not self.is_kept:
-            return (
-                "If there is nothing, clear this task; if it is there, wait for it with the sensor. (Airflow before "
-                "3.3 keeps no ids across retries: set retries=0 for the runs to come, or "
-                "on_uncertain_submission='resubmit' where submitting twice does no harm.)"
-            )
+        """The REST calls that settle an uncertain submission."""
         ti = self._ti
         path = "/".join(
             f"{name}/{quote(value, safe='')}"
             for name, value in (("dags", ti.dag_id), ("dagRuns", ti.run_id), ("taskInstances", ti.task_id))
         )
-        where = f"/api/v2/{path}/state-store/{KEY}?map_index={ti.map_index}"
+        record = f"/api/v2/{path}/state-store/{KEY}?map_index={ti.map_index}"
         return (
-            f'If it is there, PUT {{"value": {{"id": "<its id>"}}}} to {where} of Airflow\'s REST API; if not, DELETE '
+            f'If it is there, PUT {{"value": {{"id": "<its id>"}}}} to {record} of Airflow\'s REST API; if not, DELETE '
             "that. Then clear this task."
         )
 
-    def _write(self, identity: str | None, at: str | None) -> None:
+    def _write(self, target_id: str | None, at: str | None) -> None:
         from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-        value = {
-            "id": identity,
+        record = {
+            "id": target_id,
             "max_tries": self._ti.max_tries,
             "try_number": self._ti.try_number,
             "at": at or datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        self._store.set(KEY, value, retention=NEVER_EXPIRE)
+        self._store.set(KEY, record, retention=NEVER_EXPIRE)
+
+
+class StorelessFence(Fence):
+    """Guards a task of Airflow before 3.3, which has no store: a retry fails rather than resubmit."""
+
+    survives_retries = False
+
+    def __init__(self, context: Context, subject: str) -> None:
+        super().__init__(context, subject)
+        self._task: Any = context["task"]
+
+    def earlier(self) -> Submission | None:
+        """Return an uncertain submission in any try but the first of a generation.
+
+        In the first try all retries are left. After a change of `retries` in the DAG only the very first try counts as
+        one: it is safer to refuse than to submit twice.
+        """
+        tries_before = self._ti.try_number - 1
+        if tries_before > 0 and self._ti.max_tries != tries_before + self._task.retries:
+            return Submission(None, made="made by an earlier try")
+        return None
+
+    def intend(self) -> None:
+        """Store nothing."""
+
+    def adopt(self, target_id: str, at: str | None = None) -> None:
+        """Log the id."""
+        log.info("Submitted %s as %s", self._subject, target_id)
+
+    def withdraw(self) -> None:
+        """Delete nothing."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do where Airflow keeps no ids."""
+        return (
+            "If it is not there, clear this task; if it is there, wait for it with the sensor. (Before version 3.3, "
+            "Airflow keeps no ids across retries. For future runs, set retries=0, or "
+            "on_uncertain_submission='resubmit' where submitting twice does no harm.)"
+        )
+
+
+def fence_of(context: Context, subject: str) -> Fence:
+    """Return the fence of a running task.
+
+    :param subject: names what is submitted, as ``component PAY``.
+    """
+    has_store = context.get("task_state_store") is not None
+    return StoredFence(context, subject) if has_store else StorelessFence(context, subject)

@@ -1,10 +1,11 @@
-"""`WhiteRabbitTriggerWorkflowOperator`: starts a workflow, once, and returns the record of its run."""
+"""`WhiteRabbitTriggerWorkflowOperator`: starts a workflow once, and returns the record of its run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_whiterabbit.client.wait.target import WORKFLOW_RUN
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
 from airflow_provider_whiterabbit.triggers.workflow import WhiteRabbitWorkflowRunTrigger
 
@@ -13,27 +14,27 @@ if TYPE_CHECKING:
 
 
 class WhiteRabbitTriggerWorkflowOperator(WhiteRabbitSubmitOperator):
-    """Starts a White Rabbit workflow and returns the record of its run, with the stages and their outputs (as XCom).
+    """Starts a White Rabbit workflow, and returns the record of its run as XCom, with the stages and their outputs.
 
-    It is started at most once for each run of the task and each clear by a user, also when workers die. The id of the
-    run is pushed as XCom ``workflow_run_id`` as soon as it is known. A run that is FAILED or CANCELED fails the task
-    without retries; the message names the stages that failed and why.
+    The workflow is started at most once for each run of the task and each clear by a user, also if workers die. The id
+    of the workflow run is stored as XCom ``workflow_run_id`` as soon as it is known. A run that is FAILED or CANCELED
+    fails the task without retries. The message names the failed stages and their errors.
 
-    :param workflow_id: id of the workflow; templated. The other parameters are those of `WhiteRabbitSubmitOperator`; a
-        CANCELED run is never submitted anew by a retry.
+    :param workflow_id: id of the workflow; templated. The other parameters are those of `WhiteRabbitSubmitOperator`.
+        With ``on_failed_execution="resubmit"``, a retry resubmits a FAILED run, but not a CANCELED one.
     """
 
     template_fields: Sequence[str] = ("workflow_id", "whiterabbit_conn_id")
+    target = WORKFLOW_RUN
     trigger_class = WhiteRabbitWorkflowRunTrigger
-    id_field = "runId"
 
     def __init__(self, *, workflow_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.workflow_id = workflow_id
 
     @property
-    def what(self) -> str:
-        """Names what is submitted."""
+    def subject(self) -> str:
+        """The workflow, for messages."""
         return f"workflow {self.workflow_id}"
 
     def _request(self) -> Request:

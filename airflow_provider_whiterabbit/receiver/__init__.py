@@ -1,1 +1,1 @@
-"""The receiver of White Rabbit's callbacks in Airflow's API server. Nothing is imported here: see `plugin`."""
+"""The receiver of White Rabbit's callbacks in Airflow's API server; `plugin` is its entry point."""

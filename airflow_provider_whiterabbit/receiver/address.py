@@ -1,4 +1,4 @@
-"""Where this Airflow's receiver is: the URL that a task gives to White Rabbit."""
+"""The URL of this Airflow's callback receiver: what a task submits to White Rabbit as ``callback_url``."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError, WhiteRabbitInputError
-from airflow_provider_whiterabbit.receiver.settings import PREFIX, SECTION, served_connections
+from airflow_provider_whiterabbit.receiver.settings import SECTION, URL_PREFIX, served_connections
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 
-_NAME = "name"
+_NAME_PARAMETER = "name"
 
 
-def with_own_url(
+def with_receiver_url(
     arguments: Mapping[str, Any], callback: Any, connection_id: str, settings: ClientSettings
 ) -> dict[str, Any]:
-    """Return the arguments of a submission with the URL of this Airflow's receiver among them.
+    """Add the URL of this Airflow's receiver to the arguments of a submission.
 
+    :param arguments: arguments of `WhiteRabbitHook.execute_component` by name.
     :param callback: True, or a name of the user's own (see `assets.named`).
-    :raises WhiteRabbitInputError: if another URL or another secret was given too, or `callback` is something else.
-    :raises WhiteRabbitConfigError: if no callback would arrive: no receiver, no base URL, no secret, a connection not
-        served.
+    :param connection_id: id of the connection that the task submits with.
+    :param settings: the settings of that connection.
+    :return: the arguments, with `callback_url`.
+    :raises WhiteRabbitInputError: if `callback` is neither True nor a name, or the arguments already hold a URL or a
+        secret for the callback.
+    :raises WhiteRabbitConfigError: if the receiver could not accept the callback: Airflow is too old, the base URL or
+        the secret is missing, or the receiver does not serve the connection.
     """
     from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
@@ -38,32 +43,32 @@ def with_own_url(
         raise WhiteRabbitConfigError("callback needs the receiver of Airflow 3.1 or newer: give callback_url instead")
     if not settings.callback_secret:
         raise WhiteRabbitConfigError(
-            f"callback needs the extra field 'callback_secret' of the connection {connection_id!r}: the receiver takes "
-            "nothing that is not signed"
+            f"callback needs the extra field 'callback_secret' of the connection {connection_id!r}: the receiver "
+            "refuses callbacks without a signature"
         )
-    return {**arguments, "callback_url": _url(connection_id, None if callback is True else callback)}
+    return {**arguments, "callback_url": _receiver_url(connection_id, None if callback is True else callback)}
 
 
-def name_in(url: str) -> str | None:
-    """Return the name of the user's own that such a URL holds, if it does."""
+def callback_name_in(url: str) -> str | None:
+    """Return the user's own name that a callback URL holds; None if the URL holds no name."""
     try:
-        names = parse_qs(urlsplit(url).query).get(_NAME)
+        names = parse_qs(urlsplit(url).query).get(_NAME_PARAMETER)
     except ValueError:
         return None
     return names[0] if names else None
 
 
-def _url(connection_id: str, name: str | None) -> str:
-    base = str(conf.get(SECTION, "callback_base_url", fallback="") or "").rstrip("/")
-    if not base:
+def _receiver_url(connection_id: str, name: str | None) -> str:
+    base_url = str(conf.get(SECTION, "callback_base_url", fallback="") or "").rstrip("/")
+    if not base_url:
         raise WhiteRabbitConfigError(
-            f"callback needs [{SECTION}] callback_base_url: where White Rabbit reaches Airflow's API server, as "
-            "https://airflow.example.org"
+            f"callback needs [{SECTION}] callback_base_url: the URL at which White Rabbit reaches Airflow's API "
+            "server, such as https://airflow.example.org"
         )
     served = served_connections()
     if served and connection_id not in served:
         raise WhiteRabbitConfigError(
-            f"[{SECTION}] callback_connections does not name {connection_id!r}: its callbacks would be refused"
+            f"[{SECTION}] callback_connections does not name {connection_id!r}: the receiver would refuse its callbacks"
         )
-    query = f"?{urlencode({_NAME: name})}" if name else ""
-    return f"{base}{PREFIX}/callbacks/{quote(connection_id, safe='')}{query}"
+    query = f"?{urlencode({_NAME_PARAMETER: name})}" if name else ""
+    return f"{base_url}{URL_PREFIX}/callbacks/{quote(connection_id, safe='')}{query}"

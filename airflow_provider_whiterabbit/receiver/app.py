@@ -1,13 +1,14 @@
-"""The application that takes callbacks: what is checked in which order, and what is answered.
+"""The web application that receives callbacks: the order of the checks, and the answer to each callback.
 
-Whoever can't show a signature costs a body that is read and thrown away, one HMAC over it, and no more of the database
-than a look at the connection's secret twice a minute.
+A sender without a valid signature cannot cost much: the receiver reads the body and discards it, computes one HMAC, and
+looks up the connection's secret at most twice a minute.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -19,9 +20,9 @@ from fastapi.responses import JSONResponse
 from airflow_provider_whiterabbit.client import webhooks
 from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitSignatureError
-from airflow_provider_whiterabbit.receiver.bodies import SMALL, Bodies, Refusal
-from airflow_provider_whiterabbit.receiver.events import Result, emit
-from airflow_provider_whiterabbit.receiver.secrets import Secrets
+from airflow_provider_whiterabbit.receiver.bodies import SMALL_BODY, BodyReader, Refusal
+from airflow_provider_whiterabbit.receiver.events import CallbackResult, emit_events
+from airflow_provider_whiterabbit.receiver.secrets import SecretCache, read_secret
 from airflow_provider_whiterabbit.receiver.settings import ReceiverSettings
 
 log = logging.getLogger(__name__)
@@ -29,19 +30,21 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 THREADS = 4
-"""Threads for the database and for large bodies. They are the receiver's own, so that Airflow keeps its."""
+"""How many threads the receiver has for the database and for large bodies; it uses none of Airflow's threads."""
 
-WAITING = 256
-"""Callers who wait for a thread, or for a secret; the next ones are told to come back."""
+MAX_WAITING = 256
+"""How many callbacks may wait for a thread or for a secret at once; the receiver answers 503 to further ones."""
 
-PATIENCE = 30.0
-"""Seconds after which a caller is told to come back, though the thread goes on; he will find a repeat."""
+ANSWER_TIMEOUT = 30.0
+"""Seconds for which a callback may wait for a thread's work or for a secret, before the receiver answers 503.
+
+The thread finishes its work anyway, so the receiver recognises the next delivery of the callback as a repeat.
+"""
 
 
-def create_app(settings: ReceiverSettings) -> FastAPI:
-    """Return the application, which is to be mounted under `settings.PREFIX`."""
+def create_app(receiver: Receiver) -> FastAPI:
+    """Return the web application of a receiver, for Airflow to mount under `settings.URL_PREFIX`."""
     app = FastAPI(title="White Rabbit callbacks", openapi_url=None, redirect_slashes=False)
-    receiver = Receiver(settings)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -50,50 +53,75 @@ def create_app(settings: ReceiverSettings) -> FastAPI:
     @app.post("/callbacks/{connection_id:path}")
     async def receive(connection_id: str, request: Request) -> JSONResponse:
         try:
-            return JSONResponse({"result": (await receiver.take(connection_id, request)).value})
+            result = await receiver.receive(connection_id, request)
         except Refusal as refusal:
-            log.info("Callback for %r answered %d: %s", connection_id[:100], refusal.status, refusal.reason)
-            return _answer(refusal)
+            log.info(
+                "Refused a callback for connection %r: %d, %s", connection_id[:100], refusal.status, refusal.reason
+            )
+            return _refusal_response(refusal)
+        return JSONResponse({"result": result.value})
 
     return app
 
 
 class Receiver:
-    """Takes callbacks, for one process."""
+    """Receives the callbacks of one process: checks each one, and emits its asset events.
 
-    def __init__(self, settings: ReceiverSettings) -> None:
+    :param emit: emits the asset events of a connection's execution; the third argument is `output_bytes`.
+    :param read_secret: reads the callback secret of a connection; see `SecretCache`.
+    :param clock: returns the time in seconds, from any start.
+    :param answer_timeout: seconds; see `ANSWER_TIMEOUT`.
+    :param max_waiting: see `MAX_WAITING`.
+    """
+
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        *,
+        emit: Callable[[str, Execution, int], CallbackResult] = emit_events,
+        read_secret: Callable[[str], str | None] = read_secret,
+        clock: Callable[[], float] = time.monotonic,
+        answer_timeout: float = ANSWER_TIMEOUT,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
         self._settings = settings
+        self._emit = emit
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="whiterabbit-callbacks")
-        self._secrets = Secrets(settings.connections, self._threads)
-        self._bodies = Bodies(settings.max_bytes, settings.body_timeout)
+        self._secrets = SecretCache(settings.connections, self._threads, read=read_secret, clock=clock)
+        self._body_reader = BodyReader(settings.max_bytes, settings.body_timeout)
+        self._answer_timeout = answer_timeout
+        self._max_waiting = max_waiting
         self._waiting = 0
 
-    async def take(self, connection_id: str, request: Request) -> Result:
-        """Emit what a request tells, if it may be believed.
+    async def receive(self, connection_id: str, request: Request) -> CallbackResult:
+        """Check a callback, and emit the asset events of its execution.
 
-        :raises Refusal: if nothing was emitted that wasn't before.
+        :raises Refusal: if the callback is not valid, or the receiver cannot process it now.
         """
         try:
-            signature = self._claim(connection_id, request)
-            secret = await self._secret(connection_id)
+            signature = self._claimed_signature(connection_id, request)
+            secret = await self._callback_secret(connection_id)
         except Refusal as refusal:
-            async with self._bodies.of(request, refusal):
+            async with self._body_reader.read(request, refusal):
                 raise
-        async with self._bodies.of(request) as body:
-            small = len(body) <= SMALL
-            execution = _open(signature, body, secret) if small else await self._do(_open, signature, body, secret)
-            result = await self._do(self._emit, connection_id, execution)
-        if result is Result.UNHEARD:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"no DAG listens for {execution.module}", retry_after=60)
+        async with self._body_reader.read(request) as body:
+            if len(body) <= SMALL_BODY:
+                execution = _verified_execution(signature, body, secret)
+            else:
+                execution = await self._run_in_thread(_verified_execution, signature, body, secret)
+            result = await self._run_in_thread(self._emit_or_refuse, connection_id, execution)
+        if result is CallbackResult.NO_LISTENER:
+            reason = f"no unpaused DAG uses an asset of module {execution.module}"
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after=60)
         return result
 
-    def _claim(self, connection_id: str, request: Request) -> webhooks.Signature:
-        """Read the signature that a request claims to have."""
+    def _claimed_signature(self, connection_id: str, request: Request) -> webhooks.Signature:
+        """Return the signature in the headers of a request, before the receiver reads the body."""
         if connection_id not in self._settings.connections:
-            raise Refusal(HTTPStatus.NOT_FOUND, "not a connection that is served")
+            raise Refusal(HTTPStatus.NOT_FOUND, "callbacks of this connection are not received here")
         names = [name for name in request.headers.keys() if name in webhooks.SIGNATURE_HEADERS]  # noqa: SIM118
         if len(names) != len(set(names)):
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "a header of the signature comes twice")
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "the request has a signature header twice")
         try:
             return webhooks.Signature.of(
                 request.headers,
@@ -103,55 +131,58 @@ class Receiver:
         except WhiteRabbitSignatureError as error:
             raise Refusal(HTTPStatus.UNAUTHORIZED, str(error)) from None
 
-    async def _secret(self, connection_id: str) -> str:
-        self._enter()
+    async def _callback_secret(self, connection_id: str) -> str:
+        self._start_waiting()
         try:
-            async with asyncio.timeout(PATIENCE) as limit:
+            async with asyncio.timeout(self._answer_timeout) as timeout:
                 secret = await self._secrets.get(connection_id)
         except Exception:
-            if limit.expired():
-                raise _too_slow() from None
-            log.exception("The connection %s can't be read", connection_id)
+            if timeout.expired():
+                raise _timeout_refusal() from None
+            log.exception("The callback secret of connection %s could not be read", connection_id)
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try again later", retry_after=10) from None
         finally:
             self._waiting -= 1
-        if secret is None:  # the log says why, strangers need not know
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "not signed as callbacks of this connection are")
+        if secret is None:  # the log says why; the answer does not, since anyone can read it
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "the signature is not valid for this connection")
         return secret
 
-    def _emit(self, connection_id: str, execution: Execution) -> Result:
+    def _emit_or_refuse(self, connection_id: str, execution: Execution) -> CallbackResult:
         try:
-            return emit(connection_id, execution, self._settings.output_bytes)
+            return self._emit(connection_id, execution, self._settings.output_bytes)
         except Exception:
-            log.exception("The event of execution %s was not emitted", execution.id)
+            log.exception("The asset events of execution %s could not be emitted", execution.id)
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try again later", retry_after=10) from None
 
-    async def _do(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Do something in a thread, if there are not too many already who want one."""
-        self._enter()
-        job = self._threads.submit(function, *arguments)
-        doing = asyncio.wrap_future(job)
-        doing.add_done_callback(self._done)
-        try:
-            return await asyncio.wait_for(asyncio.shield(doing), PATIENCE)
-        except TimeoutError:
-            raise _too_slow() from None
-        finally:
-            job.cancel()  # if it has not begun, or else it goes on, and counts as waiting
+    async def _run_in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function in a thread of the receiver.
 
-    def _enter(self) -> None:
-        if self._waiting >= WAITING:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many at once", retry_after=5)
+        :raises Refusal: 503, if too many callbacks wait already, or the call takes longer than the answer timeout.
+        """
+        self._start_waiting()
+        job = self._threads.submit(function, *arguments)
+        future = asyncio.wrap_future(job)
+        future.add_done_callback(self._stop_waiting)
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), self._answer_timeout)
+        except TimeoutError:
+            raise _timeout_refusal() from None
+        finally:
+            job.cancel()  # a job that has begun goes on, and counts as waiting until it ends
+
+    def _start_waiting(self) -> None:
+        if self._waiting >= self._max_waiting:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many callbacks at once", retry_after=5)
         self._waiting += 1
 
-    def _done(self, doing: asyncio.Future[Any]) -> None:
+    def _stop_waiting(self, future: asyncio.Future[Any]) -> None:
         self._waiting -= 1
-        if not doing.cancelled():
-            doing.exception()  # is not to be reported as never retrieved
+        if not future.cancelled():
+            future.exception()  # otherwise asyncio logs that the exception was never retrieved
 
 
-def _open(signature: webhooks.Signature, body: bytearray, secret: str) -> Execution:
-    """Return the record in a body, if the signature is right."""
+def _verified_execution(signature: webhooks.Signature, body: bytearray, secret: str) -> Execution:
+    """Check the signature of a callback's body, and return the execution's record in the body."""
     try:
         signature.check(body, secret)
         return webhooks.finished_record(body)
@@ -161,14 +192,14 @@ def _open(signature: webhooks.Signature, body: bytearray, secret: str) -> Execut
         raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
 
 
-def _too_slow() -> Refusal:
-    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "took too long", retry_after=10)
+def _timeout_refusal() -> Refusal:
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the callback took too long", retry_after=10)
 
 
-def _answer(refusal: Refusal) -> JSONResponse:
+def _refusal_response(refusal: Refusal) -> JSONResponse:
     headers = {}
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(refusal.retry_after)
-    if refusal.closes:
+    if refusal.closes_connection:
         headers["Connection"] = "close"
     return JSONResponse({"detail": refusal.reason}, refusal.status, headers)

@@ -1,4 +1,4 @@
-"""Reading bodies within bounds: of time, of each one's size, and of the memory that all of them together hold."""
+"""Reads callback bodies within limits: of time, of size, and of the memory that all bodies of the process share."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
 
-SMALL = 64 * 1024
-"""Bytes of a body that count for nothing, so that large ones never keep small ones out."""
+SMALL_BODY = 64 * 1024
+"""The first bytes of each body, which do not count against the shared memory, so that small bodies never wait."""
 
-SHARE = 4
-"""How many bodies of the largest size may be held at once."""
+LARGEST_BODIES = 4
+"""How many callback bodies of the largest size fit into the shared memory at once."""
 
 
 class Refusal(Exception):
-    """A request is answered with something else than 200, and has changed nothing.
+    """Raised to refuse a callback: the receiver answers with an error status, and emits no event.
 
-    :param retry_after: seconds after which another try makes sense.
+    :param status: HTTP status of the answer.
+    :param reason: what the answer says.
+    :param retry_after: seconds after which the sender may try again; None if another try makes no sense.
     """
 
     def __init__(self, status: HTTPStatus, reason: str, *, retry_after: int | None = None) -> None:
@@ -27,82 +29,88 @@ class Refusal(Exception):
         self.status = status
         self.reason = reason
         self.retry_after = retry_after
-        self.closes = False
+        self.closes_connection = False
 
 
-class Bodies:
-    """Reads the bodies of one process.
+class BodyReader:
+    """Reads the callback bodies of one process.
 
-    Also a body that nobody wants is read to its end, and thrown away: a server that answers and hangs up while the
-    other side still sends is seen there as a broken connection, and not as the answer that it gave.
+    The reader reads a refused body to its end too, and discards it: if a server answers and closes the connection
+    while the sender still sends, the sender sees a broken connection instead of the answer.
 
-    :param limit: bytes of the largest body that is taken.
+    :param max_bytes: size of the largest body that the reader accepts.
     :param timeout: seconds that a body may take to arrive.
     """
 
-    def __init__(self, limit: int, timeout: float) -> None:
-        self._limit = limit
+    def __init__(self, max_bytes: int, timeout: float) -> None:
+        self._max_bytes = max_bytes
         self._timeout = timeout
-        self._free = SHARE * limit
+        self._free_bytes = LARGEST_BODIES * max_bytes
 
     @asynccontextmanager
-    async def of(self, request: Request, refusal: Refusal | None = None) -> AsyncIterator[bytearray]:
-        """Read a request's body, which is held until the context ends.
+    async def read(self, request: Request, refusal: Refusal | None = None) -> AsyncIterator[bytearray]:
+        """Read a request's body and keep it in memory until the context ends.
 
-        :param refusal: what to answer in any case, as soon as the body has been read.
-        :raises Refusal: that one, or 408, 413 or 503 for a body that is too slow, too large, or one too many.
+        :param refusal: a refusal to raise as soon as the body has arrived, whatever the body holds.
+        :raises Refusal: the given one, or 408 for a body that is too slow, 413 for one that is too large, 503 if too
+            many large bodies are in memory, and 400 if the sender disconnects.
         """
         body = bytearray()
         try:
-            await self._read(request, body, refusal)
+            await self._read_chunks(request, body, refusal)
             yield body
         finally:
-            self._free += _share(len(body))
+            self._free_bytes += _shared_bytes(len(body))
 
-    async def _read(self, request: Request, body: bytearray, refusal: Refusal | None) -> None:
-        chunks, ends = request.stream(), asyncio.get_running_loop().time() + self._timeout
+    async def _read_chunks(self, request: Request, body: bytearray, refusal: Refusal | None) -> None:
+        chunks, deadline = request.stream(), asyncio.get_running_loop().time() + self._timeout
         try:
-            while (chunk := await _next(chunks, ends)) is not None:
-                refusal = refusal or self._refusal_of(len(body), len(chunk))
+            while (chunk := await _next_chunk(chunks, deadline)) is not None:
+                refusal = refusal or self._size_refusal(len(body), len(chunk))
                 if refusal is None:
-                    self._free -= _share(len(body) + len(chunk)) - _share(len(body))
+                    self._free_bytes -= _shared_bytes(len(body) + len(chunk)) - _shared_bytes(len(body))
                     body += chunk
                 else:
-                    self._drop(body)
+                    self._discard(body)
         except TimeoutError:
-            refusal = refusal or Refusal(HTTPStatus.REQUEST_TIMEOUT, f"no end within {self._timeout:g} seconds")
-            refusal.closes = True  # otherwise the rest could go on dribbling in
+            refusal = refusal or Refusal(
+                HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {self._timeout:g} seconds"
+            )
+            refusal.closes_connection = True  # a slow sender could otherwise keep the connection busy
         except ClientDisconnect:
-            refusal = refusal or Refusal(HTTPStatus.BAD_REQUEST, "cut off")
+            refusal = refusal or Refusal(HTTPStatus.BAD_REQUEST, "the sender disconnected before the end of the body")
         if refusal is not None:
             raise refusal
 
-    def _refusal_of(self, size: int, more: int) -> Refusal | None:
-        if size + more > self._limit:
-            return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {self._limit} bytes")
-        if _share(size + more) - _share(size) > self._free:
-            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too much at once", retry_after=5)
+    def _size_refusal(self, body_bytes: int, chunk_bytes: int) -> Refusal | None:
+        size = body_bytes + chunk_bytes
+        if size > self._max_bytes:
+            return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self._max_bytes} bytes")
+        if _shared_bytes(size) - _shared_bytes(body_bytes) > self._free_bytes:
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many large bodies at once", retry_after=5)
         return None
 
-    def _drop(self, body: bytearray) -> None:
-        self._free += _share(len(body))
+    def _discard(self, body: bytearray) -> None:
+        self._free_bytes += _shared_bytes(len(body))
         body.clear()
 
 
-async def _next(chunks: AsyncIterator[bytes], ends: float) -> bytes | None:
-    """Return the next piece of a body, None behind the last.
+async def _next_chunk(chunks: AsyncIterator[bytes], deadline: float) -> bytes | None:
+    """Return the next chunk of a body; None after the last one.
 
-    One time-out around all pieces could be lost: Starlette's middleware cancels within itself whenever a piece arrives,
-    and anyio may take the time-out's cancellation of that moment for its own.
+    Each chunk has a timeout of its own, because a single timeout around all chunks could get lost: Starlette's
+    middleware cancels its own tasks whenever a chunk arrives, and anyio may mistake the timeout's cancellation for one
+    of these.
 
-    :param ends: when there is no more time, by the loop's clock.
+    :param deadline: time of the event loop's clock, in seconds, at which to stop waiting.
+    :raises TimeoutError: when the deadline has passed.
     """
-    if asyncio.get_running_loop().time() >= ends:
+    if asyncio.get_running_loop().time() >= deadline:
         raise TimeoutError
-    async with asyncio.timeout_at(ends):
+    async with asyncio.timeout_at(deadline):
         return await anext(chunks, None)
 
 
-def _share(size: int) -> int:
-    """Return what a body of that size takes of the memory that all share."""
-    return max(0, size - SMALL)
+def _shared_bytes(body_bytes: int) -> int:
+    """Return how many bytes a body of that size takes from the memory that all bodies share."""
+    return max(0, body_bytes - SMALL_BODY)

@@ -1,8 +1,8 @@
-"""A finished record becomes an event of its assets, once, in one transaction of Airflow's database.
+"""Emits the asset events of a finished execution: once, and all of them in one transaction of Airflow's database.
 
-There is no table of our own. What tells a repeat is the execution's id in the extra of the events that there are, and
-what keeps two deliveries of one record apart is a lock on the assets of their connection: whoever comes second sees
-what the first has done, in whichever process, or waits until it is undone.
+The receiver has no table of its own. A repeated callback is recognised by the execution's id in the ``extra`` of the
+asset events in the database. A lock on all assets of the connection makes simultaneous callbacks wait for each other,
+also those in other processes, so each one sees the events of the one before.
 """
 
 from __future__ import annotations
@@ -15,103 +15,116 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_whiterabbit import assets
-from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionStatus
-from airflow_provider_whiterabbit.receiver.address import name_in
+from airflow_provider_whiterabbit.client.records.execution import Execution
+from airflow_provider_whiterabbit.receiver.address import callback_name_in
 
 if TYPE_CHECKING:
     from airflow.models.asset import AssetModel
     from sqlalchemy.orm import Session
 
-LONGEST_SKEW = timedelta(hours=1)
-"""How far White Rabbit's clock may be ahead of ours: no event is older than its execution, give or take that much."""
+MAX_CLOCK_SKEW = timedelta(hours=1)
+"""How far White Rabbit's clock may be ahead of this machine's clock when the receiver looks for an earlier asset event.
+
+No event is older than its execution, so the receiver skips events that are older by more than this.
+"""
 
 
-class Result(Enum):
-    """What became of a record."""
+class CallbackResult(Enum):
+    """What the receiver did with a valid callback."""
 
     EMITTED = "emitted"
+    """The receiver emitted the asset events of the execution."""
     REPEATED = "repeated"
+    """The execution already has an asset event."""
     UNWANTED = "unwanted"
-    """DAGs listen for the other outcome."""
-    UNHEARD = "unheard"
-    """No DAG listens for the component, or for the name that was given with it, or those that do are paused."""
+    """DAGs are scheduled on the asset of the other outcome only."""
+    NO_LISTENER = "no_listener"
+    """No DAG uses an asset of the execution, or every DAG that is scheduled on one is paused."""
 
 
-def emit(connection_id: str, execution: Execution, output_bytes: int = 0) -> Result:
-    """Emit the events of a record, unless there is one of this execution already.
+def emit_events(connection_id: str, execution: Execution, output_bytes: int = 0) -> CallbackResult:
+    """Emit the asset events of an execution, unless the execution already has an asset event.
 
-    :param output_bytes: size of the largest output that goes into the event; 0 for none.
+    :param connection_id: id of the connection that the callback belongs to.
+    :param output_bytes: size of the largest output that goes into the events, in bytes; 0 for no outputs.
     """
     from airflow.utils.session import create_session
 
-    outcome: assets.Outcome = "success" if execution.status is ExecutionStatus.COMPLETED else "failure"
+    outcome: assets.Outcome = "success" if execution.succeeded else "failure"
     with create_session(scoped=False) as session:
-        known = _lock(session, connection_id)
-        if _has_event(session, [asset.id for asset in known], execution):
-            return Result.REPEATED
-        live = [asset for asset in known if asset.active]
-        wanted = _of(live, connection_id, execution, outcome)
-        listeners = {asset: found for asset in wanted if (found := _Listeners.of(session, asset)).hear}
-        if not listeners:
-            other = _of(live, connection_id, execution, "failure" if outcome == "success" else "success")
-            return Result.UNWANTED if other and not wanted else Result.UNHEARD
-        extra = _extra(connection_id, execution, output_bytes)
-        for asset, found in listeners.items():
-            _register(session, asset, execution.id, extra, plainly=found.plain)
-    return Result.EMITTED
+        connection_assets = _lock_assets(session, connection_id)
+        if _has_event(session, [asset.id for asset in connection_assets], execution):
+            return CallbackResult.REPEATED
+        active_assets = [asset for asset in connection_assets if asset.active]
+        execution_assets = _assets_of(execution, outcome, connection_id, active_assets)
+        listeners = {asset: _Listeners.of(session, asset) for asset in execution_assets}
+        if not any(listening.want_event for listening in listeners.values()):
+            other_outcome: assets.Outcome = "failure" if outcome == "success" else "success"
+            others = _assets_of(execution, other_outcome, connection_id, active_assets)
+            return CallbackResult.UNWANTED if others and not execution_assets else CallbackResult.NO_LISTENER
+        extra = _event_extra(connection_id, execution, output_bytes)
+        for asset, listening in listeners.items():
+            if listening.want_event:
+                _register_event(session, asset, execution.id, extra, also_without_key=listening.need_event_without_key)
+    return CallbackResult.EMITTED
 
 
-def _lock(session: Session, connection_id: str) -> Sequence[AssetModel]:
-    """Return all assets of a connection, in a transaction that no other one of this kind runs beside."""
+def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
+    """Return all assets of a connection, locked until the session's transaction ends."""
     from airflow.models.asset import AssetModel
     from airflow.utils.sqlalchemy import with_row_locks
     from sqlalchemy import select, update
 
-    ours = AssetModel.name.startswith(assets.prefix(connection_id), autoescape=True)
-    if session.get_bind().dialect.name == "sqlite":  # has no locks on rows, but one for all that write
+    of_connection = AssetModel.name.startswith(assets.asset_name_prefix(connection_id), autoescape=True)
+    if session.get_bind().dialect.name == "sqlite":  # SQLite has no row locks; an update locks the whole database
         session.execute(
             update(AssetModel)
-            .where(ours)
+            .where(of_connection)
             .values(updated_at=AssetModel.updated_at)
             .execution_options(synchronize_session=False)
         )
-    # In the order of their ids, so that nobody waits for one who waits for him.
-    return session.scalars(with_row_locks(select(AssetModel).where(ours).order_by(AssetModel.id), session)).all()
+    # Ordered by id, so that two transactions cannot deadlock.
+    query = select(AssetModel).where(of_connection).order_by(AssetModel.id)
+    return session.scalars(with_row_locks(query, session)).all()
 
 
 def _has_event(session: Session, asset_ids: Sequence[int], execution: Execution) -> bool:
+    """Whether one of the assets has an event with the execution's id."""
     from airflow.models.asset import AssetEvent
     from sqlalchemy import JSON, select, type_coerce
 
     now = datetime.now(UTC)
-    # The index is on asset and time. Without a bound every event that there ever was would be read.
-    since = min(execution.created_at or now - timedelta(days=3650), now) - LONGEST_SKEW
-    extra = type_coerce(AssetEvent.extra, JSON)  # before Airflow 3.2 it is a type that has no members
-    found = select(AssetEvent.id).where(
+    # Airflow has an index on asset and time. Without this bound, the query would read every asset event.
+    since = min(execution.created_at or now - timedelta(days=3650), now) - MAX_CLOCK_SKEW
+    extra = type_coerce(AssetEvent.extra, JSON)  # before Airflow 3.2, the column's own type has no members
+    query = select(AssetEvent.id).where(
         AssetEvent.asset_id.in_(asset_ids),
         AssetEvent.timestamp > since,
         extra["execution_id"].as_string() == execution.id,
     )
-    return session.scalar(found.limit(1)) is not None
+    return session.scalar(query.limit(1)) is not None
 
 
-def _of(
-    live: Sequence[AssetModel], connection_id: str, execution: Execution, outcome: assets.Outcome
+def _assets_of(
+    execution: Execution, outcome: assets.Outcome, connection_id: str, active_assets: Sequence[AssetModel]
 ) -> list[AssetModel]:
-    """Return those of the assets that belong to a record."""
-    # The URL in the record is signed. That of the request is not.
+    """Return those of the active assets that get an event when the execution ends with this outcome."""
+    # The name comes from the URL in the record, which is signed. The URL of the request is not signed.
     url = execution.callback.url if execution.callback else None
-    about: tuple[tuple[assets.Kind, str | None], ...] = (
+    kinds_and_names: tuple[tuple[assets.Kind, str | None], ...] = (
         ("module", execution.module),
-        ("named", name_in(url) if url else None),
+        ("named", callback_name_in(url) if url else None),
     )
     identities = {
-        assets.identity(connection_id, kind, name, outcome) for kind, name in about if name and _storable(name)
+        assets.asset_identity(connection_id, kind, name, outcome)
+        for kind, name in kinds_and_names
+        if name and _storable_json(name)
     }
-    return [asset for asset in live if (asset.name, asset.uri) in identities]
+    return [asset for asset in active_assets if (asset.name, asset.uri) in identities]
 
 
-def _extra(connection_id: str, execution: Execution, output_bytes: int) -> dict[str, Any]:
+def _event_extra(connection_id: str, execution: Execution, output_bytes: int) -> dict[str, Any]:
+    """Return the ``extra`` of an execution's asset events; `assets.EndedExecution` reads it."""
     extra = {
         "execution_id": execution.id,
         "whiterabbit_conn_id": connection_id,
@@ -119,35 +132,40 @@ def _extra(connection_id: str, execution: Execution, output_bytes: int) -> dict[
         "status": str(execution.status),
         "usage": execution.total_usage,
     }
-    output = execution.error if execution.status is ExecutionStatus.FAILED else execution.output
-    text = _storable(output) if output_bytes else None
-    if text is not None and len(text) <= output_bytes:
+    output = execution.error if execution.failed else execution.output
+    output_json = _storable_json(output) if output_bytes else None
+    if output_json is not None and len(output_json) <= output_bytes:
         extra["output"] = output
-    return {name: value for name, value in extra.items() if _storable(value) is not None}
+    return {name: value for name, value in extra.items() if _storable_json(value) is not None}
 
 
-def _storable(value: Any) -> bytes | None:
-    """Return a value's JSON; None if PostgreSQL could not read it, and with it no other event beside it."""
+def _storable_json(value: Any) -> bytes | None:
+    """Return a value's JSON; None if PostgreSQL could not read it.
+
+    PostgreSQL fails a query that reads such a value, even if the query looks for another event.
+    """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):  # a number that is none, half a surrogate pair
+    except (ValueError, RecursionError):  # NaN, an infinity, or a lone surrogate
         return None
     return None if rb"\u0000" in text else text
 
 
 @dataclass(frozen=True, slots=True)
 class _Listeners:
-    """The DAGs that are scheduled on an asset.
+    """What the DAGs that are scheduled on an asset need.
 
-    :param hear: whether an event reaches one that is not paused, or there are none and it is wanted for itself.
-    :param plain: whether one of them is scheduled on the asset as such, and not on its partitions.
+    :param want_event: whether one of the DAGs is not paused, or no DAG is scheduled on the asset (some DAG mentions
+        the asset nevertheless, or the asset would not be active).
+    :param need_event_without_key: whether an unpaused DAG is scheduled on the asset itself and not on its partitions.
     """
 
-    hear: bool
-    plain: bool
+    want_event: bool
+    need_event_without_key: bool
 
     @classmethod
     def of(cls, session: Session, asset: AssetModel) -> Self:
+        """Query the DAGs that are scheduled on an asset."""
         from airflow.models.asset import (
             DagScheduleAssetNameReference,
             DagScheduleAssetReference,
@@ -161,18 +179,21 @@ class _Listeners:
             select(DagScheduleAssetNameReference.dag_id).where(DagScheduleAssetNameReference.name == asset.name),
             select(DagScheduleAssetUriReference.dag_id).where(DagScheduleAssetUriReference.uri == asset.uri),
         )
-        scheduled = select(DagModel).where(or_(*(DagModel.dag_id.in_(dag_ids) for dag_ids in references)))
-        dags = session.scalars(scheduled).all()
-        awake = [dag for dag in dags if not dag.is_paused]
-        # Before Airflow 3.2 there are no partitions, and an event reaches all.
-        return cls(bool(awake) or not dags, not all(getattr(dag, "timetable_partitioned", True) for dag in awake))
+        query = select(DagModel).where(or_(*(DagModel.dag_id.in_(dag_ids) for dag_ids in references)))
+        dags = session.scalars(query).all()
+        unpaused = [dag for dag in dags if not dag.is_paused]
+        # Before Airflow 3.2 there are no partitions, and an event with a key reaches all DAGs.
+        all_partitioned = all(getattr(dag, "timetable_partitioned", True) for dag in unpaused)
+        return cls(want_event=bool(unpaused) or not dags, need_event_without_key=not all_partitioned)
 
 
-def _register(session: Session, asset: AssetModel, execution_id: str, extra: dict[str, Any], *, plainly: bool) -> None:
+def _register_event(
+    session: Session, asset: AssetModel, execution_id: str, extra: dict[str, Any], *, also_without_key: bool
+) -> None:
     from airflow.assets.manager import asset_manager
 
-    # Before Airflow 3.2 nothing is made of the key.
+    # Airflow before 3.2 ignores the key.
     asset_manager.register_asset_change(asset=asset, extra=extra, session=session, partition_key=execution_id)
-    if plainly:
-        # Airflow hides an event with a key from DAGs that are scheduled on the asset as such.
+    if also_without_key:
+        # Airflow hides an event with a key from DAGs that are scheduled on the asset itself.
         asset_manager.register_asset_change(asset=asset, extra=extra, session=session)

@@ -1,8 +1,8 @@
-"""The plugin that puts the receiver into Airflow's API server, if the configuration says so.
+"""The Airflow plugin that serves the callback receiver on Airflow's API server, if the configuration turns it on.
 
-Airflow finds it by the entry point ``airflow.plugins``, and every one of its processes imports this module: nothing
-here may cost anything. The metadata of a provider has a place for plugins too, but Airflow reads that only where
-``[core] lazy_discover_providers`` is off, and would then complain about one that it has found twice.
+Airflow finds the plugin by the entry point ``airflow.plugins``. Every Airflow process imports this module, so the
+module must import nothing heavy. The metadata of a provider can name plugins too, but Airflow reads those names only if
+``[core] lazy_discover_providers`` is off, and then warns about a plugin that it finds twice.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ log = logging.getLogger(__name__)
 
 
 class WhiteRabbitPlugin(AirflowPlugin):
-    """Serves ``/whiterabbit`` on Airflow 3.1 and newer where ``[whiterabbit] callback_connections`` is set."""
+    """Serves ``/whiterabbit`` on Airflow 3.1 and newer, if ``[whiterabbit] callback_connections`` is not empty."""
 
     name = "whiterabbit"
 
     @cached_property
-    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]  # only the API server is to build it
-        """The receiver, if there is one."""
+    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]  # a property, so that only the API server builds it
+        """The receiver's application in a list; an empty list if the receiver is off."""
         from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
         from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
-        from airflow_provider_whiterabbit.receiver.settings import PREFIX, ReceiverSettings
+        from airflow_provider_whiterabbit.receiver.settings import URL_PREFIX, ReceiverSettings
 
         try:
             settings = ReceiverSettings.from_configuration()
-        except WhiteRabbitConfigError as error:  # no reason for Airflow not to start
-            log.error("Callbacks of White Rabbit are not received: %s", error)
+        except WhiteRabbitConfigError as error:  # the API server must start anyway
+            log.error("The receiver of White Rabbit's callbacks is off: %s", error)
             return []
         if not settings.connections:
             return []
         if not AIRFLOW_V_3_1_PLUS:
-            log.error("Callbacks of White Rabbit are not received: that needs Airflow 3.1 or newer")
+            log.error("The receiver of White Rabbit's callbacks is off: it needs Airflow 3.1 or newer")
             return []
-        from airflow_provider_whiterabbit.receiver.app import create_app
+        from airflow_provider_whiterabbit.receiver.app import Receiver, create_app
 
-        return [{"app": create_app(settings), "url_prefix": PREFIX, "name": "White Rabbit callbacks"}]
+        return [{"app": create_app(Receiver(settings)), "url_prefix": URL_PREFIX, "name": "White Rabbit callbacks"}]

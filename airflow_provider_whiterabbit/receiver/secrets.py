@@ -1,7 +1,7 @@
-"""The callback secrets of the connections that are served, kept for a moment.
+"""A cache of the callback secrets of the connections that the receiver serves.
 
-Anyone can make the receiver look for a secret. So it looks once in a while, for one caller on behalf of all, and only
-for connections that the configuration names.
+Anyone can send a request that makes the receiver look up a secret. The cache therefore reads the secret of a connection
+at most once in `SECRET_LIFETIME` seconds, and only for connections that the configuration names.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -17,56 +17,15 @@ from airflow_provider_whiterabbit.get_provider_info import CONNECTION_TYPE
 
 log = logging.getLogger(__name__)
 
-LIFETIME = 30.0
-"""Seconds for which a secret is kept; a changed one counts from then on."""
+SECRET_LIFETIME = 30.0
+"""Seconds after which the cache reads a secret again, and so notices a changed one."""
 
 FAILURE_LIFETIME = 5.0
-"""Seconds for which it is kept in mind that the connection can't be read."""
-
-
-class Secrets:
-    """Reads secrets in threads, and keeps them.
-
-    :param connections: ids of the connections.
-    """
-
-    def __init__(self, connections: Iterable[str], threads: Executor) -> None:
-        self._threads = threads
-        self._kept = {connection: _Kept() for connection in connections}
-
-    async def get(self, connection_id: str) -> str | None:
-        """Return a connection's callback secret; None if it has none.
-
-        :raises Exception: whatever keeps the connection from being read, such as a database that is down.
-        """
-        kept = self._kept[connection_id]
-        if kept.reading is None and time.monotonic() >= kept.until:
-            kept.reading = asyncio.ensure_future(self._read(connection_id, kept))
-        if kept.reading is not None:
-            await asyncio.shield(kept.reading)  # others wait for it too
-        if isinstance(kept.found, Exception):
-            raise kept.found
-        return kept.found
-
-    async def _read(self, connection_id: str, kept: _Kept) -> None:
-        try:
-            kept.found = await asyncio.get_running_loop().run_in_executor(self._threads, read_secret, connection_id)
-        except Exception as error:
-            kept.found = error
-        lifetime = FAILURE_LIFETIME if isinstance(kept.found, Exception) else LIFETIME
-        kept.until = time.monotonic() + lifetime
-        kept.reading = None
-
-
-@dataclass
-class _Kept:
-    reading: asyncio.Future[None] | None = None
-    until: float = float("-inf")
-    found: str | Exception | None = None
+"""Seconds after which the cache tries again to read a secret that it could not read."""
 
 
 def read_secret(connection_id: str) -> str | None:
-    """Read a connection's callback secret, and keep it out of the logs from now on; None if there is none."""
+    """Return a connection's callback secret, masked in the logs from now on; log a warning if there is no secret."""
     from airflow.models.connection import Connection
     from airflow.providers.common.compat.sdk import AirflowNotFoundException, mask_secret
 
@@ -77,7 +36,64 @@ def read_secret(connection_id: str) -> str | None:
         return None
     secret = connection.extra_dejson.get("callback_secret") if connection.conn_type == CONNECTION_TYPE else None
     if not isinstance(secret, str) or not secret:
-        log.warning("Callbacks for %s are refused: it has no callback_secret, or is of another type", connection_id)
+        log.warning(
+            "Callbacks for %s are refused: the connection has no callback_secret, or is not of type %s",
+            connection_id,
+            CONNECTION_TYPE,
+        )
         return None
     mask_secret(secret)
     return secret
+
+
+class SecretCache:
+    """Reads callback secrets in threads, and keeps each secret for `SECRET_LIFETIME` seconds.
+
+    :param connections: ids of the connections.
+    :param threads: the threads that read.
+    :param read: reads the secret of a connection, by its id; None if the connection has no secret.
+    :param clock: returns the time in seconds, from any start.
+    """
+
+    def __init__(
+        self,
+        connections: Iterable[str],
+        threads: Executor,
+        *,
+        read: Callable[[str], str | None] = read_secret,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._threads = threads
+        self._read = read
+        self._clock = clock
+        self._cached = {connection_id: _CachedSecret() for connection_id in connections}
+
+    async def get(self, connection_id: str) -> str | None:
+        """Return a connection's callback secret; None if it has none.
+
+        :raises Exception: any error of Airflow that prevents the reading, such as that of a database that is down.
+        """
+        cached = self._cached[connection_id]
+        if cached.refresh is None and self._clock() >= cached.expires_at:
+            cached.refresh = asyncio.ensure_future(self._refresh(connection_id, cached))
+        if cached.refresh is not None:
+            await asyncio.shield(cached.refresh)  # other callers wait for the same refresh
+        if isinstance(cached.secret, Exception):
+            raise cached.secret
+        return cached.secret
+
+    async def _refresh(self, connection_id: str, cached: _CachedSecret) -> None:
+        try:
+            cached.secret = await asyncio.get_running_loop().run_in_executor(self._threads, self._read, connection_id)
+        except Exception as error:
+            cached.secret = error
+        lifetime = FAILURE_LIFETIME if isinstance(cached.secret, Exception) else SECRET_LIFETIME
+        cached.expires_at = self._clock() + lifetime
+        cached.refresh = None
+
+
+@dataclass
+class _CachedSecret:
+    secret: str | Exception | None = None
+    expires_at: float = float("-inf")
+    refresh: asyncio.Future[None] | None = None

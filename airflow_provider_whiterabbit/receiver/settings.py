@@ -1,4 +1,4 @@
-"""What ``[whiterabbit]`` says about the receiver."""
+"""The settings of the callback receiver: the options ``callback_…`` of ``[whiterabbit]`` in Airflow's configuration."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 
 SECTION = "whiterabbit"
-PREFIX = "/whiterabbit"
+"""The section of Airflow's configuration that holds the options of this provider."""
+
+URL_PREFIX = "/whiterabbit"
+"""The path on Airflow's API server under which the API server serves the receiver."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverSettings:
-    """Settings of the receiver: the options ``callback_…``, which `get_provider_info` describes.
+    """Settings of the callback receiver; `get_provider_info` describes the options that they come from.
 
-    :raises WhiteRabbitConfigError: if one of the numbers can't be used.
+    :param connections: ids of the connections whose callbacks the receiver accepts.
+    :param tolerance: seconds by which a signature's time may differ from this machine's clock, from 1.
+    :param max_bytes: size of the largest callback body that the receiver accepts, in bytes, from 1024.
+    :param body_timeout: seconds that a callback body may take to arrive, from 0.1.
+    :param raw_signatures: accept the older form of signature too.
+    :param output_bytes: size of the largest output that an asset event may hold, in bytes; 0 for no outputs.
+    :raises WhiteRabbitConfigError: if a number is out of its range.
     """
 
     connections: frozenset[str] = frozenset()
@@ -28,19 +37,19 @@ class ReceiverSettings:
     output_bytes: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("tolerance", 1), ("max_bytes", 1024), ("body_timeout", 0.1), ("output_bytes", 0)):
-            if not least <= getattr(self, name) < float("inf"):
-                raise WhiteRabbitConfigError(f"[{SECTION}] callback_{name} must be a number from {least:g} up")
+        for setting, minimum in (("tolerance", 1), ("max_bytes", 1024), ("body_timeout", 0.1), ("output_bytes", 0)):
+            if not minimum <= getattr(self, setting) < float("inf"):
+                raise WhiteRabbitConfigError(f"[{SECTION}] callback_{setting} must be a number of at least {minimum:g}")
 
     @classmethod
     def from_configuration(cls) -> Self:
-        """Read Airflow's configuration.
+        """Read the settings of the receiver from Airflow's configuration.
 
-        :raises WhiteRabbitConfigError: if an option can't be used; names it.
+        :raises WhiteRabbitConfigError: if the value of an option is not valid; the message names the option.
         """
         defaults = cls()
-        found: dict[str, Any] = {"connections": served_connections()}
-        for name, read in (
+        options: dict[str, Any] = {"connections": served_connections()}
+        for setting, read_option in (
             ("tolerance", conf.getfloat),
             ("max_bytes", conf.getint),
             ("body_timeout", conf.getfloat),
@@ -48,13 +57,13 @@ class ReceiverSettings:
             ("output_bytes", conf.getint),
         ):
             try:
-                found[name] = read(SECTION, f"callback_{name}", fallback=getattr(defaults, name))
-            except Exception as error:  # Airflow's, which is another class in each version
-                raise WhiteRabbitConfigError(f"[{SECTION}] callback_{name} can't be read: {error}") from error
-        return cls(**found)
+                options[setting] = read_option(SECTION, f"callback_{setting}", fallback=getattr(defaults, setting))
+            except Exception as error:  # each version of Airflow raises another class
+                raise WhiteRabbitConfigError(f"[{SECTION}] callback_{setting} is not valid: {error}") from error
+        return cls(**options)
 
 
 def served_connections() -> frozenset[str]:
-    """Return the ids of the connections whose callbacks are received."""
-    listed = str(conf.get(SECTION, "callback_connections", fallback="") or "")
-    return frozenset(filter(None, (name.strip() for name in listed.split(","))))
+    """Return the ids of the connections whose callbacks the receiver accepts."""
+    option = str(conf.get(SECTION, "callback_connections", fallback="") or "")
+    return frozenset(filter(None, (connection_id.strip() for connection_id in option.split(","))))

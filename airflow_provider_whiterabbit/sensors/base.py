@@ -1,4 +1,4 @@
-"""What the sensors share: to poke, to reschedule, to defer, and how each of them ends."""
+"""What both sensors share: poking, rescheduling, deferring, and ending."""
 
 from __future__ import annotations
 
@@ -17,42 +17,44 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_whiterabbit.ending import obstacles as triggerer_path
+from airflow_provider_whiterabbit.ending.obstacles import code_obstacles
 from airflow_provider_whiterabbit.ending.verdict import result_of
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.waiting import WaitingMixin
+from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles
+from airflow_provider_whiterabbit.waiting import WaitingMixin, configured
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
 _FAIL = "__fail__"
-"""The method by which Airflow resumes a task whose trigger failed or is too late."""
+"""The method with which Airflow resumes a task whose trigger failed or was too late."""
 
-_TIME_IS_UP = ("Trigger timeout", "Trigger/execution timeout")
-"""What Airflow 3 and Airflow 2.11 call the latter."""
+_DEFERRAL_TIMEOUTS = ("Trigger timeout", "Trigger/execution timeout")
+"""The error with which Airflow 3 and Airflow 2.11 resume a task whose trigger was too late."""
 
 
 class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
-    """Waits until something at White Rabbit has ended, and returns its result (as XCom; the credits as XCom ``usage``).
+    """Waits until an execution or a workflow run has ended, and returns its result as XCom.
 
-    Deferrable, it frees its worker and follows the event stream in the triggerer, which hears of the end at once;
-    `poke` and `reschedule` read the record every `poke_interval`. What did not end well fails the task without retries,
-    with White Rabbit's error in the message; `soft_fail` skips it instead. A refused key, an unknown id or an answer
-    that the API does not have raises a `WhiteRabbitError`, which `soft_fail` never hides.
+    The credits that were spent are the XCom ``usage``. While it is deferred, the sensor holds no worker: its trigger
+    follows the event stream in the triggerer. In the modes `poke` and `reschedule` the sensor reads the record every
+    `poke_interval`. An execution or run that did not complete fails the task without retries, with White Rabbit's error
+    in the message; with `soft_fail` the task is skipped instead. A refused key, an unknown id or an undocumented answer
+    raises a `WhiteRabbitError`, which `soft_fail` never hides.
 
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
-    :param deferrable: wait in the triggerer; by default what ``[operators] default_deferrable`` says.
-    :param poke_interval: seconds or `timedelta` between two reads of the record. Deferrable, it only counts while there
-        is no stream.
-    :param start_from_trigger: start in the triggerer, without a worker (Airflow 3.3.1+); by default what
-        ``[whiterabbit] start_from_trigger`` says. A task that can't, such as a mapped one, starts in a worker.
-    :param end_from_trigger: end in the triggerer, without a worker (Airflow 3.3.1+); by default what ``[whiterabbit]
-        end_from_trigger`` says. A task that would lose something by it is ended by a worker.
-    :param silent_fail: counts in `poke` and `reschedule` only.
-    :param timeout: seconds or `timedelta` after which `AirflowSensorTimeout` is raised (what is waited for goes on).
-        `execution_timeout` bounds the wait as well, also while deferred.
+    :param deferrable: wait in the triggerer. The default is ``[operators] default_deferrable``.
+    :param poke_interval: seconds or `timedelta` between two reads of the record. A deferred sensor polls only while
+        streaming is refused.
+    :param start_from_trigger: start in the triggerer, without a worker (Airflow 3.3.1+). The default is ``[whiterabbit]
+        start_from_trigger``. A task that can't, such as a mapped one, starts in a worker.
+    :param end_from_trigger: end in the triggerer, without a worker (Airflow 3.3.1+). The default is ``[whiterabbit]
+        end_from_trigger``. A task that would lose something by it is ended by a worker.
+    :param silent_fail: has an effect only in the modes `poke` and `reschedule`.
+    :param timeout: seconds or `timedelta` after which `AirflowSensorTimeout` is raised. The execution or run is not
+        cancelled. `execution_timeout` bounds the wait as well, also while deferred.
     """
 
     timeout_error = AirflowSensorTimeout
@@ -69,93 +71,101 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         super().__init__(**kwargs)
         self.whiterabbit_conn_id = whiterabbit_conn_id
         self.deferrable = deferrable or bool(start_from_trigger) or bool(end_from_trigger)
-        self.ends_in_triggerer = self.deferrable and triggerer_path.option("end_from_trigger", end_from_trigger)
-        self._starts_in_triggerer = self.deferrable and triggerer_path.option("start_from_trigger", start_from_trigger)
-        self._why_not_there: str | None = None
+        self.ends_in_triggerer = self.deferrable and configured("end_from_trigger", end_from_trigger)
+        self._starts_in_triggerer = self.deferrable and configured("start_from_trigger", start_from_trigger)
+        self._start_obstacle: str | None = None
 
-    def _prepare_start(self, identity: Any) -> None:
-        """Let the task start in the triggerer, if it is to and can. A mapped task keeps the class's defaults: a worker.
+    def _prepare_start(self, target_id: Any) -> None:
+        """Let Airflow start the task in the triggerer, if that was asked for and is possible.
 
-        :param identity: as the DAG gives it: an id, a template, or another task's output.
+        A mapped task keeps the class's defaults, so a worker starts it.
+
+        :param target_id: the id as the DAG gives it: a string, a template, or another task's output.
         """
         if not self._starts_in_triggerer:
             return
-        self._why_not_there = next(triggerer_path.of_start(self, identity), None)
-        if self._why_not_there is None:
+        self._start_obstacle = next(start_obstacles(self, target_id), None)
+        if self._start_obstacle is None:
             self.start_from_trigger = True
-            self.start_trigger_args = triggerer_path.start_of(self, identity)
+            self.start_trigger_args = start_args(self, target_id)
 
     @property
-    def _identity(self) -> str:
-        return getattr(self, self.trigger_class.id_name)  # type: ignore[no-any-return]  # rendered by now
+    def _target_id(self) -> str:
+        return getattr(self, self.target.id_name)  # type: ignore[no-any-return]  # rendered by now
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Read the record once. Trouble that may pass means not yet."""
+        """Read the record once, and return whether the wait is over. A temporary failure means that it is not."""
         from airflow_provider_whiterabbit.client.retry import is_transient
 
-        followed = self.trigger_class.followed(self._identity)
-        self._show_link(context, self._identity)
+        followed = self.target.followed(self._target_id)
+        self._push_link(context, self._target_id)
         try:
-            record = self._hook.get_conn().look(followed)
+            record = self.hook.get_conn().read_once(followed)
         except WhiteRabbitError as error:
             if not is_transient(error):
                 raise
-            self.log.warning("%s: %s; looking again later", followed.what, error)
+            self.log.warning("%s: %s; its record will be read again", followed.name, error)
             return False
-        self.log.info("%s: %s", followed.what, record.progress)
-        if not record.status.is_terminal:
+        self.log.info("%s: %s", followed.name, record.progress)
+        if not record.is_terminal:
             return False
-        self._report_usage(context, record)
+        self._push_usage(context, record)
         return PokeReturnValue(is_done=True, xcom_value=result_of(record))
 
     def execute(self, context: Context) -> Any:
-        """Wait in the way that was asked for. What has ended already does not defer."""
+        """Wait in the configured mode. A sensor whose execution or run has ended already does not defer."""
         if not self.deferrable:
-            # Airflow 2.11 would take the call for a foreign one, from within another task.
+            # Airflow 2.11 warns of a call to `execute` from within another task.
             return inspect.unwrap(BaseSensorOperator.execute)(self, context)
-        if self._why_not_there is not None:
-            self.log.info("A worker starts the task: %s", self._why_not_there)
+        if self._start_obstacle is not None:
+            self.log.info("A worker starts the task: %s", self._start_obstacle)
         with self._skipping():
-            found = self.poke(context)
-        if isinstance(found, PokeReturnValue):
-            return found.xcom_value
-        lenient = self.soft_fail or self.never_fail
-        return self._defer_until(self._identity, self._deadline(context), self.poke_interval, soft_fail=lenient)
+            poked = self.poke(context)
+        if isinstance(poked, PokeReturnValue):
+            return poked.xcom_value
+        soft_fail = self.soft_fail or self.never_fail
+        return self._defer_until_end(self._target_id, self._deadline(context), self.poke_interval, soft_fail=soft_fail)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
-        """Turn the trigger's event into the task's end."""
-        record = self._record_after(event, identity or self._identity)
-        self._show_link(context, record.id)
-        self._report_usage(context, record)
+        """Read the record after the trigger's event, and return its result.
+
+        :param event: the trigger's event.
+        :param identity: id of the execution or run; None where a task that started in the triggerer is resumed.
+        """
+        record = self._record_after(event, identity or self._target_id)
+        self._push_link(context, record.id)
+        self._push_usage(context, record)
         return result_of(record)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume, and skip only where `poke` would: the base class skips after all trouble, a lost connection too."""
+        """Resume the task. With `soft_fail`, the base class would skip it after any error, as a lost connection."""
         with self._skipping():
-            if next_method == _FAIL and (next_kwargs or {}).get("error") in _TIME_IS_UP:
-                with self._telling_timeouts_apart():
+            if next_method == _FAIL and (next_kwargs or {}).get("error") in _DEFERRAL_TIMEOUTS:
+                with self._as_task_timeout():
                     raise WhiteRabbitTimeoutError(
-                        "The time-out is over, and no triggerer has followed the wait to its end"
+                        f"Airflow's deferral timeout fired before a triggerer saw the end of the {self.target.noun} "
+                        f"{self._target_id}"
                     )
             if self.start_from_trigger and self.ends_in_triggerer:
-                # No worker has told why before, and the triggerer can't know.
-                for reason in triggerer_path.of_class(self):
-                    self.log.info("A worker ends the task: %s", reason)
+                # No worker has logged it before, and the triggerer can't know it.
+                for obstacle in code_obstacles(self):
+                    self.log.info("A worker ends the task: %s", obstacle)
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
 
     @contextlib.contextmanager
     def _skipping(self) -> Iterator[None]:
-        """Skip instead of failing where the base class would around `poke`."""
+        """Skip the task where the base class would skip it around `poke`, and fail it otherwise."""
         try:
             yield
         except (AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout) as error:
             if self.soft_fail or self.never_fail:
-                self.log.info("Skipping: %s", error)  # Airflow's own words for it tell no reason
-                raise AirflowSkipException(f"Skipping because the sensor is not to fail: {error}") from error
+                self.log.info("Skipping: %s", error)  # Airflow's own message gives no reason
+                option = "soft_fail" if self.soft_fail else "never_fail"
+                raise AirflowSkipException(f"Skipping because {option} is set: {error}") from error
             raise
         except AirflowSkipException:
             raise
         except Exception as error:
             if self.never_fail:
-                raise AirflowSkipException(f"Skipping because the sensor is never to fail: {error}") from error
+                raise AirflowSkipException(f"Skipping because never_fail is set: {error}") from error
             raise

@@ -1,10 +1,11 @@
-"""`WhiteRabbitExecutionSensor`: waits for an execution and returns its output."""
+"""`WhiteRabbitExecutionSensor`: waits for an execution, and returns its output."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.sensors.base import WhiteRabbitSensor
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
-    """Waits until a White Rabbit execution has ended, and returns its output (as XCom), the JSON that the API gave.
+    """Waits until a White Rabbit execution has ended, and returns its output as XCom: the JSON that the API gave.
 
     A FAILED execution fails the task without retries, with White Rabbit's error in the message.
 
@@ -22,6 +23,7 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
     """
 
     template_fields: Sequence[str] = ("execution_id", "whiterabbit_conn_id")
+    target = EXECUTION
     trigger_class = WhiteRabbitExecutionTrigger
 
     def __init__(self, *, execution_id: str | XComArg, **kwargs: Any) -> None:

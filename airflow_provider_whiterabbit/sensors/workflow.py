@@ -1,10 +1,11 @@
-"""`WhiteRabbitWorkflowRunSensor`: waits for a workflow run and returns its record."""
+"""`WhiteRabbitWorkflowRunSensor`: waits for a workflow run, and returns its record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_whiterabbit.client.wait.target import WORKFLOW_RUN
 from airflow_provider_whiterabbit.sensors.base import WhiteRabbitSensor
 from airflow_provider_whiterabbit.triggers.workflow import WhiteRabbitWorkflowRunTrigger
 
@@ -13,15 +14,17 @@ if TYPE_CHECKING:
 
 
 class WhiteRabbitWorkflowRunSensor(WhiteRabbitSensor):
-    """Waits until a workflow run has ended, and returns its record with the stages and their outputs (as XCom).
+    """Waits until a workflow run has ended, and returns its record as XCom, with the stages and their outputs.
 
-    A run that is FAILED or CANCELED fails the task without retries; the message names the stages that failed and why.
+    A run that is FAILED or CANCELED fails the task without retries. The message names the failed stages and their
+    errors.
 
     :param workflow_run_id: id of the run; templated, or the output of an upstream task. The other parameters are those
         of `WhiteRabbitSensor`.
     """
 
     template_fields: Sequence[str] = ("workflow_run_id", "whiterabbit_conn_id")
+    target = WORKFLOW_RUN
     trigger_class = WhiteRabbitWorkflowRunTrigger
 
     def __init__(self, *, workflow_run_id: str | XComArg, **kwargs: Any) -> None:

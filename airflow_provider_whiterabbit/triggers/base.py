@@ -1,4 +1,4 @@
-"""What the triggers share: follow until the end, and yield exactly one event."""
+"""What both triggers share: wait for the end, and yield exactly one event."""
 
 from __future__ import annotations
 
@@ -6,53 +6,50 @@ import asyncio
 import importlib
 import sys
 import time
-from abc import abstractmethod
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.ending.verdict import ERROR, TIMEOUT
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError, WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
-    from airflow_provider_whiterabbit.client.wait.commands import Command, Followed, Snapshot
 
 GRACE = timedelta(minutes=2)
-"""By which Airflow's own time-out of a deferral lies behind the trigger's, which ends with a message of ours."""
-
-CONNECTION_PATIENCE = 120.0
-"""Seconds for which a connection is asked for again: Airflow reports an API server that is away as a missing one."""
+"""How much later than the trigger's deadline Airflow's own deferral timeout fires."""
 
 _TRANSPORT = "airflow_provider_whiterabbit.client.transport.aio"
-_OF_THE_END = ("end_from_trigger", "soft_fail", "retries")
+_ENDING_ARGUMENTS = ("end_from_trigger", "soft_fail", "retries")
 
 
 class WhiteRabbitTrigger(BaseTrigger):
-    """Waits for something at White Rabbit to end.
+    """Waits for an execution or a workflow run to end.
 
-    It carries no output in its event: Airflow logs events whole, and moves them slowly; whoever resumes reads the
-    record. The same trigger may run twice at once (after a triggerer was believed dead): it only reads.
+    The event carries no output: Airflow logs events whole and moves them slowly. The worker that resumes reads the
+    record. A trigger may run twice at once (after a triggerer was believed dead), so it only reads.
 
-    :param identity: id of what is followed.
+    :param identity: id of the execution or run.
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``.
-    :param poll_interval: seconds, 1 or more, between two reads of the record while there is no stream.
+    :param poll_interval: seconds, 1 or more, between two reads of the record while streaming is refused.
     :param deadline: when to give up; an aware wall-clock time, since a trigger outlives processes.
-    :param timeout: seconds from the task's start after which to give up; for a task that starts in the triggerer, where
-        Airflow tells when (`timeout_after`, which must be `GRACE` behind). Elsewhere they count from this trigger's
-        start: use `deadline`. The earlier of the two counts.
-    :param end_from_trigger: end the task here, without a worker, if that loses nothing (Airflow 3.3.1+).
-    :param soft_fail: the task is to be skipped instead of failed.
-    :param retries: how often Airflow may try the task again. If it may, a failure is left to a worker, which alone can
-        end a task without retries.
+    :param timeout: seconds from the task's start after which to give up, for a task that starts in the triggerer. There
+        Airflow sets `timeout_after`, which must be `GRACE` later. In other tasks they count from the trigger's start:
+        use `deadline`. The earlier of the two counts.
+    :param end_from_trigger: end the task in the triggerer, without a worker, if that loses nothing (Airflow 3.3.1+).
+    :param soft_fail: skip the task instead of failing it.
+    :param retries: how often Airflow may try the task again. If it may, a worker ends a failed task: only a worker can
+        end a task without its retries.
     """
 
-    id_name: ClassVar[str]
-    """What the id is called, in the arguments and in the event."""
+    target: ClassVar[Target[Any]]
+    """What the trigger waits for."""
 
     def __init__(
         self,
@@ -66,7 +63,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         retries: int = 0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        setattr(self, self.id_name, identity)
+        setattr(self, self.target.id_name, identity)  # a template field of a task that starts in the triggerer
         self.whiterabbit_conn_id = whiterabbit_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline
@@ -75,100 +72,116 @@ class WhiteRabbitTrigger(BaseTrigger):
         self.soft_fail = soft_fail
         self.retries = retries
 
-    @staticmethod
-    @abstractmethod
-    def followed(identity: str) -> Followed[Any]:
-        """Describe what is followed; imports of the client belong in here."""
+    @cached_property
+    def hook(self) -> WhiteRabbitHook:
+        """The hook of the connection."""
+        return WhiteRabbitHook(self.whiterabbit_conn_id)
 
     @property
-    def _identity(self) -> str:
-        return str(getattr(self, self.id_name))
+    def _target_id(self) -> str:
+        return str(getattr(self, self.target.id_name))
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class's path and the arguments to make this trigger again."""
-        names = [self.id_name, "whiterabbit_conn_id", "poll_interval", "deadline", "timeout"]
-        names += _OF_THE_END if self.end_from_trigger else ()
+        """Return the class path and the arguments from which Airflow makes this trigger again."""
+        names = [self.target.id_name, "whiterabbit_conn_id", "poll_interval", "deadline", "timeout"]
+        names += _ENDING_ARGUMENTS if self.end_from_trigger else ()
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render what a task that starts in the triggerer has as templates."""
-        ti = _PullingOne(context["ti"])
+        """Render the templates of a task that starts in the triggerer."""
+        ti = _SingleValueTaskInstance(context["ti"])
         patched: Any = {**context, "ti": ti, "task_instance": ti}
         super().render_template_fields(patched, jinja_env)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Follow until the end; yield one event."""
+        """Wait for the end, and yield one event."""
+        end_event: TriggerEvent | None = None
+        message: str | None = None
         try:
-            if not hasattr(sys.modules.get(_TRANSPORT), "AsyncClient"):  # it may be there, half imported
-                # Some 300 ms of imports, once in the life of a triggerer: too long for its event loop.
+            if not hasattr(sys.modules.get(_TRANSPORT), "AsyncClient"):  # another trigger may have half imported it
+                # The first trigger of a triggerer imports for some 300 ms, which would block the event loop.
                 await asyncio.to_thread(importlib.import_module, _TRANSPORT)
             async with await self._connect() as client:
+                followed, succeeded = self.target.followed(self._target_id), False
                 try:
-                    status, message = str((await client.run(self._steps())).status), None
+                    snapshot = await client.wait(followed, deadline=self._deadline(), poll_interval=self.poll_interval)
+                    status, succeeded = str(snapshot.status), snapshot.succeeded
                 except WhiteRabbitTimeoutError as error:
                     status, message = TIMEOUT, str(error)
-                event = await self._task_end(client, status, message)
+                end_event = await self._end_task(client, succeeded, message)
         except WhiteRabbitError as error:
-            event, status, message = None, ERROR, str(error)
+            status, message = ERROR, str(error)
         except Exception as error:
-            self.log.exception("Waiting for %s failed", self._identity)
-            event, status, message = None, ERROR, f"{type(error).__name__}: {error}"
-        verdict = {self.id_name: self._identity, "status": status, "message": message}
-        yield event or TriggerEvent(verdict)  # type: ignore[no-untyped-call]
+            self.log.exception("Waiting for %s %s failed", self.target.noun, self._target_id)
+            status, message = ERROR, f"{type(error).__name__}: {error}"
+        verdict = {self.target.id_name: self._target_id, "status": status, "message": message}
+        yield end_event or TriggerEvent(verdict)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """Say that what was waited for goes on: White Rabbit has no call to cancel it (Airflow 3.3+ calls this)."""
-        self.log.warning("%s goes on at White Rabbit: it can't be cancelled from here", self._identity)
+        """Log that the execution or run was not cancelled: White Rabbit has no call for that.
+
+        Airflow calls this from 3.3 on.
+        """
+        self.log.warning(
+            "The %s %s may still be running at White Rabbit; it was not cancelled", self.target.noun, self._target_id
+        )
 
     async def _connect(self) -> AsyncClient:
-        """Read the connection, for a while again and again, and return its client."""
+        """Read the connection and return its client. Airflow reports a connection as missing while its API is down."""
         from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay
         from tenacity.wait import wait_random_exponential
 
-        def may_pass(error: BaseException) -> bool:
+        def may_be_temporary(error: BaseException) -> bool:
             return isinstance(error, Exception) and not isinstance(error, WhiteRabbitConfigError | PermissionError)
 
-        def warn(state: RetryCallState) -> None:
+        def warn_once(state: RetryCallState) -> None:
             if state.attempt_number == 1 and state.outcome:
-                self.log.warning("No connection yet, trying again: %s", state.outcome.exception())
+                self.log.warning(
+                    "The connection %s can't be read yet, trying again: %s",
+                    self.whiterabbit_conn_id,
+                    state.outcome.exception(),
+                )
 
-        deadline = self._deadline()
-        patience = CONNECTION_PATIENCE if deadline is None else min(CONNECTION_PATIENCE, deadline - time.time())
+        deadline, patience = self._deadline(), self.hook.timing.connection_patience
         reading = AsyncRetrying(
-            retry=retry_if_exception(may_pass),
+            retry=retry_if_exception(may_be_temporary),
             wait=wait_random_exponential(multiplier=0.5, max=10),
-            stop=stop_after_delay(patience),
-            before_sleep=warn,
+            stop=stop_after_delay(patience if deadline is None else min(patience, deadline - time.time())),
+            before_sleep=warn_once,
             reraise=True,
         )
-        return await reading(WhiteRabbitHook(self.whiterabbit_conn_id).get_async_client)
+        return await reading(self.hook.get_async_client)
 
-    def _steps(self) -> Generator[Command, Any, Snapshot]:
-        from airflow_provider_whiterabbit.client.wait.follower import follow
-
-        return follow(self.followed(self._identity), deadline=self._deadline(), poll_interval=self.poll_interval)
-
-    async def _task_end(self, client: AsyncClient, status: str, message: str | None) -> TriggerEvent | None:
-        """Return the event that ends the task here, or None if a worker is to resume it."""
-        if not self.end_from_trigger or self.task_instance is None:  # dag.test() tells a trigger nothing of its task
+    async def _end_task(self, client: AsyncClient, succeeded: bool, timeout_message: str | None) -> TriggerEvent | None:
+        """Return the event that ends the task in the triggerer; None if a worker resumes it."""
+        if not self.end_from_trigger or self.task_instance is None:  # `dag.test()` gives a trigger no task instance
             return None
-        from airflow_provider_whiterabbit.ending.in_triggerer import end_of_task
+        from airflow_provider_whiterabbit.ending.in_triggerer import WaitingTask, end_task
 
-        return await end_of_task(self, client, status, message)
+        task = WaitingTask(
+            target=self.target,
+            target_id=self._target_id,
+            task_instance=self.task_instance,
+            serialized_task=self.task,
+            soft_fail=self.soft_fail,
+            retries=self.retries,
+            log=self.log,
+        )
+        return await end_task(task, client, succeeded=succeeded, timeout_message=timeout_message)
 
     def _deadline(self) -> float | None:
-        moments = [] if self.deadline is None else [self.deadline.timestamp()]
+        deadlines = [] if self.deadline is None else [self.deadline.timestamp()]
         if self.timeout is not None:
-            told: datetime | None = getattr(self, "timeout_after", None)
-            started = time.time() if told is None else (told - GRACE).timestamp() - self.timeout
-            moments.append(started + self.timeout)
-        return min(moments, default=None)
+            timeout_after: datetime | None = getattr(self, "timeout_after", None)
+            started = time.time() if timeout_after is None else (timeout_after - GRACE).timestamp() - self.timeout
+            deadlines.append(started + self.timeout)
+        return min(deadlines, default=None)
 
 
-class _PullingOne:
-    """A task instance whose `xcom_pull` asks for one value where nothing else is said.
+class _SingleValueTaskInstance:
+    """A task instance whose `xcom_pull` pulls a single value by default.
 
-    Without map indexes Airflow 3.3 sends a request that the triggerer's supervisor does not know, and waits for ever.
+    Without map indexes, Airflow 3.3 sends a request that the triggerer's supervisor does not know, and waits for ever.
     """
 
     def __init__(self, ti: Any) -> None:

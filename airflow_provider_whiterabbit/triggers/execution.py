@@ -1,17 +1,14 @@
-"""`WhiteRabbitExecutionTrigger`: follows an execution on its event stream, inside the triggerer."""
+"""`WhiteRabbitExecutionTrigger`: waits for an execution in the triggerer, on its event stream."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.triggers.base import WhiteRabbitTrigger
-
-if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.records.execution import Execution
-    from airflow_provider_whiterabbit.client.wait.commands import Followed
 
 
 class WhiteRabbitExecutionTrigger(WhiteRabbitTrigger):
@@ -23,7 +20,7 @@ class WhiteRabbitExecutionTrigger(WhiteRabbitTrigger):
     :param execution_id: id of the execution. The other parameters are those of `WhiteRabbitTrigger`.
     """
 
-    id_name = "execution_id"
+    target = EXECUTION
 
     def __init__(
         self,
@@ -35,10 +32,3 @@ class WhiteRabbitExecutionTrigger(WhiteRabbitTrigger):
         **ending: Any,
     ) -> None:
         super().__init__(execution_id, whiterabbit_conn_id, poll_interval, deadline, timeout, **ending)
-
-    @staticmethod
-    def followed(identity: str) -> Followed[Execution]:
-        """Describe how it is followed."""
-        from airflow_provider_whiterabbit.client.wait.target import followed_execution
-
-        return followed_execution(identity)

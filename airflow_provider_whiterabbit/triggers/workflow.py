@@ -1,17 +1,14 @@
-"""`WhiteRabbitWorkflowRunTrigger`: follows a workflow run on its event stream, inside the triggerer."""
+"""`WhiteRabbitWorkflowRunTrigger`: waits for a workflow run in the triggerer, on its event stream."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.client.wait.target import WORKFLOW_RUN
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.triggers.base import WhiteRabbitTrigger
-
-if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun
-    from airflow_provider_whiterabbit.client.wait.commands import Followed
 
 
 class WhiteRabbitWorkflowRunTrigger(WhiteRabbitTrigger):
@@ -23,7 +20,7 @@ class WhiteRabbitWorkflowRunTrigger(WhiteRabbitTrigger):
     :param workflow_run_id: id of the run. The other parameters are those of `WhiteRabbitTrigger`.
     """
 
-    id_name = "workflow_run_id"
+    target = WORKFLOW_RUN
 
     def __init__(
         self,
@@ -35,10 +32,3 @@ class WhiteRabbitWorkflowRunTrigger(WhiteRabbitTrigger):
         **ending: Any,
     ) -> None:
         super().__init__(workflow_run_id, whiterabbit_conn_id, poll_interval, deadline, timeout, **ending)
-
-    @staticmethod
-    def followed(identity: str) -> Followed[WorkflowRun]:
-        """Describe how it is followed."""
-        from airflow_provider_whiterabbit.client.wait.target import followed_run
-
-        return followed_run(identity)

@@ -1,4 +1,4 @@
-"""As many waits of each kind as the run's configuration has executions for, in two DAGs: the fast ways and the slow."""
+"""Two DAGs for the latency benchmark: one with the ways that follow an event, one with the ways that poll."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionS
 from benchmarks.floor import FloorSensor
 
 COUNT = int(os.environ["LATENCY_COUNT"])
+"""Number of waits of each way; the run's configuration holds the ids of their executions."""
+
 FAST: dict[str, Any] = {
     "full": {"start_from_trigger": True, "end_from_trigger": True},
     "end": {"end_from_trigger": True},
@@ -23,12 +25,12 @@ HTTP: dict[str, Any] = {"http": {}, "http_deferrable": {"deferrable": True}}
 
 
 def execution_id(way: str, number: int) -> str:
-    """Return the template of an execution's id."""
+    """Return the template that renders to the id of an execution."""
     return f"{{{{ dag_run.conf['{way}'][{number}] }}}}"
 
 
-def sensors(ways: dict[str, Any], number: int) -> None:
-    """Add one wait of each of these ways."""
+def add_sensors(ways: dict[str, Any], number: int) -> None:
+    """Add one sensor of each way to the current DAG."""
     for way, arguments in ways.items():
         WhiteRabbitExecutionSensor(
             task_id=f"{way}_{number}", execution_id=execution_id(way, number), timeout=3600, **arguments
@@ -38,11 +40,11 @@ def sensors(ways: dict[str, Any], number: int) -> None:
 with DAG("latency_fast", schedule=None, catchup=False, max_active_tasks=1000):
     for number in range(COUNT):
         FloorSensor(task_id=f"floor_{number}", port="{{ dag_run.conf['port'] }}", number=number)
-        sensors(FAST, number)
+        add_sensors(FAST, number)
 
 with DAG("latency_slow", schedule=None, catchup=False, max_active_tasks=1000):
     for number in range(COUNT):
-        sensors(SLOW, number)
+        add_sensors(SLOW, number)
         for way, arguments in HTTP.items():
             endpoint = f"/poll/{execution_id(way, number)}"
             HttpSensor(task_id=f"{way}_{number}", endpoint=endpoint, timeout=3600, **arguments)

@@ -1,1 +1,1 @@
-"""A real Airflow, PostgreSQL and processes, for tests, proofs and the demo."""
+"""Run a real Airflow and PostgreSQL, and stand in for Airflow, in tests, proofs, benchmarks and the demo."""

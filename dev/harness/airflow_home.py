@@ -1,4 +1,4 @@
-"""A real Airflow in a directory of its own, on free ports, that leaves nothing behind."""
+"""Run a real Airflow in its own directory and on free ports, and remove all of it afterwards."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from typing import Any, Self
 
 import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs don't
 
-from dev.harness.airflow_api import AirflowApi, DagRun, TaskInstance, until
+from dev.harness.airflow_api import AirflowApi, DagRun, TaskInstance
 from dev.harness.airflow_settings import MAJOR, inherited, settings
+from dev.harness.polling import until
 from dev.harness.sessions import Sessions
 
 SERVER = "api-server" if MAJOR > 2 else "webserver"
-# Airflow 2's scheduler parses the DAG files itself.
+# In Airflow 2 the scheduler itself parses the DAG files.
 COMPONENTS = (SERVER, "scheduler", "dag-processor", "triggerer") if MAJOR > 2 else (SERVER, "scheduler", "triggerer")
 
 _AIRFLOW = str(Path(sys.executable).parent / "airflow")
-# Logs are read from disk here; serving them would take another port each.
+# `DagRun.log` reads the logs from disk; a log server would occupy another port for each component.
 _OPTIONS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
 
 
 class AirflowHome:
-    """Runs an Airflow as long as the context lasts.
+    """A context manager that runs an Airflow.
 
-    Every component is a process of its own and can be stopped, killed and started by its name, which is Airflow's
-    command for it, perhaps with a number: ``triggerer``, ``triggerer-2``. API servers have an address each (`url_of`).
-    All share one environment, `environ`.
+    Every component is a separate process that can be stopped, killed and started by its name. The name is Airflow's
+    command for the component, optionally with a number: ``triggerer``, ``triggerer-2``. Each API server has its own
+    address (`url_of`). All components share one environment, `environ`.
 
     :param dag_folders: folders with DAG files.
-    :param home: where to live; by default a temporary directory that is removed afterwards.
-    :param database: URL for SQLAlchemy, such as that of `Postgres`; by default an SQLite file in the home.
-    :param environ: more environment variables, such as connections and settings.
+    :param home: Airflow's home directory; by default a temporary directory, which is removed afterwards.
+    :param database: SQLAlchemy URL of the database, such as `Postgres.url`; by default an SQLite file in the home.
+    :param environ: additional environment variables, such as connections and settings.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class AirflowHome:
         with ExitStack() as stack:
             output = self.home / "output"
             self._sessions = stack.enter_context(Sessions(self.environ, output, None if self._home else self.home))
-            self._furnish()
+            self._create_folders()
             self._sessions.run("db-migrate", [_AIRFLOW, "db", "migrate"])
             for component in COMPONENTS:
                 self.start(component)
@@ -75,14 +76,14 @@ class AirflowHome:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._stack.close()
 
-    def _furnish(self) -> None:
+    def _create_folders(self) -> None:
         for name in ("dags", "logs", "output"):
             (self.home / name).mkdir(parents=True, exist_ok=True)
         for folder in self._dag_folders:
             link = self.home / "dags" / folder.name
             link.unlink(missing_ok=True)
             link.symlink_to(folder)
-        # An existing file keeps Airflow from writing its own, with all defaults in it.
+        # If the file exists, Airflow does not write a configuration file with all its defaults.
         (self.home / "airflow.cfg").touch()
         if MAJOR == 2:
             (self.home / "webserver_config.py").write_text("AUTH_ROLE_PUBLIC = 'Admin'\n")
@@ -99,57 +100,62 @@ class AirflowHome:
         self._sessions.start(component, arguments)
 
     def url_of(self, server: str) -> str:
-        """Return the address of an API server, which is the same each time that it is started."""
+        """Return the address of an API server. The address stays the same when the server is started again."""
         return self._urls.setdefault(server, f"http://127.0.0.1:{_free_port()}")
 
     def _sqlite(self, timeout: int) -> str:
-        """Return the URL of the database. SQLite lets one write at a time.
+        """Return the URL of the SQLite database, which allows one writer at a time.
 
-        A component whose turn does not come within 5 seconds, which is the default, ends. But two requests to the API
-        server can wait for each other, and one of them is to give up soon: whoever asked will ask again.
+        With SQLite's default timeout of 5 seconds, a component that waits longer for the write lock exits, so
+        components get a longer timeout. Two requests to the API server can deadlock, so the API server gets a shorter
+        timeout: one of the two requests then fails soon, and `AirflowApi.call` repeats it.
 
-        :param timeout: seconds to wait for one's turn.
+        :param timeout: seconds to wait for the write lock.
         """
         return f"sqlite:///{self.home / 'airflow.db'}?timeout={timeout}"
 
     def stop(self, *components: str) -> None:
-        """Stop components as a service manager would."""
+        """Stop components with SIGTERM, as a service manager does."""
         self._sessions.stop(*components)
 
     def kill(self, component: str) -> None:
-        """Kill a component and all that it started: the triggerer's runner, the scheduler's workers and tasks."""
+        """Kill a component and every process that it started, such as the scheduler's workers and their tasks."""
         self._sessions.kill(component)
 
     def freeze(self, component: str) -> None:
-        """Halt a component and all that it started, as a machine does that is out of breath, until `thaw`."""
+        """Suspend a component and every process that it started (SIGSTOP), until `thaw`."""
         self._sessions.freeze(component)
 
     def thaw(self, component: str) -> None:
-        """Let a component go on that was frozen."""
+        """Resume a component that `freeze` has suspended."""
         self._sessions.thaw(component)
 
     def revive(self) -> list[str]:
-        """Start the components again that have exited by themselves, as a service manager does; return their names."""
+        """Restart the components that have exited by themselves, as a service manager does; return their names."""
         dead = self._sessions.dead()
         for component in dead:
-            self.kill(component)  # what it left behind
+            self.kill(component)  # end the processes that the dead component left behind
             self.start(component)
         return dead
 
     def processes(self, component: str) -> list[psutil.Process]:
-        """Return the processes of a component, the one that was started first."""
+        """Return the processes of a component; the process that `start` has created comes first."""
         return self._sessions.processes(component)
 
     def is_busy_with(self, *tasks: TaskInstance) -> bool:
-        """Whether a worker of the scheduler has to do with one of the tasks, as for a moment after it has deferred.
+        """Whether a worker process of the scheduler still exists for one of the tasks.
 
-        Were it resumed within that moment, the scheduler would take the end of the first process for the task's.
+        The worker process exits about a second after it has deferred its task. If the task is resumed before that, the
+        scheduler mistakes the exit of the first process for the end of the task.
         """
-        titles = [_title(process) for process in self.processes("scheduler")]
-        return any(task.id and task.id in title for task in tasks for title in titles)
+        command_lines = [_command_line(process) for process in self.processes("scheduler")]
+        return any(task.id and task.id in line for task in tasks for line in command_lines)
 
     def wait_until_ready(self, timeout: float = 180) -> None:
-        """Wait until the API server says that all are healthy, and have been heard of since they were started."""
+        """Wait until the API server reports every component as healthy, with a heartbeat since the component's start.
+
+        :raises RuntimeError: if a component exits; the message contains its output.
+        """
         try:
             until(self._ready, "Airflow to be healthy", timeout)
         except TimeoutError as error:
@@ -167,15 +173,17 @@ class AirflowHome:
         )
 
     def output(self, component: str, lines: int = 40) -> str:
-        """Return the end of what a component has printed."""
+        """Return the last lines that a component has printed."""
         return "\n".join(self._sessions.output(component).read_text(errors="replace").splitlines()[-lines:])
 
     def run(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> DagRun:
-        """Start a run of a DAG."""
+        """Start a run of a DAG with this configuration."""
         return self.api.trigger(dag_id, conf)
 
     def explain(self, run: DagRun | None = None, lines: int = 40) -> str:
-        """Return what most likely says why a run, or Airflow itself, did not do what was expected.
+        """Return the ends of the logs that help to find out why a run, or Airflow itself, failed.
+
+        These are the task logs of the run's unsuccessful tasks, or if there are none, the output of the components.
 
         :param lines: how many lines to return of each log.
         """
@@ -192,7 +200,7 @@ class AirflowHome:
         return "\n".join("\n".join([f"--- {title}:", *log[-lines:]]) for title, log in logs.items() if log)
 
 
-def _title(process: psutil.Process) -> str:
+def _command_line(process: psutil.Process) -> str:
     with suppress(psutil.Error):
         return " ".join(process.cmdline())
     return ""

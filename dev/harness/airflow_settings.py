@@ -1,4 +1,4 @@
-"""The environment variables of a real Airflow: its settings, and nothing of another Airflow of the caller's."""
+"""Environment variables for the Airflow of `AirflowHome`, without the settings of the caller's own Airflow."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ MAJOR = int(metadata.version("apache-airflow").partition(".")[0])
 
 
 def inherited() -> dict[str, str]:
-    """Return the caller's environment without its Airflow, and so that loopback is reached directly."""
+    """Return the caller's environment without Airflow's variables, and without a proxy for loopback addresses."""
     dropped = ("AIRFLOW_", "_AIRFLOW_")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    # Without byte code on disk each of Airflow's processes compiles all of it, and takes three times as long to start.
+    # If Python may not store byte code, each of Airflow's processes compiles all modules and starts three times slower.
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in ("NO_PROXY", "no_proxy"):
         environ[name] = ",".join(filter(None, (environ.get(name), "127.0.0.1", "localhost")))
     return environ | {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
         "PYTHONUNBUFFERED": "1",
-        "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",  # macOS kills the forked tasks otherwise
+        "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",  # otherwise macOS kills forked tasks
     }
 
 
 def settings(home: Path, url: str, database: str) -> dict[str, str]:
-    """Return Airflow's settings as environment variables."""
+    """Return Airflow's settings as environment variables.
+
+    :param home: Airflow's home directory.
+    :param url: address of the API server.
+    :param database: SQLAlchemy URL of the database.
+    """
     fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     common = {
         "AIRFLOW_HOME": str(home),
@@ -41,7 +46,7 @@ def settings(home: Path, url: str, database: str) -> dict[str, str]:
     }
     if MAJOR == 2:
         return common | {
-            # The only one that Airflow 2 allows with SQLite.
+            # Airflow 2 allows no other executor with SQLite.
             "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if database.startswith("sqlite") else "LocalExecutor",
             "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
             "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": "5",
@@ -49,7 +54,7 @@ def settings(home: Path, url: str, database: str) -> dict[str, str]:
             "AIRFLOW__WEBSERVER__SECRET_KEY": secrets.token_hex(),
             "AIRFLOW__WEBSERVER__WEB_SERVER_HOST": "127.0.0.1",
             "AIRFLOW__WEBSERVER__WORKERS": "1",
-            "TMPDIR": str(home / "output"),  # for the web server's cache
+            "TMPDIR": str(home / "output"),  # the web server puts its cache there
         }
     return common | {
         "AIRFLOW__API__BASE_URL": url,
@@ -61,7 +66,7 @@ def settings(home: Path, url: str, database: str) -> dict[str, str]:
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-        # A process that has deferred its task ends that many seconds later, 5 by default. If the task is resumed before
-        # that, the scheduler takes the end of the first process for the task's and fails it.
+        # The worker process exits that many seconds after it has deferred its task (default: 5). If the task is resumed
+        # before that, the scheduler mistakes the exit of the first process for the end of the task, and fails the task.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }

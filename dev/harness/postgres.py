@@ -1,4 +1,4 @@
-"""A private PostgreSQL server in a temporary directory, that leaves nothing behind."""
+"""Run a private PostgreSQL server in a temporary directory, and remove both afterwards."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,18 +16,18 @@ from typing import Literal, Self
 
 import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs don't
 
-from dev.harness.airflow_api import until
+from dev.harness.polling import until
 from dev.harness.sessions import Sessions
 
 Mode = Literal["fast", "immediate", "kill"]
 
 _SIGNALS: dict[Mode, signal.Signals] = {
-    "fast": signal.SIGINT,  # what is under way is rolled back, and everyone told
-    "immediate": signal.SIGQUIT,  # everyone is cut off, and the next start recovers
+    "fast": signal.SIGINT,  # PostgreSQL rolls back open transactions and disconnects the clients
+    "immediate": signal.SIGQUIT,  # PostgreSQL drops the connections at once and recovers at the next start
     "kill": signal.SIGKILL,
 }
-# Where it is if it is not on PATH: Debian, Red Hat, Homebrew.
-_PLACES = (
+# Folders of the programs on Debian, Red Hat and Homebrew, where they may not be on PATH.
+PROGRAM_FOLDERS = (
     "usr/lib/postgresql/*/bin",
     "usr/pgsql-*/bin",
     "opt/homebrew/opt/postgresql*/bin",
@@ -36,24 +37,24 @@ _SERVER = "postgres"
 _OPTIONS = {
     "listen_addresses": "",
     "fsync": "off",
-    "max_connections": "300",  # up to fifteen for each of Airflow's processes
+    "max_connections": "300",  # each of Airflow's processes opens up to fifteen connections
 }
 
 
 class Postgres:
-    """Runs a PostgreSQL server as long as the context lasts.
+    """A context manager that runs a PostgreSQL server.
 
-    It is reached by a Unix socket in a directory of its own, and nowhere else. So it needs no port, which others could
-    take while it is stopped, and no password: only the caller may enter. Where the caller is root, as whom PostgreSQL
-    refuses to run, it runs as the user postgres.
+    Clients reach the server only by a Unix socket in a private directory. The server therefore needs no port, which
+    another program could take while the server is stopped, and no password. PostgreSQL refuses to run as root; if the
+    caller is root, the server runs as the user postgres.
 
-    :raises FileNotFoundError: on entering, if PostgreSQL is not installed; says what to install.
+    :raises FileNotFoundError: on entering, if PostgreSQL is not installed; the message names the packages to install.
     """
 
     def __enter__(self) -> Self:
         self._programs = programs()
         is_root = os.geteuid() == 0
-        user = _user() if is_root else None
+        user = _unprivileged_user() if is_root else None
         self.folder = Path(tempfile.mkdtemp(prefix="pg-")).resolve()
         if user:
             shutil.chown(self.folder, user)
@@ -72,13 +73,14 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """The database, as a URL for SQLAlchemy."""
+        """The SQLAlchemy URL of the database."""
         return f"postgresql+psycopg2://airflow@/airflow?host={self.folder}"
 
     def start(self, timeout: float = 60) -> None:
-        """Start the server, which is stopped; return when it accepts connections.
+        """Start the stopped server and wait until it accepts connections.
 
-        :raises RuntimeError: with what it printed, if it ends instead.
+        :param timeout: seconds to wait.
+        :raises RuntimeError: if the server exits instead; the message contains its output.
         """
         options = _OPTIONS | {"unix_socket_directories": str(self.folder)}
         settings = [f"-c{name}={value}" for name, value in options.items()]
@@ -87,39 +89,43 @@ class Postgres:
 
     def _is_ready(self) -> bool:
         if self._sessions.dead():
-            raise RuntimeError(f"PostgreSQL has ended:\n{self._sessions.output(_SERVER).read_text(errors='replace')}")
+            raise RuntimeError(f"PostgreSQL has exited:\n{self._sessions.output(_SERVER).read_text(errors='replace')}")
         (server, *_) = self._sessions.processes(_SERVER)
-        # Its first line is the process id, its last one the state. It may be that of a server that was killed.
+        # The file's first line is the server's process id, its last line the state. A killed server leaves its file.
         with suppress(FileNotFoundError):
             lines = (self._data / "postmaster.pid").read_text().split()
             return lines[:1] == [str(server.pid)] and lines[-1] == "ready"
         return False
 
     def stop(self, mode: Mode = "fast") -> None:
-        """Stop the server and wait for its end; no error if it does not run.
+        """Stop the server and wait until all its processes have exited; do nothing if the server does not run.
 
-        :param mode: one of PostgreSQL's own modes, or SIGKILL.
+        :param mode: one of PostgreSQL's shutdown modes, or ``"kill"`` for SIGKILL.
         """
         if _SERVER not in self._sessions:
             return
         backends: list[psutil.Process] = []
         for server in self._sessions.processes(_SERVER):
-            backends += server.children()  # each of them leads a session of its own
+            backends += server.children()  # each of them leads its own session
             server.send_signal(_SIGNALS[mode])
-        until(self._sessions.dead, "PostgreSQL to end", 60, interval=0.05)
-        until(lambda: not any(map(psutil.Process.is_running, backends)), "PostgreSQL's processes to end", 60, 0.05)
+        until(self._sessions.dead, "PostgreSQL to exit", 60, interval=0.05)
+        until(lambda: not any(map(psutil.Process.is_running, backends)), "PostgreSQL's processes to exit", 60, 0.05)
         self._sessions.stop(_SERVER)
 
     def _run(self, program: str, *arguments: str) -> None:
         self._sessions.run(program, [str(self._programs / program), *arguments])
 
 
-def programs() -> Path:
-    """Return the folder of PostgreSQL's programs, the newest one that there is."""
-    found = [Path(path).resolve().parent for path in [shutil.which("initdb")] if path]
-    for place in _PLACES:
-        found += sorted(Path("/").glob(place), key=_version, reverse=True)
-    for folder in found:
+def programs(patterns: Iterable[str] = PROGRAM_FOLDERS) -> Path:
+    """Return the folder of PostgreSQL's programs: the folder on PATH, or that of the newest installed version.
+
+    :param patterns: globs below ``/`` for folders that may not be on PATH.
+    :raises FileNotFoundError: if PostgreSQL's server is not installed.
+    """
+    folders = [Path(path).resolve().parent for path in [shutil.which("initdb")] if path]
+    for pattern in patterns:
+        folders += sorted(Path("/").glob(pattern), key=_version, reverse=True)
+    for folder in folders:
         if all((folder / program).exists() for program in ("initdb", "createdb", _SERVER)):
             return folder
     raise FileNotFoundError(
@@ -132,9 +138,9 @@ def _version(folder: Path) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", str(folder))]
 
 
-def _user() -> str:
-    """Return whom it runs as where the caller is root."""
+def _unprivileged_user() -> str:
+    """Return the name of the user that the server runs as if the caller is root."""
     try:
         return pwd.getpwnam("postgres").pw_name
     except KeyError:
-        raise FileNotFoundError("PostgreSQL does not run as root, and there is no user postgres") from None
+        raise FileNotFoundError("PostgreSQL refuses to run as root, and this machine has no user postgres") from None

@@ -1,8 +1,10 @@
-"""Processes that never outlive the one that started them.
+"""Start processes that end when the process that started them (the owner) ends, even if the owner is killed.
 
-Each one leads a session of its own. Whatever it starts belongs to that session, even in another process group and even
-after its parent died, so a session can be ended as a whole. A guard process holds the reading end of a pipe; when the
-owner is gone, however it went (SIGKILL included), the pipe closes and the guard ends the sessions in its place.
+Each process that `Sessions` starts leads its own POSIX session. Its child processes belong to the same session, even if
+they have another process group or their parent has died. A whole session can therefore be ended at once.
+
+A guard process reads from a pipe that the owner holds open. When the owner ends for any reason, including SIGKILL, the
+pipe closes and the guard ends the sessions.
 """
 
 from __future__ import annotations
@@ -21,25 +23,27 @@ from typing import Any, Self
 import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs don't
 
 GRACE = 3.0
-# The process tells the guard of itself before it becomes what it is to be: were that left to the owner, one that is
-# interrupted in between would leave a process that nobody knows. Its standard input is the way to the guard until then.
+"""Seconds that a session gets to end after SIGTERM."""
+
+# Each process first writes its id into the guard's pipe, which is its standard input, and then executes the command. If
+# the owner wrote the id instead, an owner killed before that would leave a process that the guard does not know.
 _ENROL = ("/bin/sh", "-c", 'echo $$ >&0; exec "$@" </dev/null', "sh")
 
 
 def members(sessions: Collection[int]) -> list[psutil.Process]:
-    """Return the living processes of the given sessions."""
-    found = []
+    """Return the living processes of these sessions."""
+    living = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, ProcessLookupError, PermissionError):
             if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                living.append(process)
+    return living
 
 
 def end(sessions: Collection[int], grace: float = GRACE) -> None:
-    """Ask the leaders to stop, as a service manager would; kill whatever is still there after `grace` seconds.
+    """Send SIGTERM to the leaders of the sessions, and kill the processes that remain after `grace` seconds.
 
-    Leaders that have exited must not have been waited for: until then no other process can get their ids.
+    The caller must not have waited for leaders that have exited: until the wait, no other process can get their ids.
     """
     deadline = time.monotonic() + grace
     remaining = members(sessions)
@@ -54,7 +58,7 @@ def end(sessions: Collection[int], grace: float = GRACE) -> None:
 
 
 def kill(sessions: Collection[int]) -> None:
-    """Kill the sessions' processes at once, those included that are being started meanwhile."""
+    """Kill all processes of the sessions, including processes that they start while this function runs."""
     while remaining := members(sessions):
         for process in remaining:
             with suppress(psutil.NoSuchProcess):
@@ -63,12 +67,14 @@ def kill(sessions: Collection[int]) -> None:
 
 
 class Sessions:
-    """Named processes, each the leader of a session; none is left when the context ends or the owner dies.
+    """A context manager for named processes, each of which leads its own session.
 
-    :param environ: the whole environment of the processes.
-    :param output: folder for what they print, one file per name.
-    :param remove: folder to remove in the end.
-    :param user: whom the processes run as; by default the caller. Only root may choose.
+    All sessions end when the context ends or the owner dies.
+
+    :param environ: the complete environment of the processes.
+    :param output: folder for the output of the processes, one file per name.
+    :param remove: folder that the guard removes at the end.
+    :param user: user that the processes run as; by default the caller. Only root may choose another user.
     """
 
     def __init__(
@@ -93,9 +99,12 @@ class Sessions:
         self._guard.communicate()
 
     def start(self, name: str, command: Sequence[str]) -> None:
-        """Start a process under a name that is free."""
+        """Start a process under a name.
+
+        :raises ValueError: if a process of this name is running.
+        """
         if name in self._leaders:
-            raise ValueError(f"{name} has been started already")
+            raise ValueError(f"{name} is already running")
         with self.output(name).open("ab") as output:
             self._leaders[name] = subprocess.Popen(
                 [*_ENROL, *command],
@@ -112,9 +121,9 @@ class Sessions:
         return name in self._leaders
 
     def run(self, name: str, command: Sequence[str]) -> None:
-        """Run a command to its end.
+        """Run a command and wait for its end.
 
-        :raises RuntimeError: with what it printed, if it fails.
+        :raises RuntimeError: if the command fails; the message contains its output.
         """
         self.start(name, command)
         self._leaders[name].wait()
@@ -122,32 +131,32 @@ class Sessions:
             raise RuntimeError(f"{name}: exit code {code}\n{self.output(name).read_text(errors='replace')}")
 
     def stop(self, *names: str, grace: float = GRACE) -> None:
-        """End the sessions of these names, all at the same time."""
+        """End the sessions of these names at the same time: SIGTERM, and SIGKILL after `grace` seconds."""
         end([self._leaders[name].pid for name in names], grace)
         for name in names:
             self._forget(name)
 
     def kill(self, name: str) -> None:
-        """Kill the session of this name without notice."""
+        """Kill all processes of the session of this name."""
         kill([self._leaders[name].pid])
         self._forget(name)
 
     def freeze(self, name: str) -> None:
-        """Halt the session's processes where they are until `thaw`, as a machine does that is out of breath."""
-        halted: set[psutil.Process] = set()
-        while moving := set(self.processes(name)) - halted:  # again, for those that were being started meanwhile
-            for process in moving:
+        """Suspend all processes of the session (SIGSTOP) until `thaw`."""
+        suspended: set[psutil.Process] = set()
+        while running := set(self.processes(name)) - suspended:  # repeat: the processes may have started others
+            for process in running:
                 with suppress(psutil.NoSuchProcess):
                     process.suspend()
-            halted |= moving
+            suspended |= running
 
     def thaw(self, name: str) -> None:
-        """Let the session's processes go on."""
+        """Resume the processes that `freeze` has suspended."""
         for process in reversed(self.processes(name)):
             process.resume()
 
     def _forget(self, name: str) -> int:
-        """Give a name and, after the guard was told, the process id free; return the exit code."""
+        """Tell the guard that the session has ended, release its name, and return the leader's exit code."""
         leader = self._leaders.pop(name)
         if self._guard.stdin:
             self._guard.stdin.write(b"-%d\n" % leader.pid)
@@ -155,23 +164,24 @@ class Sessions:
         return leader.wait()
 
     def processes(self, name: str) -> list[psutil.Process]:
-        """Return the living processes of a session, its leader first."""
+        """Return the living processes of a session; the leader comes first."""
         leader = self._leaders[name].pid
         return sorted(members([leader]), key=lambda process: (process.pid != leader, process.pid))
 
     def dead(self) -> list[str]:
-        """Return the names of those whose leader has exited by itself."""
+        """Return the names of the sessions whose leader has exited by itself."""
         living = {process.pid for process in members([leader.pid for leader in self._leaders.values()])}
         return [name for name, leader in self._leaders.items() if leader.pid not in living]
 
     def output(self, name: str) -> Path:
-        """Return the file with what a process has printed."""
+        """Return the path of the file that holds the output of a process."""
         return self._output / f"{name}.log"
 
 
 def _guard(remove: str) -> None:
+    """Read the ids of sessions from the pipe until it closes; then end the sessions and remove the folder."""
     sessions: set[int] = set()
-    for number in map(int, sys.stdin):  # a session that has been started; negative, one that has ended
+    for number in map(int, sys.stdin):  # positive: a session has started; negative: a session has ended
         sessions = sessions | {number} if number > 0 else sessions - {-number}
     end(sessions)
     if remove:

@@ -1,73 +1,98 @@
-"""Stand-ins for what Airflow gives a running task, and the two kinds of things that the operators submit."""
+"""In-memory stand-ins for what Airflow gives a task or trigger: task instance, state store, context, supervisor.
+
+This module imports neither the operators nor the emulator, so that benchmarks can use it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_whiterabbit.emulator import Emulator
-from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
-from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
-from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
-from tests.versions import HAS_STORE, NO_STORE
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 
-KEY = "whiterabbit_submission"
-"""Where the record is; users are told this name, so it does not change."""
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.waiting import WaitingMixin
+
+SUBMISSION_KEY = "whiterabbit_submission"
+"""The key under which an operator stores its submission record. Users read this key in messages, so it must not change;
+this module therefore repeats the literal instead of importing it."""
 
 RETRIES = 2
+"""The default `retries` of a stand-in's task."""
 
 
-class Store:
-    """A task state store in memory.
+class FakeStateStore:
+    """A task state store in memory, with the methods of Airflow 3.3's `task_state_store`.
 
-    :param failing: says of each call, by its name and value, whether it fails.
-    :param happened: what was done, in order.
+    :param happened: list to which the store appends ``"intent"`` or ``"id stored"`` for each write.
+
+    `failing` is called with each call's name and value; the call raises ConnectionError if `failing` returns True.
     """
 
-    def __init__(self, happened: list[Any]) -> None:
+    def __init__(self, happened: list[Any] | None = None) -> None:
         self.values: dict[str, Any] = {}
-        self.retentions: list[Any] = []
+        self.retentions: list[timedelta | None] = []
         self.failing: Callable[[str, Any], bool] = lambda name, value: False
-        self.happened = happened
+        self.happened: list[Any] = [] if happened is None else happened
 
     def get(self, key: str, default: Any = None) -> Any:
-        self._called("get", None)
+        """Return a stored value."""
+        self._fail_if_told("get", None)
         return self.values.get(key, default)
 
     def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
-        self._called("set", value)
+        """Store a JSON value."""
+        self.happened.append("intent" if value["id"] is None else "id stored")
+        self._fail_if_told("set", value)
         self.retentions.append(retention)
         self.values[key] = json.loads(json.dumps(value))
 
     def delete(self, key: str) -> None:
-        self._called("delete", None)
+        """Delete a stored value, if there is one."""
+        self._fail_if_told("delete", None)
         self.values.pop(key, None)
 
     @property
     def record(self) -> Any:
-        """What is stored of the submission."""
-        assert set(self.values) <= {KEY}
-        return self.values.get(KEY)
+        """The stored submission record; None if there is none.
+
+        :raises KeyError: if something is stored under another key.
+        """
+        if other_keys := self.values.keys() - {SUBMISSION_KEY}:
+            raise KeyError(f"the store has unexpected keys: {other_keys}")
+        return self.values.get(SUBMISSION_KEY)
 
     @record.setter
     def record(self, value: Any) -> None:
-        self.values[KEY] = value
+        self.values[SUBMISSION_KEY] = value
 
-    def _called(self, name: str, value: Any) -> None:
-        if name == "set":
-            self.happened.append("intent" if value["id"] is None else "id stored")
+    def _fail_if_told(self, name: str, value: Any) -> None:
         if self.failing(name, value):
             raise ConnectionError("the API server is out of reach")
 
 
+def submission_record(identity: str | None, max_tries: int = RETRIES) -> dict[str, Any]:
+    """Return a submission record as an earlier try of the task stored it.
+
+    :param identity: id of what that try submitted; None if that try stored its intent only.
+    """
+    return {"id": identity, "max_tries": max_tries, "try_number": 1, "at": "2026-11-24T09:08:07+00:00"}
+
+
 @dataclass
-class TaskInstance:
-    """As much of a task instance as an operator looks at."""
+class FakeTaskInstance:
+    """A task instance with the attributes that this provider reads; it keeps its XComs in memory.
+
+    :param happened: list to which the task instance appends ``"xcom"`` when the id of a submission is pushed.
+    :param refused_xcoms: keys of XComs that cannot be stored; a push of one raises ConnectionError.
+    :param task: the serialized operator, which a task instance has in the triggerer if its task started there.
+    """
 
     try_number: int = 1
     max_tries: int = RETRIES
@@ -75,147 +100,92 @@ class TaskInstance:
     dag_id: str = "pay.daily"
     run_id: str = "manual__2026-11-24T10:00:00+00:00/é"
     task_id: str = "group.pay"
-    map_index: int = 3
-    xcoms: dict[str, Any] = field(default_factory=dict)
+    map_index: int | None = 3
     happened: list[Any] = field(default_factory=list)
+    refused_xcoms: Collection[str] = ()
+    task: Any = None
+    pushes: list[tuple[str, Any]] = field(default_factory=list)
 
     def xcom_push(self, key: str, value: Any) -> None:
+        """Keep an XCom."""
+        if key in self.refused_xcoms:
+            raise ConnectionError(f"the XCom {key} cannot be stored")
         if key.endswith("_id"):
             self.happened.append("xcom")
-        self.xcoms[key] = value
+        self.pushes.append((key, value))
+
+    def get_first_reschedule_date(self, context: Any) -> None:
+        """Return None: a sensor in reschedule mode runs for the first time."""
+
+    @property
+    def xcoms(self) -> dict[str, Any]:
+        """All XComs by their keys."""
+        return dict(self.pushes)
 
     @property
     def ids(self) -> dict[str, Any]:
-        """The XComs that tell what was submitted."""
+        """The XComs that hold the id of a submission."""
         return {key: value for key, value in self.xcoms.items() if key.endswith("_id")}
 
 
 @dataclass
-class Airflow:
-    """Runs tries of one task instance.
+class FakeAirflow:
+    """Executes the tries of one task instance in this process.
 
-    :param is_kept: whether it has a store, if this version of Airflow can have one (3.3+).
+    :param has_store: False for an Airflow without a task state store. Versions before 3.3 never have one.
+    :param timing: times of the waits and retries of each task that gets a context.
+    :param refused_xcoms: keys of XComs that cannot be stored.
     """
 
-    is_kept: bool = True
+    has_store: bool = True
+    timing: Timing = field(default_factory=Timing)
+    refused_xcoms: Collection[str] = ()
     happened: list[Any] = field(default_factory=list)
-    ti: TaskInstance = field(init=False)
+    ti: FakeTaskInstance = field(init=False)
 
     def __post_init__(self) -> None:
-        self.is_kept = self.is_kept and HAS_STORE
-        self._store = Store(self.happened)
-        self.ti = TaskInstance(happened=self.happened)
+        self.has_store = self.has_store and AIRFLOW_V_3_3_PLUS
+        self._store = FakeStateStore(self.happened)
+        self.ti = FakeTaskInstance(happened=self.happened)
 
     @property
-    def store(self) -> Store:
-        """The store; a test that asks for it is skipped where Airflow has none."""
-        if not HAS_STORE:
-            pytest.skip(NO_STORE)
+    def store(self) -> FakeStateStore:
+        """The task state store."""
         return self._store
 
-    def run(self, task: WhiteRabbitSubmitOperator, try_number: int = 1, max_tries: int = RETRIES) -> Any:
-        self.ti = TaskInstance(try_number, max_tries, happened=self.happened)
+    def run(self, task: WaitingMixin, try_number: int = 1, max_tries: int = RETRIES) -> Any:
+        """Execute one try of the task with a new task instance and return its result."""
+        self.ti = FakeTaskInstance(try_number, max_tries, happened=self.happened, refused_xcoms=self.refused_xcoms)
         return task.execute(self.context(task))
 
-    def context(self, task: WhiteRabbitSubmitOperator) -> Any:
-        return {"ti": self.ti, "task": task, **({"task_state_store": self._store} if self.is_kept else {})}
+    def context(self, task: WaitingMixin) -> Any:
+        """Return the context that the task is executed with, and give the task's hook the times of this Airflow."""
+        task.hook.timing = self.timing
+        return {"ti": self.ti, "task": task, **({"task_state_store": self._store} if self.has_store else {})}
 
 
-class Component:
-    """Executions of a component."""
+class FakeSupervisor:
+    """The supervisor process of a triggerer, which stores XComs; Airflow sends it messages with `asend`.
 
-    submit = "submit"
-    id_name = "execution_id"
-    read = "record"
+    :param together: the supervisor answers no trigger until so many XComs were sent.
+    :param refused: key of an XCom that the supervisor cannot store; None if it stores all.
+    """
 
-    def __init__(self, wr: Emulator) -> None:
-        self.wr = wr
-        wr.script("PAY", output={"paid": 1})
+    def __init__(self, together: int = 1, refused: str | None = None) -> None:
+        self.together = together
+        self.refused = refused
+        self.xcoms: dict[str, Any] = {}
+        self._sent_xcoms = 0
+        self._all_sent = asyncio.Event()
 
-    def operator(self, **arguments: Any) -> WhiteRabbitSubmitOperator:
-        arguments.setdefault("retries", RETRIES)
-        return WhiteRabbitExecuteComponentOperator(task_id="pay", module="PAY", **arguments)
-
-    def create(self, status: str) -> str:
-        """Create an execution as somebody else's, and return its id."""
-        ending: dict[str, Any] = {
-            "ACTIVE": {"manual": True},
-            "COMPLETED": {"output": {"paid": "before"}},
-            "FAILED": {"error": {"message": "no funds"}},
-        }[status]
-        return self.wr.create_execution("PAY", **ending)
-
-    def script(self, status: str) -> None:
-        """Say how those go that are submitted."""
-        ending: dict[str, Any] = {
-            "ACTIVE": {"manual": True},
-            "COMPLETED": {"output": {"paid": 1}},
-            "FAILED": {"error": {"message": "no funds"}},
-        }[status]
-        self.wr.script("PAY", **ending)
-
-    def result(self, identity: str) -> Any:
-        return self.wr.execution(identity)["output"]
-
-    @property
-    def submissions(self) -> int:
-        return len(self.wr.requests(kind="submit"))
-
-    @property
-    def newest(self) -> str:
-        identity: str = self.wr.executions[-1]["id"]
-        return identity
-
-
-class Workflow:
-    """Runs of a workflow."""
-
-    submit = "trigger"
-    id_name = "workflow_run_id"
-    read = "run_record"
-
-    def __init__(self, wr: Emulator) -> None:
-        self.wr = wr
-        self.script("COMPLETED")
-
-    def operator(self, **arguments: Any) -> WhiteRabbitSubmitOperator:
-        arguments.setdefault("retries", RETRIES)
-        return WhiteRabbitTriggerWorkflowOperator(task_id="pay", workflow_id="flow", **arguments)
-
-    def create(self, status: str) -> str:
-        """Create a run as somebody else's, and return its id."""
-        self.script(status)
-        identity = self.wr.create_run("flow")
-        self.script("COMPLETED")
-        return identity
-
-    def script(self, status: str) -> None:
-        """Say how those go that are started."""
-        stages: list[Any] = {
-            "ACTIVE": [{"module": "PAY", "manual": True}],
-            "FAILED": [{"module": "PAY", "error": {"message": "no funds"}}],
-        }.get(status, [{"module": "PAY", "output": 1}])
-        if status == "CANCELED":
-            self.wr.script_workflow("flow", stages, ending="CANCELED", reason="second thoughts")
-        else:
-            self.wr.script_workflow("flow", stages)
-
-    def result(self, identity: str) -> Any:
-        return self.wr.run(identity)
-
-    @property
-    def submissions(self) -> int:
-        return len(self.wr.requests(kind="trigger"))
-
-    @property
-    def newest(self) -> str:
-        runs = self.wr._call(lambda: list(self.wr._world.runs))
-        return runs[-1]
-
-
-Remote = Component | Workflow
-
-
-def record(identity: str | None, max_tries: int = RETRIES) -> dict[str, Any]:
-    """Return what an earlier try stored."""
-    return {"id": identity, "max_tries": max_tries, "try_number": 1, "at": "2026-11-24T09:08:07+00:00"}
+    async def asend(self, message: Any) -> None:
+        """Store an XCom; ignore messages of other types, such as a secret to mask."""
+        if type(message).__name__ != "SetXCom":
+            return
+        self._sent_xcoms += 1
+        if self._sent_xcoms >= self.together:
+            self._all_sent.set()
+        await self._all_sent.wait()
+        if message.key == self.refused:
+            raise RuntimeError(f"the XCom {message.key} cannot be stored")
+        self.xcoms[message.key] = message.value

@@ -1,1 +1,1 @@
-"""Proofs of what the README promises: faults, kills, a bad day."""
+"""Programs that prove the README: they provoke faults (`faults`), crashes (`kills`) and outages (`bad_day`)."""

@@ -1,1 +1,1 @@
-"""What the Makefile runs besides tests and proofs."""
+"""Scripts that the Makefile runs: the demo, the trial of the real service, the check of a build."""

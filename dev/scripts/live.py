@@ -1,6 +1,6 @@
-"""Try the provider against the real service: `RANDOM_UUID`, by poll and by stream.
+"""Test the provider against the real White Rabbit: execute `RANDOM_UUID` twice, once by polling and once by streaming.
 
-It spends the credits of two executions. Credentials come from the environment variable
+The script spends the credits of two executions. The credentials come from the environment variable
 AIRFLOW_CONN_WHITERABBIT_DEFAULT, an Airflow connection as JSON:
 {"conn_type": "whiterabbit", "password": "<API secret>", "extra": {"api_key": "<API key>"}}
 """
@@ -20,7 +20,7 @@ VARIABLE = "AIRFLOW_CONN_WHITERABBIT_DEFAULT"
 
 
 def main() -> int:
-    """Run both ways and say what was seen; return the exit status."""
+    """Run the test from the command line; return the exit status."""
     if VARIABLE not in os.environ:
         print(f"{VARIABLE} is not set.\n\n{__doc__}", file=sys.stderr)
         return 2
@@ -34,8 +34,8 @@ def main() -> int:
     if not works:
         return 1
     try:
-        _poll(hook)
-        _stream(hook)
+        _execute_and_poll(hook)
+        _execute_and_stream(hook)
     except (WhiteRabbitError, ValueError) as error:
         print(f"failed: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -43,27 +43,27 @@ def main() -> int:
     return 0
 
 
-def _poll(hook: WhiteRabbitHook) -> None:
+def _execute_and_poll(hook: WhiteRabbitHook) -> None:
     started = time.monotonic()
     execution = hook.execute_component("RANDOM_UUID")
     print(f"poll: submitted {execution.id}, {execution.status}")
-    while not execution.completed:
+    while not execution.is_terminal:
         if time.monotonic() - started > 120:
-            raise ValueError("no end within two minutes")
+            raise ValueError(f"execution {execution.id} did not end within two minutes")
         time.sleep(1)
         execution = hook.get_execution(execution.id)
         print(f"poll: {execution.status} after {time.monotonic() - started:.1f} s")
     print(f"poll: output {UUID(execution.output['uuid'])}, {execution.total_usage} credits")
 
 
-def _stream(hook: WhiteRabbitHook) -> None:
+def _execute_and_stream(hook: WhiteRabbitHook) -> None:
     started = time.monotonic()
     execution = hook.execute_component("RANDOM_UUID")
     print(f"stream: submitted {execution.id}, {execution.status}")
     for event in hook.stream_execution(execution.id):
         print(f"stream: {event.status} after {time.monotonic() - started:.1f} s")
-    ended = hook.wait_for_execution(execution.id, timeout=120)
-    print(f"stream: output {UUID(ended.output['uuid'])}, {ended.total_usage} credits")
+    completed = hook.wait_for_execution(execution.id, timeout=120)
+    print(f"stream: output {UUID(completed.output['uuid'])}, {completed.total_usage} credits")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Real JavaScript engines that say what ``JSON.stringify(JSON.parse(text))`` is: Node and QuickJS, where installed."""
+"""The JavaScript engines of this machine, Node and QuickJS, to compute ``JSON.stringify(JSON.parse(text))``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ process.stdin.on('data', (chunk) => {
 
 @contextmanager
 def node() -> Iterator[Stringify]:
-    """Run one Node for many texts."""
+    """Run one Node process, and yield a function that sends it texts."""
     process = subprocess.Popen(["node", "-e", _NODE_LOOP], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -55,7 +55,7 @@ def node() -> Iterator[Stringify]:
 
 @contextmanager
 def quickjs() -> Iterator[Stringify]:
-    """Evaluate inside this process."""
+    """Yield a function that evaluates JavaScript inside this process."""
     import quickjs as engine
 
     function = engine.Context().eval("(text) => JSON.stringify(JSON.parse(text))")

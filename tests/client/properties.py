@@ -1,4 +1,4 @@
-"""How property tests of this folder draw their examples: the same ones on every run and on every machine."""
+"""Settings of Hypothesis for the property tests in this folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 
 
 def examples(count: int) -> settings:
-    """Return Hypothesis settings for so many reproducible examples."""
+    """Return settings for so many examples, the same ones in every run and on every machine."""
     return settings(
         max_examples=count,
         deadline=None,

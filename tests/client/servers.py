@@ -1,4 +1,4 @@
-"""Servers over plain sockets, for what no emulator of White Rabbit would ever do."""
+"""Servers over plain sockets, for answers that the emulator cannot give."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def server(handle: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Accept connections on loopback, one after the other, and treat each by `handle`; yield the port."""
+    """Accept connections on loopback one after the other, pass each to `handle`, and yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def accept() -> None:
@@ -30,9 +30,22 @@ def server(handle: Callable[[socket.socket], None]) -> Iterator[int]:
             thread.join()
 
 
-def request_of(connection: socket.socket) -> bytes:
-    """Read one whole request: what is left unread when a connection is closed resets it."""
+def read_request(connection: socket.socket) -> bytes:
+    """Read one whole request. A connection that is closed while bytes are unread would be reset."""
     stream = connection.makefile("rb")
     first = stream.readline()
     headers = http.client.parse_headers(stream)
     return first + bytes(headers) + stream.read(int(headers.get("content-length", 0)))
+
+
+@contextlib.contextmanager
+def refusing_proxy() -> Iterator[tuple[int, list[bytes]]]:
+    """Run a proxy that answers 407 to every request; yield its port, and the requests that it receives."""
+    received: list[bytes] = []
+
+    def refuse(connection: socket.socket) -> None:
+        received.append(connection.recv(65536))
+        connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+    with server(refuse) as port:
+        yield port, received

@@ -1,4 +1,4 @@
-"""Each builder makes exactly the documented request, and refuses what could not be one."""
+"""Endpoints: each function returns exactly the documented request, and refuses invalid arguments."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ URL = "https://example.org/hook"
         ),
     ],
 )
-def test_the_body_of_a_submission(arguments: dict[str, Any], body: bytes):
-    """A submission sends its three required fields, and of the optional ones those that are set."""
+def test_body_of_a_submission(arguments: dict[str, Any], body: bytes) -> None:
+    """The body of a submission has the three required fields, and the optional fields that are set."""
     request = api.execute_component("M", **arguments)
     assert (request.method, request.path, request.body) == ("POST", "/v1/sdk/components", body)
     assert not request.idempotent
 
 
 @pytest.mark.parametrize(("wait", "expected"), [(None, 0.0), (2, 2.0), (timedelta(seconds=15), 15.0)])
-def test_the_time_limit_of_a_submission(wait: Any, expected: float):
-    """A submission for which the server may hold back its answer says for how long."""
+def test_server_wait_of_a_submission(wait: Any, expected: float) -> None:
+    """The request of a submission with `inline_wait` has the same number of seconds as its `server_wait`."""
     assert api.execute_component("M", inline_wait=wait).server_wait == expected
 
 
@@ -115,8 +115,8 @@ def test_the_time_limit_of_a_submission(wait: Any, expected: float):
         ({"callback_headers": {}}, "callback_url"),
     ],
 )
-def test_refused_arguments(arguments: dict[str, Any], field: str):
-    """An argument that is out of range or not JSON is refused before anything is sent, and named."""
+def test_refused_arguments(arguments: dict[str, Any], field: str) -> None:
+    """An argument that is out of range or not JSON is refused with a message that names the argument."""
     with pytest.raises(WhiteRabbitInputError, match=field):
         api.execute_component(**{"module": "M", **arguments})
 
@@ -130,15 +130,15 @@ def test_refused_arguments(arguments: dict[str, Any], field: str):
         {"input": {"a": [b"hunter2"]}},
     ],
 )
-def test_refusals_do_not_show_what_may_be_secret(arguments: dict[str, Any]):
-    """No refusal shows a callback's address, secret or header, or a value of the input."""
+def test_refusals_do_not_show_secrets(arguments: dict[str, Any]) -> None:
+    """The message of a refusal shows no callback URL, callback secret, callback header, or value of the input."""
     with pytest.raises(WhiteRabbitInputError) as refused:
         api.execute_component("M", **arguments)
     assert "hunter2" not in str(refused.value)
 
 
-def test_requests_of_an_execution():
-    """Reading, streaming and delivering again have the documented method, path and body, and may be repeated."""
+def test_requests_of_an_execution() -> None:
+    """The requests to read, to stream and to redeliver are as documented, and are idempotent."""
     assert api.get_execution(ID) == Request("GET", PATH, idempotent=True)
     assert api.stream_execution(ID) == Request("GET", f"{PATH}/stream", idempotent=True)
     assert api.redeliver_callback(ID) == Request("POST", f"{PATH}/replay-callback", b"{}", idempotent=True)
@@ -149,8 +149,8 @@ BUILDERS = [api.get_execution, api.stream_execution, api.redeliver_callback]
 
 @pytest.mark.parametrize("build", BUILDERS)
 @pytest.mark.parametrize("identity", ["a", "0", "bull-12345", "a_b~c", "a..b", ".a", "A" * 200, api.NIL_UUID])
-def test_ids(build: Any, identity: str):
-    """An id of unreserved URL characters is taken as it is."""
+def test_ids(build: Any, identity: str) -> None:
+    """An id of unreserved URL characters becomes part of the path unchanged."""
     assert f"/executions/{identity}" in build(identity).path
 
 
@@ -165,8 +165,8 @@ def test_ids(build: Any, identity: str):
         *("A" * 201, "A" * 300),
     ],
 )
-def test_ids_that_could_leave_their_place(build: Any, identity: str):
-    """An id that could change the meaning of the path is refused, and named."""
+def test_refused_ids(build: Any, identity: str) -> None:
+    """An id with characters that could change the path is refused with a message that names the argument."""
     with pytest.raises(WhiteRabbitInputError, match="execution_id must be an id") as refused:
         build(identity)
     assert len(str(refused.value)) < 300
@@ -174,15 +174,15 @@ def test_ids_that_could_leave_their_place(build: Any, identity: str):
 
 @pytest.mark.parametrize("build", BUILDERS)
 @pytest.mark.parametrize("identity", ["{{ ti }}", "{{ ti.xcom_pull('submit') }}", "{% if x %}", "a{{b"])
-def test_templates_that_were_not_rendered(build: Any, identity: str):
-    """A template that was passed where nothing is rendered is called what it is."""
+def test_templates_instead_of_ids(build: Any, identity: str) -> None:
+    """An id that is a template is refused with the message that the template was not rendered."""
     with pytest.raises(WhiteRabbitInputError, match="template that was not rendered"):
         build(identity)
 
 
 @pytest.mark.parametrize("build", BUILDERS)
 @pytest.mark.parametrize("identity", [None, 7, b"a", ["a"], {"id": "a"}, True])
-def test_ids_that_are_no_strings(build: Any, identity: Any):
-    """What is not a string is no id; the error names its type."""
+def test_ids_that_are_not_strings(build: Any, identity: Any) -> None:
+    """An id that is not a string is refused with a message that names its type."""
     with pytest.raises(WhiteRabbitInputError, match=f"must be a string, got {type(identity).__name__}"):
         build(identity)

@@ -1,4 +1,4 @@
-"""The component catalogue: what there is, what may have been meant, and what input and config must be."""
+"""The component catalogue: finding components, suggesting names, and validating input and config."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from tests.client.properties import examples
 
 
 def definition(config: Any = None, **inputs: Any) -> dict[str, Any]:
-    """Return a definition with these inputs and config."""
+    """Return a component definition.
+
+    :param config: schema of the config.
+    :param inputs: schemas of the inputs by name.
+    """
     return {
         "name": "Pay",
         "module": "PAY",
@@ -29,7 +33,7 @@ def definition(config: Any = None, **inputs: Any) -> dict[str, Any]:
 
 
 def problems(schema: Any, value: Any) -> str:
-    """Return what is said of an input called x; nothing if it is good."""
+    """Return the error message for the value of an input called x; an empty string for a valid value."""
     try:
         catalogue.validate(definition(x=schema), {"x": value}, {})
     except WhiteRabbitInputError as error:
@@ -41,7 +45,7 @@ def problems(schema: Any, value: Any) -> str:
 
 
 def test_definitions() -> None:
-    """A list of definitions is returned as it is, whatever else they hold."""
+    """`definitions` returns a list of definitions unchanged."""
     data = [definition(), {"module": "BARE"}]
     assert catalogue.definitions(data) is data
     assert catalogue.definitions([]) == []
@@ -51,32 +55,32 @@ def test_definitions() -> None:
     "data", [None, {}, {"components": []}, "x", [None], [[]], [{}], [{"module": 7}], [{"module": None}]]
 )
 def test_no_definitions(data: Any) -> None:
-    """Anything else is not the documented catalogue."""
+    """A catalogue that is not a list of objects with a module is refused."""
     with pytest.raises(WhiteRabbitProtocolError, match="catalogue"):
         catalogue.definitions(data)
 
 
 def test_find() -> None:
-    """A definition is found by its module."""
+    """`find` returns the definition of a module."""
     assert catalogue.find(BUILT_IN, "RANDOM_UUID") is BUILT_IN[0]
 
 
 @pytest.mark.parametrize("modes", [None, [], ["COMPONENT"], ["WORKFLOW", "COMPONENT"]])
 def test_executable(modes: Any) -> None:
-    """A component may be executed on its own unless its definition says otherwise."""
+    """A component can be executed on its own, unless its `executionModes` exclude that."""
     assert catalogue.find([{"module": "PAY", "executionModes": modes}], "PAY")
 
 
 @pytest.mark.parametrize("module", ["DEMO_BRANCH", "NOWHERE", "random_uuid", ""])
 def test_not_found(module: str) -> None:
-    """What is unknown, or runs in workflows alone, is named."""
+    """For a module that is unknown or runs only in workflows, the error names the module."""
     with pytest.raises(WhiteRabbitInputError, match=r"^module: .*") as caught:
         catalogue.find(BUILT_IN, module)
     assert repr(module) in str(caught.value)
 
 
 def test_workflow_only_is_said() -> None:
-    """That a component exists, but only within workflows, is not denied."""
+    """For a component that runs only in workflows, the error mentions workflows."""
     with pytest.raises(WhiteRabbitInputError, match="workflow"):
         catalogue.find(BUILT_IN, "DEMO_BRANCH")
 
@@ -92,15 +96,17 @@ def test_workflow_only_is_said() -> None:
     ],
 )
 def test_did_you_mean(module: str, expected: str) -> None:
-    """Names that are close are suggested, in whatever case they were written; others are not."""
+    """`did_you_mean` suggests names that are similar, whatever their case, and no others."""
     assert catalogue.did_you_mean(module, ["RANDOM_UUID", "WAIT_FOR_EVM_TRANSACTION", "SWAP"]) == expected
 
 
 def test_did_you_mean_several() -> None:
-    """Up to three are suggested, the closest first."""
-    said = catalogue.did_you_mean("SWAP_TOKEN_A", ["SWAP_TOKEN_B", "SWAP_TOKEN_AA", "SWAP_TOKEN", "SWAP_TOKENS", "X"])
-    assert said.startswith("; did you mean SWAP_TOKEN_AA or ")
-    assert said.count(" or ") == 2
+    """`did_you_mean` suggests up to three names, the most similar first."""
+    suggestion = catalogue.did_you_mean(
+        "SWAP_TOKEN_A", ["SWAP_TOKEN_B", "SWAP_TOKEN_AA", "SWAP_TOKEN", "SWAP_TOKENS", "X"]
+    )
+    assert suggestion.startswith("; did you mean SWAP_TOKEN_AA or ")
+    assert suggestion.count(" or ") == 2
 
 
 # --- schemas
@@ -135,7 +141,7 @@ GOOD: list[Any] = [
 
 @pytest.mark.parametrize(("schema", "value"), GOOD, ids=ascii)
 def test_good(schema: Any, value: Any) -> None:
-    """What a schema allows passes, and so does whatever it does not speak of."""
+    """A value that the schema allows passes, and so does everything that the schema does not mention."""
     assert problems(schema, value) == ""
 
 
@@ -155,16 +161,16 @@ BAD: list[tuple[Any, Any, str]] = [
     ({"type": "object"}, [], "input.x: expected object"),
     ({"type": "array"}, "abc", "input.x: expected array"),
     ({"type": "array"}, {}, "input.x: expected array"),
-    ({"enum": ["BUY", "SELL"]}, "HOLD", "input.x: 'HOLD' is none of BUY, SELL"),
+    ({"enum": ["BUY", "SELL"]}, "HOLD", "input.x: 'HOLD' is not one of BUY, SELL"),
     ({"type": "array", "items": {"type": "number"}}, [1, "x", 2, "y"], "input.x[1]: expected number, got str"),
     ({"type": "array", "items": {"type": "number"}}, [1, "x", 2, "y"], "input.x[3]: expected number, got str"),
     (
         {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "string"}]}},
         [1, True],
-        "input.x[1]: fits none of the 2 forms",
+        "input.x[1]: matches none of the 2 allowed schemas",
     ),
     ({"type": "object", "required": ["a", "b"]}, {}, "input.x.a: required; input.x.b: required"),
-    ({"type": "object", "properties": {"a": {"enum": [1]}}}, {"a": 2}, "input.x.a: 2 is none of 1"),
+    ({"type": "object", "properties": {"a": {"enum": [1]}}}, {"a": 2}, "input.x.a: 2 is not one of 1"),
     (
         {
             "type": "array",
@@ -178,12 +184,12 @@ BAD: list[tuple[Any, Any, str]] = [
 
 @pytest.mark.parametrize(("schema", "value", "expected"), BAD, ids=ascii)
 def test_bad(schema: Any, value: Any, expected: str) -> None:
-    """What a schema does not allow is named with its place."""
+    """For a value that the schema does not allow, the error names the field and the reason."""
     assert expected in problems(schema, value)
 
 
 def test_every_problem_is_named() -> None:
-    """One look at the message suffices to mend everything."""
+    """One error names every wrong field of input and config."""
     wanted = definition(
         {"type": "object", "properties": {"n": {"type": "number"}}, "required": ["m"]}, a={}, b={"type": "string"}
     )
@@ -194,13 +200,13 @@ def test_every_problem_is_named() -> None:
         "input.b: expected string, got int",
         "config.m: required",
         "config.n: expected number, got str",
-        "input.y: no such input; there is a, b; input.z: no such input; there is a, b",
+        "input.y: no such input; the inputs are a, b; input.z: no such input; the inputs are a, b",
     ]
 
 
 def test_no_inputs() -> None:
-    """A component that takes nothing says so."""
-    with pytest.raises(WhiteRabbitInputError, match=r"input\.x: no such input; there is none"):
+    """For a component without inputs, the error says that there are none."""
+    with pytest.raises(WhiteRabbitInputError, match=r"input\.x: no such input; the component has no inputs"):
         catalogue.validate(definition(), {"x": 1}, {})
 
 
@@ -216,7 +222,7 @@ def test_no_inputs() -> None:
     ids=ascii,
 )
 def test_bare_definition(bare: dict[str, Any]) -> None:
-    """What a definition leaves out is not checked."""
+    """Parts that a definition leaves out are not checked."""
     catalogue.validate(bare, {}, {"anything": 1})
 
 
@@ -238,7 +244,7 @@ def test_bare_definition(bare: dict[str, Any]) -> None:
     ids=ascii,
 )
 def test_schema_in_another_dialect(schema: Any, value: Any) -> None:
-    """JSON Schema has more than is read here; what is not understood is not checked, and never a crash."""
+    """Keywords of JSON Schema that this package does not support are ignored."""
     assert problems(schema, value) == ""
 
 
@@ -257,14 +263,14 @@ def test_schema_in_another_dialect(schema: Any, value: Any) -> None:
     ids=ascii,
 )
 def test_definition_in_another_form(odd: dict[str, Any]) -> None:
-    """A definition of another form is never a crash."""
+    """A definition of an undocumented form causes no other error than `WhiteRabbitInputError`."""
     with contextlib.suppress(WhiteRabbitInputError):
         catalogue.validate({"module": "PAY", **odd}, {"a": 1}, {"b": 2})
 
 
 @pytest.mark.parametrize("modes", [7, True, {"COMPONENT": 1}, "COMPONENT"])
 def test_modes_in_another_form(modes: Any) -> None:
-    """Modes that are not understood are no reason to deny a component, and never a crash."""
+    """A component whose `executionModes` have an undocumented form can be found."""
     assert catalogue.find([{"module": "PAY", "executionModes": modes}], "PAY")
 
 
@@ -297,9 +303,9 @@ OBJECTS = st.dictionaries(WORDS, JSON, max_size=4)
 @given(schema=SCHEMAS, value=JSON)
 @examples(150)
 def test_any_schema(schema: Any, value: Any) -> None:
-    """Whatever a schema and a value are, the worst that happens is that the value is refused, by its place."""
-    said = problems(schema, value)
-    assert not said or said.startswith("input.x")
+    """For any schema and any value, the value is accepted, or an error names its place."""
+    message = problems(schema, value)
+    assert not message or message.startswith("input.x")
 
 
 @given(
@@ -313,7 +319,7 @@ def test_any_schema(schema: Any, value: Any) -> None:
 )
 @examples(150)
 def test_any_definition(inputs: Any, configs: Any, given_inputs: dict[str, Any], config: dict[str, Any]) -> None:
-    """Whatever a definition is, the worst that happens is that input or config is refused."""
+    """For any definition, input and config are accepted or refused with `WhiteRabbitInputError`."""
     with contextlib.suppress(WhiteRabbitInputError):
         catalogue.validate({"module": "PAY", "inputs": inputs, "configs": configs}, given_inputs, config)
 
@@ -321,6 +327,6 @@ def test_any_definition(inputs: Any, configs: Any, given_inputs: dict[str, Any],
 @given(data=JSON | st.lists(st.dictionaries(st.sampled_from(["module", "executionModes"]), JSON)), module=WORDS | KINDS)
 @examples(150)
 def test_any_catalogue(data: Any, module: str) -> None:
-    """Whatever a catalogue is, a module is found there, or an error of ours says why not."""
+    """For any catalogue, a module is found, or an error of this package is raised."""
     with contextlib.suppress(WhiteRabbitInputError, WhiteRabbitProtocolError):
         assert catalogue.find(catalogue.definitions(data), module)["module"] == module

@@ -1,4 +1,4 @@
-"""Verifying callbacks, with signatures made by others: OpenSSL and Node."""
+"""Verifying callbacks, with signatures of independent implementations: OpenSSL and Node."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ Hmac = Callable[[bytes], str]
 
 
 def openssl(message: bytes) -> str:
+    """Return the HMAC-SHA256 of a message in hexadecimal, computed by OpenSSL."""
     key = f"hexkey:{SECRET.encode().hex()}"
     command = ["openssl", "dgst", "-sha256", "-mac", "HMAC", "-macopt", key, "-r"]
     return subprocess.run(command, input=message, capture_output=True, check=True).stdout.decode().split()[0]
 
 
 def node(message: bytes) -> str:
+    """Return the HMAC-SHA256 of a message in hexadecimal, computed by Node."""
     code = (
         "const h = require('crypto').createHmac('sha256', process.argv[1]);"
         "process.stdin.on('data', (d) => h.update(d)).on('end', () => console.log(h.digest('hex')));"
@@ -57,10 +59,12 @@ def node(message: bytes) -> str:
     ids=lambda tool: tool.__name__,
 )
 def signed_by(request: pytest.FixtureRequest) -> Hmac:
+    """Return an HMAC function; tests run with each one that is installed."""
     return request.param
 
 
 def timed(mac: Hmac, body: bytes = BODY, timestamp: str = TIMESTAMP) -> dict[str, str]:
+    """Return headers with a signature of the newer form, which includes a time."""
     return {
         "X-Signature-Version": "v1",
         "X-Signature-Timestamp": timestamp,
@@ -69,31 +73,33 @@ def timed(mac: Hmac, body: bytes = BODY, timestamp: str = TIMESTAMP) -> dict[str
 
 
 def raw(mac: Hmac, body: bytes = BODY) -> dict[str, str]:
+    """Return headers with a signature of the older form, over the raw body."""
     return {"X-WR-Signature": "hmac-sha256-v1=" + mac(body)}
 
 
 def verify(headers: dict[str, str], body: bytes = BODY, secret: str = SECRET, **options: Any) -> Any:
+    """Verify a callback at the time of `TIMESTAMP`, or at another time `now`."""
     return webhooks.verify(body, headers, secret, **{"now": NOW, **options})
 
 
 def test_both_forms_are_known(signed_by: Hmac) -> None:
-    """What OpenSSL and Node sign is taken, and the record is returned; names of headers in any case."""
+    """`verify` accepts both forms of signature, with header names in any case, and returns the record."""
     for headers in (timed(signed_by), raw(signed_by)):
         for names in (headers, {name.lower(): value for name, value in headers.items()}):
             assert verify(names).to_dict() == RECORD
 
 
 def test_forms_are_not_mixed_up(signed_by: Hmac) -> None:
-    """A signature of one form is none of the other, and the newer form decides where both are there."""
+    """A signature of one form is not valid in the other, and the newer form has priority over the older."""
     as_timed = timed(signed_by) | {"X-Signature": raw(signed_by)["X-WR-Signature"].replace("hmac-sha256-v1", "sha256")}
     as_raw = {"X-WR-Signature": timed(signed_by)["X-Signature"].replace("sha256=", "hmac-sha256-v1=")}
     for headers in (as_timed, as_raw, as_timed | raw(signed_by)):
-        with pytest.raises(exc.WhiteRabbitSignatureError, match="not that of this body"):
+        with pytest.raises(exc.WhiteRabbitSignatureError, match="does not match this body"):
             verify(headers)
 
 
 def test_older_form_can_be_declined(signed_by: Hmac) -> None:
-    """It holds no time; whoever minds takes only the newer one."""
+    """With `raw_signatures=False`, `verify` accepts only the newer form."""
     with pytest.raises(exc.WhiteRabbitSignatureError, match="no x-signature header"):
         verify(raw(signed_by), raw_signatures=False)
     assert verify(timed(signed_by), raw_signatures=False).id == RECORD["id"]
@@ -101,19 +107,19 @@ def test_older_form_can_be_declined(signed_by: Hmac) -> None:
 
 @pytest.mark.parametrize("seconds", [-301, -300.1, 300.1, 301, 86400, -86400, 10**12])
 def test_stale_or_early(signed_by: Hmac, seconds: float) -> None:
-    """A right signature of another time is worth nothing."""
+    """A valid signature whose time is outside the tolerance is refused."""
     with pytest.raises(exc.WhiteRabbitSignatureError, match="300 seconds"):
         verify(timed(signed_by), now=NOW + seconds)
 
 
 @pytest.mark.parametrize("seconds", [-300, -1, 0, 300])
 def test_in_time(signed_by: Hmac, seconds: float) -> None:
-    """Both ends of the tolerance belong to it."""
+    """A signature whose time is exactly at the limit of the tolerance is accepted."""
     assert verify(timed(signed_by), now=NOW + seconds).id == RECORD["id"]
 
 
 def test_this_machines_clock_is_the_default(signed_by: Hmac) -> None:
-    """Without a time, now is now."""
+    """Without `now`, `verify` compares the signature's time with this machine's clock."""
     headers = timed(signed_by, timestamp=datetime.now(UTC).isoformat())
     assert webhooks.verify(BODY, headers, SECRET).id == RECORD["id"]
     with pytest.raises(exc.WhiteRabbitSignatureError, match="clock"):
@@ -124,7 +130,7 @@ TIMES = [
     "",
     "now",
     "1776679200",
-    "2026-04-20T10:00:00",  # of which zone?
+    "2026-04-20T10:00:00",  # no time zone
     "2026-04-20T10:00:00.000Z ",
     " 2026-04-20T10:00:00.000Z",
     "\uff12\uff10\uff12\uff16-04-20T10:00:00Z",
@@ -134,19 +140,20 @@ TIMES = [
 
 
 @pytest.mark.parametrize("timestamp", TIMES, ids=lambda text: ascii(text)[:30])
-def test_times_that_are_none(signed_by: Hmac, timestamp: str) -> None:
-    """Even where it is signed."""
+def test_malformed_times(signed_by: Hmac, timestamp: str) -> None:
+    """A time that is not ISO 8601 with a time zone is refused, even with a valid signature."""
     with pytest.raises(exc.WhiteRabbitSignatureError, match="ISO 8601"):
         verify(timed(signed_by, timestamp=timestamp))
 
 
 @pytest.mark.parametrize("timestamp", ["2026-04-20T10:00:00Z", "2026-04-20T12:00:00.123456+02:00"])
 def test_other_ways_to_write_the_time(signed_by: Hmac, timestamp: str) -> None:
-    """Any zone and any precision; what is signed is the text as it was sent."""
+    """The time may have any time zone and any precision; the signed text is the header as it was sent."""
     assert verify(timed(signed_by, timestamp=timestamp)).id == RECORD["id"]
 
 
 def hex_of(signed_by: Hmac) -> str:
+    """Return the HMAC of a valid signature of the newer form."""
     return timed(signed_by)["X-Signature"].removeprefix("sha256=")
 
 
@@ -167,14 +174,14 @@ def hex_of(signed_by: Hmac) -> str:
         lambda mac: f"sha256={mac}, sha256={mac}",
     ],
 )
-def test_signatures_that_are_none(signed_by: Hmac, change: Callable[[str], str]) -> None:
-    """Nothing but the documented form is taken."""
+def test_malformed_signatures(signed_by: Hmac, change: Callable[[str], str]) -> None:
+    """A signature that is not exactly as documented is refused."""
     with pytest.raises(exc.WhiteRabbitSignatureError):
         verify(timed(signed_by) | {"X-Signature": change(hex_of(signed_by))})
 
 
 def test_unknown_version(signed_by: Hmac) -> None:
-    """What a later version signs is not known; the version may be left out, as it is not signed."""
+    """Another version of the signature than v1 is refused; without a version, v1 is assumed."""
     headers = timed(signed_by)
     with pytest.raises(exc.WhiteRabbitSignatureError, match="version"):
         verify(headers | {"X-Signature-Version": "v2"})
@@ -183,13 +190,13 @@ def test_unknown_version(signed_by: Hmac) -> None:
 
 
 def test_no_signature() -> None:
-    """The message says what the reason may be."""
+    """Without a signature, the error suggests that the execution was submitted without a secret."""
     with pytest.raises(exc.WhiteRabbitSignatureError, match="submitted with a secret"):
         verify({"content-type": "application/json", "X-Signature-Timestamp": TIMESTAMP})
 
 
 def test_wrong_secret(signed_by: Hmac) -> None:
-    """Another secret's signature is refused, and no error shows a secret or a signature."""
+    """A signature with another secret is refused, and the error shows neither the secret nor the signature."""
     for secret in ("", "x"):
         with pytest.raises((exc.WhiteRabbitSignatureError, exc.WhiteRabbitInputError)) as caught:
             verify(timed(signed_by), secret=secret)
@@ -204,7 +211,7 @@ HEADERS = timed(openssl) if shutil.which("openssl") else {}
 @given(place=st.integers(0, len(BODY) - 1), bit=st.integers(0, 7))
 @examples(300)
 def test_one_bit_is_enough(place: int, bit: int) -> None:
-    """A body that is changed in a single bit is refused, wherever it is."""
+    """A body in which any single bit has changed is refused."""
     body = bytearray(BODY)
     body[place] ^= 1 << bit
     with pytest.raises(exc.WhiteRabbitSignatureError):
@@ -212,6 +219,7 @@ def test_one_bit_is_enough(place: int, bit: int) -> None:
 
 
 def record(**changes: Any) -> bytes:
+    """Return a body with a changed record."""
     return json.dumps({**RECORD, **changes}).encode()
 
 
@@ -243,13 +251,13 @@ def record(**changes: Any) -> bytes:
     ids=lambda body: ascii(body)[:50],
 )
 def test_signed_nonsense(body: bytes) -> None:
-    """What is signed and is not the record of an execution that has ended is told apart from what is not signed."""
+    """A body that is not the record of an ended execution raises another error than a wrong signature."""
     with pytest.raises(exc.WhiteRabbitProtocolError):
         webhooks.finished_record(body)
 
 
 def test_failed_executions_are_records_too(signed_by: Hmac) -> None:
-    """They have ended as well."""
+    """The record of a FAILED execution is accepted too."""
     body = record(status="FAILED", output=None, error={"code": "E1"})
     assert verify(timed(signed_by, body), body).error == {"code": "E1"}
 
@@ -257,6 +265,6 @@ def test_failed_executions_are_records_too(signed_by: Hmac) -> None:
 @given(st.binary(max_size=300), st.dictionaries(st.sampled_from(sorted(webhooks.SIGNATURE_HEADERS)), st.text()))
 @examples(500)
 def test_anything_at_all(body: bytes, headers: dict[str, str]) -> None:
-    """Whatever arrives, there is an answer, and it is no."""
+    """Random bodies and signature headers are always refused with `WhiteRabbitSignatureError`."""
     with pytest.raises(exc.WhiteRabbitSignatureError):
         verify(headers, body)

@@ -1,63 +1,69 @@
-"""Asking White Rabbit in each way that there is, for tests that all of them have to pass."""
+"""Both clients, reading records and opening streams, for tests that must pass with each of them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
 from airflow_provider_whiterabbit.client import api
-from airflow_provider_whiterabbit.client.transport import exchange as base
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.sync import Client
-from airflow_provider_whiterabbit.client.wait.commands import Open, Read
+from airflow_provider_whiterabbit.client.wait.commands import Command, Open, Read
 from airflow_provider_whiterabbit.emulator import Emulator
 
-Ask = Callable[[ClientSettings, str], Any]
+Fetch = Callable[[ClientSettings, str], Any]
+"""Takes settings and the id of an execution, and returns its record or the first events of its stream."""
 
 
-def _stream(execution_id: str) -> Any:
+def _open_and_read(execution_id: str) -> Generator[Command, Any, Any]:
     """Open a stream and return its first events."""
     yield Open(api.stream_execution(execution_id), 10)
     return (yield Read(silence=10, within=10, quiet=0))
 
 
-def _get_sync(settings: ClientSettings, execution_id: str) -> Any:
+def _record_with_requests(settings: ClientSettings, execution_id: str) -> Any:
     with Client(settings, sleep=lambda _: None) as client:
         return client.send(api.get_execution(execution_id))
 
 
-def _stream_sync(settings: ClientSettings, execution_id: str) -> Any:
+def _stream_with_requests(settings: ClientSettings, execution_id: str) -> Any:
     with Client(settings, sleep=lambda _: None) as client:
-        return client.run(_stream(execution_id))
+        return client.run(_open_and_read(execution_id))
 
 
-def _get_async(settings: ClientSettings, execution_id: str) -> Any:
-    async def get() -> Any:
+def _record_with_aiohttp(settings: ClientSettings, execution_id: str) -> Any:
+    async def fetch() -> Any:
         async with AsyncClient(settings) as client:
-            return await client.send(api.get_execution(execution_id), most=base.MAX_RESPONSE_BYTES)
+            return await client.send(api.get_execution(execution_id))
 
-    return asyncio.run(get())
+    return asyncio.run(fetch())
 
 
-def _stream_async(settings: ClientSettings, execution_id: str) -> Any:
-    async def stream() -> Any:
+def _stream_with_aiohttp(settings: ClientSettings, execution_id: str) -> Any:
+    async def fetch() -> Any:
         async with AsyncClient(settings) as client:
-            return await client.run(_stream(execution_id))
+            return await client.run(_open_and_read(execution_id))
 
-    return asyncio.run(stream())
+    return asyncio.run(fetch())
 
 
-both = pytest.mark.parametrize("ask", [_get_sync, _get_async], ids=["requests", "aiohttp"])
-every = pytest.mark.parametrize(
-    "ask",
-    [_get_sync, _get_async, _stream_sync, _stream_async],
+both_clients = pytest.mark.parametrize(
+    "fetch", [_record_with_requests, _record_with_aiohttp], ids=["requests", "aiohttp"]
+)
+"""Runs a test with each client, which reads a record."""
+
+records_and_streams = pytest.mark.parametrize(
+    "fetch",
+    [_record_with_requests, _record_with_aiohttp, _stream_with_requests, _stream_with_aiohttp],
     ids=["requests", "aiohttp", "requests-stream", "aiohttp-stream"],
 )
+"""Runs a test with each client, once to read a record and once to open a stream."""
 
 
-def settings_for(wr: Emulator, url: str | None = None, **more: Any) -> ClientSettings:
-    return ClientSettings(url or wr.url, wr.api_key, wr.api_secret, **more)
+def settings_for(emulator: Emulator, url: str | None = None, **fields: Any) -> ClientSettings:
+    """Return settings with the emulator's credentials and its URL, or another URL."""
+    return ClientSettings(url or emulator.url, emulator.api_key, emulator.api_secret, **fields)

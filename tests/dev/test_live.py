@@ -1,4 +1,4 @@
-"""`make live`, tried against the emulator: what it says is what happened."""
+"""`make live` reports what happens; these tests run its script against the emulator."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from airflow_provider_whiterabbit.emulator import Emulator, effects
 ROOT = Path(__file__).parents[2]
 
 
-def live(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run_live(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the script with additional environment variables."""
     command = [sys.executable, "-m", "dev.scripts.live"]
     return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False)
 
 
 def test_success(whiterabbit_emulator: Emulator) -> None:
-    """It submits twice, polls the one and streams the other."""
-    done = live(whiterabbit_emulator.environ)
-    assert done.returncode == 0, done.stderr
-    assert whiterabbit_emulator.url in done.stdout
+    """The script submits two executions, polls the first one and streams the second one."""
+    completed = run_live(whiterabbit_emulator.environ)
+    assert completed.returncode == 0, completed.stderr
+    assert whiterabbit_emulator.url in completed.stdout
     for execution in whiterabbit_emulator.executions:
-        assert execution["output"]["uuid"] in done.stdout
+        assert execution["output"]["uuid"] in completed.stdout
     assert len(whiterabbit_emulator.requests(kind="submit")) == 2
     assert len(whiterabbit_emulator.requests(kind="stream")) >= 1
 
 
 def test_failure(whiterabbit_emulator: Emulator) -> None:
-    """It ends with status 1 and the reason when something is wrong."""
+    """If White Rabbit refuses a submission, the script exits with status 1 and prints the reason."""
     whiterabbit_emulator.fault(effects.Answer(422, {"message": "no such module"}), kind="submit")
-    done = live(whiterabbit_emulator.environ)
-    assert done.returncode == 1
-    assert "no such module" in done.stderr
+    completed = run_live(whiterabbit_emulator.environ)
+    assert completed.returncode == 1
+    assert "no such module" in completed.stderr
 
 
 def test_no_credentials() -> None:
-    """It says which credentials it needs."""
-    done = live({})
-    assert done.returncode == 2
-    assert "AIRFLOW_CONN_WHITERABBIT_DEFAULT" in done.stderr
+    """Without credentials, the script exits with status 2 and names the variable that must hold them."""
+    completed = run_live({})
+    assert completed.returncode == 2
+    assert "AIRFLOW_CONN_WHITERABBIT_DEFAULT" in completed.stderr

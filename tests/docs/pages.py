@@ -1,4 +1,4 @@
-"""What the README and the pages of the documentation show."""
+"""Blocks of code and tables in the README and in the pages of the documentation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-"""`docs/emulator.md` has a test of its own besides, in `tests/emulator`."""
+"""All pages that the tests read. `tests/emulator` tests `docs/emulator.md` as well."""
 
 _TITLE = re.compile(r'title="([^"]+)"')
 _NAME = re.compile(r"# ([\w/]+\.py)\n")
@@ -19,11 +19,13 @@ _NAME = re.compile(r"# ([\w/]+\.py)\n")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block of code.
+    """A block of code on a page.
 
-    :param line: where it stands, counted from 1.
-    :param language: empty where the page does not say.
-    :param title: the name of its file; empty where it has none.
+    :param page: the page's path from the repository's root.
+    :param line: number of the block's first line, counted from 1.
+    :param language: language of the block; empty if the page names none.
+    :param title: name of the block's file; empty if the page names none.
+    :param text: the code.
     """
 
     page: str
@@ -37,14 +39,16 @@ class Block:
 
     @property
     def is_dag(self) -> bool:
+        """Whether the block defines a DAG."""
         return "@dag(" in self.text or "with DAG(" in self.text
 
     @property
     def is_test(self) -> bool:
+        """Whether the block is a pytest module."""
         return "pytest" in self.text
 
     def write(self, folder: Path) -> Path:
-        """Write it to its file."""
+        """Write the block to its file in a folder, and return the file's path."""
         path = folder / (self.title or f"{Path(self.page).stem}_{self.line}.py".replace("-", "_"))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.text)
@@ -52,6 +56,7 @@ class Block:
 
 
 def _blocks() -> Iterator[Block]:
+    """Yield each block of code on each page."""
     for page in PAGES:
         for token in MarkdownIt("commonmark").parse(page.read_text()):
             if token.type in ("fence", "code_block"):
@@ -60,7 +65,7 @@ def _blocks() -> Iterator[Block]:
                 yield Block(
                     page=str(page.relative_to(ROOT)),
                     line=token.map[0] + 1,
-                    # What is indented and not fenced is for a shell.
+                    # An indented block without a fence is for a shell.
                     language=(token.info.split() or ["sh" if token.type == "code_block" else ""])[0],
                     title=title[1] if title else "",
                     text=token.content,
@@ -71,12 +76,12 @@ BLOCKS = list(_blocks())
 
 
 def blocks(*languages: str) -> list[Block]:
-    """Return the blocks in these languages."""
+    """Return the blocks that are in one of these languages."""
     return [block for block in BLOCKS if block.language in languages]
 
 
 def tables(page: str) -> Iterator[list[list[str]]]:
-    """Return a page's tables as rows of cells, without their delimiter rows; the first row is the heading."""
+    """Yield a page's tables as rows of cells, without their delimiter rows; the first row is the heading."""
     for table in re.findall(r"(?:^\|.*\n)+", (ROOT / page).read_text(), flags=re.MULTILINE):
         rows = [[cell.strip() for cell in line.strip().strip("|").split(" | ")] for line in table.splitlines()]
         yield [row for number, row in enumerate(rows) if number != 1]

@@ -1,4 +1,4 @@
-"""The changelog has the form of Keep a Changelog, from which the notes of a release are taken."""
+"""The changelog has the format of Keep a Changelog, and the notes of a release come from it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
 def test_form() -> None:
-    """Unreleased stands first, then the versions with their dates, newest first; all changes are of a known kind."""
+    """The changelog begins with Unreleased and lists dated versions, newest first, with known kinds of changes only."""
     versions = re.findall(r"^## (.+)$", TEXT, flags=re.MULTILINE)
     assert versions[0] == "[Unreleased]"
     numbers = []
     for version in versions[1:]:
-        found = re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - \d{4}-\d\d-\d\d", version)
-        assert found, version
-        numbers.append(tuple(map(int, found.groups())))
+        heading = re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - \d{4}-\d\d-\d\d", version)
+        assert heading, version
+        numbers.append(tuple(map(int, heading.groups())))
     assert numbers == sorted(numbers, reverse=True)
     assert set(re.findall(r"^### (.+)$", TEXT, flags=re.MULTILINE)) <= KINDS
 
 
 def test_notes() -> None:
-    """The notes of a release are its section, without its heading."""
+    """The notes of a release are the section of its version, without the heading."""
     newer = "## [0.2.0] - 2027-01-31\n\n### Added\n\n- B.\n"
     text = f"# Changelog\n\n## [Unreleased]\n\n{newer}\n## [0.1.0] - 2026-12-01\n\n- A.\n"
     assert notes_of("0.2.0", text) == "### Added\n\n- B."
@@ -36,6 +36,6 @@ def test_notes() -> None:
 
 @pytest.mark.parametrize("version", ["0.3.0", "0.2"])
 def test_no_notes(version: str) -> None:
-    """A version without a section is none that can be released."""
+    """A version without a section in the changelog can't be released."""
     with pytest.raises(SystemExit, match=re.escape(version)):
         notes_of(version, "## [Unreleased]\n\n## [0.2.0] - 2027-01-31\n\n- B.\n")

@@ -1,4 +1,4 @@
-"""Every message that a page quotes is still one of the package's."""
+"""Every message that a page quotes is a message of the package."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from tests.docs.pages import ROOT, blocks, tables
 PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 PAGE = "docs/troubleshooting.md"
 GAP = "…"
-"""In a message of the page and in a text of the code alike: whatever stands here in a given case."""
+"""Stands for the variable parts of a message, on the pages and in the texts of the code."""
 
 PYTHONS_OWN = {"No module named 'airflow_provider_whiterabbit'"}
+"""Messages on the page that come from Python, not from the package."""
 
 
 def texts_of(node: ast.AST) -> Iterator[str]:
-    """Yield the texts in a module but its docstrings, with a gap for what is put in when it runs."""
+    """Yield the texts in a module, except docstrings, with a gap for each part that is inserted at run time."""
     docstrings = {id(child.value) for child in ast.walk(node) if isinstance(child, ast.Expr)}
     for child in ast.walk(node):
         if id(child) in docstrings:
@@ -37,12 +38,12 @@ TEXTS = {text for path in PACKAGE.rglob("*.py") for text in texts_of(ast.parse(p
 
 
 def said(piece: str) -> bool:
-    """Whether a piece of a message, which has no gap, is in a text of the code."""
+    """Whether a text of the code contains a piece of a message; the piece has no gap."""
     return any(piece in text for text in TEXTS)
 
 
 def is_message(message: str) -> bool:
-    """Whether the code can say this: as one text with its gaps filled, or as several that are put together."""
+    """Whether the code can produce a message, from one text with its gaps filled or from several texts together."""
     if any(message in text for text in TEXTS):
         return True
     if any(filled(text, message) for text in TEXTS):
@@ -53,7 +54,7 @@ def is_message(message: str) -> bool:
 
 
 def filled(text: str, message: str) -> bool:
-    """Whether a text of the code, with something in its gaps, begins the message and is most of it."""
+    """Whether a text of the code, with its gaps filled, is the beginning of a message and at least half of it."""
     parts = text.split(GAP)
     if sum(map(len, parts)) < len(message) / 2:
         return False
@@ -61,25 +62,26 @@ def filled(text: str, message: str) -> bool:
 
 
 def quoted() -> list[str]:
+    """Return the messages that the page on troubleshooting quotes."""
     first = [row[0] for table in tables(PAGE) for row in table[1:]]
     return [code for cell in first for code in re.findall(r"`([^`]+)`", cell) if " " in code]
 
 
 @pytest.mark.parametrize("message", quoted())
 def test_message(message: str) -> None:
-    """The code has it, gaps apart."""
+    """The code can produce each message that the page on troubleshooting quotes."""
     assert message in PYTHONS_OWN or is_message(message)
 
 
 def test_messages_that_do_not_exist() -> None:
-    """The comparison is none that everything passes."""
+    """The comparison rejects messages that the code can't produce."""
     assert not is_message("The connection has no API token: set the extra field 'api_token'.")
     assert not is_message("White Rabbit replied 401 to …")
     assert not is_message("… : …")
 
 
 def test_text_blocks() -> None:
-    """What other pages show as a message is one."""
+    """The code can produce each message that docs/at-most-once.md shows."""
     shown = [block for block in blocks("text") if block.page == "docs/at-most-once.md"]
     assert shown
     for block in shown:
@@ -87,7 +89,7 @@ def test_text_blocks() -> None:
 
 
 def test_every_error_is_mentioned() -> None:
-    """Each class of error is on the page by its name, or is one of those that have no message of their own."""
+    """The page on troubleshooting names each class of error, except classes that have no message of their own."""
     text = (ROOT / PAGE).read_text()
     names = {name for name in vars(exceptions) if name.startswith("WhiteRabbit")}
     internal = {"WhiteRabbitError", "WhiteRabbitStreamError", "WhiteRabbitSignatureError", "WhiteRabbitTimeoutError"}

@@ -1,4 +1,4 @@
-"""Every Python block is run, DAGs by `dag.test()` and tests by pytest, and type-checked."""
+"""Every Python block runs, DAGs with `dag.test()` and tests with pytest, and passes mypy."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.docs.pages import ROOT, Block, blocks
 
 PYTHON = blocks("python")
 FOREIGN = {"before.py"}
-"""Names modules that are not installed here: it is compiled and no more."""
+"""Titles of blocks that import modules which are not installed here; these blocks are only compiled."""
 
 OWN_TESTS = {"docs/tutorial.md", "docs/emulator.md", "docs/callbacks.md"}
-"""Pages whose blocks a test of their own runs: `test_tutorial`, `test_emulator_docs`, `test_callbacks_page`."""
+"""Pages whose blocks other modules run: `test_tutorial`, `test_emulator_docs` and `test_callbacks_page`."""
 
 TESTED_PAGES = sorted({block.page for block in PYTHON if block.is_test} - OWN_TESTS)
 RUN_ELSEWHERE = {*OWN_TESTS, *(page for page in TESTED_PAGES if page != "README.md")}
@@ -38,7 +38,7 @@ MYPY = """
 [mypy]
 strict = true
 check_untyped_defs = true
-# A DAG's function is written without annotations, and Airflow's decorators have none.
+# The functions of DAGs have no annotations, and neither have Airflow's decorators.
 allow_untyped_defs = true
 disallow_untyped_calls = false
 disallow_incomplete_defs = false
@@ -48,7 +48,7 @@ ignore_missing_imports = true
 """
 
 OUTPUT_AS_ARGUMENT = 'has incompatible type "XComArg"'
-"""A task of Airflow's takes the output of another where it is annotated with the value; its types don't say so."""
+"""The error of mypy when a task gets another task's output as an argument: Airflow's types do not allow for that."""
 
 WRONG = """
 from airflow_provider_whiterabbit.emulator import Emulator
@@ -66,7 +66,7 @@ Emulator(port="8081")  # 12
 
 
 def check_types(*paths: Path, folder: Path) -> list[str]:
-    """Return the lines that mypy writes for a user who has installed the package."""
+    """Return the lines that mypy prints for a user who has installed the package."""
     config = folder / "mypy.ini"
     config.write_text(MYPY)
     command = [sys.executable, "-m", "mypy", "--config-file", str(config), "--no-error-summary", "--hide-error-context"]
@@ -84,13 +84,13 @@ def check_types(*paths: Path, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("block", [block for block in PYTHON if block.title in FOREIGN], ids=str)
 def test_compiles(block: Block) -> None:
-    """What can't be run here is Python, at least."""
+    """A block that can't run here is valid Python."""
     compile(block.text, str(block), "exec")
 
 
 @pytest.mark.airflow
 def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
-    """Each DAG is parsed without an error, and a run of it succeeds."""
+    """Airflow parses each DAG without an error, and a run of each DAG succeeds."""
     for number, block in enumerate(DAGS.values()):
         (tmp_path / f"dag_{number}.py").write_text(f"# {block}\n{block.text}")
     execution_id = whiterabbit_emulator.create_execution("SWAP", output={"hash": "0x1"})
@@ -103,13 +103,13 @@ def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
 
 
 def test_nothing_escapes() -> None:
-    """Each block is a DAG or a test, or belongs to a page that is tested as a whole."""
+    """Each Python block is a DAG or a test, or is on a page whose blocks are tested together."""
     assert [str(block) for block in HERE if not block.is_dag and not block.is_test] == []
 
 
 @pytest.mark.parametrize("page", TESTED_PAGES)
 def test_tests(page: str, tmp_path: Path) -> None:
-    """The tests that a page shows pass, in a folder of a user's with no more than what it shows."""
+    """The tests that a page shows pass in a folder that contains only the blocks of the page."""
     shown = [block for block in PYTHON if block.page == page and (block.is_test or page in RUN_ELSEWHERE)]
     for block in shown:
         block.write(tmp_path)
@@ -123,7 +123,7 @@ def test_tests(page: str, tmp_path: Path) -> None:
 
 
 def test_types(tmp_path: Path) -> None:
-    """Mypy has nothing to say about any block."""
+    """Mypy finds no error in the Python blocks."""
     paths = []
     for number, block in enumerate(block for block in PYTHON if block.title not in FOREIGN):
         paths.append(tmp_path / f"block_{number}.py")
@@ -132,14 +132,14 @@ def test_types(tmp_path: Path) -> None:
 
 
 def test_types_of_the_example_dags(tmp_path: Path) -> None:
-    """Mypy has nothing to say about the example DAGs."""
+    """Mypy finds no error in the example DAGs."""
     assert check_types(*sorted((ROOT / "example_dags").glob("*.py")), folder=tmp_path) == []
 
 
 def test_types_are_seen(tmp_path: Path) -> None:
-    """What is wrong is found: the package's annotations reach who uses it."""
+    """Mypy reports wrong calls of the package, so users get the package's annotations."""
     wrong = tmp_path / "wrong.py"
     wrong.write_text(WRONG)
-    found = {int(line.split(":")[1]) for line in check_types(wrong, folder=tmp_path) if ": error:" in line}
+    reported = {int(line.split(":")[1]) for line in check_types(wrong, folder=tmp_path) if ": error:" in line}
     expected = {int(line.partition("  # ")[2]) for line in WRONG.splitlines() if "  # " in line}
-    assert found == expected
+    assert reported == expected

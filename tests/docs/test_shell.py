@@ -1,4 +1,4 @@
-"""Every command exists, with the options that are shown; what can be run here is run."""
+"""Every shell command on the pages exists and has the options that the page shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import requests
 from airflow.models.connection import Connection
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from airflow_provider_whiterabbit.emulator.__main__ import _parser
+from airflow_provider_whiterabbit.emulator.__main__ import argument_parser
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS
 from tests.docs.pages import BLOCKS, ROOT, Block, blocks
 
@@ -24,22 +24,22 @@ KNOWN = {"python", "sh", "json", "ini", "text"}
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
 PLAIN = {".", "cd", "git", "mkdir", "true"}
-"""Commands that have nothing of this project in them."""
+"""Commands that need no check, because nothing in them depends on this project."""
 
 
 def commands_of(text: str) -> list[list[str]]:
-    """Split a shell's text into commands, as lists of words."""
+    """Split the text of a shell block into commands, each a list of words."""
     text = re.sub(r"\s+# .*", "", text.replace("\\\n", " "))
     lexer = shlex.shlex(text, posix=True, punctuation_chars="\n;&|")
     lexer.whitespace = " \t"
     lexer.whitespace_split = True
-    found: list[list[str]] = [[]]
+    commands: list[list[str]] = [[]]
     for word in lexer:
         if set(word) <= set("\n;&|"):
-            found.append([])
+            commands.append([])
         else:
-            found[-1].append(word)
-    return [words for words in found if words]
+            commands[-1].append(word)
+    return [words for words in commands if words]
 
 
 COMMANDS = [
@@ -50,13 +50,13 @@ COMMANDS = [
 
 
 def test_every_block_says_its_language() -> None:
-    """None escapes these tests."""
+    """Each block has a language that these tests know."""
     assert [str(block) for block in BLOCKS if block.language not in KNOWN] == []
 
 
 @pytest.mark.parametrize(("block", "words"), COMMANDS)
 def test_command(block: Block, words: list[str], whiterabbit_emulator: Emulator) -> None:
-    """The command is one, and would do what the page says."""
+    """Each command in a shell block exists and has the options that the page shows."""
     name, *rest = words
     if name == "curl":
         check_curl(rest, whiterabbit_emulator)
@@ -67,10 +67,12 @@ def test_command(block: Block, words: list[str], whiterabbit_emulator: Emulator)
 
 
 def check_make(_block: Block, words: list[str]) -> None:
+    """Check that the Makefile has the targets."""
     assert set(words) <= TARGETS
 
 
 def check_pip(_block: Block, words: list[str]) -> None:
+    """Check the names, extras and versions of the packages that pip installs."""
     assert words[0] == "install"
     for word in words[1:]:
         package, extras, rest = re.fullmatch(r"([\w.-]+)(?:\[([\w,]+)\])?(.*)", word).groups()  # type: ignore[union-attr]
@@ -83,10 +85,11 @@ def check_pip(_block: Block, words: list[str]) -> None:
 
 
 def check_python(block: Block, words: list[str]) -> None:
+    """Check that the page has the script, or that the module exists and accepts the options."""
     if words[0] != "-m":
         assert words[0] in {other.title for other in BLOCKS if other.page == block.page}
     elif words[1] == "airflow_provider_whiterabbit.emulator":
-        _parser().parse_args(words[2:])
+        argument_parser().parse_args(words[2:])
     else:
         import_module(words[1])
         if words[1] == "pydoc":
@@ -94,6 +97,7 @@ def check_python(block: Block, words: list[str]) -> None:
 
 
 def check_export(_block: Block, words: list[str]) -> None:
+    """Check the variables of the environment that a command exports."""
     for word in words:
         name, _, value = word.partition("=")
         if name.startswith("AIRFLOW_CONN_"):
@@ -103,13 +107,14 @@ def check_export(_block: Block, words: list[str]) -> None:
 
 
 def check_connection(data: dict[str, object]) -> None:
-    """Check that Airflow reads it, and that the provider knows its fields."""
+    """Check that Airflow can read a connection, and that the provider knows its extra fields."""
     connection = Connection.from_json(json.dumps(data), conn_id="whiterabbit_default")
     assert connection.conn_type == "whiterabbit"
     assert set(connection.extra_dejson) <= set(CONN_FIELDS)
 
 
 def check_airflow(_block: Block, words: list[str]) -> None:
+    """Check that Airflow's command line accepts the options, and that the provider knows the extra fields."""
     from airflow.cli.cli_parser import get_parser
 
     options = get_parser().parse_args(words)
@@ -118,8 +123,8 @@ def check_airflow(_block: Block, words: list[str]) -> None:
         assert set(json.loads(options.conn_extra)) <= set(CONN_FIELDS)
 
 
-def check_foreign(_block: Block, words: list[str]) -> None:
-    """Check what a tool that is not installed here is given of ours."""
+def check_secrets_tool(_block: Block, words: list[str]) -> None:
+    """Check that the provider knows the extra fields that a command of a secrets backend stores."""
     for word in words:
         if word.startswith("extra="):
             assert set(json.loads(word.removeprefix("extra="))) <= set(CONN_FIELDS)
@@ -127,37 +132,37 @@ def check_foreign(_block: Block, words: list[str]) -> None:
 
 CHECKS = {
     "airflow": check_airflow,
-    "aws": check_foreign,
+    "aws": check_secrets_tool,
     "export": check_export,
-    "gcloud": check_foreign,
+    "gcloud": check_secrets_tool,
     "make": check_make,
     "pip": check_pip,
     "python": check_python,
     "python3": check_python,
-    "vault": check_foreign,
+    "vault": check_secrets_tool,
 }
 
 
 def check_curl(words: list[str], wr: Emulator) -> None:
-    """Send to the emulator what is for it; what is for Airflow's REST API has to be a route of it."""
-    given = dict(pairwise(words))
+    """Send the emulator's requests to the emulator, and check that Airflow's REST API has a route for all others."""
+    options = dict(pairwise(words))
     url = next(word for word in words if "/" in word and not word.startswith(("Content-Type", "{")))
     path = urlsplit(url if "://" in url or url.startswith("$") else f"http://{url}").path
     if "/_emulator/" in path:
-        answer = requests.post(wr.url + path, json=json.loads(given["-d"]), timeout=10)
+        answer = requests.post(wr.url + path, json=json.loads(options["-d"]), timeout=10)
         assert answer.status_code == 200, answer.text
     else:
-        assert given["-X"] in routes_for(path.removeprefix("$AIRFLOW_URL"))
-        assert "-d" not in given or json.loads(given["-d"]).keys() == {"value"}
+        assert options["-X"] in routes_for(path.removeprefix("$AIRFLOW_URL"))
+        assert "-d" not in options or json.loads(options["-d"]).keys() == {"value"}
 
 
 def routes_for(path: str) -> set[str]:
-    """Return the methods that Airflow's REST API has for a path."""
+    """Return the HTTP methods that Airflow's REST API has for a path."""
     from airflow.api_fastapi.core_api.routes.public import public_router
 
-    found = set()
+    methods = set()
     for route in public_router.routes:
         pattern = re.sub(r"\{\w+(:path)?\}", "[^/]+", getattr(route, "path", ""))
         if re.fullmatch(pattern, path):
-            found |= getattr(route, "methods", set())
-    return found
+            methods |= getattr(route, "methods", set())
+    return methods

@@ -1,4 +1,4 @@
-"""The site has every page, the reference every module, and links lead somewhere."""
+"""Links on the pages work, the reference is complete, and the CI workflows use existing make targets."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def prose(path: Path) -> str:
-    """Return a page without its blocks of code."""
+    """Return the text of a page without its blocks of code."""
     return re.sub(r"^ *```.*?^ *```$", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
 def anchors(path: Path) -> set[str]:
-    """Return what the headings of a page are called in links."""
+    """Return the anchors of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", prose(path), flags=re.MULTILINE)
     return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
 
 
 @pytest.mark.parametrize("page", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links(page: Path) -> None:
-    """Links within the repository lead to a file that is there, and to a heading that it has."""
+    """Each link within the repository leads to an existing file, and to a heading of that file."""
     for target, anchor in LINK.findall(prose(page)):
         path = (page.parent / target) if target else page
         assert path.exists(), target
@@ -37,7 +37,7 @@ def test_links(page: Path) -> None:
 
 
 def test_reference() -> None:
-    """Every module that the provider announces is in the reference."""
+    """The reference contains every module that the provider's metadata lists."""
     text = "".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
     info = get_provider_info()
     modules = [
@@ -48,7 +48,7 @@ def test_reference() -> None:
 
 @pytest.mark.parametrize("name", ["docs.yml", "release.yml"])
 def test_workflows(name: str) -> None:
-    """What a workflow runs by make is a target, and no workflow asks for a secret."""
+    """A CI workflow runs existing make targets only, and uses no secret."""
     text = (ROOT / ".github" / "workflows" / name).read_text()
     steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
     targets = {target for step in steps for target in re.findall(r"make ([a-z-]+)", step.get("run", ""))}

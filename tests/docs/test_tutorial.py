@@ -1,4 +1,4 @@
-"""The tutorial is gone through, from the emulator to the output."""
+"""The commands of the tutorial work, from the emulator to the output."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.docs.pages import BLOCKS, Block
 PAGE = [block for block in BLOCKS if block.page == "docs/tutorial.md"]
 ADDRESS = "http://127.0.0.1:8081"
 NOT_HERE = ("pip install", "airflow_provider_whiterabbit.emulator", "airflow standalone")
-"""What is installed, runs already, or would not end."""
+"""Commands that the test leaves out: they install packages, run already, or would not end."""
 
 
 def run(block: Block, wr: Emulator, folder: Path) -> str:
-    """Run a block in a shell, with the connection that the reader has copied, and return what it writes."""
+    """Run a block in a shell that has the emulator's connection, and return the output of the shell."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     environ |= wr.environ
-    # Exported by an earlier block, in the same terminal.
+    # An earlier block exports these variables in the same terminal.
     environ |= {"AIRFLOW_HOME": str(folder / "airflow-home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environ['PATH']}"
     script = block.text.replace(ADDRESS, wr.url)
@@ -42,7 +42,7 @@ def run(block: Block, wr: Emulator, folder: Path) -> str:
 
 @pytest.mark.airflow
 def test_tutorial(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
-    """Each command works, in their order, and what the page says that it prints is printed."""
+    """The commands work in the order of the page, and print the output that the page shows."""
     output, compared = "", 0
     for block in PAGE:
         if block.language == "sh" and not any(word in block.text for word in NOT_HERE):
@@ -62,8 +62,8 @@ def test_tutorial(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
     ]
 
 
-def test_the_emulator_says_what_is_shown() -> None:
-    """The two lines that the process prints are those of the page."""
+def test_the_emulator_prints_what_the_page_shows() -> None:
+    """The emulator's process prints the two lines that the page shows."""
     (shown,) = [block.text for block in PAGE if block.language == "text" and ADDRESS in block.text]
     command = [sys.executable, "-m", "airflow_provider_whiterabbit.emulator"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -1,4 +1,4 @@
-"""Tests on a real Airflow."""
+"""End-to-end tests, which run a real Airflow against the emulator."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The way from White Rabbit to Airflow, on which deliveries may be repeated, changed, delayed, overtaken or lost."""
+"""A proxy between White Rabbit and Airflow's receivers that can repeat, change, delay, reorder or lose callbacks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Self
 
 import requests
 
-DROPPED = {"host", "content-length", "connection", "accept", "accept-encoding", "user-agent"}
+DROPPED_HEADERS = {"host", "content-length", "connection", "accept", "accept-encoding", "user-agent"}
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One request."""
+    """One request that delivers a callback."""
 
     path: str
     headers: dict[str, str]
@@ -25,17 +25,20 @@ class Delivery:
 
 
 Plan = Callable[[Delivery], Sequence[Delivery]]
+"""Returns the deliveries that the courier sends to Airflow in place of one from White Rabbit."""
 
 
 class _Server(ThreadingHTTPServer):
+    """A web server with room for many requests at once."""
+
     request_queue_size = 512
     daemon_threads = True
 
 
 class Courier:
-    """Stands where White Rabbit believes Airflow to be, and hands on what a plan makes of each delivery.
+    """Listens at the URL that executions are submitted with, and forwards each delivery as the current plan says.
 
-    Until it is told where Airflow is, it may stand there already.
+    The courier may start before Airflow does; `set_targets` tells it the addresses of Airflow's receivers.
     """
 
     def __init__(self) -> None:
@@ -49,8 +52,8 @@ class Courier:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                headers = {name: value for name, value in headers.items() if name not in DROPPED}
-                self.send_response(courier.hand_on(Delivery(self.path, headers, body)))
+                headers = {name: value for name, value in headers.items() if name not in DROPPED_HEADERS}
+                self.send_response(courier.forward(Delivery(self.path, headers, body)))
                 self.end_headers()
 
             def log_message(self, *_arguments: object) -> None:
@@ -70,17 +73,20 @@ class Courier:
         self._thread.join()
         self._pool.shutdown(cancel_futures=True)
 
-    def aim(self, targets: Sequence[str]) -> None:
-        """Say where the receivers are: base URLs, which take turns."""
+    def set_targets(self, targets: Sequence[str]) -> None:
+        """Set the base URLs of Airflow's API servers, which get the deliveries in turns."""
         self._targets = itertools.cycle(targets)
 
-    def hand_on(self, delivery: Delivery) -> int:
-        """Hand on what the plan makes of a delivery, all at the same time; return the worst answer, 503 for none."""
+    def forward(self, delivery: Delivery) -> int:
+        """Send what the plan returns for a delivery, all at once, and return the highest status of the answers.
+
+        :return: 503 if the plan sends nothing.
+        """
         statuses = list(self._pool.map(self.send, self.plan(delivery)))
         return max(statuses, default=503)
 
     def send(self, delivery: Delivery) -> int:
-        """Send a delivery as it is."""
+        """Send one delivery to the next API server, and return the status of the answer."""
         url = next(self._targets) + delivery.path
         answer = requests.post(url, data=delivery.body, headers=delivery.headers, timeout=60)
         self.answers.append((delivery, answer.status_code, answer.text))

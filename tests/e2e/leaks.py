@@ -1,4 +1,4 @@
-"""Searching for secrets in everything that Airflow writes: its files, and every row of its database."""
+"""Searches for secrets in everything that Airflow writes: its files and every row of its database."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ import sqlalchemy
 from cryptography.fernet import Fernet, InvalidToken
 from sqlalchemy.engine import Connection
 
-ENOUGH = 16
-"""How many characters from the beginning of a secret are a find."""
+PREFIX_LENGTH = 16
+"""A text that contains this many characters from the beginning of a secret counts as a leak."""
 
-# The connections, encrypted.
-STORE = {("connection", "password"), ("connection", "extra")}
+ENCRYPTED_COLUMNS = {("connection", "password"), ("connection", "extra")}
+"""Tables and columns where Airflow keeps connections, encrypted."""
 
 
 def forms(secret: str) -> set[bytes]:
-    """Return the beginnings of what a secret looks like: as it is, quoted for URLs, in hex, and in base64.
+    """Return the beginnings of all forms of a secret: as it is, quoted for URLs, in hex, and in base64.
 
-    In base64 it may be a part of something longer, as in the header for a user and a password.
+    The base64 may encode a longer text that contains the secret, such as the HTTP header with a user and a password.
     """
     raw = secret.encode()
-    found = {raw, quote(secret, safe="").encode(), raw.hex().encode(), raw.hex().upper().encode()}
+    encoded = {raw, quote(secret, safe="").encode(), raw.hex().encode(), raw.hex().upper().encode()}
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        for before, mixed in ((0, 0), (1, 2), (2, 3)):  # bytes before it, and characters that hold some of those
-            found.add(encode(b"\0" * before + raw)[mixed:])
-    return {form[:ENOUGH] for form in found}
+        # Bytes before the secret, modulo 3, and the number of characters of base64 that hold some of these bytes.
+        for bytes_before, mixed_characters in ((0, 0), (1, 2), (2, 3)):
+            encoded.add(encode(b"\0" * bytes_before + raw)[mixed_characters:])
+    return {form[:PREFIX_LENGTH] for form in encoded}
 
 
 def of_private_key(secret: str) -> set[bytes]:
-    """Return the forms of an Ed25519 key, whose text is base64 of a header that is no secret and of 32 bytes."""
+    """Return the forms of an Ed25519 private key; its text is base64 of a public header and of 32 secret bytes."""
     seed = base64.b64decode(secret)[-32:]
-    inner = base64.b64encode(seed), base64.urlsafe_b64encode(seed), seed.hex().encode(), seed
-    return forms(secret) | {form[:ENOUGH] for form in inner} | {secret.encode()[-ENOUGH:]}
+    seed_forms = base64.b64encode(seed), base64.urlsafe_b64encode(seed), seed.hex().encode(), seed
+    return forms(secret) | {form[:PREFIX_LENGTH] for form in seed_forms} | {secret.encode()[-PREFIX_LENGTH:]}
 
 
 def in_files(folder: Path, needles: set[bytes]) -> list[str]:
@@ -48,27 +49,30 @@ def in_files(folder: Path, needles: set[bytes]) -> list[str]:
 
 
 def in_database(
-    connection: Connection, needles: set[bytes], fernet_key: str, sealed: Collection[tuple[str, str]] = STORE
+    connection: Connection,
+    needles: set[bytes],
+    fernet_key: str,
+    allowed: Collection[tuple[str, str]] = ENCRYPTED_COLUMNS,
 ) -> list[str]:
-    """Return where in a database one of the needles is, as ``table.column``.
+    """Return the places in a database that contain one of the needles, as ``table.column``.
 
-    :param fernet_key: decrypts what is encrypted, such as the arguments of triggers.
-    :param sealed: table and column of what may hold secrets if it is encrypted.
+    :param fernet_key: Airflow's key, which decrypts encrypted values such as the arguments of triggers.
+    :param allowed: table and column of encrypted values that may hold secrets, so they are not decrypted.
     """
     fernet = Fernet(fernet_key)
-    found = set()
+    places = set()
     for table, column, value in rows(connection):
         plain = value
-        if (table, column) not in sealed:
+        if (table, column) not in allowed:
             with suppress(InvalidToken):
                 plain += fernet.decrypt(value)
         if _holds(plain, needles):
-            found.add(f"{table}.{column}")
-    return sorted(found)
+            places.add(f"{table}.{column}")
+    return sorted(places)
 
 
 def rows(connection: Connection) -> Iterator[tuple[str, str, bytes]]:
-    """Yield table, column and bytes of every value in a database."""
+    """Yield the table, the column and the bytes of every value in a database."""
     quoted = connection.dialect.identifier_preparer.quote
     for table in sqlalchemy.inspect(connection).get_table_names():
         for row in connection.exec_driver_sql(f"SELECT * FROM {quoted(table)}").mappings():  # noqa: S608
@@ -77,7 +81,7 @@ def rows(connection: Connection) -> Iterator[tuple[str, str, bytes]]:
 
 
 def _bytes(value: Any) -> bytes:
-    """Return a value as the driver gives it: some decode JSON by themselves."""
+    """Return the bytes of a value from a database driver; some drivers decode JSON, which is encoded again here."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     return (value if isinstance(value, str) else json.dumps(value, default=str)).encode()

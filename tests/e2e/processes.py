@@ -1,4 +1,4 @@
-"""What is running where."""
+"""Finds the processes that run in a folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import psutil
 
 
 def living_in(folder: Path) -> list[psutil.Process]:
-    """Return the processes whose working directory is the folder or below it, as that of all of Airflow's is."""
-    found = []
+    """Return the living processes whose working directory is the folder or below it, as with all Airflow processes."""
+    processes = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error, FileNotFoundError):  # the one or the other, for a process that has just ended
+        with suppress(psutil.Error, FileNotFoundError):  # a process that has just ended raises one of them
             if Path(process.cwd()).is_relative_to(folder) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes

@@ -1,4 +1,4 @@
-"""Callbacks of the emulator, on ways that are good and bad, into two real API servers on PostgreSQL."""
+"""Callbacks of the emulator to two real API servers on PostgreSQL, over good and bad connections."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator
-from dev.harness.airflow_api import DagRun, until
+from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import ROOT
 from tests.e2e.courier import Courier, Delivery, Plan
@@ -35,25 +36,28 @@ pytestmark = [pytest.mark.e2e, needs_receiver]
 
 SECRET = "whsec_e2e_callbacks"
 OTHER_SECRET = "whsec_e2e_of_another"
-PLACE = "/whiterabbit/callbacks/whiterabbit_default"
+CALLBACK_PATH = "/whiterabbit/callbacks/whiterabbit_default"
 SERVERS = ("api-server", "api-server-2")
 MB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def wr() -> Iterator[Emulator]:
+    """Run an emulator for all tests of this module."""
     with Emulator() as emulator:
         yield emulator
 
 
 @pytest.fixture(scope="module")
 def courier() -> Iterator[Courier]:
+    """Run a courier for all tests of this module."""
     with Courier() as courier:
         yield courier
 
 
 @pytest.fixture(scope="module")
 def airflow(wr: Emulator, courier: Courier) -> Iterator[AirflowHome]:
+    """Run Airflow with two API servers on PostgreSQL, with the DAGs unpaused and their assets known."""
     connection = wr.connection
     connection["extra"] |= {"callback_secret": SECRET}
     other = {"conn_type": "whiterabbit", "extra": {"callback_secret": OTHER_SECRET}}
@@ -75,7 +79,7 @@ def airflow(wr: Emulator, courier: Courier) -> Iterator[AirflowHome]:
         home.start("api-server-2")
         for name in SERVERS:
             until(lambda name=name: is_up(home.url_of(name)), f"{name} to receive", 120)
-        courier.aim([home.url_of(name) for name in SERVERS])
+        courier.set_targets([home.url_of(name) for name in SERVERS])
         for dag_id in ("e2e_each", "e2e_each_named", "e2e_together", "whiterabbit_swapped"):
             until(lambda dag_id=dag_id: home.api.call("GET", f"/dags/{dag_id}"), f"{dag_id} to be parsed", 60)
             pause(home, dag_id, False)
@@ -84,10 +88,12 @@ def airflow(wr: Emulator, courier: Courier) -> Iterator[AirflowHome]:
 
 
 def pause(airflow: AirflowHome, dag_id: str, paused: bool) -> None:
+    """Pause or unpause a DAG."""
     airflow.api.call("PATCH", f"/dags/{dag_id}", {"is_paused": paused}, update_mask="is_paused")
 
 
 def is_up(url: str) -> bool:
+    """Whether the receiver of an API server answers."""
     try:
         return requests.get(f"{url}/whiterabbit/health", timeout=5).json() == {"status": "healthy"}
     except requests.RequestException:
@@ -95,12 +101,14 @@ def is_up(url: str) -> bool:
 
 
 def known_assets(airflow: AirflowHome) -> list[str]:
+    """Return the names of the active assets of this provider."""
     listed = airflow.api.call("GET", "/assets", limit=100, only_active=True)["assets"]
     return [asset["name"] for asset in listed if asset["name"].startswith("whiterabbit/")]
 
 
 @pytest.fixture(autouse=True)
-def _straight(wr: Emulator, courier: Courier) -> None:
+def _reset(wr: Emulator, courier: Courier) -> None:
+    """Forward deliveries unchanged, and reset the emulator's settings, before each test."""
     courier.plan = lambda delivery: [delivery]
     courier.answers.clear()
     wr.settings.legacy_callback_signature = False
@@ -109,42 +117,44 @@ def _straight(wr: Emulator, courier: Courier) -> None:
 
 @pytest.fixture(scope="module")
 def client(wr: Emulator) -> Client:
+    """Return a client of the emulator."""
     return Client(ClientSettings(wr.url, wr.api_key, wr.api_secret))
 
 
 def submit(client: Client, courier: Courier, module: str, count: int = 1, query: str = "") -> list[str]:
     """Submit executions with the callback that `callback=True` asks for; return their ids."""
-    url = courier.url + PLACE + query
+    url = courier.url + CALLBACK_PATH + query
     request = api.execute_component(module, callback_url=url, callback_secret=SECRET)
     return [client.submit(request)["id"] for _ in range(count)]
 
 
 def runs(airflow: AirflowHome, dag_id: str) -> dict[str, list[str]]:
     """Return the states of a DAG's runs by their partition keys."""
-    found: dict[str, list[str]] = {}
-    page = airflow.api.call("GET", f"/dags/{dag_id}/dagRuns", limit=100, order_by="-run_after")["dag_runs"]
-    for run in page:
-        found.setdefault(run["partition_key"], []).append(run["state"])
-    return found
+    states: dict[str, list[str]] = {}
+    dag_runs = airflow.api.call("GET", f"/dags/{dag_id}/dagRuns", limit=100, order_by="-run_after")["dag_runs"]
+    for run in dag_runs:
+        states.setdefault(run["partition_key"], []).append(run["state"])
+    return states
 
 
 def events(airflow: AirflowHome) -> int:
+    """Return the number of asset events."""
     return int(airflow.api.call("GET", "/assets/events", limit=1)["total_entries"])
 
 
 def wait_for_runs(airflow: AirflowHome, dag_id: str, ids: list[str], timeout: float = 120) -> None:
-    """Wait until each execution has its run, and see that none has two."""
+    """Wait until each execution has exactly one run, which has succeeded."""
 
-    def ended() -> bool:
-        found = runs(airflow, dag_id)
-        return all(found.get(execution_id) == ["success"] for execution_id in ids)
+    def succeeded() -> bool:
+        states = runs(airflow, dag_id)
+        return all(states.get(execution_id) == ["success"] for execution_id in ids)
 
-    until(ended, f"{dag_id} to have run for {len(ids)} executions", timeout)
+    until(succeeded, f"{dag_id} to have run for {len(ids)} executions", timeout)
 
 
 @needs_run_each
 def test_the_whole_way(airflow: AirflowHome, wr: Emulator) -> None:
-    """A DAG submits with callback=True; another runs when that has ended, with id, status and output of it."""
+    """A DAG submits an execution with callback=True; when it has ended, another DAG runs and reads its output."""
     wr.script("DEMO_TOKEN_SWAP", output={"receipt": {"hash": "0x5c50"}}, after=0.5)
     run = airflow.run("whiterabbit_submit_and_go")
     assert run.wait(120) == "success", airflow.explain(run)
@@ -152,8 +162,8 @@ def test_the_whole_way(airflow: AirflowHome, wr: Emulator) -> None:
     wr.wait_for_delivery(execution_id, timeout=30)
     assert wr.execution(execution_id)["callback"]["lastError"] is None
     wait_for_runs(airflow, "whiterabbit_swapped", [execution_id])
-    (found,) = airflow.api.call("GET", "/dags/whiterabbit_swapped/dagRuns")["dag_runs"]
-    swapped = DagRun(airflow.api, "whiterabbit_swapped", found["dag_run_id"])
+    (listed,) = airflow.api.call("GET", "/dags/whiterabbit_swapped/dagRuns")["dag_runs"]
+    swapped = DagRun(airflow.api, "whiterabbit_swapped", listed["dag_run_id"])
     assert swapped.xcom("settle") == {"receipt": {"hash": "0x5c50"}}
 
 
@@ -162,7 +172,7 @@ def test_the_whole_way(airflow: AirflowHome, wr: Emulator) -> None:
 def test_fifty_at_once_and_each_three_times(
     airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client, legacy: bool
 ) -> None:
-    """Every delivery arrives three times at the same moment, at two servers: fifty executions have fifty runs."""
+    """If each callback arrives three times at once at two servers, fifty executions still get fifty runs."""
     wr.settings.legacy_callback_signature = legacy
     wr.settings.callback_attempts = 10
     wr.script("BULK", manual=True)
@@ -179,16 +189,16 @@ def test_fifty_at_once_and_each_three_times(
     wait_for_runs(airflow, "e2e_each", ids)
     ran = time.monotonic() - started
     statuses = [status for _, status, _ in courier.answers]
-    told = {text: sum(text == other for _, _, other in courier.answers) for _, _, text in courier.answers}
-    print(f"50 executions: {len(statuses)} deliveries in {delivered:.1f} s, 50 runs after {ran:.1f} s; {told}")
-    assert told['{"result":"emitted"}'] == 50
+    results = Counter(text for _, _, text in courier.answers)
+    print(f"50 executions: {len(statuses)} deliveries in {delivered:.1f} s, 50 runs after {ran:.1f} s; {dict(results)}")
+    assert results['{"result":"emitted"}'] == 50
     assert set(statuses) <= {200, 503}
     assert events(airflow) == before + 50
 
 
 @needs_run_each
 def test_a_paused_dag(airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client) -> None:
-    """Nothing is lost to it: what ended meanwhile is not taken, and is delivered again when it is unpaused."""
+    """The receiver refuses callbacks while the DAG is paused, and accepts their replays once it is unpaused."""
     wr.script("PAUSED", output={"n": 1})
     pause(airflow, "e2e_each_named", True)
     ids = submit(client, courier, "PAUSED", 2, "?name=e2e+name")
@@ -203,7 +213,7 @@ def test_a_paused_dag(airflow: AirflowHome, wr: Emulator, courier: Courier, clie
 
 @needs_run_each
 def test_names_and_restarts(airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client) -> None:
-    """A name of one's own has its runs too; a server that was started anew knows what the others have done."""
+    """Executions with a name get runs too, and a restarted server recognises repeats from before its restart."""
     wr.script("NAMED", output={"n": 1})
     ids = submit(client, courier, "NAMED", 2, "?name=e2e+name")
     wait_for_runs(airflow, "e2e_each_named", ids)
@@ -222,51 +232,53 @@ def test_names_and_restarts(airflow: AirflowHome, wr: Emulator, courier: Courier
 
 
 def test_together(airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client) -> None:
-    """A DAG on the asset as such runs as Airflow sees fit, and finds every execution, each once.
+    """The runs of a DAG that is scheduled on the asset itself find every execution, each once.
 
-    Airflow may leave those that end while it starts a run for whatever ends next.
+    Airflow may assign executions that end while a run starts to the next run, so the test submits more of them.
     """
     wr.script("BATCH", output={"n": 1})
     ids = submit(client, courier, "BATCH", 10)
 
-    def found() -> list[str]:
-        pages = airflow.api.call("GET", "/dags/e2e_together/dagRuns", limit=100)["dag_runs"]
-        results = [DagRun(airflow.api, "e2e_together", run["dag_run_id"]).xcom("ids") for run in pages]
+    def ids_of_runs() -> list[str]:
+        """Return the execution ids that all runs have found."""
+        dag_runs = airflow.api.call("GET", "/dags/e2e_together/dagRuns", limit=100)["dag_runs"]
+        results = [DagRun(airflow.api, "e2e_together", run["dag_run_id"]).xcom("ids") for run in dag_runs]
         return [execution_id for result in results if result for execution_id in result]
 
     def all_found() -> bool:
-        if set(ids) <= set(found()):
+        """Whether the runs have found all executions; if not, submit one more to cause a run."""
+        if set(ids) <= set(ids_of_runs()):
             return True
         submit(client, courier, "BATCH")
         return False
 
     until(all_found, "every execution to be in a run", 120, interval=5)
-    results = found()
+    results = ids_of_runs()
     assert len(results) == len(set(results))
 
 
 @needs_run_each
 def test_out_of_order_and_late(airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client) -> None:
-    """A delivery that is overtaken, by a later attempt of its own too, changes nothing."""
+    """Callbacks that arrive late and in another order cause one event for each execution."""
     wr.script("BULK", manual=True)
     ids = submit(client, courier, "BULK", 6)
     held: list[Delivery] = []
-    courier.plan = lambda delivery: held.append(delivery) or []  # taken, and not handed on; White Rabbit tries again
+    courier.plan = lambda delivery: held.append(delivery) or []  # keep the delivery; White Rabbit tries again
     for execution_id in ids:
         wr.complete(execution_id)
     for execution_id in ids:
         wr.wait_for_delivery(execution_id, timeout=30)
     assert len(held) == 18
     courier.plan = lambda delivery: [delivery]
-    assert [courier.hand_on(delivery) for delivery in reversed(held)] == [200] * 18
+    assert [courier.forward(delivery) for delivery in reversed(held)] == [200] * 18
     wait_for_runs(airflow, "e2e_each", ids)
-    told = [text for _, _, text in courier.answers]
-    assert told == ['{"result":"emitted"}'] * 6 + ['{"result":"repeated"}'] * 12
+    results = [text for _, _, text in courier.answers]
+    assert results == ['{"result":"emitted"}'] * 6 + ['{"result":"repeated"}'] * 12
 
 
 @needs_run_each
 def test_a_lost_delivery_is_recovered(airflow: AirflowHome, wr: Emulator, courier: Courier) -> None:
-    """The maintenance DAG of the examples finds what was submitted, and has it delivered again."""
+    """The maintenance DAG of the examples finds an execution with a lost callback, and replays the callback."""
     wr.script("DEMO_TOKEN_SWAP", output={"receipt": {"hash": "0x77"}})
     courier.plan = lambda delivery: []
     run = airflow.run("whiterabbit_submit_and_go")
@@ -275,37 +287,44 @@ def test_a_lost_delivery_is_recovered(airflow: AirflowHome, wr: Emulator, courie
     wr.wait_for_delivery(lost, timeout=30)
     assert wr.execution(lost)["callback"]["deliveredAt"] is None
     courier.plan = lambda delivery: [delivery]
-    # Its schedule starts a run of its own as soon as the DAG is unpaused, which may be the first to find it.
+    # Unpausing the DAG also starts a scheduled run, which may find the lost callback first.
     recovery = airflow.run("whiterabbit_recover_callbacks")
     assert recovery.wait(120) == "success", airflow.explain(recovery)
     ids = [run["dag_run_id"] for run in airflow.api.call("GET", f"/dags/{recovery.dag_id}/dagRuns")["dag_runs"]]
     recoveries = [DagRun(airflow.api, recovery.dag_id, run_id) for run_id in ids]
     assert [run.wait(120) for run in recoveries] == ["success"] * len(recoveries)
-    done = [run.xcom("replay") for run in recoveries]
-    assert {execution_id for each in done for execution_id in each["replayed"]} == {lost}
-    seen = {execution_id for each in done for execution_id in each["delivered"]}
-    assert seen - {lost} == set(runs(airflow, "whiterabbit_swapped")) - {lost}
+    replays = [run.xcom("replay") for run in recoveries]
+    assert {execution_id for replay in replays for execution_id in replay["replayed"]} == {lost}
+    delivered = {execution_id for replay in replays for execution_id in replay["delivered"]}
+    assert delivered - {lost} == set(runs(airflow, "whiterabbit_swapped")) - {lost}
     wait_for_runs(airflow, "whiterabbit_swapped", [lost])
 
 
-# --- what must not get in
+# --- forged callbacks and floods
 
 
 def flipped(delivery: Delivery) -> Delivery:
+    """Return a delivery with one bit of its body changed."""
     body = bytearray(delivery.body)
     body[random.Random(len(body)).randrange(len(body))] ^= 1  # noqa: S311
     return replace(delivery, body=bytes(body))
 
 
 def unsigned(delivery: Delivery) -> Delivery:
-    kept = {name: value for name, value in delivery.headers.items() if "signature" not in name}
-    return replace(delivery, headers=kept)
+    """Return a delivery without its signature headers."""
+    headers = {name: value for name, value in delivery.headers.items() if "signature" not in name}
+    return replace(delivery, headers=headers)
 
 
 def resigned(secret: str = SECRET, age: float = 0.0) -> Callable[[Delivery], Delivery]:
+    """Return a function that signs a delivery again.
+
+    :param age: seconds since the signature's time.
+    """
+
     def sign(delivery: Delivery) -> Delivery:
-        clean = unsigned(delivery)
-        return replace(clean, headers=clean.headers | signed(clean.body, secret, age=age))
+        bare = unsigned(delivery)
+        return replace(bare, headers=bare.headers | signed(bare.body, secret, age=age))
 
     return sign
 
@@ -331,7 +350,7 @@ def test_tampering(
     client: Client,
     tampering: Callable[[Delivery], Delivery],
 ) -> None:
-    """401 to every attempt, and no event; the true delivery counts afterwards."""
+    """The receiver answers 401 to each forged delivery and emits no event, and accepts the real one afterwards."""
     wr.script("BULK", output={"n": 1})
     before = events(airflow)
     plan: Plan = lambda delivery: [tampering(delivery)]  # noqa: E731
@@ -350,7 +369,7 @@ def test_tampering(
 def test_a_changed_record_of_the_same_execution(
     airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client
 ) -> None:
-    """Even signed rightly it is a repeat, whatever it says."""
+    """A second record of the same execution is a repeat, whatever it says, even with a valid signature."""
     wr.script("BULK", output={"n": 1})
     changes = [{"status": "FAILED", "error": "x"}, {"module": "BATCH"}, {"output": {"n": 2}}, {"totalUsage": 9}]
 
@@ -369,13 +388,13 @@ def test_a_changed_record_of_the_same_execution(
 
 
 def memory(airflow: AirflowHome) -> float:
-    """Return what the larger of the servers has in memory, in MB."""
+    """Return the resident memory of the larger of the two servers, in MB."""
     sizes = [sum(process.memory_info().rss for process in airflow.processes(name)) for name in SERVERS]
     return max(sizes) / MB
 
 
 def test_floods(airflow: AirflowHome) -> None:
-    """Bodies of 100 MB, sixty slow senders and ten thousand random bodies: no event, and Airflow serves as ever."""
+    """Bodies of 100 MB, sixty slow senders and ten thousand random bodies cause no event, and Airflow stays healthy."""
     before, size = events(airflow), memory(airflow)
     url = urlsplit(airflow.url)
     assert url.hostname
@@ -397,7 +416,7 @@ def test_floods(airflow: AirflowHome) -> None:
     print(f"60 slow senders: {Counter(statuses)}; meanwhile both health routes took up to {max(waits):.2f} s")
     assert statuses == [408] * 60
     started = time.monotonic()
-    random_statuses = fuzz(airflow.url + PLACE, 10_000)
+    random_statuses = fuzz(airflow.url + CALLBACK_PATH, 10_000)
     print(f"10,000 random bodies in {time.monotonic() - started:.0f} s: {random_statuses}")
     print(f"memory {size:.0f} -> {memory(airflow):.0f} MB")
     assert set(random_statuses) == {401}
@@ -407,7 +426,10 @@ def test_floods(airflow: AirflowHome) -> None:
 
 
 def upload(address: tuple[str, int], megabytes: int, meanwhile: Callable[[], None]) -> int:
-    """Send as many megabytes, with a signature that looks right before the body is known; return the answer."""
+    """Upload a large body, with a signature that only the body can show to be wrong, and return the status.
+
+    :param meanwhile: called before each megabyte.
+    """
 
     def chunks() -> Iterator[bytes]:
         for _ in range(megabytes):
@@ -416,18 +438,18 @@ def upload(address: tuple[str, int], megabytes: int, meanwhile: Callable[[], Non
 
     headers = signed(b"") | {"content-length": str(megabytes * MB)}
     connection = HTTPConnection(*address, timeout=60)
-    connection.request("POST", PLACE, chunks(), headers)
+    connection.request("POST", CALLBACK_PATH, chunks(), headers)
     status = connection.getresponse().status
     connection.close()
     return status
 
 
 class Dribblers:
-    """Senders that take their time over their bodies."""
+    """Senders that send their bodies one byte at a time."""
 
     def __init__(self, address: tuple[str, int], count: int) -> None:
         headers = "\r\n".join(f"{name}: {value}" for name, value in signed(b"").items())
-        head = f"POST {PLACE} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n{headers}\r\n\r\n"
+        head = f"POST {CALLBACK_PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n{headers}\r\n\r\n"
         self._stop = threading.Event()
         self._sockets = [socket.create_connection(address, 30) for _ in range(count)]
         for sock in self._sockets:
@@ -440,11 +462,11 @@ class Dribblers:
             for sock in self._sockets:
                 try:
                     sock.sendall(b" ")
-                except OSError:  # cut off
+                except OSError:  # the server closed the connection
                     continue
 
     def end(self) -> list[int]:
-        """Wait until each was answered; return the answers."""
+        """Wait for the answer to each sender, and return their statuses."""
         try:
             return [int(sock.recv(65536).split(b" ", 2)[1]) for sock in self._sockets]
         finally:
@@ -455,24 +477,24 @@ class Dribblers:
 
 
 def fuzz(url: str, count: int) -> Counter[int]:
-    """Send random bodies under signatures of others; return how often each status was answered."""
+    """Send random bodies with signatures of other bodies, and return how often each status was the answer."""
     original = json.dumps(record_of("BULK")).encode()
     signatures = [signed(original, SECRET), signed(original, SECRET, form="raw"), signed(original, "guess"), {}]
     local = threading.local()
 
     def send(seed: int) -> int:
-        own = random.Random(seed)  # noqa: S311
+        generator = random.Random(seed)  # noqa: S311
         body = bytearray(original)
-        match own.randrange(3):
+        match generator.randrange(3):
             case 0:
-                body[own.randrange(len(body))] ^= 1 << own.randrange(8)
+                body[generator.randrange(len(body))] ^= 1 << generator.randrange(8)
             case 1:
-                del body[own.randrange(len(body)) :]
+                del body[generator.randrange(len(body)) :]
             case _:
-                body = bytearray(own.randbytes(own.randrange(3000)))
+                body = bytearray(generator.randbytes(generator.randrange(3000)))
         if not hasattr(local, "session"):
             local.session = requests.Session()
-        answer = local.session.post(url, data=bytes(body), headers=own.choice(signatures), timeout=60)
+        answer = local.session.post(url, data=bytes(body), headers=generator.choice(signatures), timeout=60)
         return int(answer.status_code)
 
     with ThreadPoolExecutor(8) as pool:
@@ -480,7 +502,7 @@ def fuzz(url: str, count: int) -> Counter[int]:
 
 
 def test_logs_hold_no_secrets(airflow: AirflowHome) -> None:
-    """Neither what the servers print nor what the tasks log shows a secret or a signature."""
+    """Neither the output of the servers nor the logs of the tasks contain a secret or a signature."""
     files = [*(airflow.home / "output").glob("*.log"), *airflow.api.logs.rglob("*.log*")]
     assert files
     for file in files:

@@ -1,109 +1,111 @@
-"""The component operator in a real Airflow, against the emulator."""
+"""End-to-end tests of the component operator, on a real Airflow against the emulator."""
 
 from __future__ import annotations
 
 import pytest
 
-from dev.harness.airflow_api import until
+from airflow_provider_whiterabbit.emulator import Emulator
+from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_settings import MAJOR
+from dev.harness.polling import until
 from tests.e2e import ERROR, OUTPUT
-from tests.e2e.operated import module_of
+from tests.e2e.runs import OperatorRuns, module_of
 from tests.versions import needs_trigger_kill
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module", autouse=True)
-def meanwhile(operated, wr):
-    """Let those that are deferred end as soon as it was seen how they wait; return the id that others saw then."""
-    identity = operated.wait_until_deferred("deferred")
-    seen = operated.runs["deferred"].xcom("execute", "execution_id")
+def id_while_deferred(operator_runs: OperatorRuns, wr: Emulator) -> str:
+    """End the executions of the deferred tasks; return the XCom `execution_id` that one task had before that."""
+    identity = operator_runs.wait_until_deferred("deferred")
+    id_while_deferred: str = operator_runs.runs["deferred"].xcom("execute", "execution_id")
     wr.complete(identity, OUTPUT)
-    wr.fail(operated.wait_until_deferred("failed"), ERROR)
-    return seen
+    wr.fail(operator_runs.wait_until_deferred("failed"), ERROR)
+    return id_while_deferred
 
 
-def test_id_is_there_while_it_waits(meanwhile, operated):
-    """Others can use it before the execution has ended."""
-    assert meanwhile == operated.execution_id("deferred")
+def test_id_is_stored_while_the_task_waits(id_while_deferred: str, operator_runs: OperatorRuns) -> None:
+    """The XCom `execution_id` is available before the execution has ended."""
+    assert id_while_deferred == operator_runs.execution_id("deferred")
 
 
-def test_long_execution_takes_four_calls(operated):
-    """One submission, one stream, and a look at the record before and after it."""
-    operated.ended("deferred")
-    assert sorted(operated.calls("deferred")) == ["record", "record", "stream", "submit"]
+def test_long_execution_takes_four_calls(operator_runs: OperatorRuns) -> None:
+    """A deferred operator sends one submission, opens one stream, and reads the record twice."""
+    operator_runs.ended("deferred")
+    assert sorted(operator_runs.calls("deferred")) == ["record", "record", "stream", "submit"]
 
 
 @pytest.mark.parametrize("name", ["deferred", "in the worker", "inline"])
-def test_output_reaches_the_next_task(operated, name):
-    """However it was waited for, an object stays an object, and the id is beside it."""
-    run = operated.ended(name)
-    assert run.state == "success", operated.airflow.explain(run)
+def test_output_reaches_the_next_task(operator_runs: OperatorRuns, name: str) -> None:
+    """With each way to wait, the next task gets the output as an object, and the id is a second XCom."""
+    run = operator_runs.ended(name)
+    assert run.state == "success", operator_runs.airflow.explain(run)
     assert run.xcom("execute") == OUTPUT
     assert run.xcom("describe") == ["dict", repr(OUTPUT)]
-    assert run.xcom("execute", "execution_id") == operated.execution_id(name)
+    assert run.xcom("execute", "execution_id") == operator_runs.execution_id(name)
 
 
-def test_input_is_rendered_and_keeps_its_types(wr):
-    """Templates in nested values are filled in, and what is no text stays what it is."""
+def test_input_is_rendered_and_keeps_its_types(wr: Emulator) -> None:
+    """Templates in nested values of the input are rendered, and values that are not strings keep their types."""
     (entry,) = [entry for entry in wr.requests(kind="submit") if entry.json["module"] == module_of("deferred")]
     assert entry.json["input"] == {"of": {"dag": "e2e_component_deferrable"}, "list": [1, 2.5, None, True]}
 
 
 @pytest.mark.parametrize("name", ["inline", "failed inline"])
-def test_inline_wait_takes_one_call_and_no_triggerer(operated, name):
-    """What ends in time is in the answer to the submission."""
-    run = operated.ended(name)
-    assert operated.calls(name) == ["submit"]
+def test_inline_wait_takes_one_call_and_no_triggerer(operator_runs: OperatorRuns, name: str) -> None:
+    """If the execution ends within `inline_wait`, the operator sends only the submission and does not defer."""
+    run = operator_runs.ended(name)
+    assert operator_runs.calls(name) == ["submit"]
     assert not any("DEFERRED" in message for message in run.messages("execute"))
 
 
-def test_without_waiting_the_id_is_returned(operated):
-    """The task ends although the execution goes on."""
-    run = operated.ended("submitted")
-    assert run.xcom("execute") == run.xcom("execute", "execution_id") == operated.execution_id("submitted")
-    assert operated.calls("submitted") == ["submit"]
+def test_without_waiting_the_id_is_returned(operator_runs: OperatorRuns) -> None:
+    """With `wait_for_completion=False` the task returns the id while the execution is still running."""
+    run = operator_runs.ended("submitted")
+    assert run.xcom("execute") == run.xcom("execute", "execution_id") == operator_runs.execution_id("submitted")
+    assert operator_runs.calls("submitted") == ["submit"]
 
 
 @pytest.mark.parametrize("name", ["failed", "failed in the worker", "failed inline"])
-def test_failed_execution_fails_without_retry(operated, name):
-    """Trying again would only find the same failure; White Rabbit's words are in the log."""
-    run = operated.ended(name)
+def test_failed_execution_fails_without_retry(operator_runs: OperatorRuns, name: str) -> None:
+    """A FAILED execution fails the task without a retry, and the log holds White Rabbit's error."""
+    run = operator_runs.ended(name)
     task = run.task("execute")
     assert (task.state, task.try_number) == ("failed", 1), run.messages("execute")
     assert f"{module_of(name)}) FAILED" in run.log("execute")
     assert ERROR["message"] in run.log("execute")
-    assert operated.calls(name).count("submit") == 1
+    assert operator_runs.calls(name).count("submit") == 1
 
 
-def test_timeout_fails_and_says_that_the_execution_goes_on(operated):
-    """The operator's own time-out ends the task with its own message."""
-    run = operated.ended("late")
+def test_timeout_fails_and_the_log_says_that_the_execution_continues(operator_runs: OperatorRuns) -> None:
+    """The operator's own timeout fails the task with the operator's own message."""
+    run = operator_runs.ended("late")
     assert run.task("execute").state == "failed", run.messages("execute")
-    assert "did not end in time" in run.log("execute")
-    assert "It goes on at White Rabbit" in run.log("execute")
+    assert "had not ended at the deadline" in run.log("execute")
+    assert "It may still be running at White Rabbit; it was not cancelled" in run.log("execute")
 
 
-def fail(run):
-    """Mark the task as failed, as a user does."""
+def mark_failed(run: DagRun) -> None:
+    """Mark the task `execute` as failed, as a user does in the web UI."""
     body = {"new_state": "failed"} | ({"dry_run": False} if MAJOR == 2 else {})
     run.api.call("PATCH", f"{run.path}/taskInstances/execute", body)
 
 
 @pytest.mark.parametrize("where", [pytest.param("deferrable", marks=needs_trigger_kill), "worker"])
-def test_killed_task_says_that_the_execution_goes_on(operated, wr, where):
-    """A user who marks it as failed reads, with the id, what was not ended by that."""
+def test_killed_task_logs_that_the_execution_continues(operator_runs: OperatorRuns, wr: Emulator, where: str) -> None:
+    """If a user marks a waiting task as failed, its log names the execution that was not cancelled."""
     name = f"killed {where}"
-    operated.component(name, f"e2e_component_{where}", manual=True)
-    run = operated.runs[name]
+    operator_runs.start_component(name, f"e2e_component_{where}", manual=True)
+    run = operator_runs.runs[name]
     run.wait_for("execute", {"running", "deferred"}, 120)
     until(lambda: any(record["module"] == module_of(name) for record in wr.executions), "the submission", 60)
-    identity = operated.execution_id(name)
+    identity = operator_runs.execution_id(name)
     wr.wait_for_stream(identity, timeout=120)
-    fail(run)
-    said = f"{identity} goes on at White Rabbit: it can't be cancelled from here"
+    mark_failed(run)
+    expected = f"{identity} may still be running at White Rabbit; it was not cancelled"
     try:
-        until(lambda: any(said in message for message in run.messages("execute")), "on_kill to say so", 60)
+        until(lambda: any(expected in message for message in run.messages("execute")), "on_kill to log", 60)
     except TimeoutError as error:
         pytest.fail(f"{error}\n" + "\n".join(run.messages("execute")))
     wr.wait_for_stream(identity, count=0, timeout=60)

@@ -1,17 +1,26 @@
-"""The example DAGs do what they say."""
+"""End-to-end tests of the example DAGs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+
+from airflow_provider_whiterabbit.emulator import Emulator
+from dev.harness.airflow_api import DagRun
+from dev.harness.airflow_home import AirflowHome
 
 pytestmark = pytest.mark.e2e
 
 HASH = "0x5c50…e3a1"
 
+Ended = Callable[[str], DagRun]
+"""A function that waits until the run of an example has succeeded, and returns the run."""
+
 
 @pytest.fixture(scope="module")
-def examples(airflow, wr):
-    """Start all of them; return a function that waits for one."""
+def ended(airflow: AirflowHome, wr: Emulator) -> Ended:
+    """Start all examples; return the function that waits for one of them."""
     receipts = {"output": lambda inputs, _config: {"receipt": {"hash": HASH, "fee": inputs["amount"]}}}
     wr.script("DEMO_TOKEN_SWAP", **receipts, after=1)
     wr.script("WAIT_FOR_EVM_TRANSACTION", output={"blockNumber": 21_345_678}, after=5)
@@ -20,17 +29,17 @@ def examples(airflow, wr):
     names = ("component", "fan_out", "workflow", "workflow_in_two_steps")
     runs = {name: airflow.run(f"whiterabbit_{name}") for name in names}
 
-    def ended(name):
+    def wait_for_success(name: str) -> DagRun:
         run = runs[name]
         assert run.wait(180) == "success", airflow.explain(run)
         return run
 
-    return ended
+    return wait_for_success
 
 
-def test_component_hands_its_output_to_the_next(examples, wr):
-    """The first ends within its submission, the second is deferred."""
-    run = examples("component")
+def test_component_passes_its_output_to_the_next(ended: Ended, wr: Emulator) -> None:
+    """The second component gets the first one's output; the first one ends inline and the second one is deferred."""
+    run = ended("component")
     assert run.xcom("report") == "in block 21345678"
     (wait,) = [entry for entry in wr.requests(kind="submit") if entry.json["module"] == "WAIT_FOR_EVM_TRANSACTION"]
     assert wait.json["input"] == {"transactionHash": HASH, "chainId": 1}
@@ -38,15 +47,15 @@ def test_component_hands_its_output_to_the_next(examples, wr):
     assert any("DEFERRED" in message for message in run.messages("wait"))
 
 
-def test_fan_out_collects_the_outputs_in_order(examples):
-    """Each of the mapped tasks has its own execution."""
-    run = examples("fan_out")
+def test_fan_out_collects_the_outputs_in_order(ended: Ended) -> None:
+    """Each mapped task has an execution of its own, and the outputs keep the order of the inputs."""
+    run = ended("fan_out")
     assert run.xcom("hashes") == [HASH] * 3
     fees = [run.xcom("swap", map_index=number)["receipt"]["fee"] for number in range(3)]
     assert fees == ["1", "10", "100"]
 
 
 @pytest.mark.parametrize("name", ["workflow", "workflow_in_two_steps"])
-def test_workflow_hands_on_what_a_stage_put_out(examples, name):
-    """Both ways to wait give the same record."""
-    assert examples(name).xcom("receipt") == {"hash": HASH}
+def test_workflow_passes_on_the_output_of_a_stage(ended: Ended, name: str) -> None:
+    """With operator and sensor alike, the next task gets the output of a stage."""
+    assert ended(name).xcom("receipt") == {"hash": HASH}

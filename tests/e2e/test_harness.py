@@ -1,4 +1,4 @@
-"""Whatever happens, nothing that was started is left running."""
+"""The harness leaves no process running, even after exceptions and kills."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
 
-from dev.harness.airflow_api import AirflowApi, until
+from dev.harness.airflow_api import AirflowApi
 from dev.harness.airflow_home import SERVER, AirflowHome
 from dev.harness.airflow_settings import MAJOR
+from dev.harness.polling import until
 from dev.harness.sessions import Sessions
 from tests.e2e import ROOT
 from tests.e2e.processes import living_in
 
 pytestmark = pytest.mark.e2e
 
-# A parent that does not end when asked to, and a child in a process group of its own, as Airflow's tasks are.
+# A parent process that ignores SIGTERM, and a child process in its own process group, like a task of Airflow.
 TREE = """
 import signal, subprocess, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -38,81 +40,81 @@ with Sessions(os.environ, Path(sys.argv[1]), remove=Path(sys.argv[1])) as sessio
 
 
 @pytest.fixture
-def home(tmp_path):
+def home(tmp_path: Path) -> Path:
+    """Return an empty folder for the processes."""
     folder = (tmp_path / "home").resolve()
     folder.mkdir()
     return folder
 
 
-def test_exception_ends_sessions(home):
-    """Even those that don't listen, with all their children."""
+def test_exception_ends_sessions(home: Path) -> None:
+    """After an exception no process of a session is left, even if the processes ignore SIGTERM."""
     with suppress(ZeroDivisionError), Sessions(os.environ, home) as sessions:
         sessions.start("tree", [sys.executable, "-c", TREE])
-        until(lambda: len(sessions.processes("tree")) == 2, "the child", 20)
+        until(lambda: len(sessions.processes("tree")) == 2, "the child process", 20)
         raise ZeroDivisionError
     assert living_in(home) == []
 
 
-def test_killed_owner_takes_sessions_along(home):
-    """The guard ends them when the owner could not, and removes what was temporary."""
+def test_guard_ends_the_sessions_of_a_killed_owner(home: Path) -> None:
+    """If the owner is killed, the guard ends its sessions and removes the folder."""
     owner = subprocess.Popen([sys.executable, "-c", OWNER, str(home)], cwd=ROOT)
-    until(lambda: len(living_in(home)) == 2, "the child", 20)
+    until(lambda: len(living_in(home)) == 2, "the child process", 20)
     owner.kill()
     owner.wait()
-    until(lambda: not living_in(home) and not home.exists(), "the guard to tidy up", 30)
+    until(lambda: not living_in(home) and not home.exists(), "the guard to end the sessions", 30)
 
 
-def test_killed_session_can_be_started_again(home):
-    """A name is free again after a kill; the death of a leader is noticed."""
+def test_killed_session_can_be_started_again(home: Path) -> None:
+    """After a kill, another process can be started under the same name, and its exit is noticed."""
     with Sessions(os.environ, home) as sessions:
         sessions.start("tree", [sys.executable, "-c", TREE])
-        until(lambda: len(sessions.processes("tree")) == 2, "the child", 20)
+        until(lambda: len(sessions.processes("tree")) == 2, "the child process", 20)
         sessions.kill("tree")
         assert living_in(home) == []
         sessions.start("tree", ["true"])
-        until(lambda: sessions.dead() == ["tree"], "the end to be noticed", 20)
+        until(lambda: sessions.dead() == ["tree"], "the exit to be noticed", 20)
 
 
-def test_frozen_session_halts_and_goes_on(home):
-    """All its processes stand still, until they are thawed or ended."""
+def test_frozen_session_stops_and_continues(home: Path) -> None:
+    """All processes of a frozen session are stopped until the session is thawed or ended."""
     with Sessions(os.environ, home) as sessions:
         sessions.start("busy", BUSY)
-        until(lambda: len(sessions.processes("busy")) == 2, "the child", 20)
+        until(lambda: len(sessions.processes("busy")) == 2, "the child process", 20)
         leader, child = sessions.processes("busy")
         sessions.freeze("busy")
-        until(lambda: leader.status() == child.status() == psutil.STATUS_STOPPED, "the halt", 20)
-        worked = child.cpu_times().user
+        until(lambda: leader.status() == child.status() == psutil.STATUS_STOPPED, "both processes to stop", 20)
+        cpu_seconds = child.cpu_times().user
         sessions.thaw("busy")
-        until(lambda: child.cpu_times().user > worked, "it to go on", 20)
+        until(lambda: child.cpu_times().user > cpu_seconds, "the child process to continue", 20)
         sessions.freeze("busy")
     assert living_in(home) == []
 
 
-def test_failing_command_tells_what_it_printed(home):
-    """Its output is in the error."""
+def test_error_of_a_failed_command_contains_its_output(home: Path) -> None:
+    """The error of a failed command contains the command's exit code and output."""
     with Sessions(os.environ, home) as sessions, pytest.raises(RuntimeError, match="exit code 3\nno such thing"):
         sessions.run("command", ["sh", "-c", "echo no such thing; exit 3"])
 
 
-def test_airflow_is_gone_after_an_exception():
-    """A component can be killed or die, and be started again; in the end no process and no file is left."""
+def test_airflow_leaves_nothing_behind_after_an_exception() -> None:
+    """Airflow's components can be killed and started again, and after an exception no process and no file is left."""
     airflow = AirflowHome([])
     with suppress(ZeroDivisionError), airflow:
-        # It is heard of before it has forked the process that runs the triggers, in Airflow 3.
-        forked = until(lambda: airflow.processes("triggerer")[MAJOR - 2 :], "all of the triggerer", 30)
+        # In Airflow 3, the triggerer sends its first heartbeat before it has forked the process that runs the triggers.
+        assert until(lambda: airflow.processes("triggerer")[MAJOR - 2 :], "all processes of the triggerer", 30)
         before = airflow.processes("triggerer")
-        assert forked
         airflow.kill("triggerer")
         assert not set(before) & set(living_in(airflow.home))
         airflow.start("triggerer")
         airflow.wait_until_ready()
-        if MAJOR > 2:  # of Airflow 2's web servers a home has one
+        if MAJOR > 2:  # in Airflow 2 a home can have only one web server
             airflow.start(f"{SERVER}-2")
             second = AirflowApi(airflow.url_of(f"{SERVER}-2"), MAJOR, airflow.home / "logs")
-            until(second.health, "the second server", 60)
-        until(lambda: len(airflow.processes("triggerer")) == len(before), "all of the triggerer", 30)
+            until(second.health, "the second API server", 60)
+        until(lambda: len(airflow.processes("triggerer")) == len(before), "all processes of the triggerer", 30)
         airflow.processes("triggerer")[0].kill()
-        assert until(airflow.revive, "its death to be noticed", 20) == ["triggerer"]
+        assert until(airflow.revive, "the kill to be noticed", 20) == ["triggerer"]
         raise ZeroDivisionError
     assert living_in(airflow.home) == []
     assert not airflow.home.exists()

@@ -1,27 +1,29 @@
-"""Fan-out: many executions of one mapped task, all waited for by one triggerer."""
+"""End-to-end test of a fan-out: one triggerer waits for a hundred executions of one mapped task."""
 
 from __future__ import annotations
 
 import pytest
 
-from dev.harness.airflow_api import until
+from airflow_provider_whiterabbit.emulator import Emulator
+from dev.harness.airflow_home import AirflowHome
+from dev.harness.polling import until
 from tests.versions import HAS_STORE
 
 pytestmark = pytest.mark.e2e
 
 COUNT = 100 if HAS_STORE else 25
-"""On the older versions of Airflow fewer, which show as much: there two hundred processes take minutes."""
+"""Number of mapped tasks; fewer on older versions of Airflow, where two hundred processes take minutes."""
 
 
-def test_a_hundred_mapped_executions_get_their_own_outputs(airflow, wr):
-    """All wait at the same time; each output arrives on the index of its input."""
+def test_a_hundred_mapped_executions_get_their_own_outputs(airflow: AirflowHome, wr: Emulator) -> None:
+    """All mapped tasks wait at the same time, and each returns the output of its own input."""
     wr.script("SQUARE", output=lambda inputs, _config: {"square": inputs["number"] ** 2}, manual=True)
     run = airflow.run("e2e_hundred", {"count": COUNT})
 
-    def ids():
+    def ids() -> list[str]:
         return [record["id"] for record in wr.executions if record["module"] == "SQUARE"]
 
-    def all_waiting():
+    def all_waiting() -> bool:
         return len(ids()) == COUNT and all(wr.streams(identity) == 1 for identity in ids())
 
     until(all_waiting, "all streams", 240)

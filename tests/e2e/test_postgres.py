@@ -1,4 +1,4 @@
-"""The private PostgreSQL server."""
+"""Tests of the private PostgreSQL server that other tests and proofs use."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import sqlalchemy
 from cryptography.fernet import Fernet
 from sqlalchemy.pool import NullPool
 
-from dev.harness import postgres
-from dev.harness.airflow_api import until
-from dev.harness.postgres import Mode, Postgres
+from dev.harness.polling import until
+from dev.harness.postgres import Mode, Postgres, programs
 from tests.e2e import ROOT
 from tests.e2e.leaks import forms, in_database
 from tests.e2e.processes import living_in
@@ -32,20 +31,23 @@ with Postgres() as server:
 
 
 @pytest.fixture(autouse=True)
-def _installed() -> None:
+def _skip_without_postgres() -> None:
+    """Skip the test if PostgreSQL's server is not installed."""
     try:
-        postgres.programs()
+        programs()
     except FileNotFoundError as error:
         pytest.skip(str(error))
 
 
 @pytest.fixture
 def server() -> Iterator[Postgres]:
+    """Run a PostgreSQL server for one test."""
     with Postgres() as server:
         yield server
 
 
 def query(server: Postgres, text: str) -> list[tuple[object, ...]]:
+    """Run one SQL statement on a connection of its own; return its rows, if it has any."""
     engine = sqlalchemy.create_engine(server.url, poolclass=NullPool)
     with engine.begin() as connection:
         result = connection.exec_driver_sql(text)
@@ -53,8 +55,8 @@ def query(server: Postgres, text: str) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate", "kill"])
-def test_stopped_server_keeps_what_it_had(server: Postgres, mode: Mode) -> None:
-    """While it is stopped nobody gets in, not even who was; then it is there again, at the same address."""
+def test_stopped_server_keeps_its_data(server: Postgres, mode: Mode) -> None:
+    """A stopped server drops old and new clients; after a restart it has the same data at the same address."""
     query(server, "CREATE TABLE kept AS SELECT 1 AS number")
     client = psycopg2.connect(host=str(server.folder), user="airflow", dbname="airflow")
     server.stop(mode)
@@ -67,8 +69,8 @@ def test_stopped_server_keeps_what_it_had(server: Postgres, mode: Mode) -> None:
     assert query(server, "SELECT number FROM kept") == [(1,)]
 
 
-def test_nothing_is_left() -> None:
-    """No process and no file, though someone was still connected."""
+def test_no_process_and_no_file_is_left() -> None:
+    """After the context no process and no file is left, although a client was still connected."""
     with Postgres() as server:
         client = psycopg2.connect(host=str(server.folder), user="airflow", dbname="airflow")
         assert len(living_in(server.folder)) > 1
@@ -77,33 +79,32 @@ def test_nothing_is_left() -> None:
     client.close()
 
 
-def test_killed_owner_takes_the_server_along() -> None:
-    """The guard ends it when the owner could not."""
+def test_server_ends_with_its_killed_owner() -> None:
+    """If the process that runs the context is killed, its guard process ends the server and removes the files."""
     with subprocess.Popen([sys.executable, "-c", OWNER], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout
         folder = Path(owner.stdout.readline().strip())
         owner.kill()
-    until(lambda: not living_in(folder) and not folder.exists(), "the guard to tidy up", 30)
+    until(lambda: not living_in(folder) and not folder.exists(), "the guard to clean up", 30)
 
 
-def test_server_that_does_not_start_tells_why(server: Postgres) -> None:
-    """What it printed is in the error."""
+def test_server_that_does_not_start_raises_its_output(server: Postgres) -> None:
+    """If the server does not start, the error holds what the server printed."""
     server.stop()
     (server.folder / "data" / "postgresql.conf").write_text("no_such_option = 1\n")
     with pytest.raises(RuntimeError, match="no_such_option"):
         server.start()
 
 
-def test_missing_server_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the packages."""
+def test_missing_server_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If PostgreSQL is not installed, the error names the packages to install."""
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(postgres, "_PLACES", ())
-    with pytest.raises(FileNotFoundError, match="apt install postgresql"), Postgres():
-        pass
+    with pytest.raises(FileNotFoundError, match="apt install postgresql"):
+        programs(())
 
 
-def test_search_for_secrets_knows_its_types(server: Postgres) -> None:
-    """Bytes and JSON, which the driver decodes, are searched as well."""
+def test_search_for_secrets_reads_bytes_and_json(server: Postgres) -> None:
+    """The search for secrets finds text in columns of bytes and of JSON, which the driver decodes."""
     query(server, "CREATE TABLE planted (bytes bytea, json jsonb, nothing text)")
     engine = sqlalchemy.create_engine(server.url, poolclass=NullPool)
     with engine.begin() as connection:

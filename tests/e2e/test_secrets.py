@@ -1,4 +1,4 @@
-"""Nothing secret is left in anything that Airflow writes: logs, XComs, rendered fields, triggers, DAGs, events."""
+"""End-to-end tests that Airflow writes no secret: not in logs, XComs, rendered fields, triggers, DAGs or events."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -19,12 +20,13 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.pool import NullPool
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from airflow_provider_whiterabbit.emulator.effects import Answer
-from airflow_provider_whiterabbit.emulator.effects.base import Call, Effect
-from dev.harness.airflow_api import DagRun, until
+from airflow_provider_whiterabbit.emulator.effects import Answer, Call, Effect
+from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.polling import until
 from tests.e2e import ERROR, OUTPUT
 from tests.e2e.leaks import forms, in_database, in_files, of_private_key
+from tests.e2e.runs import SensorRuns
 
 pytestmark = pytest.mark.e2e
 
@@ -49,7 +51,7 @@ ENDS = {
     "run": "success",
     "wait_run": "success",
 }
-"""Each task's state, or the words in its log for why it failed."""
+"""For each task `"success"`, or a part of the log that says why the task failed."""
 
 SECRET = "s3cr+t/of=the planted kind"
 FORMS = {
@@ -64,11 +66,12 @@ FORMS = {
 
 @dataclass
 class Uncertain(Effect):
-    """Leaves it open whether the submission of a module was processed."""
+    """An effect that processes submissions of one module but answers them with 502, so that they are uncertain."""
 
     module: str
 
     async def apply(self, call: Call) -> None:
+        """Answer a submission of the module with 502, and every other request as usual."""
         if json.loads(call.scope["body"])["module"] == self.module:
             await Answer(502, "<html>", process=True).apply(call)
         else:
@@ -77,7 +80,7 @@ class Uncertain(Effect):
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Emulator]:
-    """Yield a White Rabbit whose key nothing else uses."""
+    """Run an emulator whose key and secret no other test uses."""
     with Emulator() as emulator:
         emulator.script("SECRETS", output=OUTPUT, after=2)
         emulator.script("SECRETS_FAILED", error=ERROR, after=2)
@@ -86,12 +89,12 @@ def guarded() -> Iterator[Emulator]:
 
 
 @dataclass
-class Told:
-    """A run of everything, which has ended.
+class SecretsRun:
+    """A run of the DAG `e2e_secrets`, which has ended.
 
-    :param needles: what must not be found.
-    :param leaks: where some of it was found while tasks were deferred.
-    :param mentions: where the execution's id was found then.
+    :param needles: beginnings of the secrets, in all forms.
+    :param leaks: places in the database that contained a secret while tasks were deferred.
+    :param mentions: places in the database that contained the execution's id at that time.
     """
 
     run: DagRun
@@ -101,33 +104,35 @@ class Told:
 
 
 @contextmanager
-def look(airflow: AirflowHome) -> Iterator[Connection]:
-    """Connect to the database; nothing stays of what is changed there."""
+def database(airflow: AirflowHome) -> Iterator[Connection]:
+    """Connect to Airflow's database, and roll back all changes at the end of the block."""
     engine = sqlalchemy.create_engine(airflow.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], poolclass=NullPool)
     with engine.connect() as connection, connection.begin() as transaction:
         yield connection
         transaction.rollback()
 
 
-def search(airflow: AirflowHome, needles: set[bytes], **options: object) -> list[str]:
-    with look(airflow) as connection:
+def search(airflow: AirflowHome, needles: set[bytes], **options: Any) -> list[str]:
+    """Return the places in Airflow's database that contain a needle; the options are those of `in_database`."""
+    with database(airflow) as connection:
         return in_database(connection, needles, fernet_key(airflow), **options)
 
 
 def fernet_key(airflow: AirflowHome) -> str:
+    """Return the key with which Airflow encrypts values in its database."""
     return airflow.environ["AIRFLOW__CORE__FERNET_KEY"]
 
 
-def connect(airflow: AirflowHome, wr: Emulator) -> set[bytes]:
-    """Store a connection that is let in, one that is not, and one to nobody; return what is secret in them."""
+def store_connections(airflow: AirflowHome, wr: Emulator) -> set[bytes]:
+    """Store a working connection, one with a wrong key, and one to a closed port; return the forms of their secrets."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        closed_url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     needles = of_private_key(wr.api_secret) | forms(wr.api_key)
     for name, host, api_key in (
         ("good", wr.url, wr.api_key),
         ("refused", wr.url, f"ws_{secrets.token_urlsafe(24)}"),
-        ("away", nobody, f"ws_{secrets.token_urlsafe(24)}"),
+        ("away", closed_url, f"ws_{secrets.token_urlsafe(24)}"),
     ):
         callback, header = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         extra = {"api_key": api_key, "callback_secret": callback, "callback_headers": {"x-token": header}}
@@ -138,64 +143,65 @@ def connect(airflow: AirflowHome, wr: Emulator) -> set[bytes]:
 
 
 @pytest.fixture(scope="module")
-def told(airflow: AirflowHome, wr: Emulator, guarded: Emulator) -> Told:
-    needles = connect(airflow, guarded) | of_private_key(wr.api_secret) | forms(wr.api_key)
+def secrets_run(airflow: AirflowHome, wr: Emulator, guarded: Emulator) -> SecretsRun:
+    """Run the DAG `e2e_secrets` to its end, and search the database while two of its tasks are deferred."""
+    needles = store_connections(airflow, guarded) | of_private_key(wr.api_secret) | forms(wr.api_key)
     guarded.fault(Uncertain("SECRETS_UNCERTAIN"), kind="submit", times=None)
     identity = guarded.create_execution("SECRETS", manual=True)
     run = airflow.run("e2e_secrets", {"execution_id": identity, "callback_url": f"{guarded.url}/callback"})
     guarded.wait_for_stream(identity, count=2, timeout=180)
     waits = [run.wait_for(name, {"deferred"}) for name in ("wait_deferred", "wait_there")]
     until(lambda: not airflow.is_busy_with(*waits), "the workers to be free", 60)
-    told = Told(run, needles, search(airflow, needles), search(airflow, forms(identity)))
+    secrets_run = SecretsRun(run, needles, search(airflow, needles), search(airflow, forms(identity)))
     guarded.complete(identity, OUTPUT)
     try:
         run.wait(240)
     except TimeoutError as error:
         pytest.fail(f"{error}\n{airflow.explain(run)}")
-    return told
+    return secrets_run
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_everything_happened(told: Told, name: str) -> None:
-    """Each task ended as it was to, so that what it writes then was written."""
-    task = told.run.task(name)
+def test_every_task_ended_as_expected(secrets_run: SecretsRun, name: str) -> None:
+    """Each task ended in its expected way, so everything that a task writes at its end was written."""
+    task = secrets_run.run.task(name)
     if ENDS[name] == "success":
-        assert task.state == "success", told.run.messages(name)
+        assert task.state == "success", secrets_run.run.messages(name)
     else:
         assert task.state == "failed"
-        assert ENDS[name] in told.run.log(name)
+        assert ENDS[name] in secrets_run.run.log(name)
 
 
-def test_callback_secret_was_sent(told: Told, guarded: Emulator) -> None:
-    """The connection's secret went along with every callback URL."""
+def test_callback_secret_was_sent(secrets_run: SecretsRun, guarded: Emulator) -> None:
+    """Each submission with a callback URL also sent the connection's callback secret and headers."""
     sent = [entry.json for entry in guarded.requests(kind="submit") if "callbackUrl" in entry.json]
     assert len(sent) >= 4
     assert all(body["callbackSecret"] and body["callbackHeaders"] for body in sent)
 
 
-def test_nothing_secret_is_in_a_file(told: Told, started, airflow: AirflowHome) -> None:
-    """Not in a task's log, a component's output, or the database's file."""
-    for name in started.runs:
-        started.ended(name)
-    assert in_files(airflow.home, told.needles) == []
+def test_no_secret_is_in_a_file(secrets_run: SecretsRun, sensor_runs: SensorRuns, airflow: AirflowHome) -> None:
+    """No file of Airflow contains a secret: not the logs of tasks and components, and not the file of the database."""
+    for name in sensor_runs.runs:
+        sensor_runs.ended(name)
+    assert in_files(airflow.home, secrets_run.needles) == []
 
 
-def test_nothing_secret_is_in_the_database(told: Told, airflow: AirflowHome) -> None:
-    """Not in any row of any table, but for the connections, which are encrypted."""
-    assert search(airflow, told.needles) == []
-    assert search(airflow, told.needles, sealed=()) == ["connection.extra", "connection.password"]
+def test_no_secret_is_in_the_database(secrets_run: SecretsRun, airflow: AirflowHome) -> None:
+    """No row of the database contains a secret, except the encrypted columns of connections."""
+    assert search(airflow, secrets_run.needles) == []
+    assert search(airflow, secrets_run.needles, allowed=()) == ["connection.extra", "connection.password"]
 
 
-def test_nothing_secret_is_in_a_trigger(told: Told) -> None:
-    """Nor anywhere else while tasks are deferred; triggers' arguments are decrypted, and were there to be found."""
-    assert told.leaks == []
-    assert {"trigger.kwargs", "dag_run.conf"} <= set(told.mentions)
-    assert any(place.startswith("rendered_task_instance_fields") for place in told.mentions)
+def test_no_secret_is_in_a_trigger(secrets_run: SecretsRun) -> None:
+    """While tasks are deferred, no row contains a secret; the search did decrypt the arguments of triggers."""
+    assert secrets_run.leaks == []
+    assert {"trigger.kwargs", "dag_run.conf"} <= set(secrets_run.mentions)
+    assert any(place.startswith("rendered_task_instance_fields") for place in secrets_run.mentions)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_secret_in_a_log_is_found(tmp_path: Path, form: str) -> None:
-    """The search sees into nested folders and binary files, and knows every form."""
+    """The search finds every form of a secret in nested folders and in binary files."""
     planted = tmp_path / "logs" / "task" / "attempt=1.log"
     planted.parent.mkdir(parents=True)
     planted.write_bytes(b"\x00\xff before " + FORMS[form].encode() + b" after")
@@ -205,11 +211,11 @@ def test_secret_in_a_log_is_found(tmp_path: Path, form: str) -> None:
 
 @pytest.mark.parametrize("place", ["xcom.value", "trigger.kwargs", "serialized_dag.data", "connection.extra"])
 @pytest.mark.parametrize("form", FORMS)
-def test_secret_in_the_database_is_found(told: Told, airflow: AirflowHome, place: str, form: str) -> None:
-    """The search sees into every table, into what is encrypted, and into a connection that is not."""
+def test_secret_in_the_database_is_found(secrets_run: SecretsRun, airflow: AirflowHome, place: str, form: str) -> None:
+    """The search finds every form of a secret in each table, in encrypted values, and in an unencrypted connection."""
     table, _, column = place.partition(".")
     value = json.dumps({"id": FORMS[form]})
-    with look(airflow) as connection:
+    with database(airflow) as connection:
         if table == "trigger":
             value = Fernet(fernet_key(airflow)).encrypt(value.encode()).decode()
             planting = "INSERT INTO trigger (classpath, kwargs, created_date) VALUES ('x', :value, '2026-01-01')"
@@ -221,8 +227,8 @@ def test_secret_in_the_database_is_found(told: Told, airflow: AirflowHome, place
         assert in_database(connection, forms(SECRET), fernet_key(airflow)) == [place]
 
 
-def test_private_key_is_known_by_its_bytes(tmp_path: Path) -> None:
-    """The 32 bytes that are secret are found without the header that all such keys share."""
+def test_private_key_is_found_without_its_header(tmp_path: Path) -> None:
+    """The search finds the 32 secret bytes of a private key without the header that all such keys share."""
     seed = secrets.token_bytes(32)
     text = base64.b64encode(bytes.fromhex("302e020100300506032b657004220420") + seed).decode()
     for planted in (seed, base64.b64encode(seed), seed.hex().encode(), text.encode()):

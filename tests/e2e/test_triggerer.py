@@ -1,4 +1,4 @@
-"""Waits that never touch a worker, and those that have to."""
+"""End-to-end tests of waits that start or end in the triggerer, and of waits that need a worker."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from dev.harness.airflow_api import DagRun, until
+from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.polling import until
 from tests.e2e import ERROR, OUTPUT, ROOT
-from tests.versions import needs_triggerer_path
+from tests.versions import needs_triggerer_end
 
-pytestmark = [pytest.mark.e2e, needs_triggerer_path]
+pytestmark = [pytest.mark.e2e, needs_triggerer_end]
 
 WAYS = ("start", "end", "both")
 OUTCOMES = ("completed", "failed", "retried", "late", "soft")
@@ -30,7 +31,7 @@ from airflow.listeners import hookimpl
 
 @hookimpl
 def on_task_instance_success(previous_state, task_instance):
-    path = Path(os.environ["AIRFLOW_HOME"]) / "heard" / f"{task_instance.dag_id}.{task_instance.task_id}"
+    path = Path(os.environ["AIRFLOW_HOME"]) / "listened" / f"{task_instance.dag_id}.{task_instance.task_id}"
     path.parent.mkdir(exist_ok=True)
     path.touch()
 
@@ -42,6 +43,7 @@ class Listening(AirflowPlugin):
 
 @pytest.fixture(scope="module")
 def wr() -> Iterator[Emulator]:
+    """Run an emulator for the tests of this module."""
     with Emulator() as emulator:
         emulator.script("END_COMPLETED", output=OUTPUT, after=6)
         emulator.script("END_FAILED", error=ERROR, after=6)
@@ -49,130 +51,139 @@ def wr() -> Iterator[Emulator]:
 
 
 def airflow_with(wr: Emulator, literals: dict[str, str], home: Path | None = None) -> AirflowHome:
+    """Return an Airflow with the tests' DAGs.
+
+    :param literals: ids of executions that are literals in the DAG file, by way and outcome.
+    :param home: Airflow's home; a temporary folder by default.
+    """
     environ = wr.environ | {"E2E_LITERALS": json.dumps(literals), "AIRFLOW__CORE__PARALLELISM": "6"}
     return AirflowHome([ROOT / "tests" / "e2e" / "dags"], home=home, environ=environ)
 
 
-class Played:
-    """Runs that have ended, and the executions that they waited for."""
+class EndedRuns:
+    """The runs of the DAGs in `e2e_triggerer`, by name; all of them have ended."""
 
     def __init__(self, airflow: AirflowHome) -> None:
         self.airflow = airflow
         self.runs: dict[str, DagRun] = {}
 
-    def noted(self, dag_id: str, task_id: str, what: str) -> bool:
-        """Wait until a callback has left its mark: another process may run it, after the task's end."""
-        mark = self.airflow.home / "noted" / f"{dag_id}.{task_id}.{what}"
-        return until(mark.exists, f"the callback {what} of {task_id}", 30)
+    def callback_ran(self, dag_id: str, task_id: str, callback: str) -> bool:
+        """Wait until a callback has written its file: another process may run the callback after the task's end."""
+        file = self.airflow.home / "callbacks" / f"{dag_id}.{task_id}.{callback}"
+        return until(file.exists, f"the callback {callback} of {task_id}", 30)
 
 
-def end(airflow: AirflowHome, wr: Emulator, runs: Iterable[DagRun], outcomes: Mapping[str, str]) -> None:
-    """End executions, given by id, when the triggerer waits for all of them; a late one never ends."""
-    waited = {identity: outcome for identity, outcome in outcomes.items() if outcome != "late"}
-    for identity in waited:
+def end_executions(airflow: AirflowHome, wr: Emulator, runs: Iterable[DagRun], outcomes: Mapping[str, str]) -> None:
+    """End executions as soon as the triggerer waits for all of them.
+
+    :param outcomes: one of OUTCOMES by the execution's id; an execution with the outcome ``"late"`` never ends.
+    """
+    ending = {identity: outcome for identity, outcome in outcomes.items() if outcome != "late"}
+    for identity in ending:
         wr.wait_for_stream(identity, timeout=120)
-    # Airflow takes the late exit of a process that has deferred its task for a failure of the resumed one.
+    # If a process that has deferred its task exits late, Airflow counts that as a failure of the resumed task.
     tasks = [task for run in runs for task in run.tasks().values()]
     until(lambda: not airflow.is_busy_with(*tasks), "the workers to be free", 120)
-    for identity, outcome in waited.items():
+    for identity, outcome in ending.items():
         if outcome == "completed":
             wr.complete(identity, OUTPUT)
         else:
             wr.fail(identity, ERROR)
-        airflow.api.health()  # one after the other: in a crowd of ends Airflow drops last lines of logs
+        airflow.api.health()  # a pause: if many tasks end at once, Airflow drops the last lines of logs
 
 
 @pytest.fixture(scope="module")
-def played(wr: Emulator) -> Iterator[Played]:
+def ended_runs(wr: Emulator) -> Iterator[EndedRuns]:
+    """Run all DAGs of `e2e_triggerer` to their end, each way and outcome at the same time."""
     literals = {f"{way}_{outcome}": wr.create_execution("E2E", manual=True) for way in WAYS for outcome in OUTCOMES}
     with airflow_with(wr, literals) as airflow:
-        played = Played(airflow)
+        ended_runs = EndedRuns(airflow)
         outcomes: dict[str, str] = {}
         for way in WAYS:
             for outcome in OUTCOMES:
                 name = f"{way}_{outcome}"
                 conf = {form: wr.create_execution("E2E", manual=True) for form in ("plain", "keyed")}
-                played.runs[name] = airflow.run(f"e2e_{name}", conf)
+                ended_runs.runs[name] = airflow.run(f"e2e_{name}", conf)
                 outcomes |= dict.fromkeys((literals[name], *conf.values()), outcome)
-        end(airflow, wr, played.runs.values(), outcomes)
+        end_executions(airflow, wr, ended_runs.runs.values(), outcomes)
         for name in ("operator_end", "unknown"):
-            played.runs[name] = airflow.run(f"e2e_{name}")
+            ended_runs.runs[name] = airflow.run(f"e2e_{name}")
         conf = {name: wr.create_execution("E2E", output=OUTPUT, after=4) for name in OBSTACLES}
         conf["mapped_over"] = wr.create_execution("E2E", output=[1, 2, 3], after=4)
         conf["on_skipped"] = wr.create_execution("E2E", error=ERROR, after=4)
         conf["hasty"] = wr.create_execution("E2E", manual=True)
         many = [wr.create_execution("E2E", output={"n": number}, after=4) for number in range(3)]
-        played.runs["obstacles"] = airflow.run("e2e_obstacles", {**conf, "many": many})
-        for run in played.runs.values():
+        ended_runs.runs["obstacles"] = airflow.run("e2e_obstacles", {**conf, "many": many})
+        for run in ended_runs.runs.values():
             try:
                 run.wait(240)
             except TimeoutError as error:
                 pytest.fail(f"{error}\n{airflow.explain(run)}")
-        yield played
+        yield ended_runs
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("way", WAYS)
-def test_completed(played: Played, way: str, form: str) -> None:
-    """The output arrives downstream as the object it is; the whole way through the triggerer has no worker's pid."""
-    run = played.runs[f"{way}_completed"]
+def test_completed(ended_runs: EndedRuns, way: str, form: str) -> None:
+    """The next task gets the output as an object; no worker ran a task that started and ended in the triggerer."""
+    run = ended_runs.runs[f"{way}_completed"]
     wait = run.task(form)
     assert wait.state == "success", run.messages(form)
     assert run.xcom(form) == OUTPUT
     assert run.xcom(f"show_{form}") == ["dict", OUTPUT]
     assert (wait.pid is None) is (way == "both")
-    assert run.messages(form).count("::group::Pre Execute") == (0 if way == "both" else 1)  # by a worker
+    assert run.messages(form).count("::group::Pre Execute") == (0 if way == "both" else 1)  # a worker ran
     assert f"{OUTPUT}" not in run.log(form)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("outcome", ["failed", "retried"])
-def test_failed(played: Played, way: str, form: str, outcome: str) -> None:
-    """A FAILED execution fails the task with its message and without a retry, though retries are left."""
-    run = played.runs[f"{way}_{outcome}"]
+def test_failed(ended_runs: EndedRuns, way: str, form: str, outcome: str) -> None:
+    """A FAILED execution fails the task with White Rabbit's message and without a retry, although retries are left."""
+    run = ended_runs.runs[f"{way}_{outcome}"]
     wait = run.task(form)
     assert (wait.state, wait.try_number) == ("failed", 1), run.messages(form)
     assert ERROR["message"] in run.log(form)
     if outcome == "failed":
-        assert played.noted(f"e2e_{way}_failed", form, "failure")
+        assert ended_runs.callback_ran(f"e2e_{way}_failed", form, "failure")
         assert (wait.pid is None) is (way == "both")
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("way", WAYS)
-def test_late(played: Played, way: str, form: str) -> None:
-    """The time-out fails the task and says so."""
-    run = played.runs[f"{way}_late"]
+def test_late(ended_runs: EndedRuns, way: str, form: str) -> None:
+    """The timeout fails the task without a retry, and the log says so."""
+    run = ended_runs.runs[f"{way}_late"]
     wait = run.task(form)
     assert (wait.state, wait.try_number) == ("failed", 1), run.messages(form)
-    assert "did not end in time" in run.log(form)
+    assert "had not ended at the deadline" in run.log(form)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("way", WAYS)
-def test_soft_failed(played: Played, way: str, form: str) -> None:
-    """soft_fail skips the task and says why."""
-    run = played.runs[f"{way}_soft"]
+def test_soft_failed(ended_runs: EndedRuns, way: str, form: str) -> None:
+    """With `soft_fail` a FAILED execution skips the task, and the log holds White Rabbit's message."""
+    run = ended_runs.runs[f"{way}_soft"]
     assert run.task(form).state == "skipped", run.messages(form)
     assert ERROR["message"] in run.log(form)
 
 
-def test_operator_ends_in_the_triggerer(played: Played) -> None:
-    """An operator submits in a worker, once, and ends in the triggerer."""
-    run = played.runs["operator_end"]
+def test_operator_ends_in_the_triggerer(ended_runs: EndedRuns) -> None:
+    """An operator with `end_from_trigger` submits in a worker and ends in the triggerer."""
+    run = ended_runs.runs["operator_end"]
     assert run.task("end_completed").state == "success"
     assert run.xcom("show_end_completed") == ["dict", OUTPUT]
-    assert "Ended in the triggerer" in run.log("end_completed")
+    assert "The task ended in the triggerer" in run.log("end_completed")
     assert run.task("end_failed").state == "failed"
     assert ERROR["message"] in run.log("end_failed")
 
 
-def test_retry_of_an_error(played: Played) -> None:
-    """What is no verdict on an execution is tried again, and the callback for that runs."""
-    run = played.runs["unknown"]
+def test_retry_of_an_error(ended_runs: EndedRuns) -> None:
+    """An unknown execution is an error that Airflow retries, and the retry callback runs."""
+    run = ended_runs.runs["unknown"]
     assert (run.task("unknown").state, run.task("unknown").try_number) == ("failed", 3)
-    assert played.noted("e2e_unknown", "unknown", "retry")
+    assert ended_runs.callback_ran("e2e_unknown", "unknown", "retry")
 
 
 @pytest.mark.parametrize(
@@ -187,9 +198,9 @@ def test_retry_of_an_error(played: Played) -> None:
         ("hasty", "execution_timeout"),
     ],
 )
-def test_obstacle(played: Played, name: str, reason: str) -> None:
-    """What the triggerer can't honour goes through a worker, with one line that says why."""
-    run = played.runs["obstacles"]
+def test_obstacle(ended_runs: EndedRuns, name: str, reason: str) -> None:
+    """A task with a feature that the triggerer does not support ends in a worker, and one log line gives the reason."""
+    run = ended_runs.runs["obstacles"]
     task = run.task(name)
     states = {"on_skipped": "skipped", "hasty": "failed"}
     assert task.state == states.get(name, "success"), run.messages(name)
@@ -197,12 +208,12 @@ def test_obstacle(played: Played, name: str, reason: str) -> None:
     assert len([line for line in run.messages(name) if reason in line and "A worker" in line]) == 1
 
 
-def test_nothing_is_lost(played: Played) -> None:
-    """The callbacks, the asset event and the mapped outputs are there."""
-    run = played.runs["obstacles"]
+def test_unsupported_features_work_in_a_worker(ended_runs: EndedRuns) -> None:
+    """Callbacks ran, the asset event exists, and mapped tasks have their outputs."""
+    run = ended_runs.runs["obstacles"]
     for name in ("success", "skipped", "execute"):
-        assert played.noted("e2e_obstacles", f"on_{name}", name)
-    events = played.airflow.api.call("GET", "/assets/events", source_dag_id="e2e_obstacles")["asset_events"]
+        assert ended_runs.callback_ran("e2e_obstacles", f"on_{name}", name)
+    events = ended_runs.airflow.api.call("GET", "/assets/events", source_dag_id="e2e_obstacles")["asset_events"]
     assert [event["source_task_id"] for event in events] == ["outlets"]
     assert run.xcom("no_xcom") is None
     assert [run.xcom("double", map_index=index) for index in range(3)] == [2, 4, 6]
@@ -210,25 +221,25 @@ def test_nothing_is_lost(played: Played) -> None:
 
 
 def test_with_a_listener(wr: Emulator, tmp_path: Path) -> None:
-    """Where a listener is installed, a worker ends the task, and the listener hears of it."""
+    """If a listener is installed, a worker ends the task and Airflow calls the listener."""
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "listening.py").write_text(LISTENER)
     literals = {"both_completed": wr.create_execution("E2E", manual=True)}
     with airflow_with(wr, literals, tmp_path) as airflow:
         conf = {form: wr.create_execution("E2E", manual=True) for form in ("plain", "keyed")}
         run = airflow.run("e2e_both_completed", conf)
-        end(airflow, wr, [run], dict.fromkeys((*literals.values(), *conf.values()), "completed"))
+        end_executions(airflow, wr, [run], dict.fromkeys((*literals.values(), *conf.values()), "completed"))
         run.wait(120)
         for form in FORMS:
             assert run.task(form).state == "success", run.messages(form)
             assert run.xcom(f"show_{form}") == ["dict", OUTPUT]
             assert len([line for line in run.messages(form) if "a listener is installed" in line]) == 1
-            assert (tmp_path / "heard" / f"e2e_both_completed.{form}").exists()
+            assert (tmp_path / "listened" / f"e2e_both_completed.{form}").exists()
 
 
-def test_triggerer_killed(wr: Emulator, played: Played) -> None:
-    """A triggerer that is killed in mid-wait and replaced ends the task once, with one XCom."""
-    airflow = played.airflow
+def test_triggerer_killed(wr: Emulator, ended_runs: EndedRuns) -> None:
+    """If a triggerer is killed during a wait and restarted, the task ends once and with its output."""
+    airflow = ended_runs.airflow
     conf = {form: wr.create_execution("E2E", manual=True) for form in ("plain", "keyed")}
     run = airflow.run("e2e_both_completed", conf)
     wr.wait_for_stream(conf["plain"], timeout=120)

@@ -1,4 +1,4 @@
-"""What docs/emulator.md shows is run, and what its tables say is tried."""
+"""The code blocks of docs/emulator.md run, and the rows of its tables are valid."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ TEXT = (ROOT / "docs" / "emulator.md").read_text()
 PROSE = re.sub(r"^```.*?^```$", "", TEXT, flags=re.DOTALL | re.MULTILINE)
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, flags=re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`([^`]+)`")
-OPTIONS = {"any": ["record", "stream"], "streams": ["stream"], "answers": ["record"]}
+SUPPORTED_KINDS = {"any": ["record", "stream"], "streams": ["stream"], "answers": ["record"]}
+"""For each word in the column "kinds": which of the kinds `record` and `stream` the effect supports."""
 
 
 def rows(columns: int) -> Iterator[list[str]]:
-    """Return the rows of the tables with so many columns, without their headings."""
+    """Yield the rows of all tables with this number of columns, without the headings."""
     for table in re.findall(r"(?:^\|.*\n)+", PROSE, flags=re.MULTILINE):
         lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
         yield from (line for line in lines if len(line) == columns)
@@ -38,15 +39,15 @@ EFFECT_ROWS = [row for row in rows(4) if row[1]]
 OUTAGE_ROWS = list(rows(3))
 
 
-def named(block: str) -> str | None:
-    """Return the file name that a block begins with, if it does."""
-    found = re.match(r"# ([\w/]+\.py)\n", block)
-    return found and found[1]
+def file_name(block: str) -> str | None:
+    """Return the file name in the first line of a code block; None if the block has none."""
+    comment = re.match(r"# ([\w/]+\.py)\n", block)
+    return comment and comment[1]
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if not named(block)])
+@pytest.mark.parametrize("block", [block for block in BLOCKS if not file_name(block)])
 def test_scripts(block: str, tmp_path: Path) -> None:
-    """What needs no pytest runs as it stands."""
+    """A code block without a file name runs as a script."""
     script = tmp_path / "script.py"
     script.write_text(block)
     subprocess.run([sys.executable, str(script)], check=True, cwd=ROOT)
@@ -55,43 +56,43 @@ def test_scripts(block: str, tmp_path: Path) -> None:
 @needs_sdk
 @pytest.mark.airflow
 def test_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The conftest and the tests pass, in a folder of a user's."""
-    files = {name: block for block in BLOCKS if (name := named(block))}
+    """The page's conftest.py, DAG and tests pass in an empty folder."""
+    files = {name: block for block in BLOCKS if (name := file_name(block))}
     assert {"conftest.py", "dags/swap.py", "test_swap.py", "test_payment.py"} == files.keys()
     for name, block in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(block)
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(tmp_path / "dags"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "2 passed" in done.stdout, done.stdout[-20_000:]
+    pytest_run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "2 passed" in pytest_run.stdout, pytest_run.stdout[-20_000:]
 
 
 @pytest.mark.parametrize("row", EFFECT_ROWS, ids=lambda row: row[0])
-def test_both_spellings_are_the_same_effect(row: list[str], whiterabbit_emulator: Emulator) -> None:
-    """What is written for Python is what is written for HTTP, and goes where the table says."""
-    _, on, python, http = row
-    spelled: list[Any] = [eval(code, {"effects": effects}) for code in CODE.findall(python)]  # noqa: S307
-    told = [json.loads(code) for code in CODE.findall(http)]
-    assert spelled
-    if not isinstance(spelled[0], effects.Events):
-        assert [EFFECTS[fault["effect"]](**parameters(fault)) for fault in told] == spelled
-    for effect in spelled:
-        assert [kind for kind in ("record", "stream") if effect.fits(kind)] == OPTIONS[on]
-    for fault in told:
-        for kind in OPTIONS[on]:
+def test_python_and_http_are_the_same_effect(row: list[str], whiterabbit_emulator: Emulator) -> None:
+    """In each row, Python and HTTP create the same effect, and it supports the kinds that the row names."""
+    _, kinds, python, http = row
+    created: list[Any] = [eval(code, {"effects": effects}) for code in CODE.findall(python)]  # noqa: S307
+    bodies = [json.loads(code) for code in CODE.findall(http)]
+    assert created
+    if not isinstance(created[0], effects.Events):
+        assert [EFFECTS[body["effect"]](**parameters(body)) for body in bodies] == created
+    for effect in created:
+        assert [kind for kind in ("record", "stream") if effect.fits(kind)] == SUPPORTED_KINDS[kinds]
+    for body in bodies:
+        for kind in SUPPORTED_KINDS[kinds]:
             url = f"{whiterabbit_emulator.url}/_emulator/faults"
-            assert requests.post(url, json={**fault, "kind": kind}, timeout=10).status_code == 200
+            assert requests.post(url, json={**body, "kind": kind}, timeout=10).status_code == 200
 
 
-def parameters(fault: dict[str, Any]) -> dict[str, Any]:
-    """Return what the effect is given."""
-    return {name: value for name, value in fault.items() if name != "effect"}
+def parameters(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the effect's parameters in the body of `POST faults`."""
+    return {name: value for name, value in body.items() if name != "effect"}
 
 
 @pytest.mark.parametrize("row", OUTAGE_ROWS, ids=lambda row: row[0])
-def test_outages_can_be_spelled_like_that(row: list[str]) -> None:
-    """Each line runs, in Python and over HTTP."""
+def test_outages(row: list[str]) -> None:
+    """In each row of the table of outages, the Python code runs and the HTTP request is answered with 200."""
     _, python, http = row
     with Emulator() as wr:
         for code in CODE.findall(http):
@@ -105,9 +106,9 @@ def test_outages_can_be_spelled_like_that(row: list[str]) -> None:
         wr.resume()
 
 
-def test_nothing_is_left_out() -> None:
-    """Every effect, kind and certificate is mentioned."""
-    shown = {type(eval(code, {"effects": effects})) for row in EFFECT_ROWS for code in CODE.findall(row[2])}  # noqa: S307
-    assert shown == {*EFFECTS.values(), effects.Events}
+def test_every_effect_is_on_the_page() -> None:
+    """The page names every effect, kind and certificate."""
+    documented = {type(eval(code, {"effects": effects})) for row in EFFECT_ROWS for code in CODE.findall(row[2])}  # noqa: S307
+    assert documented == {*EFFECTS.values(), effects.Events}
     assert set(get_args(Kind)) <= set(CODE.findall(PROSE))
     assert set(get_args(Certificate)) <= set(CODE.findall(PROSE))

@@ -1,4 +1,4 @@
-"""How an end at White Rabbit becomes a task's end."""
+"""How the end of an execution or workflow run becomes the end of a task."""
 
 from __future__ import annotations
 
@@ -10,58 +10,70 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun
-from airflow_provider_whiterabbit.ending.verdict import check_event, result_of
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
+from airflow_provider_whiterabbit.ending.verdict import ended_id, result_of
 
 
 def execution(status: str, **more: Any) -> Execution:
+    """Return the record of an execution."""
     return Execution.from_dict({"id": "e", "status": status, "output": None, "error": None, **more})
 
 
 def run(status: str) -> WorkflowRun:
+    """Return the record of a workflow run without stages."""
     return WorkflowRun.from_dict({"id": "r", "status": status, "runStages": []})
 
 
 @pytest.mark.parametrize("output", [None, 0, False, "", [], {}, {"a": 1}])
 def test_result_of_an_execution(output: Any) -> None:
-    """The output is the result, whatever it is."""
+    """The result of a completed execution is its output, also if the output is falsy."""
     assert result_of(execution("COMPLETED", output=output)) == output
 
 
 def test_result_of_a_run() -> None:
-    """The record is the result."""
+    """The result of a completed workflow run is its record."""
     assert result_of(run("COMPLETED")) == {"id": "r", "status": "COMPLETED", "runStages": []}
 
 
 @pytest.mark.parametrize("record", [execution("FAILED", error="no funds"), run("FAILED"), run("CANCELED")], ids=str)
-def test_bad_end(record: Any) -> None:
-    """Whatever did not end well fails without retries, in the record's words."""
+def test_failed_or_canceled(record: Any) -> None:
+    """An execution or run that did not complete fails the task without retries, with the record's message."""
     with pytest.raises(AirflowFailException) as caught:
         result_of(record)
     assert str(caught.value) == record.failure
 
 
 @pytest.mark.parametrize("record", [execution("CREATED"), execution("EXECUTING"), run("CREATED"), run("EXECUTING")])
-def test_not_at_an_end(record: Any) -> None:
-    """What has not ended is never a success."""
+def test_still_running(record: Any) -> None:
+    """An execution or run that has not ended never counts as a success."""
     with pytest.raises(AirflowFailException):
         result_of(record)
 
 
-@pytest.mark.parametrize("id_name", ["execution_id", "workflow_run_id"])
-@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELED"])
-def test_ended(id_name: str, status: str) -> None:
-    """An event of an end passes; what a later release adds to it does not matter."""
-    check_event({id_name: "e", "status": status, "message": None, "new": 1}, id_name, "e")
-    check_event({id_name: "e", "status": status}, id_name, "e")
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (EXECUTION, "COMPLETED"),
+        (EXECUTION, "FAILED"),
+        (WORKFLOW_RUN, "COMPLETED"),
+        (WORKFLOW_RUN, "FAILED"),
+        (WORKFLOW_RUN, "CANCELED"),
+    ],
+)
+def test_end_event(target: Target[Any], status: str) -> None:
+    """The event of an end gives the id; fields that a later release may add are ignored."""
+    assert ended_id({target.id_name: "e", "status": status, "message": None, "new": 1}, target, "e") == "e"
+    assert ended_id({target.id_name: "e", "status": status}, target, "e") == "e"
+    assert ended_id({target.id_name: "e", "status": status}, target, None) == "e"
 
 
 @pytest.mark.parametrize(
     ("status", "error"), [("TIMEOUT", exc.WhiteRabbitTimeoutError), ("ERROR", exc.WhiteRabbitError)]
 )
-def test_not_ended(status: str, error: type[Exception]) -> None:
-    """A time-out and trouble are told apart, in the trigger's words."""
+def test_event_without_an_end(status: str, error: type[Exception]) -> None:
+    """An event of a time-out and one of an error raise different exceptions, with the trigger's message."""
     with pytest.raises(error, match=r"^it took too long$") as caught:
-        check_event({"execution_id": "e", "status": status, "message": "it took too long"}, "execution_id", "e")
+        ended_id({"execution_id": "e", "status": status, "message": "it took too long"}, EXECUTION, "e")
     assert type(caught.value) is error
 
 
@@ -78,6 +90,7 @@ def test_not_ended(status: str, error: type[Exception]) -> None:
         {"execution_id": "e", "status": None},
         {"execution_id": "e", "status": "completed"},
         {"execution_id": "e", "status": "CREATED"},
+        {"execution_id": "e", "status": "CANCELED"},
         {"execution_id": "e", "status": ["COMPLETED"]},
         {"execution_id": "another", "status": "COMPLETED"},
         {"workflow_run_id": "e", "status": "COMPLETED"},
@@ -85,14 +98,14 @@ def test_not_ended(status: str, error: type[Exception]) -> None:
     ],
     ids=repr,
 )
-def test_foreign_event(event: Any) -> None:
-    """An event that is none of ours is never a success."""
-    with pytest.raises(exc.WhiteRabbitProtocolError, match="none of ours"):
-        check_event(event, "execution_id", "e")
+def test_unknown_event(event: Any) -> None:
+    """An event that this provider does not know raises an error."""
+    with pytest.raises(exc.WhiteRabbitProtocolError, match="does not know"):
+        ended_id(event, EXECUTION, "e")
 
 
-def test_foreign_event_is_shown_in_part() -> None:
-    """A huge event does not become a huge message."""
+def test_huge_unknown_event() -> None:
+    """The message about an unknown event shows at most a part of the event."""
     with pytest.raises(exc.WhiteRabbitProtocolError) as caught:
-        check_event({"x": "y" * 1_000_000}, "execution_id", "e")
+        ended_id({"x": "y" * 1_000_000}, EXECUTION, "e")
     assert len(str(caught.value)) < 300

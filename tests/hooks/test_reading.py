@@ -3,75 +3,75 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from dataclasses import replace
 
 import pytest
+from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
-from airflow_provider_whiterabbit.hooks import reading
-from airflow_provider_whiterabbit.hooks.reading import read_together
+from airflow_provider_whiterabbit.hooks.reading import read_connection, read_together
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 
 
 class Gate:
-    """Holds every reading until it is opened, and counts them."""
+    """Holds each read of a connection until `opened` is set, and counts the reads."""
 
-    def __init__(self, read: Any) -> None:
-        self._read = read
-        self.times = 0
-        self.may = asyncio.Event()
+    def __init__(self) -> None:
+        self.reads = 0
+        self.opened = asyncio.Event()
 
-    async def read(self, hook: WhiteRabbitHook) -> Any:
-        self.times += 1
-        await self.may.wait()
-        return await self._read(hook)
+    async def read(self, hook: BaseHook, connection_id: str) -> ClientSettings:
+        """Read a connection once the gate is open."""
+        self.reads += 1
+        await self.opened.wait()
+        return await read_connection(hook, connection_id)
+
+    def start_read(self, connection_id: str = WhiteRabbitHook.default_conn_name) -> asyncio.Task[ClientSettings]:
+        """Start a task that reads a connection together with the others."""
+        return asyncio.create_task(read_together(WhiteRabbitHook(connection_id), connection_id, self.read))
 
 
 @pytest.fixture
 async def gate(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Gate:
-    """Let hooks read a real connection, through a gate."""
+    """Return a gate in front of two real connections: the default one, and ``other``."""
     for name, value in whiterabbit_emulator.environ.items():
         monkeypatch.setenv(name, value)
         monkeypatch.setenv("AIRFLOW_CONN_OTHER", value)
-    gate = Gate(reading._read)
-    monkeypatch.setattr(reading, "_read", gate.read)
-    return gate
+    return Gate()
 
 
-def ask(conn_id: str = WhiteRabbitHook.default_conn_name) -> asyncio.Task[Any]:
-    return asyncio.create_task(read_together(WhiteRabbitHook(conn_id)))
-
-
-async def test_one_reading(gate: Gate) -> None:
-    """Who asks during a reading gets what it finds; who asks afterwards reads anew; each connection has its own."""
-    askers = [ask() for _ in range(100)]
-    other = ask("other")
+async def test_one_read(gate: Gate) -> None:
+    """Callers during a read share its result; later callers and other connections have reads of their own."""
+    callers = [gate.start_read() for _ in range(100)]
+    other = gate.start_read("other")
     await asyncio.sleep(0)
-    gate.may.set()
-    found = await asyncio.gather(*askers, other)
-    assert found == [found[0]] * 101
-    assert gate.times == 2
-    assert await ask() == found[0]
-    assert gate.times == 3
+    gate.opened.set()
+    settings = await asyncio.gather(*callers)
+    assert settings == [settings[0]] * 100
+    assert await other == replace(settings[0], connection_id="other")
+    assert gate.reads == 2
+    assert await gate.start_read() == settings[0]
+    assert gate.reads == 3
 
 
 async def test_failure(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failure is everybody's, and is not kept."""
-    gate.may.set()
+    """If a read fails, all its callers get the error, and the next caller reads again."""
+    gate.opened.set()
     with monkeypatch.context() as changed:
         changed.setenv("AIRFLOW_CONN_OTHER", '{"conn_type": "whiterabbit"}')
-        found = await asyncio.gather(*(ask("other") for _ in range(3)), return_exceptions=True)
-    assert [type(error) for error in found] == [WhiteRabbitConfigError] * 3
-    assert gate.times == 1
-    assert (await ask("other")).api_key
+        errors = await asyncio.gather(*(gate.start_read("other") for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in errors] == [WhiteRabbitConfigError] * 3
+    assert gate.reads == 1
+    assert (await gate.start_read("other")).api_key
 
 
-async def test_the_first_one_is_cancelled(gate: Gate) -> None:
-    """The others still get what was read."""
-    first, second = ask(), ask()
+async def test_the_first_caller_is_cancelled(gate: Gate) -> None:
+    """If the first caller is cancelled, the others still get the result of its read."""
+    first, second = gate.start_read(), gate.start_read()
     await asyncio.sleep(0)
     first.cancel()
-    gate.may.set()
+    gate.opened.set()
     assert (await second).api_key
-    assert gate.times == 1
+    assert gate.reads == 1

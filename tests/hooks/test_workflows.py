@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.emulator.world.catalogue import BUILT_IN
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
@@ -17,15 +18,15 @@ UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture
-def hook(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> WhiteRabbitHook:
-    monkeypatch.setattr("airflow_provider_whiterabbit.client.retry.FIRST_PAUSE", 0)
-    for name, value in whiterabbit_emulator.environ.items():
-        monkeypatch.setenv(name, value)
-    return WhiteRabbitHook()
+def hook(emulator_connection: None) -> WhiteRabbitHook:
+    """Return a hook that retries requests without pauses."""
+    hook = WhiteRabbitHook()
+    hook.timing = Timing(first_pause=0)
+    return hook
 
 
 def test_the_whole_way(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
-    """Start, read, stream and wait, with nothing but a connection id."""
+    """The hook starts, streams, reads and waits for a workflow run."""
     wr = whiterabbit_emulator
     wr.script_workflow(
         "flow", [{"module": "A", "output": 1, "after": 0.05}, {"module": "B", "output": 2, "after": 0.05}]
@@ -41,7 +42,7 @@ def test_the_whole_way(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) ->
 
 
 def test_trigger(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
-    """A workflow is started by its id, with an empty body."""
+    """A workflow is started by its id, with an empty JSON object."""
     hook.trigger_workflow("demo")
     (entry,) = whiterabbit_emulator.journal
     assert (entry.method, entry.path, entry.body) == ("POST", "/v1/sdk/workflows/demo", b"{}")
@@ -49,15 +50,15 @@ def test_trigger(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("script", [{"after": 0.1}, {"polls": 2}])
 def test_wait(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, script: dict[str, Any]) -> None:
-    """Waiting returns the record of a run that has ended, in whichever way."""
+    """Waiting returns the record of a run that has ended, well or not, with a stream and without."""
     whiterabbit_emulator.script_workflow("flow", [{"module": "A", "error": "no funds", **script}])
     if "polls" in script:
         whiterabbit_emulator.fault(effects.Close(), kind="run_stream", times=None)
     assert hook.wait_for_workflow_run(hook.trigger_workflow("flow"), timeout=20).status == "FAILED"
 
 
-def test_wait_in_vain(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
-    """When the time is up, that is said, with the last status that is known."""
+def test_timeout(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
+    """After the time-out, an error tells the last known status."""
     whiterabbit_emulator.script_workflow("flow", [{"module": "A", "manual": True}])
     with pytest.raises(exc.WhiteRabbitTimeoutError, match="EXECUTING"):
         hook.wait_for_workflow_run(hook.trigger_workflow("flow"), timeout=0.1)
@@ -65,15 +66,15 @@ def test_wait_in_vain(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> 
 
 @pytest.mark.parametrize("argument", ["timeout", "poll_interval"])
 @pytest.mark.parametrize("value", [-1, "soon", float("nan"), True])
-def test_bad_time(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, argument: str, value: Any) -> None:
-    """A span of time that is none is named before anything is sent."""
+def test_wrong_seconds(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, argument: str, value: Any) -> None:
+    """A wrong time-out or interval raises an error with its name before anything is sent."""
     with pytest.raises(exc.WhiteRabbitInputError, match=argument):
         hook.wait_for_workflow_run("r", **{argument: value})
     assert not whiterabbit_emulator.journal
 
 
 def test_restricted_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A workflow that the key may not use answers 403, which is told plainly."""
+    """A workflow that the key may not start raises a permission error with its path."""
     with Emulator(allowed_workflows=["mine"]) as wr:
         wr.script_workflow("theirs", [{"module": "A"}])
         monkeypatch.setenv(*wr.environ.popitem())
@@ -83,7 +84,7 @@ def test_restricted_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unknown(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
-    """An unknown workflow and an unknown run answer 404, which is told at once."""
+    """An unknown workflow and an unknown run raise an error with the id."""
     for call, identity in (
         (hook.trigger_workflow, "unheard-of"),
         (hook.get_workflow_run, UNKNOWN),
@@ -94,18 +95,18 @@ def test_unknown(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
             call(identity)
 
 
-@pytest.mark.parametrize("trouble", [effects.Reset("answer"), effects.Answer(503), effects.Answer(200, {"jobId": "1"})])
-def test_uncertain_start(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, trouble: effects.Effect) -> None:
-    """A start whose answer is lost is uncertain and not sent again."""
-    whiterabbit_emulator.fault(trouble, kind="trigger", times=None)
+@pytest.mark.parametrize("fault", [effects.Reset("answer"), effects.Answer(503), effects.Answer(200, {"jobId": "1"})])
+def test_uncertain_start(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, fault: effects.Effect) -> None:
+    """A start whose answer is lost or has no id is uncertain, and is not sent again."""
+    whiterabbit_emulator.fault(fault, kind="trigger", times=None)
     with pytest.raises(exc.WhiteRabbitUncertainSubmissionError):
         hook.trigger_workflow("demo")
     assert len(whiterabbit_emulator.journal) == 1
 
 
 @pytest.mark.parametrize("identity", ["", "../x", "a/b", "a?b", "..", "{{ ti }}", None, 7, "a\n"])
-def test_bad_id(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, identity: Any) -> None:
-    """An id that could leave its place in the path is refused by every method."""
+def test_unsafe_id(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, identity: Any) -> None:
+    """Every method raises an error for an id that cannot be part of a URL path."""
     for call in (
         hook.get_workflow_run,
         hook.wait_for_workflow_run,
@@ -140,7 +141,7 @@ def test_bad_id(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, identity:
 def test_update_component(
     hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, arguments: dict[str, Any], body: bytes
 ) -> None:
-    """Only what is given is sent; what the API answers is returned."""
+    """Only the given changes are sent, and the hook returns the API's answer."""
     answer = hook.update_component("demo", "c-1", **arguments)
     (entry,) = whiterabbit_emulator.journal
     assert (entry.method, entry.path, entry.body) == ("POST", "/v1/sdk/workflows/demo/components/c-1", body)
@@ -148,7 +149,7 @@ def test_update_component(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "message_part"),
     [
         ({}, "nothing to change"),
         ({"config": [1]}, "config"),
@@ -164,18 +165,18 @@ def test_update_component(
     ],
     ids=ascii,
 )
-def test_bad_update(
-    hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, arguments: dict[str, Any], named: str
+def test_wrong_update(
+    hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, arguments: dict[str, Any], message_part: str
 ) -> None:
-    """What can't be sent is named before anything is."""
+    """An invalid change raises an error with its place before anything is sent."""
     with pytest.raises(exc.WhiteRabbitInputError) as caught:
         hook.update_component("demo", "c-1", **arguments)
-    assert named in str(caught.value)
+    assert message_part in str(caught.value)
     assert not whiterabbit_emulator.journal
 
 
 def test_update_is_sent_once(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
-    """A change whose answer is lost is not made again over somebody else's."""
+    """A change whose answer is lost is not sent again: it could overwrite a later change."""
     whiterabbit_emulator.fault(effects.Reset("answer"), kind="update", times=None)
     with pytest.raises(exc.WhiteRabbitTransportError):
         hook.update_component("demo", "c-1", name="x")
@@ -183,23 +184,23 @@ def test_update_is_sent_once(hook: WhiteRabbitHook, whiterabbit_emulator: Emulat
 
 
 def test_components(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
-    """The catalogue is returned as the API gives it, what was added included."""
+    """The hook returns the catalogue as the API gives it, with components that users added."""
     assert hook.get_components() == list(BUILT_IN)
     added = {**BUILT_IN[0], "module": "PAY"}
     whiterabbit_emulator.add_component(added)
     assert hook.get_components()[-1] == added
 
 
-def test_components_are_read_again(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
-    """Reading the catalogue is safe to repeat."""
+def test_catalogue_retries(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
+    """A read of the catalogue that fails is repeated."""
     whiterabbit_emulator.fault(effects.Answer(503), kind="catalogue", times=2)
     assert len(hook.get_components()) == len(BUILT_IN)
     assert len(whiterabbit_emulator.requests(kind="catalogue")) == 3
 
 
 @pytest.mark.parametrize("answer", [{}, {"components": []}, [1], [{"name": "x"}], None, "x"], ids=repr)
-def test_no_catalogue(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, answer: Any) -> None:
-    """An answer of another form is said to be one."""
+def test_invalid_catalogue(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, answer: Any) -> None:
+    """An answer that is not a catalogue raises an error that says so."""
     text = json.dumps(answer)
     whiterabbit_emulator.fault(effects.Answer(200, text, {"Content-Type": "application/json"}), kind="catalogue")
     with pytest.raises(exc.WhiteRabbitProtocolError, match="catalogue"):

@@ -1,31 +1,26 @@
-"""What goes into the operators: templates, checks before anything is sent, secrets, and the catalogue."""
+"""The arguments of both operators: their checks, templates and defaults."""
 
 from __future__ import annotations
 
 import json
-import traceback
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_whiterabbit import exceptions as exc
-from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
-from dev.harness.standins import Airflow, Remote
-
-
-def component(module: Any = "PAY", **arguments: Any) -> WhiteRabbitExecuteComponentOperator:
-    return WhiteRabbitExecuteComponentOperator(task_id="pay", module=module, **arguments)
-
+from dev.harness.standins import FakeAirflow
+from tests.operators.remotes import Remote, component_operator
 
 # --- checks
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "message_part"),
     [
         ({"timeout": -1}, "timeout"),
         ({"timeout": "soon"}, "timeout"),
@@ -41,14 +36,14 @@ def component(module: Any = "PAY", **arguments: Any) -> WhiteRabbitExecuteCompon
     ],
     ids=str,
 )
-def test_bad_argument_at_construction(remote: Remote, arguments: dict[str, Any], named: str) -> None:
-    """What is not templated is checked when the DAG is parsed, and named."""
-    with pytest.raises(exc.WhiteRabbitInputError, match=named):
+def test_wrong_argument_at_parse_time(remote: Remote, arguments: dict[str, Any], message_part: str) -> None:
+    """A wrong argument that is not templated raises an error with its name when the DAG is parsed."""
+    with pytest.raises(exc.WhiteRabbitInputError, match=message_part):
         remote.operator(**arguments)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "message_part"),
     [
         ({"attempts": 0}, "attempts"),
         ({"attempts": 4}, "attempts"),
@@ -61,14 +56,14 @@ def test_bad_argument_at_construction(remote: Remote, arguments: dict[str, Any],
     ],
     ids=str,
 )
-def test_bad_argument_of_a_component_at_construction(arguments: dict[str, Any], named: str) -> None:
-    """What is not templated is checked when the DAG is parsed, for components too."""
-    with pytest.raises(exc.WhiteRabbitInputError, match=named):
-        component(**arguments)
+def test_wrong_component_argument_at_parse_time(arguments: dict[str, Any], message_part: str) -> None:
+    """A wrong argument of the component operator raises an error with its name when the DAG is parsed."""
+    with pytest.raises(exc.WhiteRabbitInputError, match=message_part):
+        component_operator(**arguments)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "message_part"),
     [
         ({"module": ""}, "module"),
         ({"module": None}, "module"),
@@ -86,20 +81,20 @@ def test_bad_argument_of_a_component_at_construction(arguments: dict[str, Any], 
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_bad_argument_when_run(
-    airflow: Airflow, whiterabbit_emulator: Emulator, arguments: dict[str, Any], named: str
+def test_wrong_templated_argument(
+    airflow: FakeAirflow, whiterabbit_emulator: Emulator, arguments: dict[str, Any], message_part: str
 ) -> None:
-    """What is templated is checked before anything is sent or written down."""
+    """A wrong templated argument raises an error before the operator stores or sends anything."""
     with pytest.raises(exc.WhiteRabbitInputError) as caught:
-        airflow.run(component(**arguments))
-    assert named in str(caught.value)
+        airflow.run(component_operator(**arguments))
+    assert message_part in str(caught.value)
     assert not whiterabbit_emulator.journal
     assert not airflow.happened
 
 
 @pytest.mark.parametrize("workflow_id", ["", "../x", "a/b", "{{ unrendered }}", None, 7])
-def test_bad_workflow_id(airflow: Airflow, whiterabbit_emulator: Emulator, workflow_id: Any) -> None:
-    """An id that could leave its place in the path is refused before anything is sent or written down."""
+def test_wrong_workflow_id(airflow: FakeAirflow, whiterabbit_emulator: Emulator, workflow_id: Any) -> None:
+    """A workflow id that cannot be part of a URL path raises an error before the operator stores or sends anything."""
     with pytest.raises(exc.WhiteRabbitInputError, match="workflow_id"):
         airflow.run(WhiteRabbitTriggerWorkflowOperator(task_id="go", workflow_id=workflow_id))
     assert not whiterabbit_emulator.journal
@@ -107,24 +102,24 @@ def test_bad_workflow_id(airflow: Airflow, whiterabbit_emulator: Emulator, workf
 
 
 @pytest.mark.parametrize(
-    ("changes", "named"), [({"password": "nonsense"}, "password"), ({"host": "ftp://x"}, "https")], ids=str
+    ("changes", "message_part"), [({"password": "nonsense"}, "password"), ({"host": "ftp://x"}, "https")], ids=str
 )
-def test_bad_connection(
-    airflow: Airflow, remote: Remote, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], named: str
+def test_wrong_connection(
+    airflow: FakeAirflow, remote: Remote, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message_part: str
 ) -> None:
-    """A connection that can't be used leaves no intent behind."""
+    """With an invalid connection, the operator stores no intent."""
     monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps({**remote.wr.connection, **changes}))
-    with pytest.raises(exc.WhiteRabbitConfigError, match=named):
+    with pytest.raises(exc.WhiteRabbitConfigError, match=message_part):
         airflow.run(remote.operator())
     assert not airflow.happened
 
 
-def test_every_argument(airflow: Airflow, whiterabbit_emulator: Emulator) -> None:
-    """Arguments arrive under the names of the API, in its units; what is not given is not sent."""
+def test_every_argument(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """Arguments are sent with the names and units of the API; arguments that are not given are not sent."""
     wr = whiterabbit_emulator
-    airflow.run(component())
+    airflow.run(component_operator())
     airflow.run(
-        component(
+        component_operator(
             input={"a": 1},
             config={"b": [None]},
             attempts=2,
@@ -133,8 +128,8 @@ def test_every_argument(airflow: Airflow, whiterabbit_emulator: Emulator) -> Non
         ),
         max_tries=9,
     )
-    plain, full = [entry.json for entry in wr.requests(kind="submit")]
-    assert plain == {"module": "PAY", "input": {}, "config": {}}
+    minimal, full = [entry.json for entry in wr.requests(kind="submit")]
+    assert minimal == {"module": "PAY", "input": {}, "config": {}}
     assert full == {
         "module": "PAY",
         "input": {"a": 1},
@@ -149,7 +144,7 @@ def test_every_argument(airflow: Airflow, whiterabbit_emulator: Emulator) -> Non
 
 
 class Balance:
-    """Something that a context may hold."""
+    """An object in a context, with an attribute that templates read."""
 
     total = 12
 
@@ -159,14 +154,14 @@ CONTEXT: Any = {"ds": "2026-11-24", "balance": Balance(), "chains": [1, 137]}
 
 @pytest.mark.parametrize("native", [False, True])
 def test_templates(native: bool) -> None:
-    """Nested values are rendered, and whatever is no text keeps its type."""
+    """Templates in nested values are rendered, and values other than strings keep their types."""
     with DAG("templates", schedule=None, render_template_as_native_obj=native):
-        task = component(
+        task = component_operator(
             "{{ 'PAY' }}",
             input={
                 "day": "{{ ds }}",
                 "amounts": ["{{ balance.total }}", 2, 2.5, None, True],
-                "nested": {"deep": ({"chains": "{{ chains }}"},), "{{ ds }}": "keys are left alone"},
+                "nested": {"deep": ({"chains": "{{ chains }}"},), "{{ ds }}": "not rendered, as a key"},
             },
             config={"day": "{{ ds }}", "limit": 10},
             callback_url="https://example.org/{{ ds }}",
@@ -177,7 +172,7 @@ def test_templates(native: bool) -> None:
     assert task.input == {
         "day": "2026-11-24",
         "amounts": [12 if native else "12", 2, 2.5, None, True],
-        "nested": {"deep": ({"chains": [1, 137] if native else "[1, 137]"},), "{{ ds }}": "keys are left alone"},
+        "nested": {"deep": ({"chains": [1, 137] if native else "[1, 137]"},), "{{ ds }}": "not rendered, as a key"},
     }
     assert [type(value) for value in task.input["amounts"][1:]] == [int, float, type(None), bool]
     assert task.config == {"day": "2026-11-24", "limit": 10}
@@ -185,17 +180,17 @@ def test_templates(native: bool) -> None:
     assert task.whiterabbit_conn_id == "whiterabbit_eu"
 
 
-def test_templates_are_sent(airflow: Airflow, whiterabbit_emulator: Emulator) -> None:
-    """What was rendered is what is sent, tuples included."""
+def test_rendered_input_is_sent(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """The rendered input is sent, tuples as lists."""
     with DAG("templates", schedule=None):
-        task = component(input={"days": ("{{ ds }}", 1)})
+        task = component_operator(input={"days": ("{{ ds }}", 1)})
     task.render_template_fields(CONTEXT)
     airflow.run(task)
     assert whiterabbit_emulator.requests(kind="submit")[0].json["input"] == {"days": ["2026-11-24", 1]}
 
 
 def test_templates_of_a_workflow() -> None:
-    """The workflow's id and the connection are templated."""
+    """The workflow id and the connection id are templated."""
     with DAG("templates", schedule=None):
         task = WhiteRabbitTriggerWorkflowOperator(
             task_id="go", workflow_id="flow-{{ ds }}", whiterabbit_conn_id="{{ 'eu' }}"
@@ -205,167 +200,15 @@ def test_templates_of_a_workflow() -> None:
 
 
 def test_whole_input_by_template() -> None:
-    """Where templates give native objects, all of the input may come from one."""
+    """In a DAG whose templates render native objects, one template can give the whole input."""
     with DAG("templates", schedule=None, render_template_as_native_obj=True):
-        task = component(input="{{ {'chains': chains} }}")
+        task = component_operator(input="{{ {'chains': chains} }}")
     task.render_template_fields(CONTEXT)
     assert task.input == {"chains": [1, 137]}
 
 
-# --- secrets
-
-SECRET = "sesame-open-up"
-HEADER = "Bearer let-me-in"
-
-
-@pytest.fixture
-def secretive(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
-    connection = whiterabbit_emulator.connection
-    connection["extra"] |= {"callback_secret": SECRET, "callback_headers": {"Authorization": HEADER}}
-    monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps(connection))
-    return whiterabbit_emulator
-
-
-def seen_of(task: WhiteRabbitExecuteComponentOperator) -> str:
-    """Return everything that an operator shows of itself."""
-    fields = {name: getattr(task, name) for name in task.template_fields}
-    return f"{task!r} {vars(task)!r} {fields!r} {task.what}"
-
-
-def test_callback_secret(airflow: Airflow, secretive: Emulator, caplog: pytest.LogCaptureFixture) -> None:
-    """Secret and headers of the connection are sent with the callback, and stay out of task and log."""
-    caplog.set_level("DEBUG")
-    task = component(callback_url="https://example.org/hook")
-    airflow.run(task)
-    sent = secretive.requests(kind="submit")[0].json
-    assert "callbackSecret" in sent
-    assert sent["callbackHeaders"] == {"Authorization": HEADER}
-    for text in (seen_of(task), caplog.text, repr(airflow.store.values), repr(airflow.ti.xcoms)):
-        for secret in (SECRET, HEADER, secretive.api_key, secretive.api_secret):
-            assert secret not in text
-
-
-def test_no_callback_no_secret(airflow: Airflow, secretive: Emulator) -> None:
-    """Where no callback was asked for, its secret stays at home."""
-    airflow.run(component())
-    assert secretive.requests(kind="submit")[0].json == {"module": "PAY", "input": {}, "config": {}}
-
-
-@pytest.mark.parametrize(
-    "trouble", [effects.Answer(422, {"message": "no"}), effects.Answer(500), effects.Reset()], ids=repr
-)
-def test_no_secret_in_errors(
-    airflow: Airflow, secretive: Emulator, trouble: effects.Effect, caplog: pytest.LogCaptureFixture
-) -> None:
-    """An error, with all that led to it, shows no secret."""
-    caplog.set_level("DEBUG")
-    secretive.fault(trouble, kind="submit")
-    task = component(callback_url="https://example.org/hook")
-    with pytest.raises((exc.WhiteRabbitError, AirflowFailException)) as caught:
-        airflow.run(task)
-    shown = "".join(traceback.format_exception(caught.value)) + caplog.text + seen_of(task)
-    for secret in (SECRET, HEADER, secretive.api_key, secretive.api_secret):
-        assert secret not in shown
-
-
-# --- the catalogue
-
-
-@pytest.mark.parametrize("status", [400, 404, 422])
-def test_did_you_mean(airflow: Airflow, whiterabbit_emulator: Emulator, status: int) -> None:
-    """A module that the server refuses and the catalogue lacks gets a suggestion beside what the server said."""
-    whiterabbit_emulator.fault(effects.Answer(status, {"message": "unknown module"}), kind="submit")
-    with pytest.raises(exc.WhiteRabbitResponseError, match="unknown module") as caught:
-        airflow.run(component("RANDOM_UID"))
-    assert "did you mean RANDOM_UUID" in str(caught.value)
-    assert caught.value.status == status
-    assert airflow.store.record is None
-
-
-@pytest.mark.parametrize(
-    ("module", "status"), [("RANDOM_UUID", 422), ("SOMETHING_ELSE_ALTOGETHER", 422), ("RANDOM_UID", 403)]
-)
-def test_nothing_else_was_meant(airflow: Airflow, whiterabbit_emulator: Emulator, module: str, status: int) -> None:
-    """A module that exists, one like no other, and a refusal of another kind get no suggestion."""
-    whiterabbit_emulator.fault(effects.Answer(status, {"message": "no"}), kind="submit")
-    with pytest.raises(exc.WhiteRabbitResponseError, match="no") as caught:
-        airflow.run(component(module))
-    assert "did you mean" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "catalogue",
-    [
-        effects.Answer(500),
-        effects.Answer(404),
-        effects.Answer(200, "<html>"),
-        effects.Answer(200, {"components": []}),
-        effects.Answer(200, [{"module": 7}]),
-        effects.Answer(200, [{"module": "RANDOM_UUID", "executionModes": 7}]),
-        effects.Reset("answer"),
-    ],
-    ids=repr,
-)
-def test_catalogue_in_trouble(airflow: Airflow, whiterabbit_emulator: Emulator, catalogue: effects.Effect) -> None:
-    """A catalogue that can't be read does not hide what the server said of the submission."""
-    whiterabbit_emulator.fault(effects.Answer(422, {"message": "unknown module"}), kind="submit")
-    whiterabbit_emulator.fault(catalogue, kind="catalogue", times=None)
-    with pytest.raises(exc.WhiteRabbitInvalidRequestError, match="unknown module"):
-        airflow.run(component("RANDOM_UID"))
-    assert len(whiterabbit_emulator.requests(kind="catalogue")) == 1
-
-
-@pytest.mark.parametrize(
-    ("module", "arguments", "named"),
-    [
-        ("RANDOM_UID", {}, "did you mean RANDOM_UUID"),
-        ("DEMO_BRANCH", {"input": {"condition": True}}, "DEMO_BRANCH"),
-        ("DEMO_TOKEN_SWAP", {"input": {"side": "BUY", "route": []}}, "input.amount: required"),
-        ("DEMO_TOKEN_SWAP", {"input": {"amount": 1, "side": "HOLD", "route": []}}, "input.side"),
-        ("DEMO_TOKEN_SWAP", {"input": {"amount": 1, "side": "BUY", "route": [True]}}, "input.route[0]"),
-        ("RANDOM_UUID", {"input": {"x": 1}}, "input.x: no such input"),
-        ("WAIT_FOR_EVM_TRANSACTION", {"input": {"transactionHash": "0x", "chainId": 1}}, "config.confirmations"),
-    ],
-)
-def test_validate(
-    airflow: Airflow, whiterabbit_emulator: Emulator, module: str, arguments: dict[str, Any], named: str
-) -> None:
-    """With ``validate``, what the catalogue does not allow is named and never submitted."""
-    with pytest.raises(exc.WhiteRabbitInputError) as caught:
-        airflow.run(component(module, validate=True, **arguments))
-    assert named in str(caught.value)
-    assert [entry.kind for entry in whiterabbit_emulator.journal] == ["catalogue"]
-    assert not airflow.happened
-
-
-def test_validated(airflow: Airflow, whiterabbit_emulator: Emulator) -> None:
-    """What the catalogue allows is submitted, components that users added included."""
-    whiterabbit_emulator.add_component(
-        {
-            "name": "Pay",
-            "module": "PAY",
-            "type": "DEMO",
-            "executionModes": ["COMPONENT"],
-            "inputs": {"parameters": [{"name": "amount", "schema": {"type": "bigint"}}]},
-            "outputs": {"response": []},
-            "configs": {"type": "object", "properties": {}, "required": []},
-        }
-    )
-    whiterabbit_emulator.script("PAY", output=1)
-    assert airflow.run(component(input={"amount": "1"}, validate=True, inline_wait=5)) == 1
-    assert [entry.kind for entry in whiterabbit_emulator.journal] == ["catalogue", "submit"]
-
-
-def test_validate_does_not_stand_in_the_way_of_a_retry(airflow: Airflow, whiterabbit_emulator: Emulator) -> None:
-    """What was submitted before is waited for, whatever the catalogue says by now."""
-    task = component("UNHEARD_OF", validate=True)
-    airflow.store.record = {"id": whiterabbit_emulator.create_execution("X", output=1)}
-    assert airflow.run(task, 2) == 1
-    assert not whiterabbit_emulator.requests(kind="catalogue")
-
-
-def test_template_fields() -> None:
-    """Everything that a user may want to compute is templated, and shown as what it is."""
+def test_template_fields_and_defaults() -> None:
+    """The templated fields of both operators and the component operator's defaults are as documented."""
     assert set(WhiteRabbitExecuteComponentOperator.template_fields) == {
         "module",
         "input",
@@ -375,6 +218,6 @@ def test_template_fields() -> None:
         "whiterabbit_conn_id",
     }
     assert set(WhiteRabbitTriggerWorkflowOperator.template_fields) == {"workflow_id", "whiterabbit_conn_id"}
-    task = component()
+    task = component_operator()
     assert (task.wait_for_completion, task.deferrable, task.timeout, task.inline_wait) == (True, False, None, 0)
     assert (task.on_failed_execution, task.on_uncertain_submission) == ("fail", "fail")

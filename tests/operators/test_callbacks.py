@@ -1,4 +1,4 @@
-"""Recovering callbacks that were lost."""
+"""`WhiteRabbitReplayCallbacksOperator`: recovering lost callbacks."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ REPLAYS = "*/replay-callback"
 
 @pytest.fixture
 def wr(whiterabbit_emulator: Emulator) -> Emulator:
+    """Return an emulator that tries to deliver each callback once."""
     whiterabbit_emulator.settings.callback_attempts = 1
     return whiterabbit_emulator
 
 
 def replay(execution_ids: Any, **arguments: Any) -> dict[str, list[str]]:
+    """Execute the operator, and return its result."""
     operator = WhiteRabbitReplayCallbacksOperator(task_id="replay", execution_ids=execution_ids, **arguments)
     return operator.execute({})  # type: ignore[arg-type,return-value]
 
 
 def submit(wr: Emulator, *, delivered: bool) -> str:
-    """Submit something that ends at once, and see its callback arrive or be given up."""
+    """Submit an execution that ends at once, and return its id after its callback was delivered or lost."""
     status = 204 if delivered else 503
     fault = wr.fault(effects.Answer(status), path=NOWHERE)
     execution_id = WhiteRabbitHook().execute_component("PAY", callback_url=wr.url + NOWHERE).id
@@ -38,8 +40,8 @@ def submit(wr: Emulator, *, delivered: bool) -> str:
     return execution_id
 
 
-def test_each_is_done_what_it_needs(wr: Emulator) -> None:
-    """Only what has ended and was not delivered is delivered again; the result tells of each."""
+def test_each_outcome(wr: Emulator) -> None:
+    """The operator replays only lost callbacks of ended executions, and returns the ids by outcome."""
     lost, arrived = submit(wr, delivered=False), submit(wr, delivered=True)
     wr.script("SLOW", manual=True)
     running = WhiteRabbitHook().execute_component("SLOW", callback_url=wr.url + NOWHERE).id
@@ -59,23 +61,23 @@ def test_each_is_done_what_it_needs(wr: Emulator) -> None:
     assert replay([lost])["delivered"] == [lost]
 
 
-def test_again_until_it_arrives(wr: Emulator) -> None:
-    """What is lost once more is delivered once more by the next run."""
+def test_callbacks_that_are_lost_again(wr: Emulator) -> None:
+    """Each run of the operator replays a callback that was lost again after the run before."""
     lost = submit(wr, delivered=False)
     for count in (2, 3):
         assert replay([lost])["replayed"] == [lost]
         wr.wait_for_delivery(lost, count=count)
 
 
-@pytest.mark.parametrize("given", [[], (), "[]"])
-def test_nothing_to_do(wr: Emulator, given: Any) -> None:
-    """No ids, no calls."""
-    assert not any(replay(given).values())
+@pytest.mark.parametrize("no_ids", [[], (), "[]"])
+def test_no_ids(wr: Emulator, no_ids: Any) -> None:
+    """Without ids, the operator sends no requests."""
+    assert not any(replay(no_ids).values())
     assert not wr.journal
 
 
 def test_templates(wr: Emulator) -> None:
-    """Ids may come as JSON, which is what a template can give."""
+    """`execution_ids` may be a template that renders to a JSON array."""
     lost = submit(wr, delivered=False)
     operator = WhiteRabbitReplayCallbacksOperator(
         task_id="replay", execution_ids="{{ ids | tojson }}", dag=DAG("d", schedule=None)
@@ -84,16 +86,16 @@ def test_templates(wr: Emulator) -> None:
     assert operator.execute({})["replayed"] == [lost]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("given", [None, 7, "e-1", '"e-1"', '{"e-1": 1}', {"e-1": 1}, ["../x"], [7], ["e-1", ""]])
-def test_what_is_no_list_of_ids(wr: Emulator, given: Any) -> None:
-    """Nothing is sent, not even for those that are ids."""
+@pytest.mark.parametrize("not_ids", [None, 7, "e-1", '"e-1"', '{"e-1": 1}', {"e-1": 1}, ["../x"], [7], ["e-1", ""]])
+def test_no_list_of_ids(wr: Emulator, not_ids: Any) -> None:
+    """If one of the ids is not valid, the operator sends no requests for any of them."""
     with pytest.raises(exc.WhiteRabbitInputError, match="execution_ids"):
-        replay(given)
+        replay(not_ids)
     assert not wr.journal
 
 
-def test_trouble_is_not_hidden(wr: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that is refused fails the task; a retry of it does no harm."""
+def test_errors_of_white_rabbit(wr: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If White Rabbit refuses the API key, the task fails."""
     lost = submit(wr, delivered=False)
     monkeypatch.setenv(
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps({**wr.connection, "extra": {"api_key": "ws_wrong"}})

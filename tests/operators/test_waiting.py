@@ -1,4 +1,4 @@
-"""How the operators wait: not at all, within the submitting call, in the worker, or in the triggerer."""
+"""How the operators wait: not at all, in the submitting call, in the worker, or in the triggerer."""
 
 from __future__ import annotations
 
@@ -16,42 +16,44 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator
-from dev.harness.standins import Airflow, Component, Remote, record
+from dev.harness.standins import FakeAirflow, submission_record
+from tests.operators.remotes import Component, Remote
 
 
 @pytest.fixture
 def component(whiterabbit_emulator: Emulator) -> Component:
+    """Return executions of a component, for tests of the inline wait, which workflows do not have."""
     return Component(whiterabbit_emulator)
 
 
-def deferral(airflow: Airflow, remote: Remote, **arguments: Any) -> TaskDeferred:
-    """Return how an operator defers whose execution goes on."""
+def deferral(airflow: FakeAirflow, remote: Remote, **arguments: Any) -> TaskDeferred:
+    """Execute an operator whose submission keeps running, and return its deferral."""
     remote.script("ACTIVE")
     with pytest.raises(TaskDeferred) as caught:
         airflow.run(remote.operator(deferrable=True, **arguments))
     return caught.value
 
 
-def test_without_waiting(airflow: Airflow, remote: Remote) -> None:
-    """The id is the return value, and nothing more is asked."""
+def test_without_waiting(airflow: FakeAirflow, remote: Remote) -> None:
+    """An operator that does not wait returns the id, and sends nothing after the submission."""
     remote.script("ACTIVE")
     assert airflow.run(remote.operator(wait_for_completion=False, deferrable=True)) == remote.newest
     assert [entry.kind for entry in remote.wr.journal] == [remote.submit]
 
 
-def test_without_waiting_on_a_retry(airflow: Airflow, remote: Remote) -> None:
-    """A retry returns the id of what was submitted."""
-    identity = remote.create("ACTIVE")
-    airflow.store.record = record(identity)
-    assert airflow.run(remote.operator(wait_for_completion=False), 2) == identity
+def test_without_waiting_on_a_retry(airflow: FakeAirflow, remote: Remote) -> None:
+    """A retry of an operator that does not wait returns the id of the earlier submission."""
+    target_id = remote.create("ACTIVE")
+    airflow.store.record = submission_record(target_id)
+    assert airflow.run(remote.operator(wait_for_completion=False), 2) == target_id
     assert not remote.submissions
 
 
-@pytest.mark.parametrize("is_kept", [True, False])
+@pytest.mark.parametrize("has_store", [True, False])
 @pytest.mark.parametrize("output", [{"a": [1, None]}, [], "text", 0, False, None])
-def test_inline(component: Component, output: Any, is_kept: bool) -> None:
-    """What ends within the inline wait takes one API call, and never defers."""
-    airflow = Airflow(is_kept)
+def test_inline(component: Component, output: Any, has_store: bool) -> None:
+    """An execution that ends within the inline wait takes one API call, and the operator does not defer."""
+    airflow = FakeAirflow(has_store)
     component.wr.script("PAY", output=output, after=0.05)
     assert airflow.run(component.operator(inline_wait=5, deferrable=True)) == output
     assert [entry.kind for entry in component.wr.journal] == ["submit"]
@@ -60,9 +62,9 @@ def test_inline(component: Component, output: Any, is_kept: bool) -> None:
 
 
 @pytest.mark.parametrize(("choice", "retried"), [("fail", False), ("resubmit", True)])
-def test_failed_inline(airflow: Airflow, component: Component, choice: Any, retried: bool) -> None:
-    """A failure within the inline wait is one like any other, and without a store a retry could not know of it."""
-    retried = retried and airflow.is_kept
+def test_failed_inline(airflow: FakeAirflow, component: Component, choice: Any, retried: bool) -> None:
+    """FAILED within the inline wait fails the task; only ``resubmit`` with a store lets Airflow retry it."""
+    retried = retried and airflow.has_store
     component.script("FAILED")
     with pytest.raises(AirflowException, match="no funds") as caught:
         airflow.run(component.operator(inline_wait=timedelta(seconds=5), on_failed_execution=choice))
@@ -70,14 +72,14 @@ def test_failed_inline(airflow: Airflow, component: Component, choice: Any, retr
     assert [entry.kind for entry in component.wr.journal] == ["submit"]
 
 
-def test_longer_than_inline(airflow: Airflow, component: Component) -> None:
-    """What does not end within the inline wait is waited for as usual."""
+def test_longer_than_inline(airflow: FakeAirflow, component: Component) -> None:
+    """An operator whose execution outlives the inline wait stores the id and defers."""
     assert deferral(airflow, component, inline_wait=0.05).kwargs == {"identity": component.newest}
     assert airflow.store.record["id"] == component.newest
 
 
-def test_in_the_worker(airflow: Airflow, component: Component) -> None:
-    """One submission, one stream, and two reads of the record at the most."""
+def test_in_the_worker(airflow: FakeAirflow, component: Component) -> None:
+    """Waiting in the worker takes one submission, one stream, and at most two reads of the record."""
     component.wr.script("PAY", output={"paid": 1}, after=0.1)
     assert airflow.run(component.operator(deferrable=False)) == {"paid": 1}
     kinds = [entry.kind for entry in component.wr.journal]
@@ -86,8 +88,8 @@ def test_in_the_worker(airflow: Airflow, component: Component) -> None:
     assert len(kinds) <= 4
 
 
-def test_deferral(airflow: Airflow, remote: Remote) -> None:
-    """The trigger gets the id and no deadline where none was asked for; nothing else was asked before."""
+def test_deferral(airflow: FakeAirflow, remote: Remote) -> None:
+    """The trigger gets the id, and no deadline without a time-out; before it, only the submission was sent."""
     deferred = deferral(airflow, remote, poll_interval=timedelta(seconds=7), whiterabbit_conn_id="whiterabbit_default")
     assert deferred.trigger.serialize()[1] == {
         remote.id_name: remote.newest,
@@ -102,7 +104,7 @@ def test_deferral(airflow: Airflow, remote: Remote) -> None:
 
 
 @pytest.mark.parametrize(
-    ("timeout", "execution_timeout", "patience"),
+    ("timeout", "execution_timeout", "wait_seconds"),
     [
         (100, None, 100),
         (timedelta(minutes=1), None, 60),
@@ -115,16 +117,16 @@ def test_deferral(airflow: Airflow, remote: Remote) -> None:
     ],
 )
 def test_deadline(
-    airflow: Airflow, remote: Remote, timeout: Any, execution_timeout: timedelta | None, patience: float | None
+    airflow: FakeAirflow, remote: Remote, timeout: Any, execution_timeout: timedelta | None, wait_seconds: float | None
 ) -> None:
-    """The wait is bounded by what comes first, from the task's start on; Airflow's own time-out lies behind it."""
+    """The deadline is the earlier of both time-outs after the task's start; Airflow's own timeout is later."""
     deferred = deferral(airflow, remote, timeout=timeout, execution_timeout=execution_timeout)
     deadline = deferred.trigger.serialize()[1]["deadline"]
-    if patience is None:
+    if wait_seconds is None:
         assert deadline is None
         assert deferred.timeout is None
     else:
-        assert deadline == airflow.ti.start_date + timedelta(seconds=patience)
+        assert deadline == airflow.ti.start_date + timedelta(seconds=wait_seconds)
         assert datetime.now(UTC) + deferred.timeout > deadline + timedelta(minutes=1)
 
 
@@ -138,57 +140,57 @@ def test_deadline(
         (60, timedelta(seconds=0.1), AirflowTaskTimeout),
     ],
 )
-def test_time_is_up(
-    airflow: Airflow,
+def test_timeout(
+    airflow: FakeAirflow,
     remote: Remote,
     deferrable: bool,
     timeout: Any,
     execution_timeout: timedelta | None,
     expected: type[BaseException],
 ) -> None:
-    """Each time-out has its own exception, however it was waited; what was submitted is kept for the retry."""
+    """Each time-out has its own exception, deferred or not, and the id stays stored for the retry."""
     remote.script("ACTIVE")
     arguments: dict[str, Any] = {"timeout": timeout, "execution_timeout": execution_timeout}
     task = remote.operator(deferrable=deferrable, **arguments)
     if deferrable:
         with pytest.raises(TaskDeferred):
             airflow.run(task)
-        event = {remote.id_name: remote.newest, "status": "TIMEOUT", "message": "it did not end in time"}
-        with pytest.raises(expected, match="did not end in time"):
+        event = {remote.id_name: remote.newest, "status": "TIMEOUT", "message": "it had not ended at the deadline"}
+        with pytest.raises(expected, match="had not ended at the deadline"):
             remote.operator(deferrable=True, **arguments).execute_complete(airflow.context(task), event, remote.newest)
     else:
-        with pytest.raises(expected, match="did not end in time"):
+        with pytest.raises(expected, match="had not ended at the deadline"):
             airflow.run(task)
     assert airflow.store.record["id"] == remote.newest
 
 
-def resumed(airflow: Airflow, remote: Remote, status: str, event: Any = None, **arguments: Any) -> Any:
-    """Resume after an event, by default the trigger's for what has ended."""
-    identity = remote.create(status)
-    ended = {remote.id_name: identity, "status": status, "message": None}
+def resume(airflow: FakeAirflow, remote: Remote, status: str, event: Any = None, **arguments: Any) -> Any:
+    """Resume an operator after a trigger event; by default, the event says that the submission has ended."""
+    target_id = remote.create(status)
+    end_event = {remote.id_name: target_id, "status": status, "message": None}
     task = remote.operator(deferrable=True, **arguments)
-    return task.execute_complete(airflow.context(task), ended if event is None else event, identity)
+    return task.execute_complete(airflow.context(task), end_event if event is None else event, target_id)
 
 
-def test_resume(airflow: Airflow, remote: Remote) -> None:
+def test_resume(airflow: FakeAirflow, remote: Remote) -> None:
     """The resuming worker reads the record and returns its result."""
-    assert resumed(airflow, remote, "COMPLETED") is not None
+    assert resume(airflow, remote, "COMPLETED") is not None
     assert [entry.kind for entry in remote.wr.journal] == [remote.read]
 
 
-def test_resume_after_a_failure(airflow: Airflow, remote: Remote) -> None:
-    """A failure ends the task, with White Rabbit's words."""
+def test_resume_after_a_failure(airflow: FakeAirflow, remote: Remote) -> None:
+    """After FAILED, the resuming worker fails the task with White Rabbit's error, and submits nothing."""
     with pytest.raises(AirflowFailException, match="no funds"):
-        resumed(airflow, remote, "FAILED")
+        resume(airflow, remote, "FAILED")
     assert not remote.submissions
 
 
-def test_resume_after_an_error(airflow: Airflow, remote: Remote) -> None:
-    """What ended the wait in the triggerer is raised as what Airflow retries: the retry reattaches."""
-    event = {remote.id_name: (identity := remote.create("ACTIVE")), "status": "ERROR", "message": "key refused"}
+def test_resume_after_an_error(airflow: FakeAirflow, remote: Remote) -> None:
+    """An error of the trigger raises an exception that Airflow retries, so that the retry waits again."""
+    event = {remote.id_name: (target_id := remote.create("ACTIVE")), "status": "ERROR", "message": "key refused"}
     task = remote.operator(deferrable=True)
     with pytest.raises(exc.WhiteRabbitError, match="key refused"):
-        task.execute_complete(airflow.context(task), event, identity)
+        task.execute_complete(airflow.context(task), event, target_id)
 
 
 @pytest.mark.parametrize(
@@ -201,35 +203,35 @@ def test_resume_after_an_error(airflow: Airflow, remote: Remote) -> None:
         {"execution_id": "another", "workflow_run_id": "another", "status": "COMPLETED", "message": None},
     ],
 )
-def test_foreign_event(airflow: Airflow, remote: Remote, event: Any) -> None:
-    """An event that is none of ours is never a success."""
-    with pytest.raises(exc.WhiteRabbitProtocolError, match="none of ours"):
-        resumed(airflow, remote, "COMPLETED", event)
+def test_unknown_event(airflow: FakeAirflow, remote: Remote, event: Any) -> None:
+    """An event that this provider does not know raises an error."""
+    with pytest.raises(exc.WhiteRabbitProtocolError, match="does not know"):
+        resume(airflow, remote, "COMPLETED", event)
 
 
 @pytest.mark.parametrize("do_xcom_push", [True, False])
-def test_id_as_xcom(airflow: Airflow, remote: Remote, do_xcom_push: bool) -> None:
-    """The id is there while it is waited for, unless the task is to push nothing."""
+def test_id_as_xcom(airflow: FakeAirflow, remote: Remote, do_xcom_push: bool) -> None:
+    """The id is pushed as XCom before the wait, unless `do_xcom_push` is False."""
     deferral(airflow, remote, do_xcom_push=do_xcom_push)
     assert airflow.ti.ids == ({remote.id_name: remote.newest} if do_xcom_push else {})
 
 
-def test_on_kill(airflow: Airflow, remote: Remote, said: Callable[[], str]) -> None:
-    """A killed task says, with the id, that what it submitted goes on; before that there is nothing to say."""
+def test_on_kill(airflow: FakeAirflow, remote: Remote, read_log: Callable[[], str]) -> None:
+    """A killed task logs that its submission may still be running; before the submission it logs nothing."""
     task = remote.operator(wait_for_completion=False)
     task.on_kill()
-    assert "goes on" not in said()
-    identity = airflow.run(task)
+    assert "may still be running" not in read_log()
+    target_id = airflow.run(task)
     task.on_kill()
-    assert f"{identity} goes on at White Rabbit" in said()
+    assert f"{target_id} may still be running at White Rabbit" in read_log()
 
 
-def test_on_kill_after_resuming(airflow: Airflow, remote: Remote, said: Callable[[], str]) -> None:
-    """A task that is killed as it resumes knows the id as well."""
-    identity = remote.create("FAILED")
+def test_on_kill_after_resuming(airflow: FakeAirflow, remote: Remote, read_log: Callable[[], str]) -> None:
+    """A task that is killed after it resumed logs the id too."""
+    target_id = remote.create("FAILED")
     task = remote.operator()
-    event = {remote.id_name: identity, "status": "FAILED", "message": None}
+    event = {remote.id_name: target_id, "status": "FAILED", "message": None}
     with pytest.raises(AirflowFailException):
-        task.execute_complete(airflow.context(task), event, identity)
+        task.execute_complete(airflow.context(task), event, target_id)
     task.on_kill()
-    assert identity in said()
+    assert target_id in read_log()

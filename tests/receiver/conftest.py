@@ -1,4 +1,4 @@
-"""The receiver on a real socket, over Airflow's database of the session, and a White Rabbit that signs on its own."""
+"""Fixtures: the callback receiver on a real socket, with the Airflow database of the test session."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,8 @@ from tests.receiver.deliveries import CONNECTION, OTHER_SECRET, SECRET, signed
 
 
 @dataclass(frozen=True)
-class Served:
-    """A receiver that is being served."""
+class RunningReceiver:
+    """A running web server with a callback receiver."""
 
     url: str
     address: tuple[str, int]
@@ -29,15 +29,19 @@ class Served:
     def post(
         self, body: bytes | dict[str, Any], headers: dict[str, str] | None = None, connection: str = CONNECTION
     ) -> requests.Response:
-        """Deliver something, signed rightly unless there are headers."""
+        """Deliver a callback, with a valid signature unless `headers` are given."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = signed(data) if headers is None else headers
         return requests.post(f"{self.url}/callbacks/{connection}", data=data, headers=headers, timeout=60)
 
 
+StartReceiver = Callable[..., RunningReceiver]
+"""A function that starts a receiver; see the fixture `start_receiver`."""
+
+
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give Airflow two connections with secrets, one without, and one of another kind."""
+    """Create connections in Airflow: two with a valid secret, three without one, and one of another type."""
     for name, extra in (
         ("whiterabbit_default", {"callback_secret": SECRET}),
         ("other/one", {"callback_secret": OTHER_SECRET}),
@@ -52,13 +56,16 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def serve(connections: None) -> Iterator[Callable[..., Served]]:
-    """Serve receivers with settings of one's own."""
+def start_receiver(connections: None) -> Iterator[StartReceiver]:
+    """Return a function that starts a receiver.
+
+    Its arguments are the members of `ReceiverSettings`, and `injected`: parameters of `Receiver` by name.
+    """
     from fastapi import FastAPI
     from starlette.middleware.base import BaseHTTPMiddleware
 
-    from airflow_provider_whiterabbit.receiver.app import create_app
-    from airflow_provider_whiterabbit.receiver.settings import PREFIX, ReceiverSettings
+    from airflow_provider_whiterabbit.receiver.app import Receiver, create_app
+    from airflow_provider_whiterabbit.receiver.settings import URL_PREFIX, ReceiverSettings
 
     names = ("whiterabbit_default", "other/one", "secretless", "empty", "number", "foreign", "missing")
     stops: list[Callable[[], None]] = []
@@ -66,10 +73,11 @@ def serve(connections: None) -> Iterator[Callable[..., Served]]:
     async def dispatch(request: Any, call_next: Any) -> Any:  # Airflow's server has middleware of this kind too
         return await call_next(request)
 
-    def start(**settings: Any) -> Served:
-        app = create_app(replace(ReceiverSettings(connections=frozenset(names)), **settings))
+    def start(injected: Mapping[str, Any] | None = None, **settings: Any) -> RunningReceiver:
+        receiver_settings = replace(ReceiverSettings(connections=frozenset(names)), **settings)
+        app = create_app(Receiver(receiver_settings, **(injected or {})))
         root = FastAPI()
-        root.mount(PREFIX, app)
+        root.mount(URL_PREFIX, app)
         root.add_middleware(BaseHTTPMiddleware, dispatch=dispatch)
         sock = socket.create_server(("127.0.0.1", 0), backlog=2048)
         server = uvicorn.Server(uvicorn.Config(root, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
@@ -82,7 +90,7 @@ def serve(connections: None) -> Iterator[Callable[..., Served]]:
 
         stops.append(stop)
         address = sock.getsockname()
-        return Served(f"http://127.0.0.1:{address[1]}{PREFIX}", address, app)
+        return RunningReceiver(f"http://127.0.0.1:{address[1]}{URL_PREFIX}", address, app)
 
     yield start
     for stop in stops:
@@ -90,26 +98,30 @@ def serve(connections: None) -> Iterator[Callable[..., Served]]:
 
 
 @pytest.fixture
-def served(serve: Callable[..., Served]) -> Served:
-    return serve()
+def receiver(start_receiver: StartReceiver) -> RunningReceiver:
+    """Start a receiver with the default settings."""
+    return start_receiver()
 
 
-class Database:
-    """Airflow's database, as far as it is about assets."""
+class AssetDatabase:
+    """The assets, their events and their DAGs in Airflow's database."""
 
-    def listen(self, *found: Any) -> None:
-        """Make assets known, as the DAG processor does for a DAG that is scheduled on them."""
+    def add_assets(self, *new_assets: Any) -> None:
+        """Add active assets, as the DAG processor does for a DAG that uses them."""
         from airflow.models.asset import AssetActive, AssetModel
         from airflow.utils.session import create_session
 
         with create_session() as session:
-            for asset in found:
+            for asset in new_assets:
                 session.add(AssetModel(name=asset.name, uri=asset.uri, group="asset", extra={}))
                 session.flush()
                 session.add(AssetActive(name=asset.name, uri=asset.uri))
 
     def schedule(self, asset: Any, *, paused: bool = False, plain: bool = True) -> None:
-        """Make a DAG known that is scheduled on an asset that is known."""
+        """Add a DAG that is scheduled on an asset; `add_assets` has added the asset.
+
+        :param plain: whether the DAG is scheduled on the asset itself, not on its partitions.
+        """
         from airflow.models.asset import AssetModel, DagScheduleAssetReference
         from airflow.models.dag import DagModel
         from airflow.models.dagbundle import DagBundleModel
@@ -136,7 +148,7 @@ class Database:
             session.execute(update(DagModel).values(is_paused=False))
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the events that there are, oldest first: name of the asset, key and extra."""
+        """Return all asset events, oldest first: name of the asset, partition key and extra."""
         from airflow.models.asset import AssetEvent, AssetModel
         from airflow.utils.session import create_session
         from sqlalchemy import null, select
@@ -150,8 +162,8 @@ class Database:
         with create_session() as session:
             return [{"asset": row[0], "key": row[1], "extra": row[2]} for row in session.execute(rows)]
 
-    def forget(self) -> None:
-        """Remove all assets and events."""
+    def clear(self) -> None:
+        """Remove all assets, their events, and the DAGs of `schedule`."""
         from airflow.models.asset import (
             AssetActive,
             AssetDagRunQueue,
@@ -170,8 +182,9 @@ class Database:
 
 
 @pytest.fixture
-def database(airflow_database: None) -> Iterator[Database]:
-    database = Database()
-    database.forget()
+def database(airflow_database: None) -> Iterator[AssetDatabase]:
+    """Return Airflow's database without assets, and clear it afterwards."""
+    database = AssetDatabase()
+    database.clear()
     yield database
-    database.forget()
+    database.clear()

@@ -1,4 +1,4 @@
-"""Deliveries as White Rabbit makes them, signed with no code of the package."""
+"""Callbacks as White Rabbit delivers them, signed without any code of the package."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ CONNECTION = "whiterabbit_default"
 
 
 def hexmac(secret: str, message: bytes) -> str:
+    """Return the HMAC-SHA256 of a message in hexadecimal."""
     return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
 
 
 def record_of(module: Any = "PAY", status: str = "COMPLETED", **changes: Any) -> dict[str, Any]:
-    """Return a finished record as White Rabbit writes it, of an execution that nobody has heard of yet."""
+    """Return the finished record of a new execution, as White Rabbit delivers it."""
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     ended = {"output": {"hash": "0x1"}, "error": None} if status == "COMPLETED" else {"output": None, "error": "no"}
     return {
@@ -35,10 +36,10 @@ def record_of(module: Any = "PAY", status: str = "COMPLETED", **changes: Any) ->
 
 
 def signed(body: bytes, secret: str = SECRET, *, form: str = "timed", age: float = 0.0) -> dict[str, str]:
-    """Return the headers of a delivery.
+    """Return the signature headers of a callback.
 
-    :param form: ``timed``, or ``raw`` for the older form.
-    :param age: seconds since it was signed.
+    :param form: form of the signature: ``timed``, or ``raw`` for the older form.
+    :param age: seconds since White Rabbit signed it.
     """
     if form == "raw":
         return {"x-wr-signature": f"hmac-sha256-v1={hexmac(secret, body)}"}

@@ -1,4 +1,4 @@
-"""Bodies that are too large, too slow, too many, cut off, or made up."""
+"""Callback bodies that are too large, too slow, too many, incomplete or random."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
@@ -19,58 +19,61 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit import assets
-from airflow_provider_whiterabbit.receiver.bodies import Bodies, Refusal
-from tests.receiver.conftest import Database, Served
+from airflow_provider_whiterabbit.receiver.bodies import BodyReader, Refusal
+from tests.receiver.conftest import AssetDatabase, RunningReceiver, StartReceiver
 from tests.receiver.deliveries import record_of, signed
 from tests.versions import needs_receiver
 
 pytestmark = needs_receiver
-
-Serve = Callable[..., Served]
 
 MB = 1024 * 1024
 HEAD = "POST /whiterabbit/callbacks/whiterabbit_default HTTP/1.1\r\nhost: x\r\n"
 
 
 @pytest.fixture
-def heard(database: Database) -> Database:
-    database.listen(assets.module("PAY"))
+def pay_database(database: AssetDatabase) -> AssetDatabase:
+    """Return a database with the asset of the module PAY."""
+    database.add_assets(assets.module("PAY"))
     return database
 
 
 def head(length: int | None, **headers: str) -> bytes:
-    """Return a request's head, with a signature that looks right before the body is known."""
+    """Return the head of a callback request, with a signature that only the body can show to be wrong.
+
+    :param length: bytes of the body; None for a chunked body.
+    """
     framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
     lines = [framing, *(f"{name}: {value}" for name, value in (signed(b"") | headers).items())]
     return (HEAD + "\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 def status_of(answer: bytes) -> int:
+    """Return the HTTP status of an answer; 0 for no answer."""
     return int(answer.split(b" ", 2)[1]) if answer else 0
 
 
 def memory() -> int:
-    """Return what this process, in which the receiver runs, has in memory, in bytes."""
+    """Return the resident memory of this process, in which the receiver runs, in bytes."""
     return int(psutil.Process().memory_info().rss)
 
 
-def test_the_largest_body(serve: Serve, heard: Database) -> None:
-    """A record of exactly the limit is taken, one byte more is 413, and the sender reads the answer."""
-    served = serve(max_bytes=2 * MB)
+def test_the_largest_body(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
+    """The receiver accepts a body of exactly `max_bytes`, and answers 413 to a body with one byte more."""
+    receiver = start_receiver(max_bytes=2 * MB)
     record = json.dumps(record_of()).encode()
     body = record[:-1] + b" " * (2 * MB - len(record)) + b"}"
     assert len(body) == 2 * MB
-    assert served.post(body).json() == {"result": "emitted"}
+    assert receiver.post(body).json() == {"result": "emitted"}
     larger = json.dumps(record_of()).encode()
     larger += b" " * (2 * MB + 1 - len(larger))
-    assert served.post(larger).status_code == 413
-    assert len(heard.events()) == 1
+    assert receiver.post(larger).status_code == 413
+    assert len(pay_database.events()) == 1
 
 
 @pytest.mark.parametrize("framed", ["length", "chunked"])
 @pytest.mark.parametrize("claims", ["a signature", "nothing"])
-def test_a_hundred_megabytes(served: Served, heard: Database, framed: str, claims: str) -> None:
-    """They are thrown away as they arrive, and the sender reads why."""
+def test_a_hundred_megabytes(receiver: RunningReceiver, pay_database: AssetDatabase, framed: str, claims: str) -> None:
+    """The receiver discards a body of 100 MB while it arrives, and the sender reads the refusal."""
     before = memory()
     highest = 0
 
@@ -82,59 +85,61 @@ def test_a_hundred_megabytes(served: Served, heard: Database, framed: str, claim
 
     headers = signed(b"") if claims == "a signature" else {}
     headers |= {"content-length": str(100 * MB)} if framed == "length" else {"transfer-encoding": "chunked"}
-    with closing(HTTPConnection(*served.address, timeout=60)) as connection:
+    with closing(HTTPConnection(*receiver.address, timeout=60)) as connection:
         path = "/whiterabbit/callbacks/whiterabbit_default"
         connection.request("POST", path, chunks(), headers, encode_chunked=framed == "chunked")
         assert connection.getresponse().status == (413 if claims == "a signature" else 401)
     assert highest - before < 40 * MB
-    assert heard.events() == []
+    assert pay_database.events() == []
 
 
-def test_a_body_that_never_comes(serve: Serve, heard: Database) -> None:
-    """408 when the time is up, and the connection is closed: what dribbles in afterwards finds nobody."""
-    served = serve(body_timeout=0.5)
+def test_a_body_that_never_comes(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
+    """If a body does not arrive in time, the receiver answers 408 and closes the connection."""
+    receiver = start_receiver(body_timeout=0.5)
     for length in (1000, None):
-        with socket.create_connection(served.address, 30) as sock:
+        with socket.create_connection(receiver.address, 30) as sock:
             sock.sendall(head(length) + (b"5\r\n{  " if length is None else b"{ "))
             answer = b"".join(iter(lambda sock=sock: sock.recv(65536), b""))  # to the end of the connection
         assert status_of(answer) == 408
         assert b"connection: close" in answer.lower()
-    assert heard.events() == []
+    assert pay_database.events() == []
 
 
-@pytest.mark.parametrize("goes_on", [True, False])
-async def test_a_time_out_that_something_swallows(goes_on: bool) -> None:
-    """What lies between takes it for its own, as a piece arrives at that moment; the body is given up all the same."""
+@pytest.mark.parametrize("more_chunks", [True, False])
+async def test_a_timeout_that_something_swallows(more_chunks: bool) -> None:
+    """The reader gives up a body in time, even if the request's stream swallows the cancellation of one timeout."""
 
     class Request:
+        """A request whose body never ends."""
+
         async def stream(self) -> AsyncIterator[bytes]:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
-            while goes_on:
+            while more_chunks:
                 yield b" "
                 await asyncio.sleep(0)
             yield b" "
             await asyncio.Event().wait()
 
     with pytest.raises(Refusal) as refused:
-        async with asyncio.timeout(60), Bodies(1 << 40, 0.05).of(Request()):  # type: ignore[arg-type]
-            pytest.fail("it has no end")
-    assert (refused.value.status, refused.value.closes) == (408, True)
+        async with asyncio.timeout(60), BodyReader(1 << 40, 0.05).read(Request()):  # type: ignore[arg-type]
+            pytest.fail("the body has no end")
+    assert (refused.value.status, refused.value.closes_connection) == (408, True)
 
 
-def test_a_refusal_does_not_wait_for_ever(serve: Serve) -> None:
-    """Whoever is refused by the head alone, and does not send the body, hears of it when the time is up."""
-    with socket.create_connection(serve(body_timeout=0.5).address, 30) as sock:
+def test_a_refusal_does_not_wait_for_ever(start_receiver: StartReceiver) -> None:
+    """A sender that the receiver refuses by the head alone gets the answer in time, even if it sends no body."""
+    with socket.create_connection(start_receiver(body_timeout=0.5).address, 30) as sock:
         sock.sendall(f"{HEAD}content-length: 1000\r\n\r\n".encode())
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
     assert status_of(answer) == 401
     assert b"connection: close" in answer.lower()
 
 
-def test_sixty_slow_senders(serve: Serve, heard: Database) -> None:
-    """While they dribble, others are served as ever; in the end each is cut off."""
-    served = serve(body_timeout=3)
-    sockets = [socket.create_connection(served.address, 30) for _ in range(60)]
+def test_sixty_slow_senders(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
+    """Sixty slow senders do not disturb other requests, and each of them gets 408 in the end."""
+    receiver = start_receiver(body_timeout=3)
+    sockets = [socket.create_connection(receiver.address, 30) for _ in range(60)]
     stop = threading.Event()
 
     def dribble() -> None:
@@ -142,7 +147,7 @@ def test_sixty_slow_senders(serve: Serve, heard: Database) -> None:
             for sock in sockets:
                 try:
                     sock.sendall(b" ")
-                except OSError:  # cut off
+                except OSError:  # the receiver closed the connection
                     continue
 
     for sock in sockets:
@@ -151,8 +156,8 @@ def test_sixty_slow_senders(serve: Serve, heard: Database) -> None:
     thread.start()
     try:
         for _ in range(20):
-            assert served.post(record_of()).json() == {"result": "emitted"}
-            assert requests.get(f"{served.url}/health", timeout=10).ok
+            assert receiver.post(record_of()).json() == {"result": "emitted"}
+            assert requests.get(f"{receiver.url}/health", timeout=10).ok
         statuses = [status_of(sock.recv(65536)) for sock in sockets]
     finally:
         stop.set()
@@ -160,15 +165,15 @@ def test_sixty_slow_senders(serve: Serve, heard: Database) -> None:
         for sock in sockets:
             sock.close()
     assert statuses == [408] * 60
-    assert len(heard.events()) == 20
+    assert len(pay_database.events()) == 20
 
 
-def test_memory_that_all_share(serve: Serve, heard: Database) -> None:
-    """Large bodies that are held open are bounded together; small ones get through beside them; then all is free."""
-    served = serve(max_bytes=4 * MB, body_timeout=10)
+def test_memory_that_all_share(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
+    """All large bodies share a memory limit, which does not affect small bodies; their memory is freed at the end."""
+    receiver = start_receiver(max_bytes=4 * MB, body_timeout=10)
     almost = b" " * (4 * MB - 1)
     before = memory()
-    sockets = [socket.create_connection(served.address, 30) for _ in range(100)]
+    sockets = [socket.create_connection(receiver.address, 30) for _ in range(100)]
 
     def fill(sock: socket.socket) -> None:
         sock.sendall(head(4 * MB))
@@ -176,46 +181,46 @@ def test_memory_that_all_share(serve: Serve, heard: Database) -> None:
 
     with ThreadPoolExecutor(100) as pool:
         list(pool.map(fill, sockets))
-        assert memory() - before < 120 * MB  # and not 400
-        assert served.post(record_of()).json() == {"result": "emitted"}
+        assert memory() - before < 120 * MB  # 100 bodies of 4 MB would take 400 MB
+        assert receiver.post(record_of()).json() == {"result": "emitted"}
         statuses = sorted(pool.map(lambda sock: status_of(sock.recv(65536)), sockets))
     for sock in sockets:
         sock.close()
     assert set(statuses) == {408, 503}
     assert statuses.count(408) >= 4
     large = json.dumps(record_of(output="x" * 3 * MB)).encode()
-    assert [served.post(large).status_code for _ in range(8)] == [200] * 8
+    assert [receiver.post(large).status_code for _ in range(8)] == [200] * 8
 
 
-def test_senders_that_leave(served: Served, heard: Database) -> None:
-    """A body that is cut off is nothing, and nothing of it stays."""
+def test_senders_that_leave(receiver: RunningReceiver, pay_database: AssetDatabase) -> None:
+    """A sender that disconnects before the end of its body causes no event, and its memory is freed."""
     for _ in range(200):
-        with socket.create_connection(served.address, 30) as sock:
+        with socket.create_connection(receiver.address, 30) as sock:
             sock.sendall(head(100_000) + b" " * 70_000)
-    assert served.post(record_of()).json() == {"result": "emitted"}
-    assert len(heard.events()) == 1
+    assert receiver.post(record_of()).json() == {"result": "emitted"}
+    assert len(pay_database.events()) == 1
 
 
-def test_two_thousand_random_bodies(served: Served, heard: Database) -> None:
-    """Changed, cut, doubled or made up, signed for another body or with a guess: none of them becomes an event."""
+def test_two_thousand_random_bodies(receiver: RunningReceiver, pay_database: AssetDatabase) -> None:
+    """No changed, cut, extended or random body becomes an event: its signature belongs to another body or secret."""
     choice = random.Random(20261124)  # noqa: S311
     original = json.dumps(record_of()).encode()
     headers = [signed(original), signed(original, form="raw"), {}, signed(original, "guess")]
     before = memory()
 
     def fuzz(seed: int) -> int:
-        own = random.Random(seed)  # noqa: S311
+        generator = random.Random(seed)  # noqa: S311
         body = bytearray(original)
-        match own.randrange(4):
+        match generator.randrange(4):
             case 0:
-                body[own.randrange(len(body))] ^= 1 << own.randrange(8)
+                body[generator.randrange(len(body))] ^= 1 << generator.randrange(8)
             case 1:
-                del body[own.randrange(len(body)) :]
+                del body[generator.randrange(len(body)) :]
             case 2:
-                body[own.randrange(len(body)) : 0] = own.randbytes(own.randrange(1, 200))
+                body[generator.randrange(len(body)) : 0] = generator.randbytes(generator.randrange(1, 200))
             case _:
-                body = bytearray(own.randbytes(own.randrange(2000)))
-        return session().post(url, data=bytes(body), headers=own.choice(headers), timeout=60).status_code
+                body = bytearray(generator.randbytes(generator.randrange(2000)))
+        return session().post(url, data=bytes(body), headers=generator.choice(headers), timeout=60).status_code
 
     local = threading.local()
 
@@ -225,12 +230,12 @@ def test_two_thousand_random_bodies(served: Served, heard: Database) -> None:
             local.session.trust_env = False
         return local.session
 
-    url = f"{served.url}/callbacks/whiterabbit_default"
+    url = f"{receiver.url}/callbacks/whiterabbit_default"
     started = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(fuzz, [choice.randrange(2**32) for _ in range(2_000)]))
     print(f"2,000 bodies in {time.monotonic() - started:.0f} s, {(memory() - before) / MB:.1f} MB more in memory")
     assert set(statuses) == {401}
-    assert heard.events() == []
+    assert pay_database.events() == []
     assert memory() - before < 50 * MB
-    assert served.post(original).json() == {"result": "emitted"}
+    assert receiver.post(original).json() == {"result": "emitted"}

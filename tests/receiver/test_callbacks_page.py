@@ -1,4 +1,4 @@
-"""What `docs/callbacks.md` shows does what it says."""
+"""The code and the tables of `docs/callbacks.md` do what the page says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.emulator import Emulator
-from airflow_provider_whiterabbit.receiver.events import Result
+from airflow_provider_whiterabbit.receiver.events import CallbackResult
 from tests.docs.pages import Block, blocks, tables
 from tests.receiver.deliveries import record_of, signed
 from tests.versions import needs_receiver, needs_sdk
@@ -38,13 +38,14 @@ print("RUN", dag.test().state)
 
 
 def names_of(block: Block) -> dict[str, Any]:
+    """Run a block of code, and return the names that it defines."""
     names: dict[str, Any] = {"__name__": "page"}
     exec(compile(block.text, str(block), "exec"), names)  # noqa: S102
     return names
 
 
 def run(block: Block, folder: Any, wr: Emulator, environ: dict[str, str]) -> None:
-    """Run a DAG of the page, and see it succeed."""
+    """Run a DAG of the page, and check that it succeeds."""
     connection = wr.connection
     connection["extra"] |= {"callback_secret": "whsec_1"}
     (folder / "dag.py").write_text(block.text)
@@ -60,13 +61,13 @@ def run(block: Block, folder: Any, wr: Emulator, environ: dict[str, str]) -> Non
 
 
 def test_all_blocks_are_here() -> None:
-    """None is left out."""
+    """The page has exactly the blocks of code that this module tests."""
     assert set(BLOCKS) == {"dags/submit.py", "dags/swapped.py", "dags/recover.py", "endpoint.py"}
 
 
 @needs_receiver
 def test_submitting(whiterabbit_emulator: Emulator, tmp_path: Any, own_database: dict[str, str]) -> None:
-    """It ends with the id, and White Rabbit knows where to call."""
+    """The DAG submits the URL of the receiver, and ends without waiting for the execution."""
     run(BLOCKS["dags/submit.py"], tmp_path, whiterabbit_emulator, own_database)
     (entry,) = whiterabbit_emulator.requests(kind="submit")
     assert entry.json["callbackUrl"] == "https://airflow.example.org/whiterabbit/callbacks/whiterabbit_default"
@@ -77,7 +78,7 @@ def test_submitting(whiterabbit_emulator: Emulator, tmp_path: Any, own_database:
 def test_running_when_it_has_ended(
     whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, script: dict[str, Any], status: str
 ) -> None:
-    """The task finds the execution in its context."""
+    """The task finds the execution in its context, and reads the output from White Rabbit."""
     for name, value in whiterabbit_emulator.environ.items():
         monkeypatch.setenv(name, value)
     execution_id = whiterabbit_emulator.create_execution("SWAP", **script)
@@ -89,17 +90,19 @@ def test_running_when_it_has_ended(
 
 
 class Events(list[Any]):
-    """As much of Airflow's events of an inlet as the page uses."""
+    """The events of an inlet, with those of Airflow's methods that the page uses."""
 
     def ascending(self, value: bool) -> Events:
+        """Return the events sorted by their time."""
         return Events(sorted(self, key=lambda event: event.timestamp, reverse=not value))
 
     def limit(self, count: int) -> Events:
+        """Return the first events."""
         return Events(self[:count])
 
 
 class Inlets(dict[str, Events]):
-    """Airflow's events of a task's inlets; before Airflow 3.2 an asset can't be the key of a dict."""
+    """The events of a task's inlets by asset name, because before Airflow 3.2 an asset can't be the key of a dict."""
 
     def __getitem__(self, asset: Any) -> Events:
         return super().__getitem__(asset.name)
@@ -107,18 +110,18 @@ class Inlets(dict[str, Events]):
 
 @needs_sdk
 def test_recovering() -> None:
-    """The ids are those of the latest events."""
+    """The task `recent` returns the ids of the latest 500 events, and `replay` uses them."""
     names = names_of(BLOCKS["dags/recover.py"])
     dag = names["recover"]()
     events = [SimpleNamespace(extra={"execution_id": f"e-{number}"}, timestamp=number) for number in range(600)]
     inlets = Inlets({names["submitted"].name: Events(events)})
-    found = dag.get_task("recent").python_callable(inlet_events=inlets)
-    assert found == [f"e-{number}" for number in reversed(range(100, 600))]
+    recent_ids = dag.get_task("recent").python_callable(inlet_events=inlets)
+    assert recent_ids == [f"e-{number}" for number in reversed(range(100, 600))]
     assert dag.get_task("replay").execution_ids.operator.task_id == "recent"
 
 
 def test_an_endpoint_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
-    """It takes what is signed, and nothing else."""
+    """The endpoint accepts callbacks with a valid signature, and refuses all others."""
     import requests
 
     names = names_of(BLOCKS["endpoint.py"])
@@ -145,9 +148,10 @@ def test_an_endpoint_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_tables() -> None:
-    """The assets and the answers that are listed are those that there are."""
+    """The assets in the table exist, and the table of answers lists every result."""
     listed, _, answers, _ = tables(PAGE)
     for row in listed[1:]:
         assert eval(row[0].strip("`").replace(", …", ""), {"assets": assets})  # noqa: S307
-    told = "".join(row[0] for row in answers)
-    assert [result.value for result in Result if result is not Result.UNHEARD and f"`{result.value}`" not in told] == []
+    documented = "".join(row[0] for row in answers)
+    answered = [result.value for result in CallbackResult if result is not CallbackResult.NO_LISTENER]
+    assert [value for value in answered if f"`{value}`" not in documented] == []

@@ -1,4 +1,4 @@
-"""The plugin: off unless the configuration says so, and then it costs nothing."""
+"""The Airflow plugin of the receiver: off by default, and without cost when it is off."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ OPTION = "AIRFLOW__WHITERABBIT__CALLBACK_{}"
 
 
 def test_entry_point() -> None:
-    """Airflow finds it there; what a provider's metadata says of plugins it reads on request alone."""
-    (found,) = [entry for entry in entry_points(group="airflow.plugins") if entry.name == "whiterabbit"]
-    assert found.load() is WhiteRabbitPlugin
+    """The distribution has an entry point by which Airflow finds the plugin."""
+    (plugin_entry,) = [entry for entry in entry_points(group="airflow.plugins") if entry.name == "whiterabbit"]
+    assert plugin_entry.load() is WhiteRabbitPlugin
 
 
 def test_airflow_loads_it_once() -> None:
-    """Also where providers are discovered at once."""
+    """Airflow loads the plugin exactly once, whether it discovers providers lazily or at once."""
     code = """
 from airflow.plugins_manager import get_plugin_info
 plugins = get_plugin_info()
@@ -36,7 +36,7 @@ assert [plugin["name"] for plugin in plugins].count("whiterabbit") == 1, plugins
 
 
 def test_off() -> None:
-    """Nothing is served, and nothing is imported but the few lines that find that out."""
+    """If the receiver is off, the plugin serves nothing and imports nothing outside the package."""
     code = """
 import sys
 import airflow.plugins_manager
@@ -53,7 +53,7 @@ assert not new, new
 
 @needs_receiver
 def test_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One application, in a place that Airflow has not reserved."""
+    """If `callback_connections` is set, the plugin serves one application under /whiterabbit."""
     monkeypatch.setenv(OPTION.format("CONNECTIONS"), "a, b,,")
     (app,) = WhiteRabbitPlugin().fastapi_apps
     assert app["url_prefix"] == "/whiterabbit"
@@ -62,7 +62,7 @@ def test_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(HAS_RECEIVER, reason="this Airflow can serve the receiver")
 def test_too_old(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Before Airflow 3.1 nothing is served, though it was asked for."""
+    """Before Airflow 3.1, the plugin serves nothing and logs why, even if `callback_connections` is set."""
     monkeypatch.setenv(OPTION.format("CONNECTIONS"), "a")
     assert WhiteRabbitPlugin().fastapi_apps == []
     assert "3.1" in caplog.text
@@ -82,10 +82,10 @@ def test_too_old(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtu
         ("OUTPUT_BYTES", "-1"),
     ],
 )
-def test_options_that_can_not_be_used(
+def test_options_that_are_not_valid(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str
 ) -> None:
-    """They are named in the log, and nothing is served; Airflow starts all the same."""
+    """If an option is not valid, the plugin logs the name of the option, serves nothing and raises nothing."""
     monkeypatch.setenv(OPTION.format("CONNECTIONS"), "a")
     monkeypatch.setenv(OPTION.format(name), value)
     assert WhiteRabbitPlugin().fastapi_apps == []
@@ -93,7 +93,7 @@ def test_options_that_can_not_be_used(
 
 
 def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are read as what they are."""
+    """`ReceiverSettings.from_configuration` reads each option with its type."""
     values = {
         "connections": "a,b",
         "tolerance": "1.5",
@@ -108,11 +108,12 @@ def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_metadata_says_the_same() -> None:
-    """The defaults that users read are those that count."""
+    """The defaults in the provider's metadata are those of `ReceiverSettings`."""
     described = {name.removeprefix("callback_"): option["default"] for name, option in CONFIG["options"].items()}
     for name, default in vars_of(ReceiverSettings()).items():
         assert float(described[name]) == default if name != "raw_signatures" else described[name] == str(default)
 
 
 def vars_of(settings: ReceiverSettings) -> dict[str, float]:
+    """Return the settings by name, without `connections`."""
     return {name: getattr(settings, name) for name in settings.__slots__ if name != "connections"}

@@ -1,9 +1,9 @@
-"""The sensor's own logic, over real sockets; what only a scheduler and a triggerer can show is in tests/e2e."""
+"""The sensor of executions, over real sockets; `tests/e2e` runs it with a scheduler and a triggerer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,53 +21,44 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
-from tests.versions import needs_triggerer_path
+from dev.harness.standins import FakeAirflow
+from tests.versions import needs_triggerer_end
 
-STARTED = datetime(2026, 11, 24, tzinfo=UTC)
-
-
-class TaskInstance:
-    """As much of a task instance as a sensor looks at."""
-
-    start_date = STARTED
-
-    def __init__(self) -> None:
-        self.xcoms: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        self.xcoms[key] = value
-
-
-CONTEXT: Any = {"ti": TaskInstance()}
-
-
-@pytest.fixture(autouse=True)
-def connection(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in whiterabbit_emulator.environ.items():
-        monkeypatch.setenv(name, value)
+UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
 
 def sensor(execution_id: str, **arguments: Any) -> WhiteRabbitExecutionSensor:
+    """Return a sensor of an execution."""
     return WhiteRabbitExecutionSensor(task_id="wait", execution_id=execution_id, **arguments)
+
+
+def resume(airflow: FakeAirflow, task: WhiteRabbitExecutionSensor, event: Any) -> Any:
+    """Resume a task after a trigger event, as Airflow does."""
+    return task.resume_execution("execute_complete", {"event": event}, airflow.context(task))
+
+
+def end_event(execution_id: str, status: str = "COMPLETED", message: str | None = None) -> dict[str, Any]:
+    """Return an event of the trigger."""
+    return {"execution_id": execution_id, "status": status, "message": message}
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
 @pytest.mark.parametrize("output", [{"a": [1, None]}, [], "text", 0, False, None])
-def test_output(whiterabbit_emulator: Emulator, deferrable: bool, output: Any) -> None:
-    """The output is the return value, as the API gave it; an execution that has ended does not defer."""
+def test_output(airflow: FakeAirflow, whiterabbit_emulator: Emulator, deferrable: bool, output: Any) -> None:
+    """The sensor returns the output as the API gave it, and does not defer if the execution has ended."""
     execution_id = whiterabbit_emulator.create_execution("X", output=output)
-    assert sensor(execution_id, deferrable=deferrable).execute(CONTEXT) == output
+    assert airflow.run(sensor(execution_id, deferrable=deferrable)) == output
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
 @pytest.mark.parametrize("lenient", ["soft_fail", "never_fail", ""])
-def test_failed(whiterabbit_emulator: Emulator, deferrable: bool, lenient: str) -> None:
-    """FAILED fails without retries, with White Rabbit's error; soft_fail and never_fail skip."""
+def test_failed(airflow: FakeAirflow, whiterabbit_emulator: Emulator, deferrable: bool, lenient: str) -> None:
+    """FAILED fails the task without retries, with White Rabbit's error; soft_fail and never_fail skip the task."""
     execution_id = whiterabbit_emulator.create_execution("X", error={"message": "no funds", "code": 7})
     expected = AirflowSkipException if lenient else AirflowFailException
     task = sensor(execution_id, deferrable=deferrable, **({lenient: True} if lenient else {}))
     with pytest.raises(expected) as caught:
-        task.execute(CONTEXT)
+        airflow.run(task)
     text = str(caught.value.__cause__ if lenient else caught.value)
     assert execution_id in text
     assert "no funds" in text
@@ -75,75 +66,67 @@ def test_failed(whiterabbit_emulator: Emulator, deferrable: bool, lenient: str) 
 
 @pytest.mark.parametrize("deferrable", [False, True])
 @pytest.mark.parametrize("lenient", ["soft_fail", ""])
-def test_unknown_execution_is_never_hidden(whiterabbit_emulator: Emulator, deferrable: bool, lenient: str) -> None:
-    """An unknown execution and a refused key are no failures of an execution: soft_fail does not skip them."""
-    task = sensor("00000000-0000-0000-0000-000000000000", deferrable=deferrable, **({lenient: True} if lenient else {}))
+def test_unknown_execution_is_never_skipped(airflow: FakeAirflow, deferrable: bool, lenient: str) -> None:
+    """An unknown execution raises an error, also with soft_fail: it is not a failed execution."""
+    task = sensor(UNKNOWN, deferrable=deferrable, **({lenient: True} if lenient else {}))
     with pytest.raises(exc.WhiteRabbitNotFoundError):
-        task.execute(CONTEXT)
+        airflow.run(task)
 
 
-def test_never_fail_means_never(whiterabbit_emulator: Emulator) -> None:
-    """never_fail skips on anything, deferred or not, because that is what it says."""
+def test_never_fail_skips_always(airflow: FakeAirflow) -> None:
+    """With never_fail, every error skips the task, deferred or not."""
     for deferrable in (False, True):
-        task = sensor("00000000-0000-0000-0000-000000000000", deferrable=deferrable, never_fail=True)
+        task = sensor(UNKNOWN, deferrable=deferrable, never_fail=True)
         with pytest.raises(AirflowSkipException):
-            task.execute(CONTEXT)
+            airflow.run(task)
     with pytest.raises(AirflowSkipException):
-        resume(task, {"execution_id": "e", "status": "ERROR", "message": "refused"})
+        resume(airflow, task, end_event("e", "ERROR", "refused"))
 
 
-def test_trouble_that_may_pass(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """White Rabbit being out of order means not yet, also when a single read has given up."""
-    monkeypatch.setattr("airflow_provider_whiterabbit.client.retry.FIRST_PAUSE", 0)
+def test_outage(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """During an outage, a sensor in poke mode pokes again, and a deferrable sensor defers."""
     wr = whiterabbit_emulator
     execution_id = wr.create_execution("X", output=1)
     wr.fault(effects.Answer(503), kind="record", times=7)
-    assert sensor(execution_id, poke_interval=0.01).execute(CONTEXT) == 1
+    assert airflow.run(sensor(execution_id, poke_interval=0.01)) == 1
     wr.fault(effects.Answer(503), kind="record", times=5)
     with pytest.raises(TaskDeferred):
-        sensor(execution_id, deferrable=True).execute(CONTEXT)
+        airflow.run(sensor(execution_id, deferrable=True))
 
 
-def resume(task: WhiteRabbitExecutionSensor, event: Any) -> Any:
-    """Resume a task as Airflow does."""
-    return task.resume_execution("execute_complete", {"event": event}, CONTEXT)
-
-
-@needs_triggerer_path
-def test_why_a_worker_ends_it(whiterabbit_emulator: Emulator, said: Callable[[], str]) -> None:
-    """A task that started in the triggerer hears from its worker what the triggerer can't know."""
+@needs_triggerer_end
+def test_log_of_obstacles(airflow: FakeAirflow, whiterabbit_emulator: Emulator, read_log: Callable[[], str]) -> None:
+    """A worker that ends a task which started in the triggerer logs why the triggerer could not end the task."""
     execution_id = whiterabbit_emulator.create_execution("X", output=1)
     there: dict[str, Any] = {"start_from_trigger": True, "end_from_trigger": True}
     for arguments, lines in ({}, 0), ({"post_execute": lambda context, result: None}, 1):
-        event = {"execution_id": execution_id, "status": "COMPLETED", "message": None}
-        assert resume(sensor(execution_id, **there, **arguments), event) == 1
-        assert said().count("A worker ends the task: it has a post_execute hook") == lines
-
-
-def deferral(task: WhiteRabbitExecutionSensor) -> TaskDeferred:
-    with pytest.raises(TaskDeferred) as caught:
-        task.execute(CONTEXT)
-    return caught.value
+        assert resume(airflow, sensor(execution_id, **there, **arguments), end_event(execution_id)) == 1
+        assert read_log().count("A worker ends the task: it has a post_execute hook") == lines
 
 
 @pytest.mark.parametrize(
-    ("timeout", "execution_timeout", "patience"),
+    ("timeout", "execution_timeout", "wait_seconds"),
     [(100, None, 100), (timedelta(minutes=1), None, 60), (100, timedelta(seconds=40), 40), (40, timedelta(100), 40)],
 )
 def test_deadline(
-    whiterabbit_emulator: Emulator, timeout: Any, execution_timeout: timedelta | None, patience: float
+    airflow: FakeAirflow,
+    whiterabbit_emulator: Emulator,
+    timeout: Any,
+    execution_timeout: timedelta | None,
+    wait_seconds: float,
 ) -> None:
-    """The wait is bounded by what comes first, from the task's start on; Airflow's own time-out lies behind it."""
+    """The deadline is the earlier of both time-outs after the task's start."""
     execution_id = whiterabbit_emulator.create_execution("X", manual=True)
-    deferred = deferral(
-        sensor(execution_id, deferrable=True, timeout=timeout, execution_timeout=execution_timeout, poke_interval=7)
-    )
+    task = sensor(execution_id, deferrable=True, timeout=timeout, execution_timeout=execution_timeout, poke_interval=7)
+    with pytest.raises(TaskDeferred) as caught:
+        airflow.run(task)
+    deferred = caught.value
     assert isinstance(deferred.trigger, WhiteRabbitExecutionTrigger)
     assert deferred.trigger.serialize()[1] == {
         "execution_id": execution_id,
         "whiterabbit_conn_id": "whiterabbit_default",
         "poll_interval": 7.0,
-        "deadline": STARTED + timedelta(seconds=patience),
+        "deadline": airflow.ti.start_date + timedelta(seconds=wait_seconds),
         "timeout": None,
     }
     assert deferred.timeout > timedelta()
@@ -157,35 +140,35 @@ def test_deadline(
         ({"execution_timeout": timedelta(seconds=1), "soft_fail": True}, AirflowSkipException),
     ],
 )
-def test_time_is_up(arguments: dict[str, Any], expected: type[BaseException]) -> None:
-    """The trigger's time-out becomes the exception that poke mode would raise."""
+def test_timeout(airflow: FakeAirflow, arguments: dict[str, Any], expected: type[BaseException]) -> None:
+    """A time-out of the trigger raises the exception that a time-out in poke mode raises."""
     task = sensor("e", deferrable=True, **arguments)
-    with pytest.raises(expected, match="did not end"):
-        resume(task, {"execution_id": "e", "status": "TIMEOUT", "message": "e did not end in time"})
+    with pytest.raises(expected, match="had not ended"):
+        resume(airflow, task, end_event("e", "TIMEOUT", "e had not ended at the deadline"))
 
 
-def test_resume(whiterabbit_emulator: Emulator) -> None:
-    """The resuming worker reads the record and returns its output."""
+def test_resume(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """The resuming worker reads the record and returns the output."""
     execution_id = whiterabbit_emulator.create_execution("X", output={"a": 1})
-    event = {"execution_id": execution_id, "status": "COMPLETED", "message": None}
-    assert sensor(execution_id, deferrable=True).execute_complete(CONTEXT, event) == {"a": 1}
+    task = sensor(execution_id, deferrable=True)
+    assert task.execute_complete(airflow.context(task), end_event(execution_id)) == {"a": 1}
 
 
-def test_resume_believes_the_record(whiterabbit_emulator: Emulator) -> None:
-    """An event that is ahead of the record, or an API that is out of order, leads to patience, not to a wrong end."""
+def test_resume_before_the_record_has_ended(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """If the record is behind the event, or cannot be read, the resuming worker waits for the end."""
     wr = whiterabbit_emulator
     execution_id = wr.create_execution("X", polls=3, output=1)
     wr.fault(effects.Answer(503), kind="record", times=2)
-    event = {"execution_id": execution_id, "status": "COMPLETED", "message": None}
     wr.fault(effects.Close(events=1), kind="stream", times=None)
-    assert sensor(execution_id, deferrable=True).execute_complete(CONTEXT, event) == 1
+    task = sensor(execution_id, deferrable=True)
+    assert task.execute_complete(airflow.context(task), end_event(execution_id)) == 1
 
 
-def test_error_event() -> None:
-    """What ended the wait in the triggerer is raised as an error that soft_fail does not hide."""
+def test_error_event(airflow: FakeAirflow) -> None:
+    """An error of the trigger raises an error, also with soft_fail."""
     task = sensor("e", deferrable=True, soft_fail=True)
     with pytest.raises(exc.WhiteRabbitError, match="key refused"):
-        resume(task, {"execution_id": "e", "status": "ERROR", "message": "key refused"})
+        resume(airflow, task, end_event("e", "ERROR", "key refused"))
 
 
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger/execution timeout"])
@@ -197,19 +180,24 @@ def test_error_event() -> None:
         ({"soft_fail": True}, AirflowSkipException),
     ],
 )
-def test_no_triggerer_in_time(error: str, arguments: dict[str, Any], expected: type[BaseException]) -> None:
-    """Airflow's own time-out, which lies behind ours, is one like any other, as each version calls it."""
-    with pytest.raises(expected, match="no triggerer"):
-        sensor("e", deferrable=True, **arguments).resume_execution("__fail__", {"error": error}, CONTEXT)
+def test_deferral_timeout(
+    airflow: FakeAirflow, error: str, arguments: dict[str, Any], expected: type[BaseException]
+) -> None:
+    """Airflow's own deferral timeout, by the name of each version, raises the same as the trigger's time-out."""
+    task = sensor("e", deferrable=True, **arguments)
+    with pytest.raises(expected, match="before a triggerer saw the end"):
+        task.resume_execution("__fail__", {"error": error}, airflow.context(task))
 
 
-def test_broken_trigger_is_never_hidden() -> None:
-    """Neither a trigger that can't be loaded nor a connection that is gone says anything of the execution."""
+def test_broken_trigger_is_never_skipped(airflow: FakeAirflow) -> None:
+    """A trigger that cannot be loaded and a missing connection raise errors, also with soft_fail."""
     task = sensor("e", deferrable=True, soft_fail=True, whiterabbit_conn_id="gone")
     with pytest.raises(AirflowException, match="Trigger failure"):
-        task.resume_execution("__fail__", {"error": "Trigger failure", "traceback": ["no module"]}, CONTEXT)
+        task.resume_execution(
+            "__fail__", {"error": "Trigger failure", "traceback": ["no module"]}, airflow.context(task)
+        )
     with pytest.raises(AirflowNotFoundException, match="gone"):
-        resume(task, {"execution_id": "e", "status": "COMPLETED", "message": None})
+        resume(airflow, task, end_event("e"))
 
 
 @pytest.mark.parametrize(
@@ -224,23 +212,24 @@ def test_broken_trigger_is_never_hidden() -> None:
         {"execution_id": "e", "status": "PAUSED", "message": None},
     ],
 )
-def test_foreign_event(event: Any) -> None:
-    """An event that is none of ours is never a success."""
+def test_unknown_event(airflow: FakeAirflow, event: Any) -> None:
+    """An event that this provider does not know raises an error."""
+    task = sensor("e", deferrable=True)
     with pytest.raises(exc.WhiteRabbitProtocolError):
-        sensor("e", deferrable=True).execute_complete(CONTEXT, event)
+        task.execute_complete(airflow.context(task), event)
 
 
 @pytest.mark.parametrize("execution_id", ["../x", "", "{{ unrendered }}"])
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_unsafe_id(whiterabbit_emulator: Emulator, execution_id: str, deferrable: bool) -> None:
-    """An id that is none is refused before anything is sent or deferred."""
+def test_unsafe_id(airflow: FakeAirflow, whiterabbit_emulator: Emulator, execution_id: str, deferrable: bool) -> None:
+    """An id that cannot be part of a URL path raises an error before anything is sent or deferred."""
     with pytest.raises(exc.WhiteRabbitInputError, match="execution_id"):
-        sensor(execution_id, deferrable=deferrable).execute(CONTEXT)
+        airflow.run(sensor(execution_id, deferrable=deferrable))
     assert not whiterabbit_emulator.journal
 
 
 def test_defaults() -> None:
-    """`execution_id` and the connection are templated; how to wait is as Airflow's own sensors have it."""
+    """The id and the connection are templated; mode and interval have the defaults of Airflow's own sensors."""
     task = sensor("e")
     assert task.template_fields == ("execution_id", "whiterabbit_conn_id")
     assert (task.deferrable, task.mode, task.poke_interval) == (False, "poke", 60.0)

@@ -1,16 +1,20 @@
-"""The connection of the triggers."""
+"""Fixtures for the tests of the triggers."""
 
 from __future__ import annotations
 
 import pytest
 
-from airflow_provider_whiterabbit.client.wait import follower as follow
 from airflow_provider_whiterabbit.emulator import Emulator
+from tests.triggers.runs import execution_trigger, payloads_of
 
 
 @pytest.fixture(autouse=True)
-def connection(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connect the triggers with the emulator, and let them be impatient."""
-    monkeypatch.setattr(follow, "SHORTEST_POLL", 0.01)
-    for name, value in whiterabbit_emulator.environ.items():
-        monkeypatch.setenv(name, value)
+def _connection(emulator_connection: None) -> None:
+    """Define the connection to the emulator."""
+
+
+@pytest.fixture
+async def warm(whiterabbit_emulator: Emulator) -> None:
+    """Import what a trigger imports, which a triggerer does once: tests measure how long the event loop is blocked."""
+    await payloads_of(execution_trigger(whiterabbit_emulator.create_execution("ANY", output=1)))
+    whiterabbit_emulator.reset()

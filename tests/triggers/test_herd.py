@@ -1,4 +1,4 @@
-"""Many waits of one triggerer after an outage: they come back as a queue, spread over time, and not as a herd."""
+"""Many waits of one triggerer do not send all their requests at once, not even after an outage."""
 
 from __future__ import annotations
 
@@ -9,66 +9,67 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_whiterabbit.client.transport import aio_io as sessions
+from airflow_provider_whiterabbit.client.transport.aio_io import MAX_CONCURRENT_REQUESTS
 from airflow_provider_whiterabbit.emulator import Emulator, Entry, effects
-from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
-from dev.harness.airflow_api import until
+from dev.harness.polling import until
+from tests.triggers.runs import execution_trigger, payloads_of
 
 pytestmark = pytest.mark.alone
 
 WAITS = 200
+"""How many waits run at the same time."""
 
 INTERVAL = 4.0
-"""Seconds between two reads; the longest pause between two attempts to open a stream."""
+"""Seconds; the longest pause between two attempts to open a stream."""
 
 Start = Callable[..., asyncio.Future[list[Any]]]
 
 
 @pytest.fixture
 async def start(whiterabbit_emulator: Emulator) -> AsyncIterator[Start]:
-    """Start as many waits as there are."""
-    everything: list[asyncio.Task[Any]] = []
+    """Return a function that starts all waits and returns the future of their statuses."""
+    tasks: list[asyncio.Task[Any]] = []
 
     async def wait(poll_interval: float) -> Any:
         execution_id = whiterabbit_emulator.create_execution("SLOW", manual=True)
-        trigger = WhiteRabbitExecutionTrigger(execution_id, poll_interval=poll_interval)
-        return [event.payload["status"] async for event in trigger.run()]
+        payloads = await payloads_of(execution_trigger(execution_id, poll_interval=poll_interval))
+        return [payload["status"] for payload in payloads]
 
     def begin(poll_interval: float = 1.0) -> asyncio.Future[list[Any]]:
-        everything.extend(asyncio.create_task(wait(poll_interval)) for _ in range(WAITS))
-        return asyncio.gather(*everything)
+        tasks.extend(asyncio.create_task(wait(poll_interval)) for _ in range(WAITS))
+        return asyncio.gather(*tasks)
 
     yield begin
-    for task in everything:
+    for task in tasks:
         task.cancel()
-    await asyncio.wait(everything)
+    await asyncio.wait(tasks)
 
 
-async def arrive(wr: Emulator, count: int, **which: Any) -> list[Entry]:
-    return await asyncio.to_thread(wr.wait_for_request, count=count, timeout=60, **which)
+async def arrive(wr: Emulator, count: int, **filters: Any) -> list[Entry]:
+    """Wait until so many requests have arrived, and return them."""
+    return await asyncio.to_thread(wr.wait_for_request, count=count, timeout=60, **filters)
 
 
 def ids(wr: Emulator) -> set[str]:
-    """Return the ids of the executions that are waited for."""
+    """Return the ids of the executions whose streams were asked for."""
     return {entry.path.split("/")[-2] for entry in wr.requests(kind="stream")}
 
 
 def complete_all(wr: Emulator) -> None:
+    """Complete all executions whose streams were asked for."""
     for execution_id in ids(wr):
         wr.complete(execution_id, 1)
 
 
-async def test_no_more_at_once_than_the_bound(whiterabbit_emulator: Emulator, start: Start) -> None:
-    """While White Rabbit takes its time, no more requests are on their way than the bound; then all get their turn."""
+async def test_concurrent_requests(whiterabbit_emulator: Emulator, start: Start) -> None:
+    """While White Rabbit does not answer, `MAX_CONCURRENT_REQUESTS` requests are sent; later, all are."""
     wr = whiterabbit_emulator
     hold = wr.fault(effects.Hold(), times=None)
     waits = start()
-    await arrive(wr, sessions.AT_ONCE)
-    # One more request of somebody else's, to see that everything that was on its way has arrived.
-    loop = asyncio.get_running_loop()
-    other = loop.run_in_executor(None, lambda: wr.create_execution("OTHER"))
-    await other
-    assert len(wr.requests()) == sessions.AT_ONCE
+    await arrive(wr, MAX_CONCURRENT_REQUESTS)
+    # The emulator handles this call after all requests that have arrived.
+    await asyncio.to_thread(wr.create_execution, "OTHER")
+    assert len(wr.requests()) == MAX_CONCURRENT_REQUESTS
     wr.release(hold)
     await arrive(wr, WAITS, kind="stream", answered=True)
     await arrive(wr, WAITS, kind="record", answered=True)
@@ -77,37 +78,37 @@ async def test_no_more_at_once_than_the_bound(whiterabbit_emulator: Emulator, st
 
 
 async def test_reconnects_are_spread(whiterabbit_emulator: Emulator, start: Start) -> None:
-    """Streams that were all cut at once come back spread over the poll interval."""
+    """Streams that were all closed at once are opened again at times that are spread over the poll interval."""
     wr = whiterabbit_emulator
     waits = start(poll_interval=INTERVAL)
     await arrive(wr, WAITS, kind="record", answered=True)
     outage = wr.fault(effects.Answer(503), times=None)
     for execution_id in ids(wr):
         wr.close_streams(execution_id)
-    # Until the pauses have grown to the interval: 0.5, 1, 2, 4 seconds at the most, after a stream and a record each.
+    # By then the pauses have grown to the interval: at most 0.5, 1, 2 and 4 seconds, each after a stream and a record.
     await asyncio.to_thread(until, lambda: outage.hits >= WAITS * 9, "the pauses to grow", 60)
     wr.clear_faults()
     share = busiest(await opened(wr), INTERVAL / 10)
-    print(f"{WAITS} waits came back; in the busiest tenth of the interval {share:.0%} of them")
+    print(f"{share:.0%} of {WAITS} streams were opened in the busiest tenth of the interval")
     assert share < 0.4
     await asyncio.to_thread(complete_all, wr)
     assert await waits == [["COMPLETED"]] * WAITS
 
 
 async def opened(wr: Emulator) -> list[float]:
-    """Return when each of the streams was opened after the outage, in seconds of the monotonic clock."""
+    """Return when each stream was opened after the outage, in seconds of the monotonic clock."""
     for execution_id in ids(wr):
         await asyncio.to_thread(wr.wait_for_stream, execution_id, timeout=60)
     return [entry.monotonic for entry in wr.requests(kind="stream") if entry.status == 200][WAITS:]
 
 
 def busiest(moments: list[float], window: float) -> float:
-    """Return the largest share of moments that lie within so many seconds."""
+    """Return the largest share of the moments that lies within `window` seconds."""
     return max(sum(start <= moment <= start + window for moment in moments) for start in moments) / len(moments)
 
 
 async def test_retry_after_is_honoured(whiterabbit_emulator: Emulator, start: Start) -> None:
-    """Nobody who was told when to come again comes before that."""
+    """No trigger asks for a stream again before the ``Retry-After`` of the last answer is over."""
     wr = whiterabbit_emulator
     wr.fault(effects.Answer(429, {"message": "slow down"}, {"Retry-After": "1"}), kind="stream", times=WAITS)
     waits = start(poll_interval=0.01)
@@ -115,8 +116,8 @@ async def test_retry_after_is_honoured(whiterabbit_emulator: Emulator, start: St
     streams: dict[str, list[Entry]] = {}
     for entry in wr.requests(kind="stream"):
         streams.setdefault(entry.path, []).append(entry)
-    told = [pair for entries in streams.values() for pair in pairwise(entries) if pair[0].status == 429]
-    assert len(told) == WAITS
-    assert min(second.monotonic - first.monotonic for first, second in told) >= 1
+    retries = [pair for entries in streams.values() for pair in pairwise(entries) if pair[0].status == 429]
+    assert len(retries) == WAITS
+    assert min(second.monotonic - first.monotonic for first, second in retries) >= 1
     await asyncio.to_thread(complete_all, wr)
     assert await waits == [["COMPLETED"]] * WAITS

@@ -1,36 +1,33 @@
-"""The trigger of workflow runs over real sockets; what both triggers share is tested with executions."""
+"""The trigger of workflow runs, over real sockets; `test_execution` tests what both triggers share."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from airflow_provider_whiterabbit.client.transport import aio_io as sessions
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.triggers.workflow import WhiteRabbitWorkflowRunTrigger
-
-UNKNOWN = "00000000-0000-0000-0000-000000000000"
+from tests.triggers.runs import UNKNOWN, only_payload_of
 
 
 async def end_of(workflow_run_id: str, **arguments: Any) -> dict[str, Any]:
-    """Run a trigger to its end and return the payload of the one event that it must yield."""
-    trigger = WhiteRabbitWorkflowRunTrigger(workflow_run_id, **{"poll_interval": 0.05, **arguments})
-    events = [event.payload async for event in trigger.run()]
-    assert len(events) == 1
-    assert not sessions._shared.get(asyncio.get_running_loop())
-    return events[0]
+    """Run a trigger for a workflow run to its end, and return the payload of its only event."""
+    return await only_payload_of(WhiteRabbitWorkflowRunTrigger(workflow_run_id, **{"poll_interval": 0.05, **arguments}))
 
 
 def ended(workflow_run_id: str, status: str = "COMPLETED") -> dict[str, Any]:
+    """Return the payload of the event for a run that has ended."""
     return {"workflow_run_id": workflow_run_id, "status": status, "message": None}
 
 
-def create(wr: Emulator, *stages: Any, **ending: Any) -> str:
+def create_run(wr: Emulator, *stages: Any, **ending: Any) -> str:
+    """Start a run of a workflow with these stages; return the id of the run."""
     wr.script_workflow("flow", stages, **ending)
     return wr.create_run("flow")
 
@@ -44,19 +41,19 @@ def create(wr: Emulator, *stages: Any, **ending: Any) -> str:
         ({"output": 1}, {"ending": "CANCELED", "reason": "second thoughts"}, "CANCELED"),
     ],
 )
-async def test_ends(
+async def test_end(
     whiterabbit_emulator: Emulator, stage: dict[str, Any], ending: dict[str, Any], status: str, after: float
 ) -> None:
-    """A run that ends while the trigger listens, or did before, needs one stream and one read of the record."""
-    run_id = create(whiterabbit_emulator, {"module": "A", **stage, "after": after}, **ending)
+    """For a run that ends before or during the wait, the trigger opens one stream and reads the record once."""
+    run_id = create_run(whiterabbit_emulator, {"module": "A", **stage, "after": after}, **ending)
     assert await end_of(run_id) == ended(run_id, status)
     assert [entry.kind for entry in whiterabbit_emulator.journal] == ["run_stream", "run_record"]
 
 
-async def test_canceled_by_somebody(whiterabbit_emulator: Emulator) -> None:
-    """A run that somebody cancels ends the wait at once."""
+async def test_canceled_by_a_person(whiterabbit_emulator: Emulator) -> None:
+    """A run that a person cancels ends the wait at once."""
     wr = whiterabbit_emulator
-    run_id = create(wr, {"module": "A", "manual": True})
+    run_id = create_run(wr, {"module": "A", "manual": True})
     trigger = asyncio.create_task(end_of(run_id))
     await asyncio.to_thread(wr.wait_for_stream, run_id)
     wr.cancel_run(run_id, "second thoughts")
@@ -64,11 +61,11 @@ async def test_canceled_by_somebody(whiterabbit_emulator: Emulator) -> None:
 
 
 async def test_progress(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
-    """How far the run got is logged as its events arrive, each step once although the stream is cut between."""
+    """The progress of the run is logged as its events arrive, each step once, although the stream closes twice."""
     caplog.set_level(logging.INFO)
     wr = whiterabbit_emulator
     wr.fault(effects.Close(events=1), kind="run_stream", times=2)
-    run_id = create(wr, *[{"module": name, "manual": True, "usage": 1.5} for name in "ABC"])
+    run_id = create_run(wr, *[{"module": name, "manual": True, "usage": 1.5} for name in "ABC"])
     trigger = asyncio.create_task(end_of(run_id))
     await asyncio.to_thread(wr.wait_for_request, kind="run_record", count=5, answered=True)
     await asyncio.to_thread(wr.wait_for_stream, run_id)
@@ -76,8 +73,8 @@ async def test_progress(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptur
         wr.start_stage(run_id, stage)
         wr.complete_stage(run_id, stage, 1)
     assert await trigger == ended(run_id)
-    told = [record.getMessage() for record in caplog.records if "stages done" in record.getMessage()]
-    assert [line.split(": ")[1].split(" after ")[0] for line in told] == [
+    lines = [record.getMessage() for record in caplog.records if "stages done" in record.getMessage()]
+    assert [re.sub(r", [\d.]+ s after it was created$", "", line.split(": ")[1]) for line in lines] == [
         "EXECUTING, 0 of 3 stages done, 0 credits",
         "EXECUTING, 1 of 3 stages done, 1.5 credits",
         "EXECUTING, 2 of 3 stages done, 3 credits",
@@ -87,28 +84,28 @@ async def test_progress(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptur
 
 
 async def test_huge_record(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
-    """Outputs of megabytes are not read: the first look finds id and status, and the end is heard of."""
+    """If a record has megabytes, the trigger reads only its id and status, and sees the end on the stream."""
     caplog.set_level(logging.INFO)
     wr = whiterabbit_emulator
-    run_id = create(wr, {"module": "A", "output": "x" * 3_000_000}, {"module": "B", "manual": True})
+    run_id = create_run(wr, {"module": "A", "output": "x" * 3_000_000}, {"module": "B", "manual": True})
     trigger = asyncio.create_task(end_of(run_id))
     await asyncio.to_thread(wr.wait_for_request, kind="run_record", answered=True)
     wr.complete_stage(run_id, 1, 1)
     assert await trigger == ended(run_id)
-    assert f"{run_id}: EXECUTING after" in caplog.text
+    assert f"{run_id}: EXECUTING" in caplog.text
     assert "stages done" not in caplog.text
 
 
 async def test_huge_record_that_has_ended(whiterabbit_emulator: Emulator) -> None:
-    """A glance suffices to see that a run has ended."""
+    """The trigger sees from the first members of a huge record that the run has ended."""
     wr = whiterabbit_emulator
     wr.stream_options(announce=False)
-    run_id = create(wr, {"module": "A", "output": "x" * 3_000_000})
+    run_id = create_run(wr, {"module": "A", "output": "x" * 3_000_000})
     assert await end_of(run_id) == ended(run_id)
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "fault",
     [
         effects.Close(),
         effects.Reset("body", extra=20),
@@ -118,11 +115,11 @@ async def test_huge_record_that_has_ended(whiterabbit_emulator: Emulator) -> Non
     ],
     ids=repr,
 )
-async def test_stream_in_trouble(whiterabbit_emulator: Emulator, trouble: effects.Effect) -> None:
-    """A stream that closes, breaks or talks nonsense is opened again, and the end is heard there."""
+async def test_broken_stream(whiterabbit_emulator: Emulator, fault: effects.Effect) -> None:
+    """The trigger opens a stream again that closes, breaks or sends nonsense, and sees the end on the new stream."""
     wr = whiterabbit_emulator
-    wr.fault(trouble, kind="run_stream", times=2)
-    run_id = create(wr, {"module": "A", "manual": True})
+    wr.fault(fault, kind="run_stream", times=2)
+    run_id = create_run(wr, {"module": "A", "manual": True})
     trigger = asyncio.create_task(end_of(run_id))
     await asyncio.to_thread(wr.wait_for_request, kind="run_stream", count=3)
     wr.complete_stage(run_id, 0, 1)
@@ -130,8 +127,8 @@ async def test_stream_in_trouble(whiterabbit_emulator: Emulator, trouble: effect
 
 
 async def test_deadline(whiterabbit_emulator: Emulator) -> None:
-    """At the deadline the trigger says so itself, with the last status that it knows."""
-    run_id = create(whiterabbit_emulator, {"module": "A", "manual": True})
+    """At the deadline, the trigger sends an event with the last known status."""
+    run_id = create_run(whiterabbit_emulator, {"module": "A", "manual": True})
     event = await end_of(run_id, deadline=datetime.now(UTC) + timedelta(seconds=0.2))
     assert (event["workflow_run_id"], event["status"]) == (run_id, "TIMEOUT")
     assert f"Workflow run {run_id}" in event["message"]
@@ -139,33 +136,33 @@ async def test_deadline(whiterabbit_emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workflow_run_id", "named"), [(UNKNOWN, "404"), ("../x", "workflow_run_id"), ("", "workflow_run_id")]
+    ("workflow_run_id", "message_part"), [(UNKNOWN, "404"), ("../x", "workflow_run_id"), ("", "workflow_run_id")]
 )
-async def test_error(workflow_run_id: str, named: str) -> None:
-    """What can't be waited for ends the wait at once."""
+async def test_error(workflow_run_id: str, message_part: str) -> None:
+    """An unknown run and an id that cannot be part of a URL path end the wait at once."""
     event = await end_of(workflow_run_id)
     assert (event["workflow_run_id"], event["status"]) == (workflow_run_id, "ERROR")
-    assert named in event["message"]
+    assert message_part in event["message"]
 
 
-async def test_record_of_another_shape(whiterabbit_emulator: Emulator) -> None:
-    """A record without stages is not taken for one."""
+async def test_record_without_stages(whiterabbit_emulator: Emulator) -> None:
+    """A record whose stages are not a list ends the wait with an error."""
     wr = whiterabbit_emulator
-    run_id = create(wr, {"module": "A", "manual": True})
+    run_id = create_run(wr, {"module": "A", "manual": True})
     wr.fault(effects.Answer(200, {"id": run_id, "status": "COMPLETED", "runStages": "none"}), kind="run_record")
     event = await end_of(run_id)
     assert event["status"] == "ERROR"
     assert "runStages" in event["message"]
 
 
-async def test_on_kill(said: Callable[[], str]) -> None:
-    """A killed trigger says, with the id, that the run goes on, and asks nothing of White Rabbit."""
+async def test_on_kill(read_log: Callable[[], str]) -> None:
+    """A killed trigger logs that the run, with its id, may still be running."""
     await WhiteRabbitWorkflowRunTrigger("r-1").on_kill()
-    assert "r-1 goes on at White Rabbit" in said()
+    assert "r-1 may still be running at White Rabbit" in read_log()
 
 
 def test_serialize() -> None:
-    """A trigger is made again from what it serializes, and holds no secret."""
+    """A trigger serializes its arguments, from which Airflow makes the same trigger again, and no secret."""
     arguments = {
         "workflow_run_id": "r",
         "whiterabbit_conn_id": "c",

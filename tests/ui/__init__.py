@@ -1,4 +1,4 @@
-"""Tests of what people see: Airflow's web UI in a browser."""
+"""Tests of Airflow's web UI in a browser."""
 
 from importlib import metadata
 from pathlib import Path

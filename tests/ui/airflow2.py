@@ -1,4 +1,4 @@
-"""The pages of Airflow 2.11."""
+"""The pages of Airflow 2.11's web UI."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ _FIELDS = """rows => rows.filter(row => row.checkVisibility() && row.querySelect
 
 
 class Connections(pages.Connections):
-    """A list and a form, where *Test* tries what the form holds."""
+    """The list and the form of connections; the button *Test* tests the values in the form."""
 
     @property
     def _form(self) -> Locator:
+        """The form of a connection."""
         return self.page.locator("#model_form")
 
     def new(self, connection_id: str) -> None:
         self.page.goto(f"{self.url}/connection/add")
         self._form.get_by_label("Connection Id").fill(connection_id)
-        self.page.select_option("#conn_type", label="White Rabbit", force=True)  # behind a widget
+        self.page.select_option("#conn_type", label="White Rabbit", force=True)  # a widget hides the element
         self._form.get_by_label("Base URL").wait_for()
 
     def edit(self, connection_id: str) -> None:
@@ -39,8 +40,8 @@ class Connections(pages.Connections):
         self._form.get_by_label("Base URL").wait_for()
 
     def fields(self) -> dict[str, pages.Field]:
-        found = self._form.locator("tr").evaluate_all(_FIELDS)
-        return {field["label"]: pages.Field(**field) for field in found}
+        fields = self._form.locator("tr").evaluate_all(_FIELDS)
+        return {field["label"]: pages.Field(**field) for field in fields}
 
     def field(self, name: str) -> Locator:
         return self._form.locator(f"[name={name}], [name=extra__whiterabbit__{name}]")
@@ -50,18 +51,19 @@ class Connections(pages.Connections):
         self.page.locator(".alert-success").filter(has_text=re.compile("(Added|Changed) Row")).wait_for()
 
     def press_test(self, connection_id: str) -> tuple[bool, str]:
-        with self.page.expect_response("**/connections/test") as answer:
+        with self.page.expect_response("**/connections/test") as response:
             self._form.get_by_role("button", name="Test").click()
-        told = answer.value.json()
-        # The box is green whatever came of it: only the message says.
-        self.page.locator(".alert-success").get_by_text(told["message"]).wait_for()
-        return told["status"], told["message"]
+        result = response.value.json()
+        # The box is green for success and failure alike; only its message differs.
+        self.page.locator(".alert-success").get_by_text(result["message"]).wait_for()
+        return result["status"], result["message"]
 
 
 class TaskPage(pages.TaskPage):
-    """A tab of the grid."""
+    """The tabs of a task instance in the grid view."""
 
     def _open(self, tab: str) -> None:
+        """Load the page with this tab of the task."""
         path = f"{self.run.dag_id}/grid?dag_run_id={self.run.run_id}&task_id={self.task_id}&tab={tab}"
         self.page.goto(f"{self.url}/dags/{path}")
 
@@ -76,7 +78,7 @@ class TaskPage(pages.TaskPage):
         self.page.get_by_text("Extra Links", exact=True).wait_for()
 
     def link(self) -> str | None:
-        # Where there is no address, the button is there, and can't be used.
+        # If there is no address, the button exists without a target.
         link = self.page.get_by_role("link", name="White Rabbit", exact=True)
         return link.get_attribute("href") or None
 

@@ -1,4 +1,4 @@
-"""The pages of Airflow 3.3."""
+"""The pages of Airflow 3.3's web UI."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, expect
 
-from dev.harness.airflow_api import until
+from dev.harness.polling import until
 from tests.ui import pages
 
 SECTIONS = ("Standard Fields", "Extra Fields")
-"""Parts of the form, of which one is open at a time."""
+"""Sections of the form; only one section is open at a time."""
 
 _FIELDS = """roots => roots.filter(root => root.checkVisibility()).map(root => {
     const input = root.querySelector('input, textarea')
@@ -26,13 +26,15 @@ _FIELDS = """roots => roots.filter(root => root.checkVisibility()).map(root => {
 
 
 class Connections(pages.Connections):
-    """A list with a dialog as form, where *Test* tries what is saved."""
+    """The list of connections and the dialog with the form; the button *Test* tests the saved values."""
 
     @property
     def _form(self) -> Locator:
+        """The dialog with the form of a connection."""
         return self.page.get_by_role("dialog")
 
     def _row(self, connection_id: str) -> Locator:
+        """Return the connection's row in the list."""
         cell = self.page.get_by_role("cell", name=connection_id, exact=True)
         return self.page.get_by_role("row").filter(has=cell)
 
@@ -50,17 +52,18 @@ class Connections(pages.Connections):
         self.field("host").wait_for()
 
     def fields(self) -> dict[str, pages.Field]:
-        found = []
+        fields = []
         for section in SECTIONS:
             self._open(section)
-            found += self._form.locator("[data-scope=field][data-part=root]").evaluate_all(_FIELDS)
-        return {field["label"]: pages.Field(**field) for field in found}
+            fields += self._form.locator("[data-scope=field][data-part=root]").evaluate_all(_FIELDS)
+        return {field["label"]: pages.Field(**field) for field in fields}
 
     def field(self, name: str) -> Locator:
         self._open(SECTIONS[name not in pages.STANDARD])
         return self._form.locator(f"[name={name}], [name=element_{name}]")
 
     def _open(self, section: str) -> None:
+        """Open a section of the form."""
         button = self._form.get_by_role("button", name=section, exact=True)
         if button.get_attribute("aria-expanded") != "true":
             button.click()
@@ -75,7 +78,7 @@ class Connections(pages.Connections):
         return self._press_test(connection_id)
 
     def test(self, connection_id: str, fields: Mapping[str, str]) -> tuple[bool, str]:
-        # Saved without the form, which takes its time.
+        # The API stores the connection, because the form is slow.
         url = urlsplit(fields["host"])
         columns = {"connection_id": connection_id, "conn_type": "whiterabbit", "password": fields["password"]}
         columns |= {"host": fields["host"].removesuffix(f":{url.port}"), "port": url.port or 443}
@@ -85,17 +88,19 @@ class Connections(pages.Connections):
         return self._press_test(connection_id)
 
     def _press_test(self, connection_id: str) -> tuple[bool, str]:
+        """Press *Test* in the connection's row of the list; return what `press_test` returns."""
         self._row(connection_id).get_by_role("button", name="Test Connection").click()
-        told = self.page.get_by_role("status").filter(has_text="Test Connection")
-        told.wait_for()
-        title, _, message = told.inner_text().partition("\n")
+        notification = self.page.get_by_role("status").filter(has_text="Test Connection")
+        notification.wait_for()
+        title, _, message = notification.inner_text().partition("\n")
         return {"Test Connection Successful": True, "Test Connection Failed": False}[title], message
 
 
 class TaskPage(pages.TaskPage):
-    """A page with tabs."""
+    """The page of a task instance, with tabs."""
 
     def _open(self, *tabs: str) -> None:
+        """Load the page of the task, and open tabs of it."""
         path = f"{self.run.dag_id}/runs/{self.run.run_id}/tasks/{self.task_id}"
         self.page.goto(f"{self.url}/dags/{path}")
         for tab in tabs:
@@ -118,12 +123,12 @@ class TaskPage(pages.TaskPage):
 
     def xcom(self, key: str) -> Any:
         row = self.page.get_by_role("row").filter(has=self.page.get_by_role("cell", name=key, exact=True))
-        (value,) = until(lambda: _parsed(row.locator(".view-lines").inner_text()), f"all of {key} to be unfolded", 30)
+        (value,) = until(lambda: _parsed(row.locator(".view-lines").inner_text()), f"the JSON of {key} to unfold", 30)
         return value
 
 
 def _parsed(text: str) -> tuple[Any] | None:
-    """Parse JSON that an editor shows; None while parts of it are folded."""
+    """Return the value of the JSON text in an editor, or None while parts of the text are folded."""
     try:
         return (json.loads(text.replace("\xa0", " ")),)
     except ValueError:

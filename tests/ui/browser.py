@@ -1,4 +1,4 @@
-"""The browser that is installed, and all that Airflow answers it."""
+"""Runs the installed browser, and records the server's answers to a page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+"""Names of the browser's program."""
+
 _ARGUMENTS = [
-    # Nothing is fetched from elsewhere; what a page wants from there it does not get.
+    # A page can load data only from this machine.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--disable-dev-shm-usage",  # containers have little of it
 ]
@@ -21,12 +23,12 @@ _ARGUMENTS = [
 def chromium() -> Iterator[Browser]:
     """Run the Chromium that is on PATH.
 
-    :raises RuntimeError: naming the remedy, if there is none.
+    :raises RuntimeError: if there is none; the message says what to install.
     """
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         raise RuntimeError(f"Needed on PATH: {' or '.join(NAMES)} (on Debian: apt install chromium fonts-liberation)")
-    root = ["--no-sandbox"] if os.geteuid() == 0 else []  # for root there is no sandbox
+    root = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium's sandbox does not work for root
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_ARGUMENTS + root)
         yield browser
@@ -34,7 +36,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Answers:
-    """What a page got from the server: documents and data, in order."""
+    """The texts of all documents and data that a page has received from the server, in order."""
 
     def __init__(self, page: Page) -> None:
         self.texts: list[str] = []
@@ -42,6 +44,6 @@ class Answers:
 
     def _keep(self, request: Request) -> None:
         response = request.response()
-        redirects = response is not None and 300 <= response.status < 400  # without a body
+        redirects = response is not None and 300 <= response.status < 400  # have no body
         if response is not None and not redirects and request.resource_type in ("document", "xhr", "fetch"):
             self.texts.append(response.text())

@@ -1,10 +1,10 @@
-"""One Airflow, one emulator and one browser for the session; a page of its own for each test."""
+"""Fixtures of the UI tests: one Airflow, one emulator and one browser for the session, and a new page for each test."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,24 +22,27 @@ if TYPE_CHECKING:
     from tests.ui.browser import Answers
     from tests.ui.pages import Connections, TaskPage
 
-# Playwright, which only these tests have, is imported where it is used: every run of pytest reads these modules.
+# Every run of pytest imports this module, but only the UI tests have Playwright. Functions therefore import it.
 
 SCREENSHOTS = ROOT / "docs" / "screenshots" if os.environ.get("SCREENSHOTS") and AIRFLOW.startswith("3.3.") else None
-"""Where the documentation's screenshots go; None if they are not asked for, or this is another Airflow than theirs."""
+"""Folder of the documentation's screenshots; None if SCREENSHOTS is not set or if this is not Airflow 3.3."""
 
 SIZE = (1280, 720)
+"""Width and height of a page in pixels."""
 
 _FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
 def wr() -> Iterator[Emulator]:
+    """Run the session's emulator."""
     with Emulator() as emulator:
         yield emulator
 
 
 @pytest.fixture(scope="session")
 def airflow(wr: Emulator) -> Iterator[AirflowHome]:
+    """Run the session's Airflow, with one connection that has addresses of the dashboard and one that has none."""
     linked = wr.connection
     linked["extra"] |= LINKS
     environ = {
@@ -53,6 +56,7 @@ def airflow(wr: Emulator) -> Iterator[AirflowHome]:
 
 @pytest.fixture(scope="session")
 def context() -> Iterator[BrowserContext]:
+    """Run the session's browser with access to the clipboard."""
     from tests.ui.browser import chromium
 
     with chromium() as browser:
@@ -64,7 +68,7 @@ def context() -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
-    """Open a page; keep what it showed last where the test fails."""
+    """Open a new page; if the test fails, keep a screenshot and the HTML of the page."""
     page = context.new_page()
     page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
     yield page
@@ -76,7 +80,8 @@ def page(context: BrowserContext, request: pytest.FixtureRequest, tmp_path: Path
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Record in the item's stash whether its test has failed."""
     report = yield
     item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
     return report
@@ -84,6 +89,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture
 def answers(page: Page) -> Answers:
+    """Return the object that records everything the server answers to the page."""
     from tests.ui.browser import Answers
 
     return Answers(page)
@@ -91,7 +97,7 @@ def answers(page: Page) -> Answers:
 
 @pytest.fixture
 def connections(page: Page, airflow: AirflowHome) -> Iterator[Connections]:
-    """Use the pages about connections; remove the connections that a test has made."""
+    """Return the pages about connections; after the test, delete all connections."""
     if MAJOR > 2:
         from tests.ui.airflow3 import Connections
     else:
@@ -103,6 +109,7 @@ def connections(page: Page, airflow: AirflowHome) -> Iterator[Connections]:
 
 @pytest.fixture
 def task_page(page: Page) -> Callable[[DagRun, str], TaskPage]:
+    """Return a function that returns the page of a task, given its run and its id."""
     if MAJOR > 2:
         from tests.ui.airflow3 import TaskPage
     else:
@@ -112,9 +119,10 @@ def task_page(page: Page) -> Callable[[DagRun, str], TaskPage]:
 
 @pytest.fixture
 def shoot(page: Page, tmp_path: Path) -> Callable[..., None]:
-    """Take a screenshot: for the documentation if it is asked for, else to look at."""
+    """Return a function that takes a screenshot, for the documentation if SCREENSHOTS is set, else in `tmp_path`."""
 
     def take(name: str, *, width: int = SIZE[0], height: int) -> None:
+        """Save a screenshot of the page in this size, in pixels."""
         page.set_viewport_size({"width": width, "height": height})
         page.screenshot(path=(SCREENSHOTS or tmp_path) / f"{name}.png", animations="disabled")
 

@@ -1,4 +1,4 @@
-"""What the tests do with pages, whichever Airflow's they are."""
+"""Interfaces of the web UI's pages that the tests use; each version of Airflow has its own implementation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from playwright.sync_api import Locator, Page
 from dev.harness.airflow_api import AirflowApi, DagRun
 
 STANDARD = ("description", "host", "port", "login", "password", "schema")
-"""The form's fields that all types of connections share, by their names."""
+"""Names of the form's fields that all types of connections have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field as the form shows it.
+    """A field of the connection form, as the form shows it.
 
-    :param kind: the input's type: ``text``, ``password``, ...
-    :param help: the text below it.
+    :param kind: type of the input, for example ``text`` or ``password``.
+    :param help: text below the input.
     """
 
     label: str
@@ -30,7 +30,7 @@ class Field:
 
 
 class Connections(ABC):
-    """The pages about connections."""
+    """The pages for connections: the list and the form."""
 
     def __init__(self, page: Page, api: AirflowApi) -> None:
         self.page = page
@@ -43,32 +43,32 @@ class Connections(ABC):
 
     @abstractmethod
     def edit(self, connection_id: str) -> None:
-        """Open the form of a connection that is there."""
+        """Open the form of an existing connection."""
 
     @abstractmethod
     def fields(self) -> dict[str, Field]:
-        """Return the fields that can be seen in the form, by their labels."""
+        """Return the visible fields of the form by their labels."""
 
     @abstractmethod
     def field(self, name: str) -> Locator:
-        """Return a field's input, visible, by its name in the connection or in its extra."""
+        """Return the visible input of a field, given its name in the connection or in the connection's extra."""
 
     @abstractmethod
     def save(self) -> None:
-        """Save what the form holds, and wait until Airflow has it."""
+        """Save the form, and wait until Airflow has stored the connection."""
 
     @abstractmethod
     def press_test(self, connection_id: str) -> tuple[bool, str]:
-        """Press *Test* for what the form holds; return whether it works, and the message that is shown."""
+        """Test the values in the form with the button *Test*; return whether they work, and the shown message."""
 
     def test(self, connection_id: str, fields: Mapping[str, str]) -> tuple[bool, str]:
-        """Have a connection tested that is new; return the same."""
+        """Create and test a connection with these fields; return whether it works, and the shown message."""
         self.new(connection_id)
         self.fill(fields)
         return self.press_test(connection_id)
 
     def fill(self, fields: Mapping[str, str]) -> None:
-        """Fill in fields by their names."""
+        """Fill in fields of the form, given by their names."""
         for name, value in fields.items():
             self.field(name).fill(value)
 
@@ -84,22 +84,22 @@ class TaskPage(ABC):
 
     @abstractmethod
     def open_log(self) -> None:
-        """Show the log."""
+        """Open the log of the task."""
 
     @abstractmethod
     def open_xcoms(self) -> None:
-        """Show the XComs."""
+        """Open the XComs of the task."""
 
     @abstractmethod
     def open_details(self) -> None:
-        """Show the details, once the links are there that belong to them."""
+        """Open the details of the task, and wait until they show the task's links."""
 
     @abstractmethod
     def link(self) -> str | None:
-        """Return where the button *White Rabbit* of the details leads; None if it leads nowhere, or there is none."""
+        """Return the address of the button *White Rabbit* in the details; None without an address or a button."""
 
     def wait_for_log(self, text: str, timeout: float = 60) -> None:
-        """Wait until the log that is shown holds a text, without loading the page anew.
+        """Wait until the open log shows a text, without reloading the page.
 
         :param timeout: seconds.
         """
@@ -107,4 +107,4 @@ class TaskPage(ABC):
 
     @abstractmethod
     def xcom(self, key: str) -> Any:
-        """Return the value of an XCom, as it is shown."""
+        """Return the value that the page shows for an XCom."""

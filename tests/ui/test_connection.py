@@ -1,12 +1,13 @@
-"""The form of a connection: what it shows, saves and hides, and what *Test* says."""
+"""UI tests of the connection form: its fields, saving, hidden secrets, and the button *Test*."""
 
 from __future__ import annotations
 
 import json
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,10 @@ from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS
 from dev.harness.airflow_home import AirflowHome
 from tests.ui import AIRFLOW, LINKS
+
+if TYPE_CHECKING:
+    from tests.ui.browser import Answers
+    from tests.ui.pages import Connections
 
 pytestmark = pytest.mark.ui
 
@@ -24,20 +29,20 @@ OTHER_SECRET = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Emulator]:
-    """Run a White Rabbit that nobody else asks: here things go wrong."""
+    """Run an emulator for this module's tests, which inject faults into it."""
     with Emulator() as emulator:
         yield emulator
 
 
 @pytest.fixture
 def fields(server: Emulator) -> Iterator[dict[str, str]]:
-    """Return what to fill in for a connection that works."""
+    """Return the form's fields for a working connection; reset the emulator after the test."""
     yield {"host": server.url, "password": server.api_secret, "api_key": server.api_key}
     server.reset()
 
 
-def test_fields(connections) -> None:
-    """The form shows the provider's fields with labels, placeholders and help, and none that it has no use for."""
+def test_fields(connections: Connections) -> None:
+    """The form shows the provider's fields with labels, placeholders and help, and hides unused fields."""
     connections.new("payments")
     shown = connections.fields()
     assert (shown["Base URL"].kind, shown["Base URL"].placeholder) == ("text", "https://api.whiterabbit.app")
@@ -50,8 +55,14 @@ def test_fields(connections) -> None:
     assert not {"Host", "Password", "Login", "Schema"} & set(shown)
 
 
-def test_saved_and_kept_secret(connections, answers, airflow: AirflowHome, fields: dict[str, str], shoot) -> None:
-    """What was saved works, also when it is saved again; its secrets are neither shown any more nor sent anywhere."""
+def test_saved_and_kept_secret(
+    connections: Connections,
+    answers: Answers,
+    airflow: AirflowHome,
+    fields: dict[str, str],
+    shoot: Callable[..., None],
+) -> None:
+    """A connection works after it is saved once and twice, and the server never sends its secrets to the page again."""
     api_key = fields.pop("api_key")
     secrets = (fields["password"], api_key, CALLBACK_SECRET)
     connections.new("payments")
@@ -70,21 +81,23 @@ def test_saved_and_kept_secret(connections, answers, airflow: AirflowHome, field
     connections.field("description").fill("saved again")
     connections.save()
     works_by_command(airflow, "payments")
-    said = [*answers.texts, json.dumps(airflow.api.call("GET", "/connections/payments"))]
-    assert any("saved again" in text for text in said[:-1])
-    assert LINKS["execution_url"] in said[-1]
-    assert [text for text in said if any(secret in text for secret in secrets)] == []
+    texts = [*answers.texts, json.dumps(airflow.api.call("GET", "/connections/payments"))]
+    assert any("saved again" in text for text in texts[:-1])
+    assert LINKS["execution_url"] in texts[-1]
+    assert [text for text in texts if any(secret in text for secret in secrets)] == []
 
 
 def works_by_command(airflow: AirflowHome, connection_id: str) -> None:
-    """Check a connection as it is in the database, with Airflow's command."""
+    """Test the stored connection with the command `airflow connections test`."""
     command = ["airflow", "connections", "test", connection_id]
     done = subprocess.run(command, env=airflow.environ, capture_output=True, text=True, check=False)
     assert "Connection success!" in done.stdout, done.stdout + done.stderr
 
 
-def test_right_key(connections, server: Emulator, fields: dict[str, str], shoot) -> None:
-    """What is right is told to whoever fills in the form and presses *Test*; nothing is submitted."""
+def test_right_key(
+    connections: Connections, server: Emulator, fields: dict[str, str], shoot: Callable[..., None]
+) -> None:
+    """With the right key and secret, *Test* reports success and submits nothing."""
     fields["host"], _, fields["port"] = fields["host"].rpartition(":")
     connections.new("payments")
     connections.fill(fields)
@@ -94,21 +107,22 @@ def test_right_key(connections, server: Emulator, fields: dict[str, str], shoot)
     shoot("test-accepted", height=360)
 
 
-def test_no_port(connections, fields: dict[str, str]) -> None:
-    """A port is part of the host, or missing, as in most URLs; two versions of Airflow stumble over that."""
+def test_no_port(connections: Connections, fields: dict[str, str]) -> None:
+    """*Test* works with an empty port field, except in two versions of Airflow that have a bug."""
     connections.new("payments")
     connections.fill(fields)
-    stumbles = AIRFLOW in ("3.3.1", "3.3.2")  # apache/airflow#73298
-    assert connections.press_test("payments") == ((False, "Bad Request") if stumbles else (True, ACCEPTED))
+    has_bug = AIRFLOW in ("3.3.1", "3.3.2")  # apache/airflow#73298
+    assert connections.press_test("payments") == ((False, "Bad Request") if has_bug else (True, ACCEPTED))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Something that *Test* tells apart.
+    """A case with its expected result of *Test*.
 
-    :param message: part of what it says.
-    :param changes: to the fields of a connection that works.
-    :param answer: what White Rabbit answers instead.
+    :param works: whether *Test* reports success.
+    :param message: part of the message.
+    :param changes: changed fields of the working connection.
+    :param answer: answer of White Rabbit to every request, instead of its normal answer.
     :param clock_offset: seconds that White Rabbit's clock is ahead of this machine's.
     """
 
@@ -141,8 +155,10 @@ OUTCOMES = {
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_outcome(connections, server: Emulator, fields: dict[str, str], shoot, name: str) -> None:
-    """*Test* says what is right or wrong, and submits nothing."""
+def test_outcome(
+    connections: Connections, server: Emulator, fields: dict[str, str], shoot: Callable[..., None], name: str
+) -> None:
+    """*Test* reports what is right or wrong with the connection, and submits nothing."""
     outcome = OUTCOMES[name]
     server.clock_offset = outcome.clock_offset
     if outcome.answer is not None:
@@ -155,8 +171,8 @@ def test_outcome(connections, server: Emulator, fields: dict[str, str], shoot, n
         shoot("test-refused", height=400)
 
 
-def test_unreachable(connections, fields: dict[str, str]) -> None:
-    """*Test* says that nobody is there."""
+def test_unreachable(connections: Connections, fields: dict[str, str]) -> None:
+    """*Test* reports that White Rabbit cannot be reached if no server listens on the port."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         fields["host"] = f"http://127.0.0.1:{bound.getsockname()[1]}"

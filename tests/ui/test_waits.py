@@ -1,15 +1,21 @@
-"""A wait: its log while it goes on, its output afterwards, and the way from the task to White Rabbit's dashboard."""
+"""UI tests of a waiting task: its log during the wait, its output afterwards, and its link to the dashboard."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from dev.harness.airflow_api import DagRun, until
+from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.polling import until
 from tests.ui import LINKS
+
+if TYPE_CHECKING:
+    from tests.ui.pages import TaskPage
 
 pytestmark = pytest.mark.ui
 
@@ -18,7 +24,7 @@ OUTPUT = {"hash": "0x9fc76417374aa880", "amount": "1000000000000000000", "fees":
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Runs of the DAGs, and the ids of what they wait for."""
+    """The runs of the two DAGs, and the ids of the executions and the workflow run that they wait for."""
 
     settlement: DagRun
     settled: str
@@ -29,7 +35,7 @@ class Waits:
 
 @pytest.fixture(scope="module")
 def waits(airflow: AirflowHome, wr: Emulator) -> Waits:
-    """All start at once; each test waits for its own."""
+    """Start all runs at once; each test then waits for its own run."""
     settled, execution = (wr.create_execution(module="TRANSFER", manual=True) for _ in range(2))
     wr.script_workflow("payout", [{"module": "TRANSFER", "manual": True}])
     workflow_run = wr.create_run("payout")
@@ -38,8 +44,14 @@ def waits(airflow: AirflowHome, wr: Emulator) -> Waits:
     return Waits(settlement, settled, links, execution, workflow_run)
 
 
-def test_log_then_output(task_page, waits: Waits, airflow: AirflowHome, wr: Emulator, shoot) -> None:
-    """The log follows the status while the task is deferred; once it has ended, the output is an XCom."""
+def test_log_then_output(
+    task_page: Callable[[DagRun, str], TaskPage],
+    waits: Waits,
+    airflow: AirflowHome,
+    wr: Emulator,
+    shoot: Callable[..., None],
+) -> None:
+    """The log shows each status while the task is deferred, and the output is an XCom after the end."""
     run, execution = waits.settlement, waits.settled
     task = run.wait_for("wait", {"deferred"}, 120)
     assert task.state == "deferred"
@@ -60,8 +72,10 @@ def test_log_then_output(task_page, waits: Waits, airflow: AirflowHome, wr: Emul
 
 
 @pytest.mark.parametrize("task_id", ["execution", "workflow_run"])
-def test_link(task_page, waits: Waits, shoot, task_id: str) -> None:
-    """Already while it waits, a task leads to what it waits for, where the connection has the address."""
+def test_link(
+    task_page: Callable[[DagRun, str], TaskPage], waits: Waits, shoot: Callable[..., None], task_id: str
+) -> None:
+    """A waiting task links to its execution or workflow run if the connection has the address of the dashboard."""
     assert waits.links.wait_for(task_id, {"deferred"}, 120).state == "deferred"
     page = task_page(waits.links, task_id)
     page.open_details()
@@ -70,8 +84,8 @@ def test_link(task_page, waits: Waits, shoot, task_id: str) -> None:
         shoot("link", height=420)
 
 
-def test_no_link(task_page, waits: Waits) -> None:
-    """Where the connection has no address, no button leads anywhere."""
+def test_no_link(task_page: Callable[[DagRun, str], TaskPage], waits: Waits) -> None:
+    """A task has no link if the connection has no address of the dashboard."""
     assert waits.links.wait_for("unlinked", {"deferred"}, 120).state == "deferred"
     page = task_page(waits.links, "unlinked")
     page.open_details()

@@ -1,20 +1,19 @@
-"""What is sent to White Rabbit and what comes back, as frozen values.
+"""Executions of components: their records, the events of their streams, and the state of their callbacks.
 
-`id`, `status`, `output` and `error` are read strictly and raise `WhiteRabbitProtocolError`; every other field degrades
-to `None` (see `fields`).
+`id`, `status`, `output` and `error` are parsed strictly and raise `WhiteRabbitProtocolError`. Every other field becomes
+`None` where its form is unknown (see `fields`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Self
 
 import pendulum
 
 from airflow_provider_whiterabbit.client.records.fields import (
-    in_words,
+    error_text,
     lenient,
     list_of_str,
     number,
@@ -24,26 +23,13 @@ from airflow_provider_whiterabbit.client.records.fields import (
     strict_status,
     time,
 )
+from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, HasStatus
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
-
-
-class ExecutionStatus(StrEnum):
-    """Where an execution stands. CREATED means queued."""
-
-    CREATED = "CREATED"
-    EXECUTING = "EXECUTING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether nothing will change any more."""
-        return self in (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """Where and how an execution's finished record is delivered."""
+    """The state of an execution's callback: its URL, and how its delivery went."""
 
     url: str | None = None
     signed: bool | None = None
@@ -56,7 +42,7 @@ class Callback:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Parse the ``callback`` part of an execution record; nothing in it is worth failing for."""
+        """Parse the ``callback`` member of an execution record. Nothing in it raises."""
         names = lenient(data, "headerNames", list_of_str)
         return cls(
             url=lenient(data, "url", of_type(str)),
@@ -71,10 +57,10 @@ class Callback:
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
-    """An execution record (API reference, *Execute Component*).
+class Execution(HasStatus):
+    """The record of an execution (API reference, *Execute Component*).
 
-    `output` and `error` are any JSON value; `total_usage` is credits spent.
+    `output` and `error` are any JSON value. `total_usage` is the number of credits spent.
     """
 
     id: str
@@ -91,23 +77,23 @@ class Execution:
     @property
     def completed(self) -> bool:
         """Whether the execution has ended, well or not (the API's word)."""
-        return self.status.is_terminal
+        return self.is_terminal
 
     @property
     def progress(self) -> str:
-        """How far it got, in words."""
+        """The status, for the log."""
         return str(self.status)
 
     @property
     def result(self) -> Any:
-        """What a task returns for it: the output."""
+        """What a task returns for the execution: its output."""
         return self.output
 
     @property
     def failure(self) -> str:
-        """Why it did not end well, in words."""
+        """A message that says why the execution did not complete."""
         module = f" ({self.module})" if self.module else ""
-        return f"Execution {self.id}{module} {self.status}: {in_words(self.error)}"
+        return f"Execution {self.id}{module} {self.status}: {error_text(self.error)}"
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
@@ -116,12 +102,12 @@ class Execution:
         :raises WhiteRabbitProtocolError: if `id`, `status`, `output` or `error` are not as documented.
         """
         record = strict_object(data, "execution record")
-        identity = strict_id(record, "execution record")
+        execution_id = strict_id(record, "execution record")
         status = strict_status(record, ExecutionStatus, "execution record")
         callback = lenient(record, "callback", of_type(dict))
         output, error = _strict_outcome(record, status, "execution record")
         return cls(
-            id=identity,
+            id=execution_id,
             status=status,
             output=output,
             error=error,
@@ -133,35 +119,25 @@ class Execution:
             raw=record,
         )
 
+    @classmethod
+    def from_submission(cls, answer: Any) -> Self:
+        """Parse the record in the answer to a submission, whose id is known to be there.
+
+        :raises WhiteRabbitProtocolError: if the record is not as documented. The message names the execution, which
+            runs all the same.
+        """
+        try:
+            return cls.from_dict(answer)
+        except WhiteRabbitProtocolError as error:
+            raise WhiteRabbitProtocolError(f"Execution {answer.get('id')} was submitted, but: {error}") from None
+
     def to_dict(self) -> dict[str, Any]:
         """Return the record as the API gave it: plain JSON, fit for XCom."""
         return dict(self.raw)
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
-    """As much of a record as tells whether it has ended; its output, which may be large, was not read."""
-
-    id: str
-    status: StrEnum
-
-    @property
-    def progress(self) -> str:
-        """How far it got, in words."""
-        return str(self.status)
-
-    @classmethod
-    def from_dict(cls, data: Any, statuses: type[StrEnum]) -> Self:
-        """Read id and status of a record, strictly.
-
-        :raises WhiteRabbitProtocolError: if one of them is not as documented.
-        """
-        record = strict_object(data, "record")
-        return cls(strict_id(record, "record"), strict_status(record, statuses, "record"))
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionEvent:
+class ExecutionEvent(HasStatus):
     """One event of an execution's stream (API reference, *Status & Streaming*)."""
 
     id: str
@@ -172,8 +148,13 @@ class ExecutionEvent:
 
     @property
     def progress(self) -> str:
-        """How far it got, in words."""
+        """The status, for the log."""
         return str(self.status)
+
+    @property
+    def updated_at(self) -> pendulum.DateTime | None:
+        """When the execution reached this status; the name that records use."""
+        return self.timestamp
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
@@ -193,9 +174,9 @@ class ExecutionEvent:
         )
 
 
-def _strict_outcome(data: Mapping[str, Any], status: ExecutionStatus, what: str) -> tuple[Any, Any]:
-    """Return output and error. The field that the status promises must be there (its value may be null)."""
+def _strict_outcome(data: Mapping[str, Any], status: ExecutionStatus, where: str) -> tuple[Any, Any]:
+    """Return output and error. The member that the status promises must be there; its value may be null."""
     promised = {ExecutionStatus.COMPLETED: "output", ExecutionStatus.FAILED: "error"}.get(status)
     if promised is not None and promised not in data:
-        raise WhiteRabbitProtocolError(f"{what}: status is {status} but '{promised}' is missing")
+        raise WhiteRabbitProtocolError(f"{where}: status is {status} but '{promised}' is missing")
     return data.get("output"), data.get("error")

@@ -1,7 +1,7 @@
-"""Reading the fields of the API's JSON, by one rule: unknown is not success.
+"""Parsers for the fields of the API's JSON. Their rule: unknown is not success.
 
-The strict readers raise; `lenient` turns a field of an unexpected shape into `None` with one warning, because a new
-date format must not fail a payment.
+The strict parsers raise. `lenient` returns `None` for a field of an unknown form and logs one warning: a new date
+format must not fail a payment.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 
 import pendulum
@@ -22,72 +23,89 @@ T = TypeVar("T")
 S = TypeVar("S", bound=StrEnum)
 
 
-def strict_object(data: Any, what: str) -> dict[str, Any]:
-    """Return a JSON object, or raise."""
+def strict_object(data: Any, where: str) -> dict[str, Any]:
+    """Return the data if it is a JSON object.
+
+    :param where: names the data in the error, as ``execution record``. The other strict parsers take it likewise.
+    :raises WhiteRabbitProtocolError: if it is not an object.
+    """
     if not isinstance(data, dict):
-        raise WhiteRabbitProtocolError(f"{what}: expected a JSON object, got {type(data).__name__}")
+        raise WhiteRabbitProtocolError(f"{where}: expected a JSON object, got {type(data).__name__}")
     return data
 
 
-def strict_id(data: Mapping[str, Any], what: str) -> str:
-    """Return the field `id`, or raise."""
+def strict_id(data: Mapping[str, Any], where: str) -> str:
+    """Return the field `id`.
+
+    :raises WhiteRabbitProtocolError: if it is missing, empty or not a string.
+    """
     identity = data.get("id")
     if not isinstance(identity, str) or not identity:
-        raise WhiteRabbitProtocolError(f"{what}: 'id' is missing or not a string")
+        raise WhiteRabbitProtocolError(f"{where}: 'id' is missing or not a string")
     return identity
 
 
-def strict_status(data: Mapping[str, Any], statuses: type[S], what: str) -> S:
-    """Return the field `status` as a member of its enum, or raise."""
+def strict_status(data: Mapping[str, Any], statuses: type[S], where: str) -> S:
+    """Return the field `status` as a member of its enum.
+
+    :raises WhiteRabbitProtocolError: if the status is not one of the enum.
+    """
     status = data.get("status")
     if status not in list(statuses):
-        raise WhiteRabbitProtocolError(f"{what}: status {status!r:.80} is none of {', '.join(statuses)}")
+        raise WhiteRabbitProtocolError(
+            f"{where}: the status {status!r:.80} is unknown; known are {', '.join(statuses)}"
+        )
     return statuses(status)
 
 
-def strict_list(data: Mapping[str, Any], name: str, what: str) -> list[Any]:
-    """Return a field that must be an array, or raise."""
+def strict_list(data: Mapping[str, Any], name: str, where: str) -> list[Any]:
+    """Return a field that must be an array.
+
+    :raises WhiteRabbitProtocolError: if it is missing or not an array.
+    """
     value = data.get(name)
     if not isinstance(value, list):
-        raise WhiteRabbitProtocolError(f"{what}: '{name}' is missing or not an array")
+        raise WhiteRabbitProtocolError(f"{where}: '{name}' is missing or not an array")
     return value
 
 
 def lenient(data: Mapping[str, Any], name: str, parse: Callable[[Any], T]) -> T | None:
-    """Return a parsed field, or `None` where it is missing, null or not as expected."""
+    """Return a parsed field. It is `None` where the field is missing, null or of an unknown form.
+
+    :param parse: returns the value, or raises `ValueError`, `TypeError`, `OverflowError` or `LookupError`.
+    """
     value = data.get(name)
     if value is None:
         return None
     try:
         return parse(value)
     except (ValueError, TypeError, OverflowError, LookupError):
-        _warn_once(name)
+        warn_once(name)
         return None
 
 
-LONGEST_ERROR = 2000
-"""Characters of White Rabbit's error that go into a message."""
+MAX_ERROR_LENGTH = 2000
+"""Characters of White Rabbit's error that a message holds at most."""
 
 
-def in_words(error: Any) -> str:
-    """Say an error, which may be any JSON value."""
+def error_text(error: Any) -> str:
+    """Return White Rabbit's error, which may be any JSON value, as text for a message."""
     if isinstance(error, dict) and isinstance(error.get("message"), str) and len(error) == 1:
         error = error["message"]
     text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
-    return text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}… ({len(text)} characters)"
+    return text if len(text) <= MAX_ERROR_LENGTH else f"{text[:MAX_ERROR_LENGTH]}… ({len(text)} characters)"
 
 
-_warned: set[str] = set()
-
-
-def _warn_once(name: str) -> None:
-    if name not in _warned:
-        _warned.add(name)
-        log.warning("White Rabbit sent field %r in a form that this version does not know; it reads as None", name)
+@cache
+def warn_once(name: str) -> None:
+    """Log that a field has an unknown form, once in a process for each name."""
+    log.warning(
+        "White Rabbit sent the field %r in a form that this version does not know; its value is None here", name
+    )
 
 
 def of_type(kind: type[T]) -> Callable[[Any], T]:
-    """Make a parser that accepts one type (a bool is no int)."""
+    """Return a parser that accepts values of one type. A bool does not count as an int."""
 
     def parse(value: Any) -> T:
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

@@ -1,16 +1,15 @@
-"""Workflow runs, as frozen values (API reference, *Workflow Executions*); read by the rule of `fields`."""
+"""Workflow runs: their records, stages and stream events (API reference, *Workflow Executions*)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Self
 
 import pendulum
 
 from airflow_provider_whiterabbit.client.records.fields import (
-    in_words,
+    error_text,
     lenient,
     number,
     of_type,
@@ -20,41 +19,12 @@ from airflow_provider_whiterabbit.client.records.fields import (
     strict_status,
     time,
 )
-
-
-class WorkflowRunStatus(StrEnum):
-    """Where a run stands."""
-
-    CREATED = "CREATED"
-    EXECUTING = "EXECUTING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether nothing will change any more."""
-        return self not in (WorkflowRunStatus.CREATED, WorkflowRunStatus.EXECUTING)
-
-
-class StageStatus(StrEnum):
-    """Where a stage of a run stands."""
-
-    CREATED = "CREATED"
-    RUNNING = "RUNNING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELED = "CANCELED"
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether nothing will change any more."""
-        return self not in (StageStatus.CREATED, StageStatus.RUNNING)
+from airflow_provider_whiterabbit.client.records.status import HasStatus, StageStatus, WorkflowRunStatus
 
 
 @dataclass(frozen=True, slots=True)
-class RunStage:
-    """One stage of a run; `credit_usage` is credits spent."""
+class RunStage(HasStatus):
+    """One stage of a workflow run. `credit_usage` is the number of credits spent."""
 
     id: str
     status: StageStatus
@@ -89,8 +59,8 @@ class RunStage:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkflowRun:
-    """A run's record; `total_usage` is credits spent."""
+class WorkflowRun(HasStatus):
+    """The record of a workflow run. `total_usage` is the number of credits spent."""
 
     id: str
     status: WorkflowRunStatus
@@ -107,34 +77,34 @@ class WorkflowRun:
     @property
     def completed(self) -> bool:
         """Whether the run has ended, well or not."""
-        return self.status.is_terminal
+        return self.is_terminal
 
     @property
     def progress(self) -> str:
-        """How far it got, in words."""
-        done = sum(stage.status.is_terminal for stage in self.stages)
-        return progress_in_words(self.status, done, len(self.stages), self.total_usage)
+        """The status and the number of stages done, for the log."""
+        done = sum(stage.is_terminal for stage in self.stages)
+        return progress_text(self.status, done, len(self.stages), self.total_usage)
 
     @property
     def result(self) -> dict[str, Any]:
-        """What a task returns for it: the record, with its stages and their outputs."""
+        """What a task returns for the run: its record, with the stages and their outputs."""
         return self.to_dict()
 
     @property
     def failure(self) -> str:
-        """Why it did not end well, in words: the stages that failed, or the reason for which it was canceled."""
+        """A message that says why the run did not complete: the failed stages, or the reason of its cancellation."""
         failed = [
-            f"stage {number} ({stage.module or stage.id}) {stage.status}: {in_words(stage.error)}"
+            f"stage {number} ({stage.module or stage.id}) {stage.status}: {error_text(stage.error)}"
             for number, stage in enumerate(self.stages, 1)
-            if stage.status == StageStatus.FAILED
+            if stage.failed
         ]
-        if self.status == WorkflowRunStatus.CANCELED:
+        if self.status is WorkflowRunStatus.CANCELED:
             failed.insert(0, self.cancel_reason or "no reason given")
-        return f"Workflow run {self.id} {self.status}: {'; '.join(failed) or 'no stage says why'}"
+        return f"Workflow run {self.id} {self.status}: {'; '.join(failed) or 'no stage has an error'}"
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """Parse a run's record.
+        """Parse the record of a workflow run.
 
         :raises WhiteRabbitProtocolError: if `id`, `status` or a stage is not as documented.
         """
@@ -159,11 +129,11 @@ class WorkflowRun:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkflowRunEvent:
-    """One event of a run's stream. Outputs are in the record alone.
+class WorkflowRunEvent(HasStatus):
+    """One event of a workflow run's stream. The stages' outputs are only in the record.
 
     :param open_count: how many stages have not ended.
-    :param stage_count: how many stages the run has, where the record has told; the stream does not.
+    :param stage_count: how many stages the run has. Only the record tells; None before it was read.
     """
 
     id: str
@@ -175,11 +145,16 @@ class WorkflowRunEvent:
 
     @property
     def progress(self) -> str:
-        """How far it got, in words."""
+        """The status and the number of stages done, for the log."""
         if self.open_count is None:
             return str(self.status)
         done = None if self.stage_count is None else max(0, self.stage_count - self.open_count)
-        return progress_in_words(self.status, done, self.stage_count, self.total_usage)
+        return progress_text(self.status, done, self.stage_count, self.total_usage)
+
+    @property
+    def updated_at(self) -> pendulum.DateTime | None:
+        """When the run reached this state; the name that records use."""
+        return self.timestamp
 
     @classmethod
     def from_dict(cls, data: Any, stage_count: int | None = None) -> Self:
@@ -200,8 +175,8 @@ class WorkflowRunEvent:
         )
 
 
-def progress_in_words(status: WorkflowRunStatus, done: int | None, count: int | None, credits_: float | None) -> str:
-    """Say how far a run got: ``EXECUTING, 2 of 5 stages done, 1.5 credits``."""
+def progress_text(status: WorkflowRunStatus, done: int | None, count: int | None, credits_: float | None) -> str:
+    """Return how far a run has got: ``EXECUTING, 2 of 5 stages done, 1.5 credits``."""
     parts = [str(status)]
     if done is not None and count is not None:
         parts.append(f"{done} of {count} stages done")

@@ -1,6 +1,6 @@
-"""Moves requests over aiohttp: in triggers, where nothing may block. It, `sessions` and `stream` alone import it.
+"""The asynchronous client, over aiohttp: for triggers, where nothing may block. Its twin for workers is `sync`.
 
-It reads and follows, and cannot submit: a trigger may run twice at once, after a triggerer was believed dead.
+It reads and follows, and cannot submit: a trigger may run twice at once, when a triggerer was believed dead.
 """
 
 from __future__ import annotations
@@ -14,9 +14,30 @@ from typing import Any, Self, TypeVar, cast
 
 import aiohttp
 
-from airflow_provider_whiterabbit.client.transport import exchange as base
-from airflow_provider_whiterabbit.client.transport.aio_io import AT_ONCE, SharedSession, Stream, join, leave
+from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.client.transport.aio_io import (
+    MAX_CONCURRENT_REQUESTS,
+    EventStream,
+    SharedSession,
+    join,
+    leave,
+    read_up_to,
+    read_whole,
+    transport_errors,
+)
+from airflow_provider_whiterabbit.client.transport.exchange import (
+    EVENT_STREAM,
+    JSON,
+    ClientBase,
+    Limits,
+    check_stream,
+    lower_case,
+)
+from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
+from airflow_provider_whiterabbit.client.wait.follower import follow
+from airflow_provider_whiterabbit.client.wait.target import Followed, R, Snapshot
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.json_in import peek
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
@@ -24,22 +45,29 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitAuthenticationError,
     WhiteRabbitError,
     WhiteRabbitInputError,
-    WhiteRabbitTransportError,
 )
 
 T = TypeVar("T")
 
-LARGE = 256 * 1024
-"""Bytes from which on an answer is not read to its end where its first members are all that is wanted."""
+PEEK_BYTES = 256 * 1024
+"""A larger answer is not read to its end where its first members are all that is wanted."""
+
+_FOREVER = float("inf")
 
 
-class AsyncClient(base.ClientBase):
-    """An asynchronous client, used in an ``async with``. All clients of one event loop share one session."""
+class AsyncClient(ClientBase):
+    """An asynchronous client, used in an ``async with``. All clients of one event loop share one session.
+
+    :param timing: the times of waits and retries.
+    """
 
     __slots__ = ("_session", "_shared")
 
     _session: aiohttp.ClientSession
     _shared: SharedSession
+
+    def __init__(self, settings: ClientSettings, timing: Timing = Timing()) -> None:  # noqa: B008 (frozen)
+        super().__init__(settings, timing)
 
     async def __aenter__(self) -> Self:
         self._shared = join(self.settings)
@@ -56,27 +84,46 @@ class AsyncClient(base.ClientBase):
     async def send(
         self,
         request: Request,
-        within: float = float("inf"),
+        within: float = _FOREVER,
         wanted: tuple[str, ...] = (),
-        most: int = base.MAX_RESPONSE_BYTES,
+        max_bytes: int | None = None,
     ) -> Any:
-        """Send a request once (twice where our clock was wrong the first time) and return the JSON of its answer.
+        """Send a request once (twice if the first signature was made by a wrong clock); return the answer's JSON.
 
-        :param within: seconds that it may take in all, the wait for its turn included.
+        :param within: seconds that the exchange may take, the wait for its turn included.
         :param wanted: the only members that are needed; the rest of a large answer is not read.
-        :param most: bytes that the answer may have.
-        :raises WhiteRabbitInputError: if the request is one that must not be sent twice.
+        :param max_bytes: largest answer that is read; by default that of the settings.
+        :raises WhiteRabbitInputError: if the request must not be sent twice.
         :raises WhiteRabbitResponseError: if the server refuses.
         :raises WhiteRabbitTransportError: if no usable answer arrives.
         """
         if not request.idempotent:
-            raise WhiteRabbitInputError(f"{request.method} {request.path} belongs into a worker, not into a trigger")
+            raise WhiteRabbitInputError(f"{request.method} {request.path} must be sent from a worker")
+        exchange = partial(self._exchange, request, wanted, max_bytes or self.settings.max_answer_bytes)
         async with self._turn(request, within) as left:
-            return await self._by_the_right_clock(partial(self._exchange, request, wanted, most), request, left)
+            return await self._with_corrected_clock(exchange, request, left)
+
+    async def read_once(self, followed: Followed[R], max_bytes: int | None = None) -> R:
+        """Read a record with a single attempt.
+
+        :param max_bytes: largest record that is read; by default that of the settings.
+        """
+        return followed.record_of(await self.send(followed.record_request, max_bytes=max_bytes))
+
+    async def wait(
+        self, followed: Followed[Any], *, deadline: float | None = None, poll_interval: float = POLL_INTERVAL
+    ) -> Snapshot:
+        """Wait until an execution or run has ended, well or not; return what told it, an event or a glance.
+
+        :param deadline: when to give up, in Unix seconds; `None` waits without end.
+        :param poll_interval: seconds between two reads of the record where streaming is refused.
+        :raises WhiteRabbitTimeoutError: at the deadline.
+        """
+        return await self.run(follow(followed, deadline=deadline, poll_interval=poll_interval, timing=self.timing))
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
-        """Carry out the commands of `follow` and return what it found."""
-        stream: Stream | None = None
+        """Carry out the commands of `follow`; return what it returns."""
+        stream: EventStream | None = None
         answer: Any = None
         failure: WhiteRabbitError | None = None
         try:
@@ -103,9 +150,61 @@ class AsyncClient(base.ClientBase):
             if stream:
                 stream.close()
 
-    async def _open(self, request: Request, within: float) -> Stream:
+    async def _open(self, request: Request, within: float) -> EventStream:
         async with self._turn(request, within) as left:
-            return await self._by_the_right_clock(partial(self._open_once, request), request, left)
+            return await self._with_corrected_clock(partial(self._open_once, request), request, left)
+
+    async def _open_once(self, request: Request, limits: Limits) -> EventStream:
+        async with transport_errors(self, request, limits.read):
+            answer = await self._start(request, limits, EVENT_STREAM)
+            try:
+                head = Response(answer.status, lower_case(answer.headers), b"", time.time())
+                if head.status != 200:
+                    head = await read_whole(answer, self.settings.max_answer_bytes)
+                check_stream(request, head)
+            except BaseException:
+                answer.close()
+                raise
+        return EventStream(answer)
+
+    async def _exchange(self, request: Request, wanted: tuple[str, ...], max_bytes: int, limits: Limits) -> Any:
+        async with transport_errors(self, request, limits.total):
+            answer = await self._start(request, limits, JSON)
+            try:
+                head = await read_up_to(answer, PEEK_BYTES)
+                if wanted and len(head) > PEEK_BYTES and answer.status == 200 and (members := peek(head, wanted)):
+                    return members
+                response = await read_whole(answer, max_bytes, head)
+            finally:
+                answer.release()  # its connection can be used again if the answer was read to its end
+        return answers.data_of(request, response)
+
+    async def _start(self, request: Request, limits: Limits, accept: str) -> aiohttp.ClientResponse:
+        return await self._session.request(
+            request.method,
+            self._url(request),
+            data=request.body,
+            headers=self._headers(request, accept),
+            proxy=self._proxy,
+            allow_redirects=False,  # a redirect would carry the API key to another host
+            # The read limit holds for plain answers. The follower judges the silence of a stream.
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=limits.connect,
+                sock_read=None if accept == EVENT_STREAM else limits.read,
+            ),
+        )
+
+    async def _with_corrected_clock(
+        self, exchange: Callable[[Limits], Awaitable[T]], request: Request, within: float
+    ) -> T:
+        ends = time.monotonic() + within
+        try:
+            return await exchange(self._limits(request, within))
+        except WhiteRabbitAuthenticationError as error:
+            if not self._correct_clock(error):
+                raise
+        return await exchange(self._limits(request, ends - time.monotonic()))
 
     @contextlib.asynccontextmanager
     async def _turn(self, request: Request, within: float) -> AsyncIterator[float]:
@@ -115,90 +214,9 @@ class AsyncClient(base.ClientBase):
             async with asyncio.timeout(within):
                 await self._shared.turns.acquire()
         except TimeoutError:
-            raise WhiteRabbitTransportError(
-                f"{request.method} {request.path}: {AT_ONCE} other requests had no answer in {within:g} s",
-            ) from None
+            waiting = f"{MAX_CONCURRENT_REQUESTS} other requests had no answer within {within:g} s"
+            raise self.transport_error(request, waiting) from None
         try:
             yield within - (time.monotonic() - started)
         finally:
             self._shared.turns.release()
-
-    async def _open_once(self, request: Request, limits: base.Limits) -> Stream:
-        async with _transport_errors(request, limits.read):
-            answer = await self._start(request, limits, base.EVENT_STREAM)
-            try:
-                head = Response(answer.status, base.lower_case(answer.headers), b"", time.time())
-                if head.status != 200:
-                    head = await _whole(answer)
-                base.check_stream(request, head)
-            except BaseException:
-                answer.close()
-                raise
-            return Stream(answer)
-
-    async def _exchange(self, request: Request, wanted: tuple[str, ...], most: int, limits: base.Limits) -> Any:
-        async with _transport_errors(request, limits.total):
-            answer = await self._start(request, limits, "application/json")
-            try:
-                head = await _upto(answer, LARGE)
-                if wanted and len(head) > LARGE and answer.status == 200 and (found := peek(head, wanted)):
-                    return found
-                response = await _whole(answer, head, most)
-            finally:
-                answer.release()  # back into the pool if it was read to its end
-        return answers.data_of(request, response)
-
-    async def _start(self, request: Request, limits: base.Limits, accept: str) -> aiohttp.ClientResponse:
-        return await self._session.request(
-            request.method,
-            self._url(request),
-            data=request.body,
-            headers=self._headers(request, accept),
-            proxy=self._proxy,
-            allow_redirects=False,  # it would carry the key to another host
-            # The read limit holds for plain answers; a stream's silence is judged by whoever follows it.
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                sock_connect=limits.connect,
-                sock_read=None if accept == base.EVENT_STREAM else limits.read,
-            ),
-        )
-
-    async def _by_the_right_clock(
-        self, exchange: Callable[[base.Limits], Awaitable[T]], request: Request, within: float
-    ) -> T:
-        ends = time.monotonic() + within
-        try:
-            return await exchange(self._limits(request, within))
-        except WhiteRabbitAuthenticationError as error:
-            if not self._corrected_clock(error):
-                raise
-        return await exchange(self._limits(request, ends - time.monotonic()))
-
-
-@contextlib.asynccontextmanager
-async def _transport_errors(request: Request, seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except aiohttp.ServerTimeoutError as error:  # a TimeoutError too, but that of one silence
-        raise WhiteRabbitTransportError(f"{request.method} {request.path}: {base.root_cause(error)}") from None
-    except TimeoutError:
-        raise WhiteRabbitTransportError(f"{request.method} {request.path}: no answer in {seconds:g} s") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise WhiteRabbitTransportError(f"{request.method} {request.path}: {base.root_cause(error)}") from None
-
-
-async def _upto(answer: aiohttp.ClientResponse, size: int) -> bytes:
-    """Read the beginning of a body: somewhat more than `size` bytes, or all of it where there are no more."""
-    body = bytearray()
-    while len(body) <= size and (chunk := await answer.content.readany()):
-        body += chunk
-    return bytes(body)
-
-
-async def _whole(answer: aiohttp.ClientResponse, head: bytes = b"", most: int = base.MAX_RESPONSE_BYTES) -> Response:
-    body = head + await _upto(answer, most - len(head))
-    if len(body) > most:
-        raise WhiteRabbitTransportError(f"{answer.method} {answer.url.path}: more than {most} bytes")
-    return Response(answer.status, base.lower_case(answer.headers), body, time.time())

@@ -1,40 +1,42 @@
-"""The aiohttp session that all clients of an event loop share, and the bound on what they send at once."""
+"""Sessions, streams and answers of aiohttp; one session for all clients of an event loop. Its twin is `sync_io`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import ssl
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from airflow_provider_whiterabbit.client.transport import exchange as base
+from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, lower_case, root_cause_text
 from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
-AT_ONCE = 64
-"""Requests of one process that may be without their answer at the same time; a stream counts until it is open."""
+MAX_CONCURRENT_REQUESTS = 64
+"""Requests of one session that may be without an answer at the same time. A stream counts until it is open."""
 
 
 class SharedSession:
-    """What all clients of an event loop share that trust the same certificates; the last one closes it.
+    """The aiohttp session of all clients of an event loop with the same base URL and CA bundle; the last one closes it.
 
-    However many they are, they have no more than `AT_ONCE` requests on their way together: after an outage White Rabbit
-    is met by a queue, not by a herd.
+    White Rabbit gets at most `MAX_CONCURRENT_REQUESTS` requests at a time from them, also after an outage.
 
-    :param key: base URL, and file or folder of CA certificates.
+    :param key: the base URL, and the file or folder of CA certificates.
     """
 
     def __init__(self, key: tuple[str, str]) -> None:
         self.key = key
         _, trust_store = key
-        # A task, so that whoever asks while the certificates are being read waits for the same session.
-        self._opening = asyncio.create_task(_new_session(trust_store))
-        self.turns = asyncio.Semaphore(AT_ONCE)
+        # A task, so that all clients that join while the certificates are read wait for the same session.
+        self._opening = asyncio.create_task(_open_session(trust_store))
+        self.turns = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
         self.users = 0
 
     async def opened(self) -> aiohttp.ClientSession:
@@ -42,8 +44,8 @@ class SharedSession:
         return await asyncio.shield(self._opening)
 
     async def close(self) -> None:
-        """Close it, whatever became of its opening."""
-        with contextlib.suppress(Exception):  # whoever waited for it has been told already
+        """Close the session, if it could be opened."""
+        with contextlib.suppress(Exception):  # the clients that waited for it have got the error
             session = await self._opening
             await session.close()
 
@@ -52,7 +54,7 @@ _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Shar
 
 
 def join(settings: ClientSettings) -> SharedSession:
-    """Return the session of this event loop for these settings; whoever joins it leaves it."""
+    """Return the shared session of this event loop for these settings. Each `join` needs a `leave`."""
     sessions = _shared.setdefault(asyncio.get_running_loop(), {})
     key = (settings.base_url, settings.trust_store)
     if key not in sessions:
@@ -62,15 +64,15 @@ def join(settings: ClientSettings) -> SharedSession:
 
 
 async def leave(shared: SharedSession) -> None:
-    """Use it no more; the last user closes it."""
+    """Stop using a shared session. The last client that leaves closes it."""
     shared.users -= 1
     if not shared.users:
         del _shared[asyncio.get_running_loop()][shared.key]
         await shared.close()
 
 
-async def _new_session(trust_store: str) -> aiohttp.ClientSession:
-    context = await asyncio.to_thread(_tls_context, trust_store)  # some 20 ms of parsing
+async def _open_session(trust_store: str) -> aiohttp.ClientSession:
+    context = await asyncio.to_thread(_tls_context, trust_store)  # parses for some 20 ms
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=context, limit=0),  # with a limit, the stream after the last one hangs
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -83,8 +85,22 @@ def _tls_context(trust_store: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=trust_store)
 
 
-class Stream:
-    """An open stream. A keep-alive, of which an hour has thousands, ends in here: it wakes nobody further up."""
+@contextlib.asynccontextmanager
+async def transport_errors(client: ClientBase, request: Request, seconds: float) -> AsyncIterator[None]:
+    """Turn the errors of aiohttp into `WhiteRabbitTransportError`, and raise it after so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except aiohttp.ServerTimeoutError as error:  # a TimeoutError too, but of one silence
+        raise client.transport_error(request, error) from None
+    except TimeoutError:
+        raise client.transport_error(request, f"no answer within {seconds:g} s") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise client.transport_error(request, error) from None
+
+
+class EventStream:
+    """An open event stream."""
 
     __slots__ = ("_answer", "_decoder")
 
@@ -93,31 +109,54 @@ class Stream:
         self._decoder = EventDecoder()
 
     async def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
-        """Do what `commands.Read` says.
+        """Return the data of the next events, as the command `Read` describes.
 
-        :raises WhiteRabbitStreamError: if the stream is silent, or holds something that is not an event.
+        :raises WhiteRabbitStreamError: if the stream is silent, or sends something that is not an event.
         :raises WhiteRabbitTransportError: if it breaks.
         """
         clock = asyncio.get_running_loop().time
-        begun = heard = clock()
+        begun = last_byte_at = clock()
         while True:
-            # One timer for all that comes until it is due: one for each keep-alive would cost more than all the rest.
-            timer = asyncio.timeout_at(min(heard + silence, begun + within))
+            # One timer for all bytes until it is due: a timer for each keep-alive would cost more than all the rest.
+            timer = asyncio.timeout_at(min(last_byte_at + silence, begun + within))
             try:
                 async with timer:
                     while chunk := await self._answer.content.readany():
-                        heard = clock()
-                        if (events := self._decoder.feed(chunk)) or heard >= begun + quiet:
+                        last_byte_at = clock()
+                        if (events := self._decoder.feed(chunk)) or last_byte_at >= begun + quiet:
                             return events
                 return None
-            except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is one of these, the connection's as well
+            except (aiohttp.ClientError, OSError) as error:  # a TimeoutError too, the timer's or the connection's
                 if not timer.expired():
-                    raise WhiteRabbitTransportError(f"the stream broke: {base.root_cause(error)}") from None
+                    raise WhiteRabbitTransportError(f"the stream broke: {root_cause_text(error)}") from None
             if clock() >= begun + within:
                 return []
-            if clock() >= heard + silence:
-                raise WhiteRabbitStreamError(f"silent for {silence:g} s")
+            if clock() >= last_byte_at + silence:
+                raise WhiteRabbitStreamError(f"the stream was silent for {silence:g} s")
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._answer.close()
+
+
+async def read_up_to(answer: aiohttp.ClientResponse, size: int) -> bytes:
+    """Read the beginning of a body: somewhat more than `size` bytes, or all of a smaller body."""
+    body = bytearray()
+    while len(body) <= size and (chunk := await answer.content.readany()):
+        body += chunk
+    return bytes(body)
+
+
+async def read_whole(answer: aiohttp.ClientResponse, max_bytes: int, head: bytes = b"") -> Response:
+    """Read the rest of an answer.
+
+    :param max_bytes: largest body that is read.
+    :param head: what was read of the body before.
+    :raises WhiteRabbitTransportError: if the body is too large.
+    """
+    body = head + await read_up_to(answer, max_bytes - len(head))
+    if len(body) > max_bytes:
+        raise WhiteRabbitTransportError(
+            f"{answer.method} {answer.url.path}: the answer has more than {max_bytes} bytes"
+        )
+    return Response(answer.status, lower_case(answer.headers), body, time.time())

@@ -1,4 +1,4 @@
-"""How to reach White Rabbit and as whom: checked once, before anything is sent; shared by both transports."""
+"""The settings of a client: where White Rabbit is, and the credentials. Both clients share them."""
 
 from __future__ import annotations
 
@@ -7,37 +7,41 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
 from airflow_provider_whiterabbit.client.wire.signing import EmptyBodySignature, load_private_key
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 
 DEFAULT_BASE_URL = "https://api.whiterabbit.app"
 DEFAULT_REQUEST_TIMEOUT = 30.0
 
-_LINKS = {"execution_id": "execution_url", "workflow_run_id": "workflow_run_url"}
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """Everything that a client needs to know.
+    """The settings of a client. They are validated when they are made.
 
     :param base_url: scheme and host, perhaps a port: ``https://api.whiterabbit.app``.
-    :param api_key: the workspace API key; opaque.
+    :param api_key: the workspace API key, an opaque string.
     :param api_secret: the Ed25519 private key, PKCS#8, base64 of DER or PEM.
-    :param request_timeout: seconds to wait for a connection, and for each answer.
+    :param request_timeout: seconds to wait for a connection, and for each piece of an answer.
     :param ca_bundle: file or folder of CA certificates; by default that of ``REQUESTS_CA_BUNDLE`` or
         ``CURL_CA_BUNDLE``, else certifi's.
     :param allow_http: permit plain HTTP to a host other than this machine.
-    :param empty_body_signature: what a request without a body signs, see `signing.signed_message`.
+    :param empty_body_signature: how a request without a body is signed, see `signing.signed_message`.
     :param callback_secret: default HMAC key for callbacks of executions that are submitted with a callback URL.
     :param callback_headers: default extra headers for those callbacks.
     :param execution_url: address of an execution in White Rabbit's dashboard, with ``{execution_id}`` for its id.
-    :param workflow_run_url: the same for workflow runs, with ``{workflow_run_id}``.
-    :raises WhiteRabbitConfigError: if a field can't be used; names the field and the remedy.
+    :param workflow_run_url: address of a workflow run, with ``{workflow_run_id}`` for its id.
+    :param connection_id: id of the Airflow connection, for messages; empty without Airflow.
+    :param max_answer_bytes: largest answer that is read, in bytes.
+    :param answer_timeouts: how many request time-outs a whole answer may take: outputs can be large.
+    :raises WhiteRabbitConfigError: if a field can't be used. The message names the field and the remedy.
     """
 
     base_url: str
@@ -51,6 +55,9 @@ class ClientSettings:
     callback_headers: Mapping[str, str] | None = field(default=None, repr=False)
     execution_url: str | None = None
     workflow_run_url: str | None = None
+    connection_id: str = ""
+    max_answer_bytes: int = 256 * 1024 * 1024
+    answer_timeouts: float = 10.0
 
     def __post_init__(self) -> None:
         check_base_url(self.base_url, allow_http=self.allow_http)
@@ -70,24 +77,22 @@ class ClientSettings:
             raise WhiteRabbitConfigError("The extra field 'empty_body_signature' must be 'object' or 'omitted'.")
         if self.callback_headers is not None:
             checks.headers(self.callback_headers, "callback_headers", WhiteRabbitConfigError)
-        for id_name, name in _LINKS.items():
-            template = getattr(self, name)
-            if template is not None and not (_is_http(template) and f"{{{id_name}}}" in template):
+        for target in (EXECUTION, WORKFLOW_RUN):
+            template, placeholder = getattr(self, target.link_setting), f"{{{target.id_name}}}"
+            if template is not None and not (_is_http(template) and placeholder in template):
                 raise WhiteRabbitConfigError(
-                    f"The extra field '{name}' must be an http:// or https:// URL with {{{id_name}}} in it."
+                    f"The extra field '{target.link_setting}' must be an http:// or https:// URL with {placeholder} in "
+                    "it."
                 )
 
-    def link_to(self, id_name: str, identity: str) -> str | None:
-        """Return the address of an execution or run in White Rabbit's dashboard; None if the connection names none.
-
-        :param id_name: ``execution_id`` or ``workflow_run_id``.
-        """
-        template: str | None = getattr(self, _LINKS[id_name])
-        return None if template is None else template.replace(f"{{{id_name}}}", quote(identity, safe=""))
+    def link_to(self, target: Target[Any], target_id: str) -> str | None:
+        """Return the address of an execution or run in White Rabbit's dashboard; None if the connection names none."""
+        template: str | None = getattr(self, target.link_setting)
+        return None if template is None else template.replace(f"{{{target.id_name}}}", quote(target_id, safe=""))
 
     @property
     def trust_store(self) -> str:
-        """The CA certificates that both transports verify against: a file or a folder."""
+        """The CA certificates that both clients verify against: a file or a folder."""
         import certifi
 
         found = self.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
@@ -95,9 +100,9 @@ class ClientSettings:
 
     @property
     def proxy(self) -> str | None:
-        """The proxy that the environment names for this host (``HTTPS_PROXY``, ``NO_PROXY``, …), for both transports.
+        """The proxy for White Rabbit's host in the environment (``HTTPS_PROXY``, ``NO_PROXY``, …), for both clients.
 
-        :raises WhiteRabbitConfigError: if it is one that not both can use.
+        :raises WhiteRabbitConfigError: if not both clients can use it.
         """
         url = urlsplit(self.base_url)
         proxies = getproxies_environment()
@@ -109,13 +114,13 @@ class ClientSettings:
         if not _is_http(found):
             raise WhiteRabbitConfigError(
                 f"The proxy for {url.scheme} in the environment must be an http:// or https:// URL; "
-                "set NO_PROXY for White Rabbit's host to go without it."
+                "set NO_PROXY for White Rabbit's host to connect without it."
             )
         return found
 
     @property
     def is_trustworthy(self) -> bool:
-        """Whether answers can't have been forged on the way: HTTPS, or this machine itself."""
+        """Whether nobody can forge answers on the way: HTTPS, or a server on this machine."""
         url = urlsplit(self.base_url)
         return url.scheme == "https" or checks.is_loopback(url.hostname or "")
 
@@ -129,9 +134,9 @@ def _is_http(address: str) -> bool:
 
 
 def check_base_url(base_url: str, *, allow_http: bool) -> None:
-    """Check that a base URL is one.
+    """Check a base URL.
 
-    :raises WhiteRabbitConfigError: naming what is wrong with it.
+    :raises WhiteRabbitConfigError: if it can't be used. The message says why.
     """
     remedy = f"Set the connection's host to the base URL, as {DEFAULT_BASE_URL}, or leave it empty for that one."
     try:

@@ -1,10 +1,11 @@
-"""Connections of `requests`: whether one was ever made, and reading from one with a time limit for each piece."""
+"""Sessions, streams and answers of `requests`, with time limits for each read. Its twin for triggers is `aio_io`."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 
@@ -12,19 +13,21 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_whiterabbit.client.transport import exchange as base
-from airflow_provider_whiterabbit.client.wire.messages import Response
+from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, Limits, lower_case, root_cause_text
+from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
 _CHUNK = 64 * 1024
 
+_TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+"""requests wraps most errors of urllib3, but not all, and none of them while a raw body is read."""
 
-class Session(requests.Session):
-    """A session that goes nowhere but where it is sent, and takes nothing along.
 
-    What the environment says of proxies and certificates is read by the settings, for both transports alike; requests
-    would also take a password from ~/.netrc.
+class IsolatedSession(requests.Session):
+    """A session that follows no redirect, and uses no cookies, .netrc or environment.
+
+    The settings read proxies and certificates from the environment, for both clients alike.
     """
 
     def __init__(self) -> None:
@@ -33,16 +36,12 @@ class Session(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Know of none: requests reads the whole body of a redirect and parses its target, followed or not."""
+        """Return no target: requests would read a redirect's whole body and parse its target, followed or not."""
         return
 
 
-TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-"""requests wraps most of what urllib3 raises, but not all of it, and nothing of it while a raw body is being read."""
-
-
-class ReachedAdapter(HTTPAdapter):
-    """Tells whether a connection, TLS included, was ever established. Before that, no byte of a request is written."""
+class FreshConnectionAdapter(HTTPAdapter):
+    """Knows whether a connection, TLS included, was ever established. Before that, no byte of a request is sent."""
 
     connected = False
 
@@ -73,47 +72,29 @@ class ReachedAdapter(HTTPAdapter):
         return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
 
-class Body:
-    """The body of an answer, read piece by piece."""
-
-    def __init__(self, answer: requests.Response) -> None:
-        self._answer = answer
-        self._socket = _socket_of(answer)
-
-    def read(self, seconds: float) -> bytes:
-        """Return the next bytes, none at the end.
-
-        :raises TimeoutError: after so many seconds without any.
-        """
-        try:
-            # The last byte of some answers has closed it.
-            if self._socket is not None and self._socket.fileno() >= 0:
-                self._socket.settimeout(max(seconds, 0.001))  # nought would mean not to wait at all
-            return cast(bytes, self._answer.raw.read1(_CHUNK))
-        except urllib3.exceptions.ReadTimeoutError:
-            raise TimeoutError(f"nothing came for {seconds:g} s") from None
-        except TRANSPORT_ERRORS as error:
-            raise WhiteRabbitTransportError(f"the connection broke: {base.root_cause(error)}") from None
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._answer.close()
+@contextlib.contextmanager
+def transport_errors(client: ClientBase, request: Request) -> Iterator[None]:
+    """Turn the errors of requests and urllib3 into `WhiteRabbitTransportError`."""
+    try:
+        yield
+    except _TRANSPORT_ERRORS as error:
+        raise client.transport_error(request, error) from None
 
 
 class EventStream:
-    """The events of an answer.
+    """An open event stream.
 
-    :param largest: bytes that an event may have.
+    :param max_event_bytes: largest event that is parsed, in bytes.
     """
 
-    def __init__(self, answer: requests.Response, largest: int) -> None:
-        self._body = Body(answer)
-        self._decoder = EventDecoder(largest)
+    def __init__(self, answer: requests.Response, max_event_bytes: int) -> None:
+        self._body = _Body(answer)
+        self._decoder = EventDecoder(max_event_bytes)
 
     def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
-        """Do what `commands.Read` says.
+        """Return the data of the next events, as the command `Read` describes.
 
-        :raises WhiteRabbitStreamError: if the stream is silent, or holds something that is not an event.
+        :raises WhiteRabbitStreamError: if the stream is silent, or sends something that is not an event.
         :raises WhiteRabbitTransportError: if it breaks.
         """
         begun = time.monotonic()
@@ -122,8 +103,10 @@ class EventStream:
                 chunk = self._body.read(min(silence, left))
             except TimeoutError:
                 if left > silence:
-                    raise WhiteRabbitStreamError(f"silent for {silence:g} s") from None
+                    raise WhiteRabbitStreamError(f"the stream was silent for {silence:g} s") from None
                 break
+            except _TRANSPORT_ERRORS as error:
+                raise WhiteRabbitTransportError(f"the stream broke: {root_cause_text(error)}") from None
             if not chunk:
                 return None
             if (events := self._decoder.feed(chunk)) or time.monotonic() >= begun + quiet:
@@ -135,11 +118,58 @@ class EventStream:
         self._body.close()
 
 
-def _socket_of(answer: requests.Response) -> Any:
-    """Find the socket, whose time-out changes from read to read; no library's interface gives it.
+def read_whole(answer: requests.Response, limits: Limits, max_bytes: int) -> Response:
+    """Read the rest of an answer within its limits.
 
-    A connection that the server is going to close has handed it over to the answer. Through a proxy that is itself
-    reached over TLS, it is no `socket.socket`, but has what is needed of one.
+    :param max_bytes: largest body that is read.
+    :raises WhiteRabbitTransportError: if the body is too slow or too large, or was compressed wrongly.
+    """
+    exchange = f"{answer.request.method} {answer.request.path_url}"
+    reader, body = _Body(answer), bytearray()
+    too_slow = WhiteRabbitTransportError(f"{exchange}: the answer was not complete after {limits.total:g} s")
+    try:
+        while chunk := reader.read(min(limits.read, limits.left)):
+            body += chunk
+            if len(body) > max_bytes:
+                raise WhiteRabbitTransportError(f"{exchange}: the answer has more than {max_bytes} bytes")
+            if limits.left < 0:
+                raise too_slow
+    except TimeoutError as error:
+        raise (too_slow if limits.left < 0 else WhiteRabbitTransportError(f"{exchange}: {error}")) from None
+    headers = lower_case(answer.headers)
+    return Response(answer.status_code, headers, _decompressed(body, headers, max_bytes, exchange), time.time())
+
+
+class _Body:
+    """Reads the body of an answer piece by piece, each with a time limit of its own."""
+
+    def __init__(self, answer: requests.Response) -> None:
+        self._answer = answer
+        self._socket = _socket_of(answer)
+
+    def read(self, seconds: float) -> bytes:
+        """Return the next bytes; none at the end.
+
+        :raises TimeoutError: if no byte arrives within so many seconds.
+        """
+        # The socket may be closed after an answer's last byte.
+        if self._socket is not None and self._socket.fileno() >= 0:
+            self._socket.settimeout(max(seconds, 0.001))  # 0 would mean not to wait at all
+        try:
+            return cast(bytes, self._answer.raw.read1(_CHUNK))
+        except urllib3.exceptions.ReadTimeoutError:
+            raise TimeoutError(f"nothing arrived for {seconds:g} s") from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._answer.close()
+
+
+def _socket_of(answer: requests.Response) -> Any:
+    """Return the socket of an answer, whose time-out changes from read to read. No library's interface gives it.
+
+    Where the server is going to close the connection, the answer has taken over the socket. Through a proxy that is
+    itself reached over TLS it is no `socket.socket`, but has the same methods.
     """
     of_connection = getattr(answer.raw.connection, "sock", None)
     reader = getattr(getattr(answer.raw, "_fp", None), "fp", None)
@@ -147,32 +177,14 @@ def _socket_of(answer: requests.Response) -> Any:
     return of_connection or of_answer
 
 
-def whole(answer: requests.Response, limits: base.Limits) -> Response:
-    """Read the rest of an answer, within its limits of time and size."""
-    what = f"{answer.request.method} {answer.request.path_url}"
-    reader, body = Body(answer), bytearray()
-    try:
-        while chunk := reader.read(min(limits.read, limits.left)):
-            body += chunk
-            if len(body) > base.MAX_RESPONSE_BYTES:
-                raise WhiteRabbitTransportError(f"{what}: more than {base.MAX_RESPONSE_BYTES} bytes")
-            if limits.left < 0:
-                raise WhiteRabbitTransportError(f"{what}: not whole after {limits.total:g} s")
-    except TimeoutError as error:
-        why = f"not whole after {limits.total:g} s" if limits.left < 0 else error
-        raise WhiteRabbitTransportError(f"{what}: {why}") from None
-    headers = base.lower_case(answer.headers)
-    return Response(answer.status_code, headers, _decoded(body, headers, what), time.time())
-
-
-def _decoded(body: bytearray, headers: Mapping[str, str], what: str) -> bytes:
-    """Undo a compression that was not asked for, as some proxies apply it."""
+def _decompressed(body: bytearray, headers: Mapping[str, str], max_bytes: int, exchange: str) -> bytes:
+    """Undo a compression that was not asked for; some proxies apply one."""
     if headers.get("content-encoding") not in ("gzip", "deflate"):
         return bytes(body)
     try:
-        plain = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, base.MAX_RESPONSE_BYTES + 1)
+        plain = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, max_bytes + 1)
     except zlib.error as error:
-        raise WhiteRabbitTransportError(f"{what}: {error}") from None
-    if len(plain) > base.MAX_RESPONSE_BYTES:
-        raise WhiteRabbitTransportError(f"{what}: more than {base.MAX_RESPONSE_BYTES} bytes")
+        raise WhiteRabbitTransportError(f"{exchange}: the answer can't be decompressed: {error}") from None
+    if len(plain) > max_bytes:
+        raise WhiteRabbitTransportError(f"{exchange}: the answer has more than {max_bytes} bytes")
     return plain

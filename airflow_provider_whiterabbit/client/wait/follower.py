@@ -1,27 +1,31 @@
 """Waiting for a terminal status: every decision, and no I/O.
 
-`follow` is a generator. It yields commands (open the stream, read from it, get the record, sleep) and is sent what came
-of them, or thrown the error; `sync` and `aio` each bring a loop that carries them out. Its rules:
+`follow` is a generator. It yields commands (open the stream, read from it, get the record, sleep). A transport carries
+each command out and sends back its answer, or throws its error into the generator. The rules:
 
-- The stream is opened first and the record read second, so an end between two calls is never missed.
-- A stream that closes, breaks, goes silent or talks nonsense leads to a read of the record, then to a reconnect; a
-  stream that is refused, to polling.
-- An outage of the API does not fail a wait; its deadline does, and the last thing before that is a look at the record.
-- What the record says decides: a refused key, an unknown execution and an unknown status end the wait with their error.
+- The stream is opened first and the record read second, so an end between the two is never missed.
+- A stream that closes, breaks, goes silent or sends something unknown leads to a read of the record, then to a
+  reconnect. Where the stream is refused, the record is polled.
+- An outage of the API does not fail a wait. The deadline does, after a last read of the record.
+- The record decides: a refused key, an unknown id or an unknown status ends the wait with its error.
 """
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_whiterabbit.client import retry
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Followed, Get, Open, Read, Sleep, Snapshot
+from airflow_provider_whiterabbit.client.wait.backoff import Backoff
+from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
+from airflow_provider_whiterabbit.client.wait.narrator import Narrator
+from airflow_provider_whiterabbit.client.wait.target import Followed, Snapshot
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitStreamError,
@@ -29,196 +33,149 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitTransportError,
 )
 
-log = logging.getLogger(__name__)
-
-SILENCE = 45.0
-"""Seconds without a byte after which a stream is dead: three missed pings of 15 seconds (*Status & Streaming*)."""
-
-SETTLED = 20.0
-"""Seconds that a stream must have lived for its loss to count as the first failure again."""
-
-LAST_LOOK = 5.0
-"""Seconds that the look at the record may take whose wait is already over."""
-
-SHORTEST_POLL = 1.0
-"""Seconds; a shorter `poll_interval` would have a thousand waits ask without a break."""
-
-LONGEST_BREATH = 300.0
-"""Seconds; a ``Retry-After`` that asks for more is not honoured beyond this."""
-
-UNCHECKED = 900.0
-"""Seconds after which the record is read although its stream lives: the server may have lost the end."""
-
-REFUSED_FOR = 600.0
-"""Seconds after which a stream that was refused is asked for again."""
-
 
 def follow(
     followed: Followed[Any],
     *,
     deadline: float | None = None,
     poll_interval: float = POLL_INTERVAL,
-    confirm: bool = False,
+    whole_record: bool = False,
+    timing: Timing = Timing(),  # noqa: B008 (frozen)
     clock: Callable[[], float] = time.time,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> Generator[Command, Any, Snapshot]:
-    """Follow until the status is terminal and return what said so: an event, or a glance at the record.
+    """Follow until the status is terminal, and return what told it: an event, or a glance at the record.
 
-    :param deadline: when to give up, in Unix seconds (wall clock: it outlives processes); `None` waits without end.
-    :param poll_interval: seconds, 1 or more, between two reads of the record while streaming is refused; also the
-        longest pause before a reconnect.
-    :param confirm: return the record, whole, reading it once more where an event told of the end.
+    :param deadline: when to give up, in Unix seconds (wall clock, since a wait outlives processes); `None` never.
+    :param poll_interval: seconds between two reads of the record while streaming is refused; also the longest pause
+        before a reconnect.
+    :param whole_record: return the whole record; read it once more where an event told the end.
     :raises WhiteRabbitTimeoutError: at the deadline.
     :raises WhiteRabbitResponseError: if the record is refused for good: key, permission, unknown id.
     :raises WhiteRabbitProtocolError: if the record is not as documented.
     """
-    return _Follower(followed, deadline, max(poll_interval, SHORTEST_POLL), confirm, clock, uniform).run()
+    backoff = Backoff(poll_interval, timing, uniform)
+    return _Follower(followed, deadline, whole_record, timing, clock, backoff, Narrator(followed.name)).run()
 
 
 @dataclass(slots=True)
 class _Follower:
     followed: Followed[Any]
     deadline: float | None
-    poll_interval: float
-    confirm: bool
+    whole_record: bool
+    timing: Timing
     clock: Callable[[], float]
-    uniform: Callable[[float, float], float]
-    refused_at: float | None = None  # when the stream was
-    failures: int = 0  # in a row
-    error: WhiteRabbitError | None = None  # why the next pause is one of a back-off
-    status: Any = None
-    progress: tuple[str, ...] = ()  # all that was logged: a stream may tell what the record has passed
-    troubles: tuple[str, ...] = ()  # that were logged since all was well
-    started: float = 0.0
+    backoff: Backoff
+    narrator: Narrator
+    stream_refused_at: float | None = None
 
     def run(self) -> Generator[Command, Any, Snapshot]:
-        self.started = self.clock()
         while True:
-            subscribed = yield from self._subscribe()
-            record = yield from self._look()
-            if record is not None and record.status.is_terminal:
+            is_open = yield from self._open_stream()
+            record = yield from self._read_record()
+            if record is not None and record.is_terminal:
                 return record
             self._check_deadline()
-            if subscribed:
-                event = yield from self._listen()
+            if is_open:
+                event = yield from self._read_stream()
                 yield Close()
-                if event is not None and not self.confirm:
+                if event is not None and not self.whole_record:
                     return event
-                record = yield from self._look()
-                if record is not None and record.status.is_terminal:
+                record = yield from self._read_record()
+                if record is not None and record.is_terminal:
                     return record
                 if event is not None and record is not None:
-                    self._failed(WhiteRabbitStreamError(f"the stream says {event.status}, the record {record.status}"))
+                    self._survive(WhiteRabbitStreamError(f"the stream says {event.status}, the record {record.status}"))
                 self._check_deadline()
-            yield from self._pause()
+            yield Sleep(max(0.0, min(self.backoff.next_pause(), self._seconds_left())))
 
-    def _subscribe(self) -> Generator[Command, Any, bool]:
-        if not self._streams or self._left() <= 0:
+    def _open_stream(self) -> Generator[Command, Any, bool]:
+        if not self._may_stream or self._seconds_left() <= 0:
             return False
         try:
-            yield Open(self.followed.stream, self._left())
+            yield Open(self.followed.stream_request, self._seconds_left())
         except WhiteRabbitError as error:
             if retry.is_transient(error):
-                self._failed(error)
-            else:  # the record, read next, decides whether this is the stream's problem alone
-                self.refused_at = self.clock()
-                log.warning("%s: no stream (%s); polling every %g s", self.followed.what, error, self.poll_interval)
+                self._survive(error)
+            else:  # the record, which is read next, decides whether only the stream is refused
+                self.stream_refused_at = self.clock()
+                self.narrator.tell_polling(error, self.backoff.poll_interval)
             return False
-        self.refused_at = None
+        self.stream_refused_at = None
         return True
 
     @property
-    def _streams(self) -> bool:
-        return self.refused_at is None or self.clock() - self.refused_at >= REFUSED_FOR
+    def _may_stream(self) -> bool:
+        refused_at = self.stream_refused_at
+        return refused_at is None or self.clock() - refused_at >= self.timing.retry_stream_after
 
-    def _look(self) -> Generator[Command, Any, Snapshot | None]:
-        """Read the record; None while the API is out of order."""
+    def _read_record(self) -> Generator[Command, Any, Snapshot | None]:
+        """Read the record; return None during an outage of the API."""
         try:
-            record = yield from self._record()
+            record = yield from self._get_record()
         except WhiteRabbitError as error:
             if not retry.is_transient(error):
                 raise
-            self._failed(error)
+            self._survive(error)
             return None
-        if not self._streams:  # otherwise only a stream that lives shows that all is well again
-            self.failures = 0
-        self._saw(record)
+        if not self._may_stream:  # while streaming, only a stable stream resets the back-off
+            self.backoff.reset()
+        self.narrator.tell_progress(record)
         return record
 
-    def _record(self) -> Generator[Command, Any, Snapshot]:
+    def _get_record(self) -> Generator[Command, Any, Snapshot]:
+        within = max(self._seconds_left(), self.timing.final_read)
         record: Snapshot
-        if self.confirm:
-            record = self.followed.record_of((yield Get(self.followed.record, self._within())))
+        if self.whole_record:
+            record = self.followed.record_of((yield Get(self.followed.record_request, within)))
             return record
-        glance = yield Get(self.followed.record, self._within(), wanted=("id", "status"))
+        glance = yield Get(self.followed.record_request, within, wanted=("id", "status"))
         return self.followed.glance_of(glance)
 
-    def _listen(self) -> Generator[Command, Any, Snapshot | None]:
-        """Read the stream; return what told of the end, or None when the stream or the time is over."""
-        opened = checked = self.clock()
+    def _read_stream(self) -> Generator[Command, Any, Snapshot | None]:
+        """Read events; return the one that tells the end, or None when the stream or the time is over."""
+        opened_at = record_read_at = self.clock()
         try:
-            while (left := self._left()) > 0:
-                if self.clock() - checked >= UNCHECKED:
-                    record = yield from self._look()
-                    if record is not None and record.status.is_terminal:
+            while (left := self._seconds_left()) > 0:
+                until_recheck = record_read_at + self.timing.recheck_after - self.clock()
+                if until_recheck <= 0:
+                    record = yield from self._read_record()
+                    if record is not None and record.is_terminal:
                         return record
-                    checked = self.clock()
-                    continue  # the look took some of the time that was left
-                events = yield Read(SILENCE, left, quiet=checked + UNCHECKED - self.clock())
+                    record_read_at = self.clock()
+                    continue  # reading took some of the seconds that were left
+                events = yield Read(self.timing.silence, left, quiet=until_recheck)
                 if events is None:
-                    raise WhiteRabbitStreamError("closed before the end")
-                for event in events:
-                    snapshot = self._event(event)
-                    if snapshot.status.is_terminal:
-                        return snapshot
+                    raise WhiteRabbitStreamError("the stream closed before the end")
+                for data in events:
+                    event = self.followed.event_of(data)
+                    self.narrator.tell_progress(event)
+                    if event.is_terminal:
+                        return event
         except (WhiteRabbitStreamError, WhiteRabbitTransportError) as error:
-            if self.clock() - opened >= SETTLED:
-                self.failures = 0
-                self.troubles = ()
-            self._failed(error)
+            if self.clock() - opened_at >= self.timing.stable_after:
+                self.backoff.reset()
+                self.narrator.forget_troubles()
+            self._survive(error)
         return None
 
-    def _event(self, data: Any) -> Snapshot:
-        event = self.followed.event_of(data)
-        self._saw(event)
-        return event
+    def _survive(self, error: WhiteRabbitError) -> None:
+        self.backoff.count(error)
+        self.narrator.tell_trouble(error)
 
-    def _saw(self, snapshot: Snapshot) -> None:
-        self.status = snapshot.status
-        if snapshot.progress not in self.progress:
-            self.progress += (snapshot.progress,)
-            elapsed = self.clock() - self.started
-            log.info("%s: %s after %.1f s", self.followed.what, snapshot.progress, elapsed)
-
-    def _failed(self, error: WhiteRabbitError) -> None:
-        self.failures += 1
-        if self.error is None or retry.asked(error) >= retry.asked(self.error):  # what was asked for outlives the rest
-            self.error = error
-        if str(error) not in self.troubles:  # an outage of hours must not fill the log
-            self.troubles += (str(error),)
-            log.warning("%s: %s; the wait goes on", self.followed.what, error)
-
-    def _pause(self) -> Generator[Command, Any, None]:
-        seconds = self.poll_interval
-        if self.error is not None:
-            pause = retry.pause_after(max(1, self.failures), self.error, self.poll_interval, self.uniform)
-            seconds = min(pause, LONGEST_BREATH)
-            self.error = None
-        yield Sleep(max(0.0, min(seconds, self._left())))
-
-    def _left(self) -> float:
+    def _seconds_left(self) -> float:
         return float("inf") if self.deadline is None else self.deadline - self.clock()
 
-    def _within(self) -> float:
-        return max(self._left(), LAST_LOOK)
-
     def _check_deadline(self) -> None:
-        if self._left() > 0:
+        if self.deadline is None or self._seconds_left() > 0:
             return
-        trouble = f" ({self.error})" if self.error else ""
-        if self.status is None:
-            raise WhiteRabbitTimeoutError(f"{self.followed.what}: nothing was learnt of it in time{trouble}")
+        deadline = datetime.fromtimestamp(self.deadline, UTC).isoformat(" ", "seconds")
+        trouble = f" (the last failure: {self.backoff.error})" if self.backoff.error else ""
+        if self.narrator.status is None:
+            raise WhiteRabbitTimeoutError(
+                f"{self.followed.name}: its status could not be read before the deadline, {deadline}{trouble}"
+            )
         raise WhiteRabbitTimeoutError(
-            f"{self.followed.what} did not end in time; its last known status is {self.status}{trouble}. "
-            "It goes on at White Rabbit"
+            f"{self.followed.name} had not ended at the deadline, {deadline}; its last known status is "
+            f"{self.narrator.status}{trouble}. It may still be running at White Rabbit; it was not cancelled"
         )

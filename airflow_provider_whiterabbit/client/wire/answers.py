@@ -1,4 +1,4 @@
-"""What an answer says: its JSON, or the error that it stands for."""
+"""What an answer holds: its JSON, or the error that it stands for."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from airflow_provider_whiterabbit import exceptions as exc
-from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.client.wire.json_in import integer
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 
 CLOCK_WINDOW = 25.0
-"""Seconds. A refusal can be the clock's fault from here on: the server's window of 30, less the time on the way."""
+"""Seconds. A clock that is off by this much explains a refusal: the server allows 30, less the time on the way."""
 
 _ERRORS: dict[int, type[exc.WhiteRabbitResponseError]] = {
     400: exc.WhiteRabbitInvalidRequestError,
@@ -26,12 +25,10 @@ _ERRORS: dict[int, type[exc.WhiteRabbitResponseError]] = {
 
 
 def data_of(request: Request, response: Response) -> Any:
-    """Return the JSON of a successful answer, or raise what the answer says.
+    """Return the JSON of a successful answer; None for an empty answer to a POST.
 
-    An answer to something that was done may be empty, which is None; one to a question may not.
-
-    :raises WhiteRabbitResponseError: for every status but 2xx; redirects are not part of the API.
-    :raises WhiteRabbitTransportError: if a 2xx does not hold JSON: then something between us and the API answered.
+    :raises WhiteRabbitResponseError: for every status but 2xx. Redirects are not part of the API.
+    :raises WhiteRabbitTransportError: if a 2xx does not hold JSON: a proxy answered, not the API.
     """
     if not 200 <= response.status < 300:
         raise error_of(request, response)
@@ -42,37 +39,27 @@ def data_of(request: Request, response: Response) -> Any:
     except (ValueError, RecursionError):
         kind = response.headers.get("content-type", "no content type")
         raise exc.WhiteRabbitTransportError(
-            f"{request.method} {request.path}: the answer {response.status} is not JSON ({kind:.60}); a proxy's page?"
+            f"{request.method} {request.path}: the answer with status {response.status} is not JSON ({kind:.60}); "
+            "perhaps a proxy sent it"
         ) from None
 
 
-def submitted_id(request: Request, data: Any, field: str = "id") -> str:
-    """Return the id of what was submitted, before anything else in the answer is looked at.
+def submitted_id(request: Request, data: Any, field: str) -> str:
+    """Return the id in the answer to a submission. Nothing else in the answer is validated before.
 
-    :param field: where it stands, as ``id`` or ``runId``.
+    :param field: the member with the id, as ``id`` or ``runId``.
     :raises WhiteRabbitUncertainSubmissionError: if there is none.
     """
-    identity = data.get(field) if isinstance(data, dict) else None
-    if not isinstance(identity, str) or not identity:
+    submitted = data.get(field) if isinstance(data, dict) else None
+    if not isinstance(submitted, str) or not submitted:
         raise exc.WhiteRabbitUncertainSubmissionError(
-            f"White Rabbit accepted {request.method} {request.path} but its answer holds no id"
+            f"White Rabbit accepted {request.method} {request.path}, but its answer has no '{field}'"
         )
-    return identity
-
-
-def submitted_execution(data: Any) -> Execution:
-    """Return the record that a submission was answered with.
-
-    :raises WhiteRabbitProtocolError: if it is not as documented; names the execution, which runs all the same.
-    """
-    try:
-        return Execution.from_dict(data)
-    except exc.WhiteRabbitProtocolError as error:
-        raise exc.WhiteRabbitProtocolError(f"Execution {data.get('id')} was submitted, but: {error}") from None
+    return submitted
 
 
 def error_of(request: Request, response: Response) -> exc.WhiteRabbitResponseError:
-    """Turn an answer other than 2xx into the error that stands for it."""
+    """Return the error that an answer other than 2xx stands for."""
     status = response.status
     kind = exc.WhiteRabbitServerError if status >= 500 else _ERRORS.get(status, exc.WhiteRabbitResponseError)
     offset = _clock_offset(response)
@@ -87,8 +74,8 @@ def error_of(request: Request, response: Response) -> exc.WhiteRabbitResponseErr
     )
 
 
-def clock_in_words(offset: float) -> str:
-    """Say how far this machine's clock is off.
+def clock_message(offset: float) -> str:
+    """Return a message that says how far this machine's clock is off.
 
     :param offset: seconds that the server's clock is ahead of ours.
     """
@@ -97,18 +84,18 @@ def clock_in_words(offset: float) -> str:
 
 def _hint(request: Request, status: int, offset: float | None) -> str:
     if 300 <= status < 400:
-        return "The API never redirects and a redirect is never followed; check the connection's host"
+        return "The API never redirects, and this provider follows no redirect; check the connection's host"
     if status != 401:
         return ""
     if offset is not None and abs(offset) >= CLOCK_WINDOW:
-        return clock_in_words(offset)
+        return clock_message(offset)
     if request.body is None:
         return "If key and secret are right, try the connection's extra field 'empty_body_signature': 'omitted'"
     return ""
 
 
 def _server_errors(body: bytes) -> tuple[tuple[str, str], ...]:
-    """Read both documented shapes of errors; anything else (a proxy's HTML) says nothing that we could trust."""
+    """Parse both documented shapes of errors. Anything else, as a proxy's HTML, gives none."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -129,12 +116,12 @@ def _short(value: Any) -> str:
 
 
 def _retry_after(response: Response) -> float | None:
-    """Read ``Retry-After``: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
+    """Parse ``Retry-After``: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
     when = _http_date(value)
-    # A date is the server's; so is the one that it answered on.
+    # The date is by the server's clock, so it is compared with the server's time.
     now = _http_date(response.headers.get("date", "")) or response.received_at
     return None if when is None else max(0.0, when - now)
 
@@ -147,7 +134,7 @@ def _clock_offset(response: Response) -> float | None:
 def _http_date(value: str) -> float | None:
     try:
         when = parsedate_to_datetime(value)
-        # RFC 9110, section 5.6.7: the obsolete form without a zone is to be read, as UTC.
+        # RFC 9110, section 5.6.7: the obsolete form without a zone means UTC.
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None

@@ -1,24 +1,21 @@
-"""JSON bytes exactly as JavaScript would write them.
+"""JSON bytes exactly as JavaScript writes them.
 
-White Rabbit verifies a signature over ``JSON.stringify`` of the body that it parsed, so the bytes that we send must be
-a fixed point of ``JSON.stringify(JSON.parse(bytes))``. What differs from Python's `json.dumps`:
+White Rabbit verifies a signature over ``JSON.stringify`` of the body that it parsed, so the bytes that are sent must be
+a fixed point of ``JSON.stringify(JSON.parse(bytes))``. Python's `json.dumps` differs in three points:
 
 - numbers follow ECMA-262, Number::toString: ``1.0`` is ``1``, ``1e-07`` is ``1e-7``, ``-0.0`` is ``0``;
 - text is not escaped beyond what JSON demands (ECMA-262, QuoteJSONString);
 - keys that are array indices come first, in numeric order (ECMA-262, OrdinaryOwnPropertyKeys); the others keep theirs.
 
-What JavaScript would change silently is refused instead, with the place where it stands: integers beyond ±(2^53 - 1),
-NaN and the infinities, lone surrogates, keys that are not strings.
-
-Bodies can be megabytes, so `json.dumps`, which is written in C, does the writing. Before that, what it would write
-otherwise than JavaScript is replaced by what it writes alike; everything else is left as it is.
+Values that JavaScript would change silently are refused, with their place in the body: integers beyond ±(2^53 - 1), NaN
+and the infinities, lone surrogates, keys that are not strings.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
 from math import isfinite
 from typing import Any
 
@@ -27,162 +24,120 @@ import rfc8785
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 
 MAX_SAFE_INTEGER = 2**53 - 1
-"""Number.MAX_SAFE_INTEGER: beyond it, JavaScript loses digits."""
+"""Number.MAX_SAFE_INTEGER: JavaScript loses digits of larger integers."""
 
 MAX_DEPTH = 200
-"""Deepest nesting of containers; a cycle is found by it too."""
+"""Deepest nesting of containers. A container that contains itself exceeds it, too."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 _MAX_INDEX = 2**32 - 2  # ECMA-262, array index
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
-_MARK = "\ud800"  # stands before a number that is written as text; a lone surrogate, which no text may hold
-_MARKED = re.compile(f'"{_MARK}([^"]*)"')
-
-_write = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")).encode
-
 
 class _RefusedError(Exception):
-    """Carries the reason up; each level on its way adds its own key, so that only errors pay for paths."""
+    """Why a value is refused. Each container on the way up adds its key, so that only errors pay for paths."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.keys: list[Any] = []
 
     def place(self) -> str:
-        text = ""
+        """Return the value's place in the body, as ``input.amounts[3]``."""
+        path = ""
         for key in reversed(self.keys):
             if isinstance(key, str) and _PLAIN_KEY.fullmatch(key):
-                text += f".{key}" if text else key
+                path += f".{key}" if path else key
             else:
-                text += f"[{key!r}]"
-        return text or "the body"
+                path += f"[{key!r}]"
+        return path or "the body"
 
 
 def to_json(value: Any) -> bytes:
     """Return the UTF-8 bytes of a JSON value as ``JSON.stringify`` writes them.
 
     :param value: made of mappings with string keys, sequences, `str`, `int`, `float`, `bool` and `None`.
-    :raises WhiteRabbitInputError: if JavaScript could not hold the value unchanged; names the place, as
+    :raises WhiteRabbitInputError: if JavaScript can't hold the value unchanged. The message names its place, as
         ``input.amounts[3]``.
     """
     try:
-        alike = _Likeness().of(value, MAX_DEPTH)
+        return _written(value, MAX_DEPTH).encode()
     except _RefusedError as refused:
         raise WhiteRabbitInputError(f"{refused.place()}: {refused}") from None
-    return _MARKED.sub(r"\1", _write(alike)).encode()
 
 
-class _Likeness:
-    """Finds for a value one that `json.dumps` writes as JavaScript would write the first: mostly the value itself.
+def _written(value: Any, depth: int) -> str:
+    """Return the JSON text of a value.
 
-    Containers are copied only where they change. Their loops ask what is common in place, since that is most of the
-    time that a body takes.
+    :param depth: how many levels of containers it may have.
     """
+    if isinstance(value, str):
+        return _string(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+            raise _RefusedError("an integer beyond ±(2^53 - 1) loses digits in JavaScript; pass it as a str")
+        return int.__repr__(value)  # not that of an IntEnum
+    if isinstance(value, float):
+        return _float(value)
+    if depth <= 0:
+        raise _RefusedError(f"nested deeper than {MAX_DEPTH} levels (or it contains itself)")
+    if isinstance(value, dict):  # before Mapping, an abstract class, whose check is slow
+        return _object(value, depth - 1)
+    if isinstance(value, list | tuple):
+        return _array(value, depth - 1)
+    if isinstance(value, Mapping):
+        return _object(value, depth - 1)
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        return _array(value, depth - 1)
+    raise _RefusedError(
+        f"a {type(value).__name__} is not JSON; pass a str, int, float, bool, None, list or dict (money: a str)"
+    )
 
-    def __init__(self) -> None:
-        self._names: set[str] = set()  # keys that stay where they are: most come again and again
 
-    def of(self, value: Any, depth: int) -> Any:
-        """Return a value's likeness.
-
-        :param depth: how many levels of containers it may have.
-        """
-        if isinstance(value, dict):
-            return self._object(value, depth - 1)
-        if isinstance(value, list | tuple):
-            return self._array(value, depth - 1)
-        if isinstance(value, str):
-            return _checked_text(value)
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, int):
-            if not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-                raise _RefusedError("an integer beyond ±(2^53 - 1) loses digits in JavaScript; pass it as a str")
-            return value
-        if isinstance(value, float):
-            return _number(value)
-        if isinstance(value, Mapping):  # these two last, because abstract classes are slow to ask
-            return self._object(value, depth - 1)
-        if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
-            return self._array(list(value), depth - 1)  # the outputs of a mapped task, for one
-        raise _RefusedError(
-            f"a {type(value).__name__} is not JSON; pass a str, int, float, bool, None, list or dict (money: a str)"
-        )
-
-    def _object(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-        kept = value if type(value) is dict and value.keys() <= self._names else self._ordered(value)
-        changes = self._changes(kept.items(), depth)
-        return kept | changes if changes else kept
-
-    def _array(self, value: list[Any] | tuple[Any, ...], depth: int) -> list[Any] | tuple[Any, ...]:
-        changes = self._changes(enumerate(value), depth)
-        if not changes:
-            return value
-        copy = list(value)
-        for index, item in changes.items():
-            copy[index] = item
-        return copy
-
-    def _changes(self, items: Iterable[tuple[Any, Any]], depth: int) -> dict[Any, Any]:
-        """Return, by key, what is to stand in the place of some items."""
-        changes = {}
-        for key, item in items:
-            kind = type(item)
-            if depth > 0 and (
-                (kind is str and item.isascii())
-                or (kind is int and -MAX_SAFE_INTEGER <= item <= MAX_SAFE_INTEGER)
-                or item is None
-                or kind is bool
-            ):
-                continue
-            try:
-                if depth <= 0:
-                    raise _RefusedError(f"nested deeper than {MAX_DEPTH} levels (or it contains itself)")
-                alike = self.of(item, depth)
-            except _RefusedError as refused:
-                refused.keys.append(key)
-                raise
-            if alike is not item:
-                changes[key] = alike
-        return changes
-
-    def _ordered(self, value: Mapping[Any, Any]) -> dict[str, Any]:
-        """Return the items in the order in which JavaScript keeps them."""
-        indices: list[str] = []
-        for key in value:
-            try:
-                if not isinstance(key, str):
-                    raise _RefusedError(f"the key is a {type(key).__name__}; JSON keys are strings")
-                _checked_text(key)
-            except _RefusedError as refused:
-                refused.keys.append(key)
-                raise
-            if _INDEX.fullmatch(key) and int(key) <= _MAX_INDEX:
-                indices.append(key)
+def _object(value: Mapping[Any, Any], depth: int) -> str:
+    key: Any = None
+    members, indexed = [], []
+    try:
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise _RefusedError(f"the key is a {type(key).__name__}; JSON keys are strings")
+            member = f"{_string(key)}:{_written(item, depth)}"
+            if "0" <= key[:1] <= "9" and _INDEX.fullmatch(key) and int(key) <= _MAX_INDEX:
+                indexed.append((int(key), member))
             else:
-                self._names.add(key)
-        if not indices and type(value) is dict:
-            return value
-        indices.sort(key=int)
-        return {key: value[key] for key in indices} | dict(value)
+                members.append(member)
+    except _RefusedError as refused:
+        refused.keys.append(key)
+        raise
+    return "{" + ",".join([*(member for _, member in sorted(indexed)), *members]) + "}"
 
 
-def _checked_text(value: str) -> str:
+def _array(value: Sequence[Any], depth: int) -> str:
+    items: list[str] = []
+    try:
+        for item in value:
+            items.append(_written(item, depth))  # noqa: PERF401 (the error needs to know how many there are)
+    except _RefusedError as refused:
+        refused.keys.append(len(items))
+        raise
+    return f"[{','.join(items)}]"
+
+
+def _string(value: str) -> str:
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
             raise _RefusedError(f"a lone surrogate at character {error.start} is not valid Unicode text") from None
-    return value
+    return encode_basestring(value)
 
 
-def _number(value: float) -> float | int | str:
-    """Return what is written like JavaScript's number: an integer without a fraction, for one."""
-    if value.is_integer() and abs(value) <= MAX_SAFE_INTEGER:
-        return int(value)
-    if 1e-4 <= abs(value) < MAX_SAFE_INTEGER:  # where Python, too, writes the shortest digits without an exponent
-        return value
+def _float(value: float) -> str:
+    if 1e-4 <= abs(value) < MAX_SAFE_INTEGER and not value.is_integer():
+        return float.__repr__(value)  # in this range Python, too, writes the shortest digits without an exponent
     if not isfinite(value):
         raise _RefusedError("NaN and the infinities are not JSON; pass None or a str")
-    return _MARK + rfc8785.dumps(float(value)).decode()
+    return rfc8785.dumps(float(value)).decode()

@@ -9,18 +9,18 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
-_LONGEST = 20
-"""Characters of the longest integer of 64 bits, signed or not."""
+_MAX_DIGITS = 20
+"""Characters of the longest integer of 64 bits, with or without a sign."""
 
 
 def integer(digits: str) -> int | float | str:
-    """Read an integer, as ``parse_int`` of `json.loads`, so that Airflow can hand it on.
+    """Parse an integer (the ``parse_int`` of `json.loads`) into a value that fits into an XCom.
 
-    Airflow 3 sends XComs as MessagePack, whose integers end at 64 bits. JavaScript writes its numbers below 1e21
-    without an exponent (ECMA-262, Number::toString), so one beyond 64 bits is a float in truth, and becomes one. Should
-    it have more digits than JavaScript's numbers keep, it becomes their text: none is lost.
+    Airflow 3 sends XComs as MessagePack, whose integers end at 64 bits. JavaScript writes floats below 1e21 without an
+    exponent (ECMA-262, Number::toString), so an integer beyond 64 bits was a float, and becomes one again. An integer
+    with more digits than a float keeps becomes a string, so that no digit is lost.
     """
-    if len(digits) <= _LONGEST and -(2**63) <= (number := int(digits)) < 2**64:
+    if len(digits) <= _MAX_DIGITS and -(2**63) <= (number := int(digits)) < 2**64:
         return number
     value = float(digits)
     return value if Decimal(repr(value)) == Decimal(digits) else digits
@@ -28,11 +28,13 @@ def integer(digits: str) -> int | float | str:
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _decode = json.JSONDecoder().raw_decode
-_utf8 = codecs.getincrementaldecoder("utf-8")  # takes no offence at a character that is cut at the end
+_utf8 = codecs.getincrementaldecoder("utf-8")  # tolerates a cut last character
 
 
 def peek(head: bytes, names: Collection[str]) -> dict[str, Any] | None:
-    """Return the members of these names, or None unless all of them stand whole in the first bytes.
+    """Return the members of these names, or None unless all of them are whole within the first bytes.
+
+    A trigger needs an execution's status, not its output: parsing 50 MB would block the event loop for seconds.
 
     :param head: the beginning of a JSON object in UTF-8, cut anywhere.
     """
@@ -43,7 +45,7 @@ def peek(head: bytes, names: Collection[str]) -> dict[str, Any] | None:
         while True:
             name, position = _decode(text, position)
             value, position = _decode(text, _after(text, position, ":"))
-            position = _after(text, position, ",", "}")  # without one of them a number may have been cut
+            position = _after(text, position, ",", "}")  # a number without a mark behind it may be cut
             if name in names:
                 found[name] = value
                 if len(found) == len(names):
@@ -53,7 +55,10 @@ def peek(head: bytes, names: Collection[str]) -> dict[str, Any] | None:
 
 
 def _after(text: str, position: int, *marks: str) -> int:
-    """Return where the next token begins after one of these punctuation marks."""
+    """Return the position of the token that follows one of these punctuation marks.
+
+    :raises ValueError: if none of the marks is next.
+    """
     position = _SPACE.match(text, position).end()  # type: ignore[union-attr]
     if not text.startswith(marks, position):
         raise ValueError

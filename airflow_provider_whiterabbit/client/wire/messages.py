@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as the API describes it, before it is signed.
+    """One request to the API, before it is signed.
 
     :param method: upper case.
     :param path: URL path without host and query, ``/v1/…``.
     :param body: the exact bytes to send and sign; `None` for a request without a body.
     :param idempotent: whether sending it twice does no more than sending it once.
-    :param server_wait: seconds for which the server may hold its answer back by agreement (``waitForMs``); the read
-        time-out comes on top.
+    :param server_wait: seconds for which the server may delay its answer (``waitForMs``), on top of the read
+        time-out.
     """
 
     method: str
@@ -27,10 +27,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One whole answer.
+    """One whole answer of the server.
 
     :param headers: names in lower case.
-    :param received_at: our clock when it arrived, in Unix seconds.
+    :param received_at: when it arrived by this machine's clock, in Unix seconds.
     """
 
     status: int

@@ -1,4 +1,4 @@
-"""Message → Ed25519 signature → headers (API reference, *Authentication*)."""
+"""The headers that sign a request with Ed25519 (API reference, *Authentication*)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
-from airflow_provider_whiterabbit.client.wire.answers import CLOCK_WINDOW, clock_in_words
+from airflow_provider_whiterabbit.client.wire.answers import CLOCK_WINDOW, clock_message
 from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitConfigError
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 EmptyBodySignature = Literal["object", "omitted"]
 
 CLOCK_LIMIT = 300.0
-"""Seconds. A `Date` further away is not believed: a replayed answer must not make us sign for another hour."""
+"""Seconds. A ``Date`` further away is ignored: a replayed answer must not make us sign for another hour."""
 
 
 @lru_cache(maxsize=64)  # a triggerer parses each key once, not once a trigger
@@ -31,17 +31,17 @@ def load_private_key(secret: str) -> Ed25519PrivateKey:
     """Parse the API secret.
 
     :param secret: an Ed25519 private key, PKCS#8, as base64 of its DER form (how White Rabbit shows it) or as PEM.
-    :raises WhiteRabbitConfigError: if it is anything else; the message never holds any of it.
+    :raises WhiteRabbitConfigError: if it is anything else. The message holds no part of the secret.
     """
     secret = secret.strip()
     try:
         if secret.startswith("-----BEGIN"):
-            # A connection kept as a URI or in an environment variable often has its line ends escaped.
+            # The line ends are often escaped where a connection is kept as a URI or in an environment variable.
             key = load_pem_private_key(secret.replace("\\n", "\n").encode(), password=None)
         else:
             der = base64.b64decode("".join(secret.split()), validate=True)
             key = load_der_private_key(der, password=None)
-            # Some versions take what comes behind. A length of one byte is that of every key without long attributes.
+            # Some versions of cryptography ignore bytes behind the key. Its length fits into one byte.
             if der[1] < 0x80 and len(der) != 2 + der[1]:
                 raise ValueError
     except binascii.Error:
@@ -53,19 +53,19 @@ def load_private_key(secret: str) -> Ed25519PrivateKey:
     return key
 
 
-def _bad_secret(what: str) -> WhiteRabbitConfigError:
+def _bad_secret(problem: str) -> WhiteRabbitConfigError:
     return WhiteRabbitConfigError(
-        f"The connection's password {what}. It must be the API secret that White Rabbit showed when the key was made: "
-        "an Ed25519 private key, PKCS#8 DER in base64 (or PEM)."
+        f"The connection's password {problem}. It must be the API secret that White Rabbit showed when the key was "
+        "made: an Ed25519 private key, PKCS#8 DER in base64 (or PEM)."
     )
 
 
 def signed_message(request: Request, timestamp: str, empty_body: EmptyBodySignature = "object") -> bytes:
-    """Return the bytes that are signed: ``METHOD|PATH|TIMESTAMP|BODY``, empty parts left out.
+    """Return the bytes to sign: ``METHOD|PATH|TIMESTAMP|BODY``, without empty parts.
 
     :param timestamp: Unix time in whole seconds.
-    :param empty_body: what stands for the body of a request without one: ``object`` signs ``{}``, as the documented
-        helper does; ``omitted`` leaves the part out, as a server that sees no body at all would.
+    :param empty_body: how a request without a body is signed: ``object`` signs ``{}`` as its body, as the documented
+        helper does; ``omitted`` leaves the body out.
     """
     body = request.body
     if body is None:
@@ -75,9 +75,9 @@ def signed_message(request: Request, timestamp: str, empty_body: EmptyBodySignat
 
 
 class Signer:
-    """Makes the three headers of a request, by a clock that follows the server's where ours is wrong.
+    """Makes the three headers that sign a request, by this machine's clock or a corrected one.
 
-    :param clock: our time in Unix seconds.
+    :param clock: returns Unix seconds.
     :raises WhiteRabbitConfigError: if the secret is not an Ed25519 private key.
     """
 
@@ -95,10 +95,10 @@ class Signer:
         self._empty_body: EmptyBodySignature = empty_body
         self._clock = clock
         self.offset = 0.0
-        """Seconds by which we believe the server's clock to be ahead of ours."""
+        """Seconds that are added to this machine's clock, because the server's is ahead."""
 
     def headers(self, request: Request) -> dict[str, str]:
-        """Sign a request as of now. A signature is good for 30 seconds: call this after waiting, not before."""
+        """Return the headers that sign a request now. A signature is good for 30 seconds: sign after a pause."""
         timestamp = str(int(self._clock() + self.offset))
         signature = self._private_key.sign(signed_message(request, timestamp, self._empty_body))
         return {
@@ -108,18 +108,21 @@ class Signer:
         }
 
     def correct_clock(self, error: WhiteRabbitAuthenticationError) -> bool:
-        """Adopt the server's clock if that may be why it refused us; return whether signing again is worth it.
+        """Adopt the server's clock if a wrong clock may explain a 401; return whether signing again is worth it.
 
-        Call it only for answers that arrived over HTTPS or from this machine: others can be forged.
+        Call it only for answers that arrived over HTTPS or from this machine. Others can be forged.
         """
         offset = error.clock_offset
-        # What counts is how far the server is from the clock that we signed by, which may have been corrected before.
+        # The clock that signed may have been corrected before, so its offset counts too.
         if offset is None or abs(offset) > CLOCK_LIMIT or abs(offset - self.offset) < CLOCK_WINDOW:
             return False
         if abs(offset) < CLOCK_WINDOW:
-            log.info("This machine's clock is right again; signing by it")
+            log.info("This machine's clock is right again; requests are signed by it")
             offset = 0.0
         else:
-            log.warning("%s; signing by White Rabbit's clock. Set this machine's (NTP).", clock_in_words(offset))
+            log.warning(
+                "%s. Requests are signed by White Rabbit's clock; set this machine's clock (NTP).",
+                clock_message(offset),
+            )
         self.offset = offset
         return True

@@ -1,7 +1,7 @@
 """Server-Sent Events: bytes in, events out (WHATWG HTML, section 9.2).
 
-Bytes may arrive cut anywhere. sseclient-py parses each event, but it takes half an event at the end of its input for a
-whole one and needs its line ends unbroken; so complete events are cut out here, at their blank line, first.
+The bytes may arrive split anywhere. sseclient-py parses each event, but it takes half an event at the end of its input
+for a whole one. So complete events are cut out at their blank line first.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from airflow_provider_whiterabbit.client.wire.json_in import integer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError
 
 MAX_EVENT_BYTES = 1024 * 1024
-"""Largest event that is buffered, in bytes. Events carry the output; one that is larger is left to the record."""
+"""Largest event that is parsed, in bytes. Events carry the output; a larger one leads to a read of the record."""
 
 _BOM = b"\xef\xbb\xbf"
 _PING = re.compile(rb":[^\r\n]*\n\n")
 
 
 class EventDecoder:
-    """Turns the bytes of a stream into the JSON data of its events, however the bytes are split.
+    """Decodes the bytes of a stream into the JSON data of its events, however the bytes are split.
 
-    Comments, keep-alives (``:ping``, also as data) and events without data are dropped; half an event at the end of the
-    stream is none.
+    Comments, keep-alives (``:ping``, also as data) and events without data are dropped. Half an event at the end of the
+    stream is dropped too.
 
     :param max_bytes: largest event that is accepted.
     """
@@ -41,11 +41,11 @@ class EventDecoder:
         self._at_start = True
 
     def feed(self, chunk: bytes) -> list[Any]:
-        """Take the next bytes and return the data of the events that they complete, in order.
+        """Take the next bytes of the stream, and return the data of the events that they complete, in order.
 
         :raises WhiteRabbitStreamError: if an event is not UTF-8, not JSON, or larger than the bound.
         """
-        if not self._buffer and _PING.fullmatch(chunk):  # thousands of times an hour: not worth more than a look
+        if not self._buffer and _PING.fullmatch(chunk):  # thousands of times an hour: the fast path
             self._after_cr = self._at_start = False
             return []
         self._append(chunk)
@@ -64,7 +64,7 @@ class EventDecoder:
         raise WhiteRabbitStreamError(f"an event is larger than {self._max_bytes} bytes")
 
     def _append(self, chunk: bytes) -> None:
-        """Buffer a chunk with every line end (LF, CR, CRLF) as LF. A CR ends its line at once, without a look ahead."""
+        """Append a chunk to the buffer, with every line end (LF, CR, CRLF) as LF. A CR ends its line at once."""
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
             self._after_cr = False

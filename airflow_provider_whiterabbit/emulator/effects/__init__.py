@@ -1,20 +1,18 @@
-"""The kinds of trouble (see `airflow_provider_whiterabbit.emulator.effects.base`; ``docs/emulator.md`` lists them all).
+"""Everything that can go wrong with a request to the emulator; ``docs/emulator.md`` lists it.
 
-`answers` is about whole answers, `places` about where they stop, `pieces` about how they are sent, `events` about the
-events of a stream, and `content` about what answers and events say. Over HTTP an effect has the name of its class in
-lower case, and the same parameters.
+A `Fault` is an `Effect` and the requests that it applies to. `wrong_answers`, `interruptions`, `delays` and `events`
+define the effects. Over HTTP an effect has the name of its class in lower case, and the same parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from airflow_provider_whiterabbit.emulator.effects.answers import Answer, Delay, Hold, Truncate
-from airflow_provider_whiterabbit.emulator.effects.base import Call, Cut, Effect, Fault
-from airflow_provider_whiterabbit.emulator.effects.content import Alter, Enlarge
+from airflow_provider_whiterabbit.emulator.effects.delays import Delay, Hold, Linger, Split
 from airflow_provider_whiterabbit.emulator.effects.events import Drop, Duplicate, Events, Postpone, Replace, Swap
-from airflow_provider_whiterabbit.emulator.effects.pieces import Linger, Split
-from airflow_provider_whiterabbit.emulator.effects.places import Close, Inject, Reset, Silence
+from airflow_provider_whiterabbit.emulator.effects.fault import Call, Cut, Effect, Fault
+from airflow_provider_whiterabbit.emulator.effects.interruptions import Close, Inject, Reset, Silence
+from airflow_provider_whiterabbit.emulator.effects.wrong_answers import Alter, Answer, Enlarge, Truncate
 
 __all__ = [
     "EFFECTS",
@@ -42,26 +40,8 @@ __all__ = [
     "Truncate",
 ]
 
-EFFECTS: Mapping[str, Callable[..., Effect]] = {
-    effect.__name__.lower(): effect
-    for effect in (
-        Answer,
-        Delay,
-        Hold,
-        Truncate,
-        Alter,
-        Enlarge,
-        Reset,
-        Close,
-        Silence,
-        Linger,
-        Inject,
-        Split,
-        Drop,
-        Duplicate,
-        Swap,
-        Replace,
-        Postpone,
-    )
-}
-"""By the names that the control endpoints know: all but `Events`, whose function can't be sent."""
+_ON_ANSWERS = (Answer, Alter, Enlarge, Truncate, Delay, Hold, Split, Reset, Close, Silence)
+_ON_EVENTS = (Drop, Duplicate, Swap, Replace, Postpone, Inject, Linger)
+
+EFFECTS: Mapping[str, type[Effect]] = {effect.__name__.lower(): effect for effect in (*_ON_ANSWERS, *_ON_EVENTS)}
+"""Effects by their name over HTTP: all except `Events`, whose parameter is a Python function."""

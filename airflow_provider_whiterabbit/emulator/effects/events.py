@@ -1,218 +1,176 @@
-"""The events of a stream: which ones are sent, how often, in which order, and when.
+"""Effects that drop, repeat, reorder, delay or replace events of a stream.
 
-An event is chosen by its number, counted from 1 as it arrives here, as ``"terminal"``, or, with None, as any. Pings and
-raw bytes pass by. Where a stream's request is answered with an error, nothing happens.
+Events are counted as they reach the effect, from 1. Pings and raw bytes are not events and pass unchanged. If the
+endpoint answers with an error instead of a stream, these effects do nothing.
 """
 
 from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from starlette.types import Message
 
-from airflow_provider_whiterabbit.emulator.effects.base import Call, Effect
-from airflow_provider_whiterabbit.emulator.effects.checks import check_not_negative
+from airflow_provider_whiterabbit.emulator.effects.fault import Call, Effect, check_not_negative
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
 from airflow_provider_whiterabbit.emulator.plumbing.streams import FRAME, Frame, body_message
 
-Chosen = int | Literal["terminal"] | None
-"""Which events: one by its number from 1, the terminal one, or all."""
-
-Change = Callable[[int, Frame], Iterable[Frame | bytes]]
-"""Takes an event and its number; returns what is sent instead."""
+EventChoice = int | Literal["terminal"] | None
+"""Which events of a stream an effect changes: one by its number from 1, the terminal one, or (None) all."""
 
 
-def check_chosen(event: Chosen) -> None:
-    """Check how events are chosen.
-
-    :raises ValueError: if there is no such way.
-    """
-    if event not in (None, "terminal") and not (isinstance(event, int) and event >= 1):
-        raise ValueError("event must be a number from 1, 'terminal', or None for all")
-
-
-def chosen(event: Chosen, number: int, frame: Frame) -> bool:
-    """Tell whether an event is meant."""
-    return event is None or (frame.terminal if event == "terminal" else event == number)
-
-
-async def change_events(call: Call, change: Change) -> None:
-    """Let a stream run through `change`."""
+async def for_each_event(call: Call, send_event: Callable[[int, Message], Awaitable[None]]) -> None:
+    """Let the endpoint answer; `send_event` takes each event's number and ASGI message, and sends what it likes."""
     number = 0
 
     async def send(message: Message) -> None:
         nonlocal number
-        if FRAME not in message:
+        if FRAME in message:
+            number += 1
+            await send_event(number, message)
+        else:
             await call.send(message)
-            return
-        number += 1
-        for item in change(number, message[FRAME]):
-            await call.send(item.message() if isinstance(item, Frame) else body_message(item))
 
     await call.proceed(send)
 
 
-class _OfStreams(Effect):
-    """Changes events."""
+class ChosenEvents(Effect):
+    """Base class of effects that change the chosen events of a stream and send the others unchanged."""
+
+    event: EventChoice
+
+    def __post_init__(self) -> None:
+        if self.event not in (None, "terminal") and not (isinstance(self.event, int) and self.event >= 1):
+            raise ValueError("event must be a number from 1, 'terminal', or None for all")
 
     @property
     def streams(self) -> bool | None:
-        """Other answers have no events."""
+        """The effect supports only streams, because other answers have no events."""
         return True
 
     @abstractmethod
-    def begin(self) -> Change:
-        """Return what changes the events of one stream."""
+    async def send_chosen(self, call: Call, message: Message) -> None:
+        """Send something instead of a chosen event, which is the ASGI message `message`."""
 
     async def apply(self, call: Call) -> None:
-        """Let the stream run through it."""
-        await change_events(call, self.begin())
+        """Call `send_chosen` for the chosen events."""
+
+        async def send_event(number: int, message: Message) -> None:
+            is_chosen = message[FRAME].terminal if self.event == "terminal" else self.event in (None, number)
+            await (self.send_chosen(call, message) if is_chosen else call.send(message))
+
+        await for_each_event(call, send_event)
 
 
 @dataclass(frozen=True)
-class Events(_OfStreams):
-    """Changes events by a function. For Python alone.
+class Drop(ChosenEvents):
+    """The emulator does not send the chosen events. It still closes the stream at its end, except with `Linger`."""
 
-    :param change: takes the number of an event (from 1) and its data, and returns what is sent instead: JSON values
-        become events, text becomes the data of an event as it is, and bytes are sent as they are. It runs in the
-        emulator's thread, once for each event of each stream; if it raises, the connection is closed.
-    """
+    event: EventChoice = None
 
-    change: Callable[[int, Any], Iterable[Any]]
-
-    def begin(self) -> Change:
-        """Apply the function."""
-
-        def change(number: int, frame: Frame) -> Iterable[Frame | bytes]:
-            # A copy, because all streams of an execution are told with the same object.
-            for item in self.change(number, copy.deepcopy(frame.data)):
-                yield item if isinstance(item, bytes) else replace(frame, data=item)
-
-        return change
-
-
-class _OfChosen(_OfStreams):
-    """Changes the chosen events."""
-
-    event: Chosen
-
-    def __post_init__(self) -> None:
-        check_chosen(self.event)
-
-    def begin(self) -> Change:
-        """Change what is chosen."""
-        return lambda number, frame: self.instead(frame) if chosen(self.event, number, frame) else [frame]
-
-    @abstractmethod
-    def instead(self, frame: Frame) -> list[Frame | bytes]:
-        """Return what is sent instead."""
+    async def send_chosen(self, call: Call, message: Message) -> None:
+        """Do not send the event."""
 
 
 @dataclass(frozen=True)
-class Drop(_OfChosen):
-    """Loses events. Without the terminal one, the stream closes all the same (`Linger` keeps it open)."""
+class Duplicate(ChosenEvents):
+    """The emulator sends the chosen events twice."""
 
-    event: Chosen = None
+    event: EventChoice = None
 
-    def instead(self, frame: Frame) -> list[Frame | bytes]:
-        """Send nothing."""
-        return []
-
-
-@dataclass(frozen=True)
-class Duplicate(_OfChosen):
-    """Sends events twice."""
-
-    event: Chosen = None
-
-    def instead(self, frame: Frame) -> list[Frame | bytes]:
-        """Send it twice."""
-        return [frame, frame]
+    async def send_chosen(self, call: Call, message: Message) -> None:
+        """Send the event twice."""
+        await call.send(message)
+        await call.send(message)
 
 
 @dataclass(frozen=True)
-class Replace(_OfChosen):
-    """Sends something else instead of events.
+class Replace(ChosenEvents):
+    """The emulator sends other data in the chosen events.
 
-    :param data: JSON value; text becomes the data of the event as it is, JSON or not.
-    :raises TypeError: if it is not JSON.
+    :param data: JSON value; text becomes the data of the event unchanged, even if it is not JSON.
     """
 
     data: Any
-    event: Chosen = None
+    event: EventChoice = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         encode(self.data)
 
-    def instead(self, frame: Frame) -> list[Frame | bytes]:
-        """Send the data."""
-        return [replace(frame, data=self.data)]
+    async def send_chosen(self, call: Call, message: Message) -> None:
+        """Send the event with the other data."""
+        await call.send(replace(message[FRAME], data=self.data).message())
 
 
 @dataclass(frozen=True)
-class Swap(_OfStreams):
-    """Sends an event after the one that follows it. A terminal event, which none follows, stays where it is.
+class Postpone(ChosenEvents):
+    """The emulator sends the chosen events some seconds later; events and pings after them wait."""
 
-    :param event: number from 1. If the stream is closed before another event follows, it is lost.
-    :raises ValueError: if it is below 1.
+    seconds: float
+    event: EventChoice = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_not_negative(seconds=self.seconds)
+
+    async def send_chosen(self, call: Call, message: Message) -> None:
+        """Wait, then send the event."""
+        await call.pause(self.seconds)
+        await call.send(message)
+
+
+@dataclass(frozen=True)
+class Swap(Effect):
+    """The emulator sends an event after the next event. A terminal event, which no event follows, stays in its place.
+
+    :param event: number of the event, from 1. If the stream closes before the next event, the event is lost.
     """
 
+    streams = True
     event: int = 1
 
     def __post_init__(self) -> None:
         if self.event < 1:
             raise ValueError("event must be a number from 1")
 
-    def begin(self) -> Change:
-        """Keep the event until the next one was sent."""
-        kept: list[Frame | bytes] = []
+    async def apply(self, call: Call) -> None:
+        """Keep the event until the next one is sent."""
+        postponed: list[Message] = []
 
-        def change(number: int, frame: Frame) -> list[Frame | bytes]:
-            if number == self.event and not frame.terminal:
-                kept.append(frame)
-                return []
-            sent = [frame, *kept]
-            kept.clear()
-            return sent
+        async def send_event(number: int, message: Message) -> None:
+            if number == self.event and not message[FRAME].terminal:
+                postponed.append(message)
+                return
+            await call.send(message)
+            while postponed:
+                await call.send(postponed.pop())
 
-        return change
+        await for_each_event(call, send_event)
 
 
 @dataclass(frozen=True)
-class Postpone(Effect):
-    """Sends events later; what follows waits behind them, pings too.
+class Events(Effect):
+    """The emulator sends what a Python function returns for each event. Not available over HTTP.
 
-    :param seconds: how much later.
-    :raises ValueError: if `seconds` is negative.
+    :param change: takes the number of an event (from 1) and its data, and returns the items to send instead: a JSON
+        value becomes an event, text becomes the data of an event unchanged, and bytes are sent unchanged. The function
+        runs in the emulator's thread for each event of each stream; if it raises, the emulator closes the connection.
     """
 
-    seconds: float
-    event: Chosen = None
-
-    def __post_init__(self) -> None:
-        check_chosen(self.event)
-        check_not_negative(seconds=self.seconds)
-
-    @property
-    def streams(self) -> bool | None:
-        """Other answers have no events."""
-        return True
+    streams = True
+    change: Callable[[int, Any], Iterable[Any]]
 
     async def apply(self, call: Call) -> None:
-        """Wait before the event is sent."""
-        number = 0
+        """Call the function for each event."""
 
-        async def send(message: Message) -> None:
-            nonlocal number
-            if FRAME in message:
-                number += 1
-                if chosen(self.event, number, message[FRAME]):
-                    await call.pause(self.seconds)
-            await call.send(message)
+        async def send_event(number: int, message: Message) -> None:
+            frame: Frame = message[FRAME]
+            # The function gets a copy, because all streams of an execution share the same data.
+            for item in self.change(number, copy.deepcopy(frame.data)):
+                await call.send(body_message(item) if isinstance(item, bytes) else replace(frame, data=item).message())
 
-        await call.proceed(send)
+        await for_each_event(call, send_event)

@@ -1,1 +1,1 @@
-"""What the emulator runs on: sockets, threads, certificates, streams."""
+"""What the emulator runs on: sockets, the background thread, TLS certificates, event streams and JSON."""

@@ -1,30 +1,33 @@
-"""The thread in which the emulator's event loop runs, and how other threads talk to it."""
+"""The background thread that runs the emulator's event loop, and how other threads call into it."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from airflow_provider_whiterabbit.emulator.plumbing.listener import Listener, bind
-from airflow_provider_whiterabbit.emulator.server.app import Application
 
 T = TypeVar("T")
 
 
 class Background:
-    """Serves an application from a thread of its own.
+    """Runs an event loop in a background thread; the listener accepts connections in that loop.
 
-    :param listener: brings the application its requests.
+    :param listener: must know its application already (`Listener.serve`).
+    :param on_start: called in the loop after the listener has begun to accept connections.
+    :param on_stop: awaited in the loop after the listener has stopped accepting connections.
     """
 
-    def __init__(self, app: Application, listener: Listener) -> None:
-        self._app = app
+    def __init__(
+        self, listener: Listener, on_start: Callable[[], object], on_stop: Callable[[], Awaitable[object]]
+    ) -> None:
         self._listener = listener
-        listener.serve(app)
+        self._on_start = on_start
+        self._on_stop = on_stop
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._stopping = asyncio.Event()
@@ -32,19 +35,20 @@ class Background:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port.
+        """Host and port that the listener was last bound to.
 
-        :raises RuntimeError: if it was never started.
+        :raises RuntimeError: if the thread was never started.
         """
         if self._address is None:
             raise RuntimeError("the emulator is not running: use it as a context manager, or call start_server()")
         return self._address
 
     def start(self, host: str, port: int) -> None:
-        """Serve; returns when connections are accepted. A `port` of 0 is the one of before, or any free one.
+        """Start the thread, and return when connections are accepted.
 
-        :raises OSError: if the address can't be had.
-        :raises RuntimeError: if it runs already.
+        :param port: 0 for the port of the previous start, or for any free port at the first start.
+        :raises OSError: if the address cannot be bound.
+        :raises RuntimeError: if the thread is running already.
         """
         if self._thread is not None:
             raise RuntimeError("the emulator is running already")
@@ -55,7 +59,7 @@ class Background:
         ready: Future[None] = Future()
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(sock, ready)), name="whiterabbit-emulator", daemon=True
+            target=lambda: asyncio.run(self._run(sock, ready)), name="whiterabbit-emulator", daemon=True
         )
         self._thread.start()
         try:
@@ -65,48 +69,57 @@ class Background:
             raise
 
     def stop(self) -> None:
-        """End streams and connections, and the thread; no error if it does not run."""
+        """Close all connections and end the thread. Nothing happens if the thread is not running."""
         if self._thread is not None:
             self.call(self._stopping.set)
             self._thread.join()
             self._thread = None
 
     def call(self, function: Callable[[], T]) -> T:
-        """Return what a function returns in the loop's thread. If there is none, nobody else is there to disturb."""
-        if self._thread is None or self._loop is None or threading.current_thread() is self._thread:
+        """Call a function in the loop's thread and return its result.
+
+        The function is called in the current thread if that is the loop's thread, or if no loop is running.
+        """
+        loop = self._loop_of_other_thread()
+        if loop is None:
             return function()
         result: Future[T] = Future()
 
-        def run() -> None:
+        def call_in_loop() -> None:
             try:
                 result.set_result(function())
             except Exception as error:
                 result.set_exception(error)
 
-        self._loop.call_soon_threadsafe(run)
+        loop.call_soon_threadsafe(call_in_loop)
         return result.result()
 
     def wait(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Return what a coroutine returns in the loop.
+        """Run a coroutine in the loop and return its result.
 
-        :raises TimeoutError: after that many seconds.
-        :raises RuntimeError: if called from the loop's own thread, which would wait for itself, or without a loop.
+        :param timeout: seconds; None to wait without a limit.
+        :raises TimeoutError: if the coroutine takes longer than `timeout`.
+        :raises RuntimeError: if no loop is running, or if the loop's own thread would wait for itself.
         """
-        if self._thread is None or self._loop is None or threading.current_thread() is self._thread:
+        loop = self._loop_of_other_thread()
+        if loop is None:
             coroutine.close()
             raise RuntimeError("this needs a running emulator, and can't be called from one of its scripts")
-        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, timeout), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, timeout), loop).result()
 
-    async def _serve(self, sock: socket.socket, ready: Future[None]) -> None:
+    def _loop_of_other_thread(self) -> asyncio.AbstractEventLoop | None:
+        return None if self._thread in (None, threading.current_thread()) else self._loop
+
+    async def _run(self, sock: socket.socket, ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
         try:
             await self._listener.listen(sock)
         except OSError as error:
             ready.set_exception(error)
             return
-        self._app.start()
+        self._on_start()
         ready.set_result(None)
         await self._stopping.wait()
         await self._listener.close()
-        await self._app.close()
-        await self._listener.hang_up(rudely=False)
+        await self._on_stop()
+        await self._listener.close_connections(with_reset=False)

@@ -1,4 +1,4 @@
-"""Self-made certificates for HTTPS on this machine: one that a client can trust, and bad ones."""
+"""TLS certificates for the emulator: one that a client can trust, and invalid ones."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Certificate = Literal["trusted", "unknown-ca", "self-signed", "wrong-host", "expired"]
-"""What the emulator shows to its clients. ``trusted``, ``wrong-host`` and ``expired`` are of an authority whose
-certificate the connection names as its ``ca_bundle``, so that nothing else is wrong with the latter two."""
+"""The kind of certificate that the emulator shows to its clients. An authority in the connection's ``ca_bundle`` signs
+``trusted``, ``wrong-host`` and ``expired``; only the host or the date is wrong with the last two."""
 
 _DAY = timedelta(days=1)
 
 
 class Identity:
-    """A certificate and its key, in use.
-
-    Its files are deleted with it.
+    """The emulator's certificate and key, with the files that hold them; the files are deleted with the object.
 
     :param host: address that the emulator listens on.
-    :raises ValueError: if there is no such certificate.
+    :raises ValueError: if `certificate` is not one of `Certificate`.
     """
 
     def __init__(self, certificate: Certificate, host: str) -> None:
@@ -38,24 +36,25 @@ class Identity:
             raise ValueError(f"certificate must be one of {', '.join(get_args(Certificate))}")
         folder = Path(tempfile.mkdtemp(prefix="whiterabbit-emulator-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        authority, key = _Signer("White Rabbit emulator CA"), ec.generate_private_key(ec.SECP256R1())
-        leaf = _leaf(certificate, host, key, authority)
+        authority, key = _Authority("White Rabbit emulator CA"), ec.generate_private_key(ec.SECP256R1())
+        server_certificate = _server_certificate(certificate, host, key, authority)
         self.ca_bundle: str | None = None
         if certificate in ("trusted", "wrong-host", "expired"):
             ca_file = folder / "ca.pem"
             ca_file.write_bytes(authority.certificate.public_bytes(Encoding.PEM))
             self.ca_bundle = str(ca_file)
-        chain = folder / "server.pem"
-        chain.touch(0o600)
-        chain.write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + leaf.public_bytes(Encoding.PEM)
+        certificate_file = folder / "server.pem"
+        certificate_file.touch(0o600)
+        certificate_file.write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            + server_certificate.public_bytes(Encoding.PEM)
         )
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(chain)
+        self.context.load_cert_chain(certificate_file)
 
 
-class _Signer:
-    """Who signs certificates."""
+class _Authority:
+    """A certificate authority: a name, and the key that signs certificates."""
 
     def __init__(self, name: str, key: ec.EllipticCurvePrivateKey | None = None) -> None:
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -63,34 +62,38 @@ class _Signer:
 
     @property
     def certificate(self) -> x509.Certificate:
-        """The authority's own certificate."""
-        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+        """The authority's own certificate, signed with its own key."""
+        key_usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         return self.sign(
             _builder(self.name, self.key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage, critical=True)
+            .add_extension(key_usage, critical=True)
         )
 
     def sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
-        """Return the signed certificate."""
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
-        return builder.issuer_name(self.name).add_extension(issuer, critical=False).sign(self.key, SHA256())
+        """Add this authority as the issuer, and return the signed certificate."""
+        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        return builder.issuer_name(self.name).add_extension(issuer_key, critical=False).sign(self.key, SHA256())
 
 
-def _leaf(certificate: Certificate, host: str, key: ec.EllipticCurvePrivateKey, authority: _Signer) -> x509.Certificate:
-    names = ["elsewhere.invalid"] if certificate == "wrong-host" else [host, "localhost", "127.0.0.1", "::1"]
-    end = datetime.now(UTC) + (-_DAY if certificate == "expired" else 365 * _DAY)
+def _server_certificate(
+    kind: Certificate, host: str, key: ec.EllipticCurvePrivateKey, authority: _Authority
+) -> x509.Certificate:
+    hosts = ["elsewhere.invalid"] if kind == "wrong-host" else [host, "localhost", "127.0.0.1", "::1"]
+    not_after = datetime.now(UTC) + (-_DAY if kind == "expired" else 365 * _DAY)
     builder = (
-        _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])]), key.public_key(), end)
-        .add_extension(x509.SubjectAlternativeName(list(dict.fromkeys(map(_alternative, names)))), critical=False)
+        _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])]), key.public_key(), not_after)
+        .add_extension(x509.SubjectAlternativeName(list(dict.fromkeys(map(_alternative_name, hosts)))), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     )
-    signer = _Signer(names[0], key) if certificate == "self-signed" else authority
-    return signer.sign(builder)
+    issuer = _Authority(hosts[0], key) if kind == "self-signed" else authority
+    return issuer.sign(builder)
 
 
-def _builder(name: x509.Name, key: ec.EllipticCurvePublicKey, end: datetime | None = None) -> x509.CertificateBuilder:
+def _builder(
+    name: x509.Name, key: ec.EllipticCurvePublicKey, not_after: datetime | None = None
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -98,13 +101,13 @@ def _builder(name: x509.Name, key: ec.EllipticCurvePublicKey, end: datetime | No
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - 2 * _DAY)
-        .not_valid_after(end or now + 365 * _DAY)
+        .not_valid_after(not_after or now + 365 * _DAY)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 
-def _alternative(name: str) -> x509.GeneralName:
+def _alternative_name(host: str) -> x509.GeneralName:
     try:
-        return x509.IPAddress(ip_address(name))
+        return x509.IPAddress(ip_address(host))
     except ValueError:
-        return x509.DNSName(name)
+        return x509.DNSName(host)

@@ -1,4 +1,4 @@
-"""Waiting for a change instead of polling for it."""
+"""Waiting for a condition without polling for it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Callable
 
 
 class Changes:
-    """Wakes whoever waits for something to become true. Belongs to one event loop."""
+    """Wakes the coroutines that wait for a condition. All of them must run in one event loop."""
 
     def __init__(self) -> None:
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiters: set[asyncio.Future[None]] = set()
 
     def notify(self) -> None:
-        """Let everyone who waits look again."""
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+        """Let every waiting coroutine check its condition again."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Return once `true` says so; it is asked now and after each `notify`."""
-        while not true():
-            future = asyncio.get_running_loop().create_future()
-            self._waiting.add(future)
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return as soon as `condition` returns True. It is called at once and after each `notify`."""
+        while not condition():
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
             try:
-                await future
+                await waiter
             finally:
-                self._waiting.discard(future)
+                self._waiters.discard(waiter)

@@ -1,4 +1,4 @@
-"""JSON on its way out."""
+"""JSON that the emulator sends."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from starlette.responses import Response
 
 
 def encode(value: Any) -> bytes:
-    """Return compact JSON in UTF-8.
+    """Return a value as compact JSON in UTF-8.
 
-    :raises TypeError: if there is anything but dicts, lists, strings, numbers, booleans and None in it.
-    :raises ValueError: if there is NaN or an infinity in it.
+    :raises TypeError: if the value contains anything but dicts, lists, strings, numbers, booleans and None.
+    :raises ValueError: if the value contains NaN or an infinity.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    # UTF-8 has no lone surrogates; JavaScript escapes them, and Python's escape for them is the same.
+    # UTF-8 has no lone surrogates. JavaScript escapes them, and Python's escape for them is the same.
     return text.encode("utf-8", "backslashreplace")
 
 
 class JsonResponse(Response):
-    """A JSON answer."""
+    """An HTTP response with a JSON body."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """Return the body."""
+        """Return the JSON body as bytes."""
         return encode(content)

@@ -1,4 +1,4 @@
-"""Outages: connections that are refused, or cut as soon as they are accepted."""
+"""Outages: the emulator refuses connections, or resets connections as soon as it accepts them."""
 
 from __future__ import annotations
 
@@ -9,54 +9,57 @@ from airflow_provider_whiterabbit.emulator.plumbing.listener import Listener
 
 
 class Outages:
-    """What comes between clients and the server. Belongs to one event loop.
+    """Begins and ends outages of a listener. All methods must be called in the event loop.
 
-    :param listener: accepts the connections.
-    :param drop: gives up all requests but the one that asks for it.
+    :param listener: accepts or refuses the connections.
+    :param drop_requests: cancels all requests but the one that begins the outage.
     """
 
-    def __init__(self, listener: Listener, drop: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, listener: Listener, drop_requests: Callable[[], Awaitable[None]]) -> None:
         self._listener = listener
-        self._drop = drop
-        self._ending: asyncio.Task[None] | None = None
+        self._drop_requests = drop_requests
+        self._scheduled_end: asyncio.Task[None] | None = None
 
     async def pause(self, seconds: float | None = None) -> None:
-        """Refuse connections and cut the open ones, for that many seconds or until `resume`."""
+        """Refuse connections and reset the open ones.
+
+        :param seconds: the outage ends after that time; None for an outage until `resume`.
+        """
         await self.refuse()
-        await self._drop()
-        await self._listener.hang_up(rudely=True)
+        await self._drop_requests()
+        await self._listener.close_connections(with_reset=True)
         if seconds is not None:
-            self._ending = asyncio.create_task(self._end(seconds))
+            self._scheduled_end = asyncio.create_task(self._end_after(seconds))
 
     async def refuse(self) -> None:
-        """Refuse connections from now on. The open ones stay."""
-        self.forget()
+        """Refuse new connections. Open connections stay open."""
+        self.cancel_scheduled_end()
         await self._listener.close()
 
     async def resume(self) -> None:
-        """Accept connections again, on the same port; no error if it never stopped.
+        """Accept connections again, on the same port. Nothing happens if there is no outage.
 
-        :raises OSError: if someone else has taken the port.
+        :raises OSError: if another program has taken the port.
         """
-        self.forget()
+        self.cancel_scheduled_end()
         await self._listener.reopen()
 
     def cut_connections(self, count: int) -> None:
-        """Cut the next connections as soon as they are accepted.
+        """Reset the next `count` connections as soon as they are accepted.
 
         :raises ValueError: if `count` is negative.
         """
         if count < 0:
             raise ValueError("count must not be negative")
-        self._listener.to_cut = count
+        self._listener.connections_to_reset = count
 
-    def forget(self) -> None:
-        """Let an outage not end by itself."""
-        if self._ending is not None:
-            self._ending.cancel()
-            self._ending = None
+    def cancel_scheduled_end(self) -> None:
+        """Let the current outage last until `resume`, even if it began with a number of seconds."""
+        if self._scheduled_end is not None:
+            self._scheduled_end.cancel()
+            self._scheduled_end = None
 
-    async def _end(self, seconds: float) -> None:
+    async def _end_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        self._ending = None
+        self._scheduled_end = None
         await self._listener.reopen()

@@ -1,4 +1,4 @@
-"""Server-sent events: who follows what, and how an event and a ping look on the wire."""
+"""Server-sent event streams: the options of a stream, the bytes of an event and a ping, and the open streams."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
 
 FRAME = "whiterabbit.frame"
-"""Key of the `Frame` in the ASGI message that completes an event; pings and raw bytes come in messages without it."""
+"""Key of the `Frame` in the ASGI message that sends an event. The messages of pings and raw bytes do not have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOptions:
-    r"""How a stream behaves; read when it is opened.
+    r"""How a stream behaves. Options apply to the streams that are opened after they are set.
 
-    :param announce: a new subscriber is first told the current status. If not, a subscriber who comes after the end
-        hears nothing but pings.
+    :param announce: a new stream begins with the current status. If False, a stream that is opened after the end
+        receives nothing but pings.
     :param newline: ``\n``, ``\r\n`` or ``\r``.
-    :param ping: pings come as comments (``:ping``), as data (``data: :ping``), or as the two in turn.
+    :param ping: pings are sent as comments (``:ping``), as data (``data: :ping``), or ``alternating`` between the two.
     :param ping_interval: seconds between pings; None for no pings.
-    :param terminal_event: if False, the terminal event is lost: the stream closes without it.
-    :raises ValueError: if an option has a value that it can't have.
+    :param terminal_event: if False, the stream closes without its terminal event.
+    :raises ValueError: if the value of an option is not allowed.
     """
 
     announce: bool = True
@@ -47,10 +47,10 @@ class StreamOptions:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event.
+    """One event, as every stream of an execution or run receives it.
 
     :param data: JSON object.
-    :param terminal: whether the stream ends with it.
+    :param terminal: whether the stream ends after this event.
     """
 
     data: Mapping[str, Any]
@@ -59,10 +59,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An event as one stream writes it.
+    """An event, as one stream writes it.
 
-    :param data: JSON value; text is sent as it is.
-    :param terminal: whether the stream ends with it.
+    :param data: JSON value. Text is sent without encoding it as JSON.
+    :param terminal: whether the stream ends after this event.
+    :param newline: line ending of this stream.
     """
 
     data: Any
@@ -70,136 +71,119 @@ class Frame:
     newline: str
 
     def message(self) -> Message:
-        """Return the ASGI message that sends it."""
+        """Return the ASGI message that sends this event."""
         data = self.data.encode() if isinstance(self.data, str) else encode(self.data)
         return {**body_message(b"data: " + data + 2 * self.newline.encode()), FRAME: self}
 
 
 def body_message(data: bytes) -> Message:
-    """Return the ASGI message that sends bytes and lets more follow."""
+    """Return the ASGI message that sends bytes of a body which is not finished yet."""
     return {"type": "http.response.body", "body": data, "more_body": True}
 
 
 class Topic:
-    """What can be followed: one execution or one run.
+    """The open streams of one execution or one run.
 
-    :param changes: notified when a subscriber comes or goes.
+    :param changes: notified when a stream is opened or closed.
     """
 
     def __init__(self, changes: Changes) -> None:
         self.options: StreamOptions | None = None
         self._changes = changes
-        self._subscribers: set[Subscriber] = set()
+        self._streams: set[EventStream] = set()
 
     def __len__(self) -> int:
-        return len(self._subscribers)
+        return len(self._streams)
 
     def publish(self, event: Event) -> None:
-        """Send an event to everyone who follows."""
-        for subscriber in self._subscribers:
-            subscriber.tell(event)
+        """Send an event to every open stream."""
+        for stream in self._streams:
+            stream.send_event(event)
 
     def send_raw(self, data: bytes) -> None:
-        """Send bytes to everyone who follows, as they are."""
-        for subscriber in self._subscribers:
-            subscriber.put(body_message(data))
+        """Send bytes to every open stream, without making an event of them."""
+        for stream in self._streams:
+            stream.put(body_message(data))
 
     def close(self) -> None:
-        """Let every stream end cleanly."""
-        for subscriber in self._subscribers:
-            subscriber.put(None)
+        """End every open stream cleanly."""
+        for stream in self._streams:
+            stream.put(None)
 
-    def join(self, subscriber: Subscriber) -> None:
-        """Let someone follow."""
-        self._subscribers.add(subscriber)
+    def add(self, stream: EventStream) -> None:
+        """Add an open stream."""
+        self._streams.add(stream)
         self._changes.notify()
 
-    def leave(self, subscriber: Subscriber) -> None:
-        """Let someone go."""
-        self._subscribers.discard(subscriber)
+    def remove(self, stream: EventStream) -> None:
+        """Remove a closed stream."""
+        self._streams.discard(stream)
         self._changes.notify()
-
-
-class Subscriber:
-    """One open stream: what is on its way to one client."""
-
-    def __init__(self, options: StreamOptions) -> None:
-        self._options = options
-        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
-        self._pings = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def tell(self, event: Event) -> None:
-        """Send an event, and close after a terminal one."""
-        if self._options.terminal_event or not event.terminal:
-            self.put(Frame(event.data, event.terminal, self._options.newline).message())
-        if event.terminal:
-            self.put(None)
-
-    def put(self, message: Message | None) -> None:
-        """Send an ASGI message; None closes the stream."""
-        self._messages.put_nowait(message)
-
-    async def get(self) -> Message | None:
-        """Return what is to be sent next; None at the end."""
-        return await self._messages.get()
-
-    def schedule_ping(self) -> None:
-        """Let a ping be sent after the next interval, and after each one that follows."""
-        if self._options.ping_interval is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._options.ping_interval, self._ping)
-
-    def stop(self) -> None:
-        """Send no more pings."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _ping(self) -> None:
-        as_data = self._options.ping == "data" or (self._options.ping == "alternating" and self._pings % 2 == 1)
-        self._pings += 1
-        line = "data: :ping" if as_data else ":ping"
-        self.put(body_message((line + 2 * self._options.newline).encode()))
-        self.schedule_ping()
 
 
 class EventStream(Response):
-    """The answer that stays open.
+    """One open stream: an HTTP response that sends the events of a topic to one client.
 
-    :param default: options for a topic that has none of its own.
-    :param current: what a new subscriber is told first.
+    :param default: options for a topic without its own.
+    :param current: the event that announces the current status to the new client.
     """
 
     media_type = "text/event-stream"
 
     def __init__(self, topic: Topic, default: StreamOptions, current: Event) -> None:
         super().__init__(headers={"cache-control": "no-cache"})
-        # The base class counted the (empty) body; a stream's length is not known.
+        # The base class has set the length of its empty body; the length of a stream is not known.
         del self.headers["content-length"]
         self._topic = topic
         self._options = topic.options or default
         self._current = current
+        self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._pings_sent = 0
+        self._ping_timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send headers, then events and pings until the stream or the client ends it."""
-        # Subscribed before the client sees the headers: whoever reads the record after that misses nothing.
-        subscriber = Subscriber(self._options)
-        self._topic.join(subscriber)
+        """Send the headers, then events and pings, until the stream ends or the client disconnects."""
+        # The topic gets the stream before the client gets the headers. A client that reads the record after the headers
+        # therefore misses no change.
+        self._topic.add(self)
         if self._options.announce:
-            subscriber.tell(self._current)
-        watch = asyncio.create_task(_close_when_client_leaves(receive, subscriber))
+            self.send_event(self._current)
+        disconnect_watch = asyncio.create_task(self._end_on_disconnect(receive))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            subscriber.schedule_ping()
-            while (message := await subscriber.get()) is not None:
+            self._schedule_ping()
+            while (message := await self._messages.get()) is not None:
                 await send(message)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            watch.cancel()
-            subscriber.stop()
-            self._topic.leave(subscriber)
+            disconnect_watch.cancel()
+            if self._ping_timer is not None:
+                self._ping_timer.cancel()
+            self._topic.remove(self)
 
+    def send_event(self, event: Event) -> None:
+        """Send an event. A terminal event ends the stream."""
+        if self._options.terminal_event or not event.terminal:
+            self.put(Frame(event.data, event.terminal, self._options.newline).message())
+        if event.terminal:
+            self.put(None)
 
-async def _close_when_client_leaves(receive: Receive, subscriber: Subscriber) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    subscriber.put(None)
+    def put(self, message: Message | None) -> None:
+        """Send an ASGI message after the earlier ones; None ends the stream."""
+        self._messages.put_nowait(message)
+
+    def _schedule_ping(self) -> None:
+        if self._options.ping_interval is not None:
+            self._ping_timer = asyncio.get_running_loop().call_later(self._options.ping_interval, self._ping)
+
+    def _ping(self) -> None:
+        as_data = self._options.ping == "data" or (self._options.ping == "alternating" and self._pings_sent % 2 == 1)
+        self._pings_sent += 1
+        line = "data: :ping" if as_data else ":ping"
+        self.put(body_message((line + 2 * self._options.newline).encode()))
+        self._schedule_ping()
+
+    async def _end_on_disconnect(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.put(None)

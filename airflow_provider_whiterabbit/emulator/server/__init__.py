@@ -1,1 +1,1 @@
-"""The HTTP side of the emulator: endpoints, control endpoints, authentication."""
+"""The HTTP side of the emulator: authentication, White Rabbit's endpoints, faults and the control endpoints."""

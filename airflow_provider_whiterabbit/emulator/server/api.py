@@ -1,4 +1,4 @@
-"""White Rabbit's endpoints. The routes' names are the `Kind` of a request in the journal and in faults."""
+"""White Rabbit's endpoints. The name of each route is the `Kind` of its requests in the journal and in faults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RUN = "/v1/sdk/workflows/executions/{id}"
 
 
 class Api:
-    """The endpoints over one world. A request's parsed body is in ``scope["json"]``; None if it has none."""
+    """White Rabbit's endpoints. They find the parsed body of a request in ``scope["json"]``; None without a body."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -43,7 +43,7 @@ class Api:
         ]
 
     async def submit(self, request: Request) -> Response:
-        """Execute a component, and wait for its end if asked to."""
+        """Execute a component; with ``waitForMs``, wait that long for the end of the execution."""
         body = check_submission(request.scope["json"])
         if not self._world.catalogue.allows_component(body["module"]):
             raise ApiError(422, "VALIDATION_ERROR", f"{body['module']} can only be used in a workflow")
@@ -57,18 +57,18 @@ class Api:
         return JsonResponse(execution.record())
 
     async def record(self, request: Request) -> Response:
-        """Answer an execution record."""
+        """Return an execution record."""
         execution = self._world.execution(request.path_params["id"])
-        execution.polled()
+        execution.count_poll()
         return JsonResponse(execution.record())
 
     async def stream(self, request: Request) -> Response:
-        """Follow an execution."""
+        """Stream the events of an execution."""
         execution = self._world.execution(request.path_params["id"])
         return EventStream(execution.topic, self._world.settings.streams, execution.event())
 
     async def replay(self, request: Request) -> Response:
-        """Deliver a finished record again; the answer does not wait for the delivery."""
+        """Deliver the callback of a finished execution again. The answer does not wait for the delivery."""
         check_empty(request.scope["json"])
         execution = self._world.execution(request.path_params["id"])
         if execution.callback.url is None:
@@ -85,13 +85,13 @@ class Api:
         return JsonResponse({"runId": run.id, "jobId": job})
 
     async def run_record(self, request: Request) -> Response:
-        """Answer a run record."""
+        """Return the record of a workflow run."""
         run = self._world.run(request.path_params["id"])
-        run.polled()
+        run.count_poll()
         return JsonResponse(run.record())
 
     async def run_stream(self, request: Request) -> Response:
-        """Follow a run."""
+        """Stream the events of a workflow run."""
         run = self._world.run(request.path_params["id"])
         return EventStream(run.topic, self._world.settings.streams, run.event())
 
@@ -102,5 +102,5 @@ class Api:
         return JsonResponse(self._world.update_component(params["id"], params["component"], changes))
 
     async def catalogue(self, _request: Request) -> Response:
-        """List the components."""
+        """Return the component catalogue."""
         return JsonResponse(self._world.catalogue.list())

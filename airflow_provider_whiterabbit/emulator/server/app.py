@@ -1,4 +1,4 @@
-"""The ASGI application: a request's way through journal, faults and authentication to its endpoint."""
+"""The ASGI application: passes each request through the journal, the faults and the authentication to its endpoint."""
 
 from __future__ import annotations
 
@@ -9,117 +9,114 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.routing import Match, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from airflow_provider_whiterabbit.emulator.effects.base import CLOCK, wrap
+from airflow_provider_whiterabbit.emulator.effects.fault import CLOCK
 from airflow_provider_whiterabbit.emulator.plumbing.listener import TRANSPORT, Listener, reset
 from airflow_provider_whiterabbit.emulator.plumbing.outages import Outages
 from airflow_provider_whiterabbit.emulator.server.api import Api
 from airflow_provider_whiterabbit.emulator.server.auth import Authenticator, canonical
 from airflow_provider_whiterabbit.emulator.server.control import Control
+from airflow_provider_whiterabbit.emulator.server.faults import Faults
 from airflow_provider_whiterabbit.emulator.world.errors import ApiError
 from airflow_provider_whiterabbit.emulator.world.world import World
 
-MAX_BODY = 64 * 1024 * 1024
-"""Bytes; more is answered with 413. White Rabbit's own limit is not documented."""
-
 _GRACE = 0.05
-"""Seconds for streams to end by themselves before they are cut."""
+"""Seconds that streams have to end by themselves before their connections are reset."""
 
 
 class Application:
-    """One emulator as an ASGI application.
+    """The emulator's ASGI application.
 
-    :param listener: what brings the requests.
+    :param listener: accepts the connections; from now on it passes their requests to this application.
     """
 
     def __init__(self, world: World, authenticator: Authenticator, listener: Listener) -> None:
+        self.faults = Faults()
+        self.outages = Outages(listener, self.drop_requests)
         self._world = world
         self._authenticator = authenticator
-        self.outages = Outages(listener, self.drop)
-        self._routes = [*Api(world).routes, *Control(world, self.outages, self.reset).routes]
+        self._routes = [*Api(world).routes, *Control(world, self.faults, self.outages, self.reset).routes]
         self._in_flight: dict[asyncio.Task[Any], asyncio.Transport] = {}
+        """The task that processes each current request, and the connection of the request."""
+        listener.serve(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Treat one request."""
+        """Process one request."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("not in a task")
         self._in_flight[task] = scope["extensions"][TRANSPORT]
         try:
-            await self._treat(scope, receive, send)
+            await self._process(scope, receive, send)
         except asyncio.CancelledError:
-            # Only `drop` cancels, and it has cut the connection: there is nobody to tell, and nothing to log.
+            # Only `drop_requests` cancels, after it has reset the connection: nobody can receive an answer.
             return
         finally:
             del self._in_flight[task]
 
-    def start(self) -> None:
-        """Let executions and runs go on that an earlier `close` has stopped."""
-        self._world.resume()
-
     async def reset(self) -> None:
-        """Forget everything. Streams end cleanly; requests that are held back, delayed or silenced are cut."""
+        """Remove everything and end an outage. Streams end cleanly; the connections of other requests are reset."""
         await self.close()
-        # Not before: a request that was under way could still have left something behind.
+        # The state is cleared after `close`, because a request that was still running could have added to it.
         self._world.clear()
+        self.faults.clear()
         self.outages.cut_connections(0)
+        await self.outages.resume()
 
     async def close(self) -> None:
-        """End all streams and requests, and keep what is known."""
-        self.outages.forget()
+        """End all streams, requests and deliveries. The state is kept."""
+        self.outages.cancel_scheduled_end()
         self._world.stop()
-        if tasks := self._others():
+        if tasks := self._other_requests():
             await asyncio.wait(tasks, timeout=_GRACE)
-        await self.drop()
+        await self.drop_requests()
         await self._world.deliveries.stop()
 
-    async def drop(self) -> None:
-        """Cut every connection that waits for an answer or reads a stream."""
-        tasks = self._others()
+    async def drop_requests(self) -> None:
+        """Cancel every request but the current one, and reset its connection."""
+        tasks = self._other_requests()
         for task in tasks:
             reset(self._in_flight[task])
             task.cancel()
         await asyncio.gather(*tasks)
 
-    def _others(self) -> list[asyncio.Task[Any]]:
+    def _other_requests(self) -> list[asyncio.Task[Any]]:
         current = asyncio.current_task()
         return [task for task in self._in_flight if task is not current]
 
-    async def _treat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read(receive)
-        scope["body"] = body
+    async def _process(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["body"] = body = await _read_body(receive, self._world.settings.max_body)
         scope["extensions"][CLOCK] = self._world.clock
         path = scope["raw_path"].decode("ascii")
         route = self._route(scope)
         endpoint = partial(self._answer, route)
-        dated = partial(self._send_dated, send)
+        send_with_date = partial(self._send_with_date, send)
         if path.startswith("/_emulator"):
-            await endpoint(scope, receive, dated)
+            await endpoint(scope, receive, send_with_date)
             return
         headers = dict(Request(scope).headers)
         journal = self._world.journal
-        number = journal.arrived(scope["method"], path, route.name if route else None, headers, body)
+        number = journal.add_request(scope["method"], path, route.name if route else None, headers, body)
 
-        async def noted(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             if message["type"] == "http.response.start":
-                journal.answered(number, message["status"])
-            await dated(message)
+                journal.set_status(number, message["status"])
+            await send_with_date(message)
 
-        app: ASGIApp = wrap(endpoint, self._world.faults, journal.entry(number))
-        await app(scope, receive, noted)
+        await self.faults.wrap(endpoint, journal.entry(number))(scope, receive, send_and_record)
 
     def _route(self, scope: Scope) -> Route | None:
         for route in self._routes:
-            match, child = route.matches(scope)
+            match, child_scope = route.matches(scope)
             if match is Match.FULL:
-                scope.update(child)
+                scope.update(child_scope)
                 return route
         return None
 
     async def _answer(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            self._admit(scope)
+            self._parse_and_authenticate(scope)
             if route is None:
                 raise self._no_route(scope)
             await route.handle(scope, receive, send)
@@ -128,33 +125,33 @@ class Application:
         except RecursionError:
             await ApiError(400, "TOO_DEEP", "The body is nested too deeply.").response()(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> None:
+    def _parse_and_authenticate(self, scope: Scope) -> None:
         body: bytes = scope["body"]
-        if len(body) > MAX_BODY:
-            raise ApiError(413, "BODY_TOO_LARGE", f"The body may have {MAX_BODY} bytes.")
+        if len(body) > (max_body := self._world.settings.max_body):
+            raise ApiError(413, "BODY_TOO_LARGE", f"The body may have at most {max_body} bytes.")
         text = canonical(body) if body else None
-        # What JavaScript would go on to work with: 1.0 has become 1, and long integers have lost digits.
+        # The parsed body is the one that JavaScript sees: 1.0 has become 1, and long integers have lost digits.
         scope["json"] = None if text is None else json.loads(text)
         if scope["path"].startswith("/v1/sdk/"):
-            path = scope["raw_path"].decode("ascii")  # what was signed
-            self._authenticator.check(scope["method"], path, dict(Request(scope).headers), text)
+            signed_path = scope["raw_path"].decode("ascii")
+            self._authenticator.check(scope["method"], signed_path, dict(Request(scope).headers), text)
 
     def _no_route(self, scope: Scope) -> ApiError:
         if any(route.matches(scope)[0] is Match.PARTIAL for route in self._routes):
             return ApiError(405, "METHOD_NOT_ALLOWED", f"{scope['method']} is not allowed here.")
         return ApiError(404, "NOT_FOUND", f"Cannot {scope['method']} {scope['path']}")
 
-    async def _send_dated(self, send: Send, message: Message) -> None:
+    async def _send_with_date(self, send: Send, message: Message) -> None:
         if message["type"] == "http.response.start" and not any(name == b"date" for name, _ in message["headers"]):
             date = (b"date", self._world.clock.http_date().encode())
             message = {**message, "headers": [*message["headers"], date]}
         await send(message)
 
 
-async def _read(receive: Receive) -> bytes:
-    """Return the whole body, or a little more than may be sent."""
+async def _read_body(receive: Receive, max_body: int) -> bytes:
+    """Return the whole body. A body longer than `max_body` is returned only in part, but longer than `max_body`."""
     body = b""
-    while len(body) <= MAX_BODY:
+    while len(body) <= max_body:
         message = await receive()
         body += message.get("body", b"")
         if not message.get("more_body", False):

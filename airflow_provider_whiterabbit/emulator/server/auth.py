@@ -1,7 +1,7 @@
-"""Who may come in: the API key, the timestamp, and the Ed25519 signature over the request.
+"""Authentication: the API key, the timestamp, and the Ed25519 signature of a request.
 
-The signed text of a body is what a real JavaScript engine makes of it, so a client whose JSON only looks like
-JavaScript's is refused here as it would be by White Rabbit.
+A client signs the JSON text that JavaScript writes for the body. The emulator gets this text from a real JavaScript
+engine, so it refuses a client whose JSON differs from JavaScript's, as White Rabbit does.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from airflow_provider_whiterabbit.emulator.world.errors import ApiError
 from airflow_provider_whiterabbit.emulator.world.settings import Settings
 
 TOLERANCE = 30
-"""Seconds that a timestamp may be away from the emulator's clock, inclusive."""
+"""How many seconds a timestamp may differ from the emulator's clock, inclusive."""
 
-# A quickjs context crashes when a second thread enters it; `Function` keeps to a thread of its own.
+# A quickjs context crashes if two threads use it; `quickjs.Function` runs its code in one thread of its own.
 _canonical = quickjs.Function("canonical", "function canonical(text) { return JSON.stringify(JSON.parse(text)); }")
 
 
 def canonical(body: bytes) -> str:
     """Return ``JSON.stringify(JSON.parse(body))`` as JavaScript computes it.
 
-    :raises ApiError: 400 if the body is not JSON to JavaScript.
+    :raises ApiError: 400 if JavaScript cannot parse the body.
     """
     try:
         text = body.decode()
         if "\0" in text:
             raise ValueError("NUL character")
-        # Nothing in here makes cycles, and looking for some takes a hundred times as long as the call.
+        # The function makes no reference cycles, and a search for cycles takes a hundred times as long as the call.
         return str(_canonical(text, run_gc=False))
     except (ValueError, quickjs.JSException) as error:
         reason = str(error).partition("\n")[0]
@@ -50,10 +50,10 @@ def new_secret() -> str:
 
 
 class Authenticator:
-    """Checks requests against one API key and its secret.
+    """Checks the authentication of requests against one API key and its secret.
 
-    :param api_secret: as `new_secret` makes it; only its public half is kept.
-    :raises ValueError: if `api_secret` is not such a key.
+    :param api_secret: Ed25519 private key, as `new_secret` returns it. Only its public key is kept.
+    :raises ValueError: if `api_secret` is not an Ed25519 private key.
     """
 
     def __init__(self, api_key: str, api_secret: str, clock: Clock, settings: Settings) -> None:
@@ -66,28 +66,29 @@ class Authenticator:
         self._settings = settings
 
     def check(self, method: str, path: str, headers: Mapping[str, str], body: str | None) -> None:
-        """Let a request pass or raise.
+        """Check the API key, the timestamp and the signature of a request.
 
         :param path: URL path as it was sent, without the query.
         :param headers: names in lower case.
-        :param body: the canonical body; None for a request without one.
-        :raises ApiError: 401, saying which of key, timestamp and signature is wrong.
+        :param body: the canonical body; None for a request without a body.
+        :raises ApiError: 401, with a code that names the invalid header.
         """
         self._check_key(headers.get("x-api-key"))
         timestamp, signature = headers.get("x-sdk-timestamp"), headers.get("x-sdk-signature")
         if timestamp is None and signature is None and not self._settings.require_signature:
             return
         self._check_timestamp(timestamp)
-        parts = [method, path, str(timestamp)]
-        whole, bodiless = "|".join([*parts, body or "{}"]), "|".join(parts)
+        without_body = f"{method}|{path}|{timestamp}"
+        with_body = f"{without_body}|{body or '{}'}"
         mode = "object" if body is not None else self._settings.empty_body_signature
-        self._check_signature(signature, {"object": [whole], "omitted": [bodiless], "either": [whole, bodiless]}[mode])
+        accepted = {"object": [with_body], "omitted": [without_body], "either": [with_body, without_body]}
+        self._check_signature(signature, accepted[mode])
 
     def _check_key(self, key: str | None) -> None:
         if key is None:
             raise ApiError(401, "MISSING_API_KEY", "The X-Api-Key header is missing.")
         if not hmac.compare_digest(key.encode(), self._api_key):
-            raise ApiError(401, "INVALID_API_KEY", "X-Api-Key is not a key that this server knows.")
+            raise ApiError(401, "INVALID_API_KEY", "The value of X-Api-Key is not this server's API key.")
 
     def _check_timestamp(self, timestamp: str | None) -> None:
         if timestamp is None:
@@ -101,7 +102,7 @@ class Authenticator:
                 401,
                 "TIMESTAMP_OUT_OF_RANGE",
                 f"X-Sdk-Timestamp {timestamp} is {abs(ahead)} seconds {'ahead of' if ahead > 0 else 'behind'} "
-                f"this server's clock ({now}); {TOLERANCE} are allowed.",
+                f"this server's clock ({now}); up to {TOLERANCE} are allowed.",
             )
 
     def _check_signature(self, signature: str | None, messages: list[str]) -> None:
@@ -114,13 +115,13 @@ class Authenticator:
         if len(raw) != 64:
             raise ApiError(401, "INVALID_SIGNATURE", "X-Sdk-Signature must be standard base64 of 64 bytes.")
         if not any(self._verifies(raw, message) for message in messages):
-            # Not the body itself: there may be a callback secret in it, and clients log what they are told.
+            # The message does not show the body: it may contain a callback secret, and clients log error messages.
             method, path, timestamp, *body = messages[0].split("|", 3)
             raise ApiError(
                 401,
                 "INVALID_SIGNATURE",
-                f"X-Sdk-Signature does not verify. Expected was {method}|{path}|{timestamp}"
-                + (f"| and then {len(body[0])} characters that JSON.stringify makes of the body." if body else "."),
+                f"X-Sdk-Signature does not verify. The signed text must be {method}|{path}|{timestamp}"
+                + (f"| and then the {len(body[0])} characters of JSON.stringify(body)." if body else "."),
             )
 
     def _verifies(self, signature: bytes, message: str) -> bool:

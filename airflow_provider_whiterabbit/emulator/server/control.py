@@ -1,11 +1,11 @@
-"""Control over HTTP, for whoever runs the emulator as a process: what the Python API does, under ``/_emulator``.
+"""The control endpoints: the Python API over HTTP, under ``/_emulator``, for an emulator that runs as a process.
 
-No authentication: it listens to this machine alone, unless told otherwise. Bodies are JSON; *options* are the
+They need no authentication: by default the emulator listens to this machine alone. Bodies are JSON; *options* are the
 parameters of `Script`::
 
     POST   reset
-    POST   pause                                 {"seconds"}: refuse connections for so long, and cut the open ones
-    POST   connections/cut                       {"count"}: cut the next ones as soon as they are accepted
+    POST   pause                                 {"seconds"}: refuse connections for that time, and reset the open ones
+    POST   connections/cut                       {"count"}: reset the next ones as soon as they are accepted
     GET    journal
     POST   scripts                               {"module", options} or {"module", "steps": [{options}, …]}
     GET    executions
@@ -28,7 +28,6 @@ parameters of `Script`::
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 from starlette.background import BackgroundTask
@@ -36,167 +35,135 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_provider_whiterabbit.emulator.effects import EFFECTS
-from airflow_provider_whiterabbit.emulator.effects.base import Fault
+from airflow_provider_whiterabbit.emulator.effects import EFFECTS, Fault
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import JsonResponse
 from airflow_provider_whiterabbit.emulator.plumbing.outages import Outages
+from airflow_provider_whiterabbit.emulator.server.faults import Faults
 from airflow_provider_whiterabbit.emulator.world.errors import ApiError, not_found
 from airflow_provider_whiterabbit.emulator.world.scripts import DEFAULT, Script
 from airflow_provider_whiterabbit.emulator.world.tasks import Task
-from airflow_provider_whiterabbit.emulator.world.workflows import StageScript, WorkflowScript
 from airflow_provider_whiterabbit.emulator.world.world import World
 
-Endpoint = Callable[[dict[str, Any], dict[str, str]], Any]
-"""Takes body and path parameters; returns JSON, or a whole answer, or promises it."""
+Body = dict[str, Any]
+
+Handler = Callable[..., Any]
+"""Takes the body, and the path parameters by name. Returns JSON, None for ``{}``, a `Response`, or an awaitable."""
 
 
 class Control:
-    """The control endpoints over one world.
+    """The control endpoints of one emulator.
 
-    :param outages: refuses connections.
-    :param reset: forgets everything.
+    :param reset: resets the emulator.
     """
 
-    def __init__(self, world: World, outages: Outages, reset: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, world: World, faults: Faults, outages: Outages, reset: Callable[[], Awaitable[None]]) -> None:
         self._world = world
+        self._faults = faults
         self._outages = outages
-        self._reset = reset
         self.routes = [
-            Route("/_emulator/reset", self._do_reset, methods=["POST"]),
-            self._route("POST", "pause", self._pause),
-            self._route("POST", "connections/cut", self._cut_connections),
-            self._route("GET", "journal", self._journal),
-            self._route("POST", "scripts", self._script),
-            self._route("GET", "executions", self._executions),
-            self._route("POST", "executions", self._create_execution),
-            self._route("POST", "executions/{id}/{action}", self._move_execution),
-            self._route("POST", "workflows", self._script_workflow),
-            self._route("POST", "runs/{id}/cancel", self._cancel_run),
-            self._route("POST", "runs/{id}/stages/{stage}/{action}", self._move_stage),
-            self._route("POST", "streams/{id}/raw", self._send_raw),
-            self._route("POST", "streams/{id}/close", self._close_streams),
-            self._route("POST", "streams/{id}/options", self._stream_options),
-            self._route("POST", "faults", self._add_fault),
-            self._route("DELETE", "faults", self._clear_faults),
-            self._route("POST", "faults/{id}/release", self._release_fault),
-            self._route("POST", "catalogue", self._add_component),
-            self._route("POST", "settings", self._change_settings),
+            _route("POST", "reset", lambda _body: reset()),
+            _route("POST", "pause", self._pause),
+            _route("POST", "connections/cut", lambda body: outages.cut_connections(body["count"])),
+            _route("GET", "journal", lambda _body: [entry.to_dict() for entry in world.journal.entries]),
+            _route("POST", "scripts", self._script),
+            _route("GET", "executions", lambda _body: [execution.record() for execution in world.executions.values()]),
+            _route("POST", "executions", self._create_execution),
+            _route("POST", "executions/{execution_id}/{action}", self._move_execution),
+            _route("POST", "workflows", self._script_workflow),
+            _route("POST", "runs/{run_id}/cancel", self._cancel_run),
+            _route("POST", "runs/{run_id}/stages/{stage}/{action}", self._move_stage),
+            _route("POST", "streams/{identity}/raw", self._send_raw),
+            _route("POST", "streams/{identity}/close", self._close_streams),
+            _route("POST", "streams/{identity}/options", self._change_stream_options),
+            _route("POST", "faults", self._add_fault),
+            _route("DELETE", "faults", lambda _body: faults.clear()),
+            _route("POST", "faults/{position}/release", self._release_fault),
+            _route("POST", "catalogue", world.catalogue.add),
+            _route("POST", "settings", world.settings.change),
         ]
 
-    def _route(self, method: str, path: str, function: Endpoint) -> Route:
-        async def endpoint(request: Request) -> Response:
-            body = request.scope["json"]
-            if body is None:
-                body = {}
-            if not isinstance(body, dict):
-                raise ApiError(422, "VALIDATION_ERROR", "The body must be a JSON object.")
-            try:
-                result = function(body, request.path_params)
-                if isinstance(result, Awaitable):
-                    result = await result
-                return result if isinstance(result, Response) else JsonResponse(result)
-            except KeyError as error:
-                raise ApiError(422, "VALIDATION_ERROR", f"{error.args[0]} is required") from error
-            except (TypeError, ValueError, AttributeError) as error:
-                raise ApiError(422, "VALIDATION_ERROR", str(error)) from error
-
-        return Route(f"/_emulator/{path}", endpoint, methods=[method])
-
-    async def _do_reset(self, _request: Request) -> Response:
-        await self._reset()
-        return JsonResponse({})
-
-    async def _pause(self, body: dict[str, Any], _params: dict[str, str]) -> Response:
+    async def _pause(self, body: Body) -> Response:
         seconds = body["seconds"]
         if seconds < 0:
             raise ValueError("seconds must not be negative")
-        # Whoever has read the answer is refused from then on. Its own connection ends with it, and is not cut before.
+        # New connections are refused before the answer is sent. The connection of this request is closed after its
+        # answer, and the other open connections are reset then.
         await self._outages.refuse()
         pause = BackgroundTask(self._outages.pause, seconds)
         return JsonResponse({}, headers={"connection": "close"}, background=pause)
 
-    def _cut_connections(self, body: dict[str, Any], _params: dict[str, str]) -> Any:
-        self._outages.cut_connections(body["count"])
-        return {}
-
-    def _journal(self, _body: dict[str, Any], _params: dict[str, str]) -> Any:
-        return [entry.to_dict() for entry in self._world.journal.entries]
-
-    def _script(self, body: dict[str, Any], _params: dict[str, str]) -> Any:
+    def _script(self, body: Body) -> None:
         module = body.pop("module")
         self._world.scripts.write(module, [Script(**step) for step in body.pop("steps", [body])])
-        return {}
 
-    def _executions(self, _body: dict[str, Any], _params: dict[str, str]) -> Any:
-        return [execution.record() for execution in self._world.executions.values()]
-
-    def _create_execution(self, body: dict[str, Any], _params: dict[str, str]) -> Any:
+    def _create_execution(self, body: Body) -> Any:
         module, inputs, config = body.pop("module"), body.pop("input", {}), body.pop("config", {})
         script = Script(**body) if body else None
         return self._world.create_execution(module, inputs, config, script).record()
 
-    def _move_execution(self, body: dict[str, Any], params: dict[str, str]) -> Any:
-        execution = self._world.execution(params["id"])
-        _move(execution, params["action"], body)
+    def _move_execution(self, body: Body, execution_id: str, action: str) -> Any:
+        execution = self._world.execution(execution_id)
+        _move(execution, action, body)
         return execution.record()
 
-    def _script_workflow(self, body: dict[str, Any], _params: dict[str, str]) -> Any:
-        stages = [StageScript.from_options(stage) for stage in body["stages"]]
-        script = WorkflowScript(stages, body.get("ending"), body.get("reason"))
-        self._world.script_workflow(body["workflow"], script)
-        return {}
+    def _script_workflow(self, body: Body) -> None:
+        self._world.script_workflow(body["workflow"], body["stages"], body.get("ending"), body.get("reason"))
 
-    def _cancel_run(self, body: dict[str, Any], params: dict[str, str]) -> Any:
-        run = self._world.run(params["id"])
+    def _cancel_run(self, body: Body, run_id: str) -> Any:
+        run = self._world.run(run_id)
         run.cancel(body.get("reason"))
         return run.record()
 
-    def _move_stage(self, body: dict[str, Any], params: dict[str, str]) -> Any:
-        _move(self._world.stage(params["id"], params["stage"]), params["action"], body)
-        return self._world.run(params["id"]).record()
+    def _move_stage(self, body: Body, run_id: str, stage: str, action: str) -> Any:
+        _move(self._world.stage(run_id, stage), action, body)
+        return self._world.run(run_id).record()
 
-    def _send_raw(self, body: dict[str, Any], params: dict[str, str]) -> Any:
-        topic = self._world.topic(params["id"])
+    def _send_raw(self, body: Body, identity: str) -> Any:
+        topic = self._world.topic(identity)
         topic.send_raw(body["data"].encode())
         return {"streams": len(topic)}
 
-    def _close_streams(self, _body: dict[str, Any], params: dict[str, str]) -> Any:
-        topic = self._world.topic(params["id"])
+    def _close_streams(self, _body: Body, identity: str) -> Any:
+        topic = self._world.topic(identity)
         topic.close()
         return {"streams": len(topic)}
 
-    def _stream_options(self, body: dict[str, Any], params: dict[str, str]) -> Any:
-        topic = self._world.topic(params["id"])
-        topic.options = replace(topic.options or self._world.settings.streams, **body)
-        return {}
+    def _change_stream_options(self, body: Body, identity: str) -> None:
+        self._world.change_stream_options(identity, body)
 
-    def _add_fault(self, body: dict[str, Any], _params: dict[str, str]) -> Any:
+    def _add_fault(self, body: Body) -> Any:
         matching = {name: body.pop(name) for name in ("kind", "method", "path", "skip", "times") if name in body}
         name = body.pop("effect")
         if name not in EFFECTS:
             raise ValueError(f"effect must be one of {', '.join(EFFECTS)}")
-        self._world.faults.append(Fault(EFFECTS[name](**body), **matching))
-        return {"id": len(self._world.faults) - 1}
+        return {"id": self._faults.add(Fault(EFFECTS[name](**body), **matching))}
 
-    def _clear_faults(self, _body: dict[str, Any], _params: dict[str, str]) -> Any:
-        self._world.clear_faults()
-        return {}
-
-    def _release_fault(self, _body: dict[str, Any], params: dict[str, str]) -> Any:
-        fault = self._world.fault(params["id"])
+    def _release_fault(self, _body: Body, position: str) -> Any:
+        fault = self._faults.at(position)
         fault.release()
         return {"hits": fault.hits}
 
-    def _add_component(self, body: dict[str, Any], _params: dict[str, str]) -> Any:
-        self._world.catalogue.add(body)
-        return {}
 
-    def _change_settings(self, body: dict[str, Any], _params: dict[str, str]) -> Any:
-        self._world.change_settings(body)
-        return {}
+def _route(method: str, path: str, handler: Handler) -> Route:
+    async def endpoint(request: Request) -> Response:
+        body = {} if request.scope["json"] is None else request.scope["json"]
+        if not isinstance(body, dict):
+            raise ApiError(422, "VALIDATION_ERROR", "The body must be a JSON object.")
+        try:
+            result = handler(body, **request.path_params)
+            if isinstance(result, Awaitable):
+                result = await result
+            return result if isinstance(result, Response) else JsonResponse({} if result is None else result)
+        except KeyError as error:
+            raise ApiError(422, "VALIDATION_ERROR", f"{error.args[0]} is required") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ApiError(422, "VALIDATION_ERROR", str(error)) from error
+
+    return Route(f"/_emulator/{path}", endpoint, methods=[method])
 
 
-def _move(task: Task, action: str, body: dict[str, Any]) -> None:
+def _move(task: Task, action: str, body: Body) -> None:
+    """Start, complete or fail an execution or a stage."""
     if action == "start":
         task.start()
     elif action == "complete":

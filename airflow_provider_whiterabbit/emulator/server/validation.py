@@ -1,4 +1,4 @@
-"""What the bodies of requests must look like."""
+"""Validation of request bodies."""
 
 from __future__ import annotations
 
@@ -10,32 +10,17 @@ from urllib.parse import urlsplit
 from airflow_provider_whiterabbit.emulator.world.errors import ApiError
 from airflow_provider_whiterabbit.emulator.world.executions import Callback
 
-RESERVED_HEADERS = frozenset(
-    {
-        "connection",
-        "content-length",
-        "content-type",
-        "host",
-        "transfer-encoding",
-        "x-delivery-id",
-        "x-event",
-        "x-signature",
-        "x-signature-timestamp",
-        "x-signature-version",
-        "x-wr-signature",
-    }
-)
-"""Names that a callback may not set. The documentation says that there are some, not which."""
+RESERVED_HEADERS = frozenset({"connection", "content-length", "content-type", "host", "transfer-encoding"}) | {
+    *("x-delivery-id", "x-event", "x-signature", "x-signature-timestamp", "x-signature-version", "x-wr-signature")
+}
+"""Headers that a callback may not set. The documentation says that some names are reserved, but not which."""
 
 Check = Callable[[Any], str | None]
-"""Says what is wrong with a value; None if nothing is."""
+"""Returns the problem with a value, such as ``must be a string``; None if the value is valid."""
 
 
 def check_submission(body: Any) -> dict[str, Any]:
-    """Return the body of ``POST /v1/sdk/components``.
-
-    :raises ApiError: 422 with everything that is wrong.
-    """
+    """Return the body of ``POST /v1/sdk/components``; raise `ApiError` 422 with all problems of an invalid body."""
     return _check(
         body,
         required={"module": _module, "input": _object, "config": _object},
@@ -50,23 +35,17 @@ def check_submission(body: Any) -> dict[str, Any]:
 
 
 def check_update(body: Any) -> dict[str, Any]:
-    """Return the body of a component update.
-
-    :raises ApiError: 422 with everything that is wrong.
-    """
+    """Return the body of a component update; raise `ApiError` 422 with all problems of an invalid body."""
     return _check(body, required={}, optional={"config": _object, "name": _text, "position": _position})
 
 
 def check_empty(body: Any) -> None:
-    """Refuse any body but ``{}``.
-
-    :raises ApiError: 422.
-    """
+    """Raise `ApiError` 422 if the body is anything but ``{}``."""
     _check(body, required={}, optional={})
 
 
 def callback_of(submission: Mapping[str, Any]) -> Callback:
-    """Return the callback that a submission asks for."""
+    """Return the callback that the body of a submission requests."""
     return Callback(
         url=submission.get("callbackUrl"),
         secret=submission.get("callbackSecret"),
@@ -102,9 +81,9 @@ def _object(value: Any) -> str | None:
 
 def _integer(low: int, high: int) -> Check:
     def check(value: Any) -> str | None:
-        # A bool is an int to Python, not to JSON.
-        fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        return None if fits else f"must be an integer from {low} to {high}"
+        # In Python a bool is an int, in JSON it is not.
+        valid = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        return None if valid else f"must be an integer from {low} to {high}"
 
     return check
 

@@ -1,1 +1,1 @@
-"""The state of the emulator: executions, workflow runs, scripts and the journal."""
+"""The state of the emulator: executions, workflow runs, scripts, settings, the component catalogue and the journal."""

@@ -1,84 +1,71 @@
-"""The component catalogue: a few definitions in the documented form, and whatever is added to them.
+"""The component catalogue: built-in definitions in the documented form, and the definitions that tests add.
 
-White Rabbit's own list is far longer. Of these modules only `RANDOM_UUID` and `WAIT_FOR_EVM_TRANSACTION` are its own;
-the others are made up. Between them they use every part of the schema language.
+White Rabbit's own catalogue is far longer. Only `RANDOM_UUID` and `WAIT_FOR_EVM_TRANSACTION` are White Rabbit modules;
+the other modules are invented. Together they use every part of the schema language.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Definition = Mapping[str, Any]
+Schemas = Mapping[str, Mapping[str, Any]]
 
-_STRING = {"type": "string"}
-_NO_CONFIG: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
+_STRING, _NUMBER = {"type": "string"}, {"type": "number"}
+_BIGINT, _BOOLEAN = {"type": "bigint"}, {"type": "boolean"}
 
 
-def _fields(**schemas: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"name": name, "schema": schema} for name, schema in schemas.items()]
+def _definition(
+    name: str,
+    module: str,
+    group: str,
+    inputs: Schemas,
+    outputs: Schemas,
+    config: Schemas,
+    required: Sequence[str] = (),
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "module": module,
+        "type": group,
+        "executionModes": ["COMPONENT", "WORKFLOW"],
+        "inputs": {"parameters": [{"name": field, "schema": schema} for field, schema in inputs.items()]},
+        "outputs": {"response": [{"name": field, "schema": schema} for field, schema in outputs.items()]},
+        "configs": {"type": "object", "properties": dict(config), "required": list(required)},
+    }
 
+
+_ROUTE = {"type": "array", "items": {"anyOf": [_STRING, _NUMBER]}}
+_SIDE = {"type": "string", "enum": ["BUY", "SELL"]}
+_RECEIPT = {"type": "object", "properties": {"hash": _STRING, "fee": _BIGINT}, "required": ["hash"]}
 
 BUILT_IN: tuple[Definition, ...] = (
-    {
-        "name": "Random UUID",
-        "module": "RANDOM_UUID",
-        "type": "UTILITY",
-        "executionModes": ["COMPONENT", "WORKFLOW"],
-        "inputs": {"parameters": []},
-        "outputs": {"response": _fields(uuid=_STRING)},
-        "configs": _NO_CONFIG,
-    },
-    {
-        "name": "Wait for EVM transaction",
-        "module": "WAIT_FOR_EVM_TRANSACTION",
-        "type": "EVM",
-        "executionModes": ["COMPONENT", "WORKFLOW"],
-        "inputs": {"parameters": _fields(transactionHash=_STRING, chainId={"type": "number"})},
-        "outputs": {"response": _fields(blockNumber={"type": "bigint"}, success={"type": "boolean"})},
-        "configs": {
-            "type": "object",
-            "properties": {"confirmations": {"type": "number"}, "timeoutMs": {"type": "number"}},
-            "required": ["confirmations"],
-        },
-    },
-    {
-        "name": "Demo token swap",
-        "module": "DEMO_TOKEN_SWAP",
-        "type": "DEFI",
-        "executionModes": ["COMPONENT", "WORKFLOW"],
-        "inputs": {
-            "parameters": _fields(
-                amount={"type": "bigint"},
-                side={"type": "string", "enum": ["BUY", "SELL"]},
-                route={"type": "array", "items": {"anyOf": [_STRING, {"type": "number"}]}},
-            )
-        },
-        "outputs": {
-            "response": _fields(
-                receipt={
-                    "type": "object",
-                    "properties": {"hash": _STRING, "fee": {"type": "bigint"}},
-                    "required": ["hash"],
-                }
-            )
-        },
-        "configs": {"type": "object", "properties": {"slippage": {"type": "number"}}, "required": []},
-    },
-    {
-        "name": "Demo branch",
-        "module": "DEMO_BRANCH",
-        "type": "FLOW",
-        "executionModes": ["WORKFLOW"],
-        "inputs": {"parameters": _fields(condition={"type": "boolean"})},
-        "outputs": {"response": []},
-        "configs": _NO_CONFIG,
-    },
+    _definition("Random UUID", "RANDOM_UUID", "UTILITY", {}, {"uuid": _STRING}, {}),
+    _definition(
+        "Wait for EVM transaction",
+        "WAIT_FOR_EVM_TRANSACTION",
+        "EVM",
+        inputs={"transactionHash": _STRING, "chainId": _NUMBER},
+        outputs={"blockNumber": _BIGINT, "success": _BOOLEAN},
+        config={"confirmations": _NUMBER, "timeoutMs": _NUMBER},
+        required=["confirmations"],
+    ),
+    _definition(
+        "Demo token swap",
+        "DEMO_TOKEN_SWAP",
+        "DEFI",
+        inputs={"amount": _BIGINT, "side": _SIDE, "route": _ROUTE},
+        outputs={"receipt": _RECEIPT},
+        config={"slippage": _NUMBER},
+    ),
+    _definition("Demo branch", "DEMO_BRANCH", "FLOW", {"condition": _BOOLEAN}, {}, {})
+    | {"executionModes": ["WORKFLOW"]},
 )
 
 
 class Catalogue:
-    """The definitions by module."""
+    """The component definitions, one for each module."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, Definition] = {}
@@ -87,7 +74,7 @@ class Catalogue:
     def add(self, definition: Definition) -> None:
         """Add a definition, or replace the one of the same module.
 
-        :raises ValueError: if it lacks one of the documented fields.
+        :raises ValueError: if a documented field is missing.
         """
         missing = BUILT_IN[0].keys() - definition.keys()
         if missing:
@@ -99,10 +86,10 @@ class Catalogue:
         return list(self._definitions.values())
 
     def allows_component(self, module: str) -> bool:
-        """Tell whether the module may be executed on its own. A module that is not in the catalogue may."""
+        """Return whether the module may be executed outside a workflow. A module without a definition may be."""
         definition = self._definitions.get(module)
         return definition is None or "COMPONENT" in definition["executionModes"]
 
     def clear(self) -> None:
-        """Forget what was added."""
+        """Remove the added definitions."""
         self._definitions = {definition["module"]: definition for definition in BUILT_IN}

@@ -10,13 +10,13 @@ from airflow_provider_whiterabbit.emulator.world.settings import Settings
 
 
 class Clock:
-    """This machine's clock, set apart by ``settings.clock_offset`` seconds."""
+    """This machine's clock plus ``settings.clock_offset`` seconds."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def time(self) -> float:
-        """Return Unix seconds."""
+        """Return the time in Unix seconds."""
         return time.time() + self._settings.clock_offset
 
     def iso(self) -> str:
@@ -25,5 +25,8 @@ class Clock:
         return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def http_date(self, ahead: float = 0) -> str:
-        """Return the time as the ``Date`` header writes it (RFC 9110, section 5.6.7), some seconds ahead."""
+        """Return the time as a ``Date`` header writes it (RFC 9110, section 5.6.7).
+
+        :param ahead: seconds that are added to the time.
+        """
         return formatdate(self.time() + ahead, usegmt=True)

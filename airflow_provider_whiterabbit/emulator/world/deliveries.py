@@ -1,4 +1,4 @@
-"""Delivering finished records to callback URLs."""
+"""Delivery of finished execution records to their callback URLs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 class Deliveries:
-    """POSTs records, a few times with a growing pause until one attempt is answered with 2xx."""
+    """POSTs finished records to callback URLs, with a growing pause between attempts until one is answered with 2xx."""
 
     def __init__(self, clock: Clock, settings: Settings) -> None:
         self._clock = clock
@@ -25,14 +25,14 @@ class Deliveries:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def deliver(self, execution: Execution) -> None:
-        """Begin to deliver the record, if someone wants it."""
+        """Begin to deliver an execution's record. Nothing happens if the execution has no callback URL."""
         if execution.callback.url is not None:
             task = asyncio.get_running_loop().create_task(self._deliver(execution))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        """Give up all deliveries."""
+        """Cancel all deliveries."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -55,15 +55,14 @@ class Deliveries:
         callback.last_attempt_at = self._clock.iso()
         headers = self._headers(execution, body)
         try:
-            # A redirect would carry the callback's own headers to another host.
+            # A redirect would send the callback's own headers to another host.
             async with session.post(str(callback.url), data=body, headers=headers, allow_redirects=False) as response:
-                error = None if response.ok and response.status < 300 else f"HTTP {response.status}"
-        except (aiohttp.ClientError, TimeoutError, ValueError) as problem:
-            error = f"{type(problem).__name__}: {problem}"
-        callback.last_error = error
-        if error is None:
+                callback.last_error = None if 200 <= response.status < 300 else f"HTTP {response.status}"
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            callback.last_error = f"{type(error).__name__}: {error}"
+        if callback.last_error is None:
             callback.delivered_at = self._clock.iso()
-        return error is None
+        return callback.last_error is None
 
     def _headers(self, execution: Execution, body: bytes) -> dict[str, str]:
         callback = execution.callback

@@ -1,4 +1,4 @@
-"""Refusals, in the two shapes that White Rabbit's documentation shows."""
+"""Error responses of the emulator, in the two shapes that White Rabbit's documentation shows."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from airflow_provider_whiterabbit.emulator.plumbing.json_out import JsonResponse
 
 
 class ApiError(Exception):
-    """A request is refused.
+    """The emulator answers a request with an error.
 
-    Authentication (401) and what the server's framework refuses before any endpoint is reached (400, 405, 413) answer
-    ``{"message", "error", "code", "statusCode"}``; the endpoints' own refusals answer ``{"errors": [{"code",
-    "message"}]}``.
+    Errors of authentication (401) and of the HTTP framework, before any endpoint is reached (400, 405, 413), answer
+    ``{"message", "error", "code", "statusCode"}``. The errors of the endpoints answer
+    ``{"errors": [{"code", "message"}]}``.
 
     :param status: HTTP status.
     :param code: machine-readable reason, such as ``INVALID_SIGNATURE``.
-    :param messages: what is wrong, one sentence each.
+    :param messages: one sentence for each problem.
     """
 
     def __init__(self, status: int, code: str, *messages: str) -> None:
@@ -28,7 +28,7 @@ class ApiError(Exception):
         self.messages: Sequence[str] = messages
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON body of the answer."""
+        """Return the JSON body of the error response."""
         if self.status in (400, 401, 405, 413):
             return {
                 "message": " ".join(self.messages),
@@ -39,10 +39,13 @@ class ApiError(Exception):
         return {"errors": [{"code": self.code, "message": message} for message in self.messages]}
 
     def response(self) -> JsonResponse:
-        """Return the answer."""
+        """Return the error response."""
         return JsonResponse(self.body(), status_code=self.status)
 
 
-def not_found(what: str, identity: str) -> ApiError:
-    """Return the 404 for something that does not exist; `what` is such as ``execution``."""
-    return ApiError(404, "NOT_FOUND", f"There is no {what} {identity!r:.80}.")
+def not_found(noun: str, identity: str) -> ApiError:
+    """Return the 404 error for something that does not exist.
+
+    :param noun: the kind of thing, such as ``execution``.
+    """
+    return ApiError(404, "NOT_FOUND", f"There is no {noun} {identity!r:.80}.")

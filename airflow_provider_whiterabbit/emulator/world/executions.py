@@ -1,4 +1,4 @@
-"""Executions of components."""
+"""Executions of components, and their callbacks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from airflow_provider_whiterabbit.emulator.world.tasks import Task
 
 @dataclass(slots=True)
 class Callback:
-    """Where a finished record is delivered, and how that went.
+    """The callback of an execution: where its finished record is delivered, and the result of the delivery.
 
-    :param url: None if nobody wants it.
-    :param secret: HMAC key; in no record and no repr.
-    :param headers: extra headers of the delivery; only their names are in the record.
+    :param url: None if the execution has no callback.
+    :param secret: HMAC key. Neither the record nor the repr shows it.
+    :param headers: extra headers of the delivery. The record shows only their names.
+    :param finished: how many deliveries have succeeded or failed, however many attempts each of them took.
     """
 
     url: str | None = None
@@ -30,7 +31,6 @@ class Callback:
     delivered_at: str | None = None
     last_error: str | None = None
     finished: int = field(default=0, repr=False)
-    """How many deliveries came to an end, well or not, however many attempts they took."""
 
     def record(self) -> dict[str, Any]:
         """Return the ``callback`` part of an execution record."""
@@ -48,10 +48,10 @@ class Callback:
 
 
 class Execution(Task):
-    """One execution.
+    """One execution of a component.
 
-    :param topic: who follows it.
-    :param on_end: called once when it ends.
+    :param topic: the streams of the execution.
+    :param on_end: called once, when the execution ends.
     """
 
     running = "EXECUTING"
@@ -73,10 +73,11 @@ class Execution(Task):
         self.callback = callback
         self.created_at = self.updated_at
         self.changes = Changes()
+        """Notified when the execution ends, and when a delivery of its callback ends."""
         self._on_end = on_end
 
-    def changed(self) -> None:
-        """Tell the streams, those who wait for the end, and the callback."""
+    def status_changed(self) -> None:
+        """Send an event to the streams; at the end, also wake the waiting requests and call `on_end`."""
         self.topic.publish(self.event())
         if self.ended:
             self.changes.notify()
@@ -98,7 +99,7 @@ class Execution(Task):
         }
 
     def event(self) -> Event:
-        """Return what a stream says about the execution as it is now."""
+        """Return the stream event for the current status."""
         data = {
             "id": self.id,
             "status": self.status,

@@ -1,4 +1,4 @@
-"""What the emulator was asked, and what it answered."""
+"""The journal: all requests that the emulator received, and the status of each answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
 
 Kind = Literal["submit", "record", "stream", "replay", "trigger", "run_record", "run_stream", "update", "catalogue"]
-"""The endpoints: what a request asks for."""
+"""The endpoint that a request is for."""
 
 HIDDEN = "***"
 _SECRET_HEADERS = frozenset({"x-api-key", "x-sdk-signature", "authorization"})
@@ -22,16 +22,16 @@ _SECRET_HEADERS = frozenset({"x-api-key", "x-sdk-signature", "authorization"})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request.
+    """One request in the journal.
 
-    :param kind: which endpoint it is for; None if for none.
+    :param kind: the endpoint (see `Kind`); None if no endpoint has this path and method.
     :param path: URL path without the query.
-    :param headers: names in lower case; the values of the API key and the signature are hidden.
-    :param body: the bytes that arrived. A body with a ``callbackSecret`` is written anew without the secret.
-    :param json: the parsed body; None if there is none or it is not JSON.
-    :param status: HTTP status of the answer; None until it is sent.
-    :param received_at: wall-clock time of arrival, in Unix seconds; this machine's clock, not the emulator's.
-    :param monotonic: the same moment on the monotonic clock, to measure distances between requests.
+    :param headers: names in lower case. The values of the API key and the signature are hidden.
+    :param body: the bytes that arrived. If the body contains a ``callbackSecret``, it is re-encoded without the secret.
+    :param json: the parsed body; None if the request has no body or the body is not JSON.
+    :param status: HTTP status of the answer; None until the answer is sent.
+    :param received_at: time of arrival in Unix seconds, by this machine's clock rather than the emulator's.
+    :param monotonic: time of arrival by the monotonic clock, to measure the time between requests.
     """
 
     method: str
@@ -47,20 +47,20 @@ class Entry:
     def matches(
         self, method: str | None = None, path: str | re.Pattern[str] | None = None, kind: Kind | None = None
     ) -> bool:
-        """Tell whether the request is such a one.
+        """Return whether the request has this method, path and kind. None matches every request.
 
-        :param path: a glob (``*`` crosses slashes), or a compiled regular expression for the whole path.
+        :param path: a glob (``*`` also matches slashes), or a compiled regular expression for the whole path.
         """
         if path is None:
-            fits = True
+            path_matches = True
         elif isinstance(path, str):
-            fits = fnmatchcase(self.path, path)
+            path_matches = fnmatchcase(self.path, path)
         else:
-            fits = path.fullmatch(self.path) is not None
-        return fits and method in (None, self.method) and kind in (None, self.kind)
+            path_matches = path.fullmatch(self.path) is not None
+        return path_matches and method in (None, self.method) and kind in (None, self.kind)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry as JSON."""
+        """Return the entry as a JSON object."""
         return {
             "method": self.method,
             "path": self.path,
@@ -85,12 +85,12 @@ class Journal:
         """A copy of the journal."""
         return list(self._entries.values())
 
-    def arrived(self, method: str, path: str, kind: str | None, headers: Mapping[str, str], body: bytes) -> int:
-        """Write a request down and return its number."""
-        shown = {name: HIDDEN if name in _SECRET_HEADERS else value for name, value in headers.items()}
-        body, parsed = _without_secret(body)
+    def add_request(self, method: str, path: str, kind: str | None, headers: Mapping[str, str], body: bytes) -> int:
+        """Add a request and return its number."""
+        shown_headers = {name: HIDDEN if name in _SECRET_HEADERS else value for name, value in headers.items()}
+        shown_body, parsed_body = _without_secret(body)
         self._count += 1
-        self._entries[self._count] = Entry(method, path, kind, shown, body, parsed)
+        self._entries[self._count] = Entry(method, path, kind, shown_headers, shown_body, parsed_body)
         self.changes.notify()
         return self._count
 
@@ -98,18 +98,19 @@ class Journal:
         """Return a request by its number."""
         return self._entries[number]
 
-    def answered(self, number: int, status: int) -> None:
-        """Note the status of the answer to a request, unless the journal was cleared since."""
+    def set_status(self, number: int, status: int) -> None:
+        """Store the status of the answer to a request. Nothing happens if the journal was cleared meanwhile."""
         if number in self._entries:
             self._entries[number] = replace(self._entries[number], status=status)
             self.changes.notify()
 
     def clear(self) -> None:
-        """Forget all requests."""
+        """Remove all requests."""
         self._entries.clear()
 
 
 def _without_secret(body: bytes) -> tuple[bytes, Any]:
+    """Return a body without its ``callbackSecret``, and the parsed body."""
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What executions and workflow stages are going to do."""
+"""Scripts: what the executions of a module do after they are created."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Default:
 
 
 DEFAULT: Final = _Default()
-"""Stands for an output that nobody gave: the script's, and where there is none, an echo of the input."""
+"""Stands for an output that was not given: the output of the script, or an echo of the input if it has none either."""
 
 
 class ScriptOptions(TypedDict, total=False):
@@ -35,19 +35,19 @@ class ScriptOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """How an execution goes on after it is CREATED. Without `after`, `polls` and `manual` it ends at once.
+    """How an execution continues after it is CREATED. Without `after`, `polls` and `manual` it ends at once.
 
-    :param output: JSON value, or a function of input and config that returns one; if it raises, the execution fails
-        with that message. The default echoes module and input.
-    :param error: JSON value; the execution ends FAILED with it instead of COMPLETED.
-    :param after: seconds until it ends.
-    :param polls: the n-th read of the record is the first that shows the end; earlier ones show EXECUTING.
-    :param manual: it moves only when it is told to.
-    :param executing_after: seconds until it is EXECUTING. The default: at once, where it is neither `polls` nor
-        `manual`.
+    :param output: JSON value, or a function of input and config that returns one. If the function raises, the execution
+        fails with the exception's message. The default output echoes module and input.
+    :param error: JSON value. With an error, the execution ends FAILED instead of COMPLETED.
+    :param after: seconds until the execution ends.
+    :param polls: number of the first read of the record that shows the end; earlier reads show EXECUTING.
+    :param manual: the status changes only when a test changes it.
+    :param executing_after: seconds until the execution is EXECUTING. Without it the execution is EXECUTING at once,
+        unless `polls` or `manual` is set.
     :param usage: credits spent at the end.
-    :param times: how many executions take this script before the next one's turn comes. The default: one, but the
-        last script in a sequence stays for good.
+    :param times: how many executions use this script before the next script of the sequence. The default is one, but
+        the last script of a sequence is used for all further executions.
     :raises ValueError: if the parameters contradict each other.
     :raises TypeError: if `output` or `error` is not JSON.
     """
@@ -66,16 +66,16 @@ class Script:
             raise ValueError("after, polls and manual exclude each other")
         if self.output is not DEFAULT and self.error is not None:
             raise ValueError("an execution has an output or an error, not both")
-        for name, low in (("after", 0), ("executing_after", 0), ("usage", 0), ("polls", 1), ("times", 1)):
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise ValueError(f"{name} must be at least {low}")
+        for name, minimum in (("after", 0), ("executing_after", 0), ("usage", 0), ("polls", 1), ("times", 1)):
+            number = getattr(self, name)
+            if number is not None and number < minimum:
+                raise ValueError(f"{name} must be at least {minimum}")
         if self.output is not DEFAULT and not callable(self.output):
             encode(self.output)
         encode(self.error)
 
     def result(self, module: str, inputs: Any, config: Any) -> Any:
-        """Return the output for this input."""
+        """Return the output of an execution with this module, input and config."""
         if callable(self.output):
             output = self.output(inputs, config)
             encode(output)
@@ -86,29 +86,29 @@ class Script:
 
 
 _BUILT_IN = {"RANDOM_UUID": Script(output=lambda _inputs, _config: {"uuid": str(uuid4())})}
-_AT_ONCE = Script()
+_END_AT_ONCE = Script()
 
 
 class ScriptBook:
-    """The scripts by module."""
+    """The scripts of all modules."""
 
     def __init__(self) -> None:
-        self._turns: dict[str, Iterator[Script]] = {}
+        self._upcoming: dict[str, Iterator[Script]] = {}
 
     def write(self, module: str, steps: Sequence[Script]) -> None:
-        """Let the module's next executions take these scripts in turn. Replaces what was written before."""
-        self._turns[module] = _turns(steps)
+        """Set the scripts that the module's next executions use in turn. They replace the module's earlier scripts."""
+        self._upcoming[module] = _script_for_each_execution(steps)
 
     def next(self, module: str) -> Script:
         """Return the script of the module's next execution."""
-        return next(self._turns.get(module, iter(())), _BUILT_IN.get(module, _AT_ONCE))
+        return next(self._upcoming.get(module, iter(())), _BUILT_IN.get(module, _END_AT_ONCE))
 
     def clear(self) -> None:
-        """Forget all scripts."""
-        self._turns.clear()
+        """Remove all scripts."""
+        self._upcoming.clear()
 
 
-def _turns(steps: Sequence[Script]) -> Iterator[Script]:
+def _script_for_each_execution(steps: Sequence[Script]) -> Iterator[Script]:
     for step in steps:
         if step.times is not None:
             yield from repeat(step, step.times)

@@ -1,29 +1,30 @@
-"""What can be changed while the emulator runs."""
+"""The settings of an emulator, which can be changed while it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 from airflow_provider_whiterabbit.emulator.plumbing.streams import StreamOptions
 
 EmptyBody = Literal["object", "omitted", "either"]
-"""What a request without a body signs: ``{}``, nothing (no separator either), or whichever of the two fits."""
+"""What a request without a body must sign: ``{}``, nothing (and no separator either), or any of the two."""
 
 
 @dataclass(slots=True)
 class Settings:
     """One emulator's settings.
 
-    :param require_signature: if False, a request with nothing but its ``X-Api-Key`` is let in.
-    :param empty_body_signature: what a request without a body signs.
-    :param allowed_workflows: ids of the workflows that the key may use, another one answers 403; None for all.
-    :param streams: how streams behave that have no options of their own.
-    :param callback_attempts: how often a callback is tried.
-    :param callback_backoff: seconds before the second attempt, doubled before each further one.
+    :param require_signature: if False, a request is accepted with nothing but its ``X-Api-Key``.
+    :param empty_body_signature: what a request without a body must sign.
+    :param allowed_workflows: ids of the workflows that the key may use, any other answers 403; None to allow all.
+    :param streams: options of the streams whose execution or run has no options of its own.
+    :param callback_attempts: how often the delivery of a callback is attempted.
+    :param callback_backoff: seconds before the second attempt, doubled before each further attempt.
     :param legacy_callback_signature: sign callbacks with ``X-WR-Signature`` over the body alone.
-    :param clock_offset: seconds that the emulator's clock is ahead of this machine's.
+    :param clock_offset: seconds that the emulator's clock is ahead of this machine's clock.
+    :param max_body: bytes; a longer request body answers 413. White Rabbit's own limit is not documented.
     """
 
     require_signature: bool = True
@@ -34,3 +35,20 @@ class Settings:
     callback_backoff: float = 0.2
     legacy_callback_signature: bool = False
     clock_offset: float = 0.0
+    max_body: int = 64 * 1024 * 1024
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Change settings by their names. The value of ``streams`` holds only the stream options that change.
+
+        :raises ValueError: if a setting does not exist.
+        """
+        unknown = changes.keys() - {setting.name for setting in fields(self)}
+        if unknown:
+            raise ValueError(f"no such settings: {', '.join(sorted(unknown))}")
+        for name, value in changes.items():
+            setattr(self, name, replace(self.streams, **value) if name == "streams" else value)
+
+    def restore(self, earlier: Settings) -> None:
+        """Set every setting to its value in `earlier`."""
+        for setting in fields(self):
+            setattr(self, setting.name, getattr(earlier, setting.name))

@@ -1,4 +1,4 @@
-"""What an execution and a stage of a workflow have in common: they start, end once, and follow a script."""
+"""`Task`: what an execution and a workflow stage have in common. It starts, ends once, and follows a script."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
 
 
 class Task(ABC):
-    """Something that is CREATED, runs, and ends."""
+    """An execution or a stage: it is CREATED, runs, and ends. A change of a terminal status raises `ValueError`."""
 
     running: ClassVar[str]
     """The status between CREATED and the end."""
@@ -34,37 +34,37 @@ class Task(ABC):
         self.usage: float = 0
         self.updated_at = clock.iso()
         self._polls = 0
-        self._plan: list[tuple[float, Callable[[], None]]] = []
-        """What is going to happen, and when on the monotonic clock; what has happened stays in it."""
+        self._schedule: list[tuple[float, Callable[[], None]]] = []
+        """The steps of the script, each with its time on the monotonic clock. Steps stay here after they are done."""
         self._timers: list[asyncio.Handle] = []
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the status is terminal."""
         return self.status in TERMINAL
 
     @abstractmethod
-    def changed(self) -> None:
-        """Tell whoever follows this task that its status is another."""
+    def status_changed(self) -> None:
+        """Handle a change of the status; called after each change."""
 
     def play(self) -> None:
-        """Follow the script from the event loop's next turn on: the answer that tells of the task comes first."""
-        self._plan = [(time.monotonic(), self.follow)]
+        """Follow the script from the event loop's next iteration, so that the request which created it is answered."""
+        self._schedule = [(time.monotonic(), self.follow_script)]
         self.resume()
 
-    def follow(self) -> None:
-        """Follow the script from now on. What happens at once has happened when this returns."""
+    def follow_script(self) -> None:
+        """Follow the script from now on. Steps without a delay are done when this method returns."""
         script = self.script
-        self._plan.clear()
+        self._schedule.clear()
         if script.executing_after is not None:
-            self._later(script.executing_after, self.start)
+            self._call_later(script.executing_after, self.start)
         elif script.polls is None and not script.manual:
-            self._later(0, self.start)
+            self._call_later(0, self.start)
         if script.polls is None and not script.manual:
-            self._later(script.after or 0, self.end_as_scripted)
+            self._call_later(script.after or 0, self.end_as_scripted)
 
-    def polled(self) -> None:
-        """Count a read of the record, which is about to be answered."""
+    def count_poll(self) -> None:
+        """Count a read of the record. The answer to the read already shows the status that the count leads to."""
         if self.script.polls is None or self.ended:
             return
         self._polls += 1
@@ -73,51 +73,42 @@ class Task(ABC):
             self.end_as_scripted()
 
     def start(self) -> None:
-        """Let it run; no change if it already does.
-
-        :raises ValueError: if it has ended.
-        """
+        """Change the status to running, unless it is running already."""
         if self.status != self.running:
-            self._move(self.running)
+            self._change_status(self.running)
 
     def end_as_scripted(self) -> None:
-        """Let it end as its script says."""
+        """End with the error or the output of the script."""
         if self.script.error is not None:
             self.fail(self.script.error)
         else:
             self.complete()
 
     def complete(self, output: Any = DEFAULT, usage: float | None = None) -> None:
-        """Let it end well.
-
-        :raises ValueError: if it has ended before.
-        """
+        """Change the status to COMPLETED, by default with the output of the script."""
         try:
             result = self.script.result(self.module, self.inputs, self.config) if output is DEFAULT else output
         except Exception as error:
             self.fail({"message": str(error), "type": type(error).__name__}, usage)
             return
-        self._move("COMPLETED", output=result, usage=usage)
+        self._change_status("COMPLETED", output=result, usage=usage)
 
     def fail(self, error: Any, usage: float | None = None) -> None:
-        """Let it end badly.
-
-        :raises ValueError: if it has ended before.
-        """
-        self._move("FAILED", error=error, usage=usage)
+        """Change the status to FAILED."""
+        self._change_status("FAILED", error=error, usage=usage)
 
     def resume(self) -> None:
-        """Go on after a `stop`: what was due meanwhile happens at the event loop's next turn."""
+        """Continue after a `stop`. Steps that are overdue are done in the event loop's next iteration."""
         loop = asyncio.get_running_loop()
-        self._timers = [loop.call_later(max(0.0, due - time.monotonic()), action) for due, action in self._plan]
+        self._timers = [loop.call_later(max(0.0, due - time.monotonic()), step) for due, step in self._schedule]
 
     def stop(self) -> None:
-        """Stop following the script, without a change of status."""
+        """Stop following the script, without a change of the status."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
 
-    def _move(self, status: str, output: Any = None, error: Any = None, usage: float | None = None) -> None:
+    def _change_status(self, status: str, output: Any = None, error: Any = None, usage: float | None = None) -> None:
         if self.ended:
             raise ValueError(f"{self.id} is {self.status} already")
         self.status, self.output, self.error = status, output, error
@@ -125,11 +116,11 @@ class Task(ABC):
         if status in TERMINAL:
             self.usage = self.script.usage if usage is None else usage
             self.stop()
-        self.changed()
+        self.status_changed()
 
-    def _later(self, delay: float, action: Callable[[], None]) -> None:
+    def _call_later(self, delay: float, step: Callable[[], None]) -> None:
         if delay > 0:
-            self._plan.append((time.monotonic() + delay, action))
-            self._timers.append(asyncio.get_running_loop().call_later(delay, action))
+            self._schedule.append((time.monotonic() + delay, step))
+            self._timers.append(asyncio.get_running_loop().call_later(delay, step))
         else:
-            action()
+            step()

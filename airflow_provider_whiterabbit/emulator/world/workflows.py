@@ -1,4 +1,4 @@
-"""Workflows: scripts of stages, and their runs."""
+"""Workflows: the scripts of their stages, and their runs."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Ending = Literal["COMPLETED", "FAILED", "CANCELED"]
 
 
 class StageOptions(ScriptOptions):
-    """One stage of a workflow: its module, and what `Script` takes."""
+    """The module of a workflow stage, and the parameters of `Script`."""
 
     module: str
 
 
 @dataclass(frozen=True, slots=True)
 class StageScript:
-    """What a stage runs and how it goes.
+    """The module of a workflow stage, and its script.
 
-    :param script: None to follow the module's script, as an execution would.
+    :param script: None to use the next script of the module, as an execution does.
     """
 
     module: str
@@ -34,23 +34,23 @@ class StageScript:
 
     @classmethod
     def from_options(cls, options: StageOptions) -> StageScript:
-        """Build it from the form in which tests write it.
+        """Create it from a dict of the module and the parameters of `Script`.
 
         :raises ValueError: if ``module`` is missing, or as `Script` does.
         """
-        script: dict[str, Any] = {name: value for name, value in options.items() if name != "module"}
+        script_options: dict[str, Any] = {name: value for name, value in options.items() if name != "module"}
         if not isinstance(options.get("module"), str):
             raise ValueError("a stage needs a module")
-        return cls(options["module"], Script(**script) if script else None)
+        return cls(options["module"], Script(**script_options) if script_options else None)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowScript:
-    """How the runs of a workflow go: its stages, one after the other.
+    """What the runs of a workflow do: their stages run one after the other.
 
-    :param ending: the run's last status. The default: FAILED as soon as a stage fails, else COMPLETED.
-    :param reason: why it is canceled, if `ending` is CANCELED.
-    :raises ValueError: if `ending` is none of the three.
+    :param ending: the run's last status. By default a run is FAILED as soon as a stage fails, and COMPLETED otherwise.
+    :param reason: the reason for canceling, if `ending` is CANCELED.
+    :raises ValueError: if `ending` is not a terminal status.
     """
 
     stages: Sequence[StageScript]
@@ -63,7 +63,10 @@ class WorkflowScript:
 
 
 class Stage(Task):
-    """One stage of a run."""
+    """One stage of a workflow run.
+
+    :param on_change: called after each change of the stage's status.
+    """
 
     running = "RUNNING"
 
@@ -73,26 +76,26 @@ class Stage(Task):
         self._event_id: str | None = None
         self._dispatched_at: str | None = None
 
-    def changed(self) -> None:
-        """Tell the run."""
+    def status_changed(self) -> None:
+        """Inform the run."""
         self._on_change(self)
 
     def dispatch(self) -> None:
-        """Let it be the run's current stage; no change if it is already."""
+        """Make it the run's current stage. Nothing happens if it is the current stage already."""
         if self._event_id is None:
             self._event_id = str(uuid4())
             self._dispatched_at = self.clock.iso()
-            self.follow()
+            self.follow_script()
 
     def cancel(self) -> None:
-        """End it without a result, unless it has ended."""
+        """Change the status to CANCELED. Nothing happens if the stage has ended."""
         if not self.ended:
             self.stop()
             self.status = "CANCELED"
             self.updated_at = self.clock.iso()
 
     def record(self) -> dict[str, Any]:
-        """Return the stage as the run record has it."""
+        """Return the stage's part of the run record."""
         return {
             "id": self.id,
             "module": self.module,
@@ -110,8 +113,8 @@ class Stage(Task):
 class Run:
     """One run of a workflow.
 
-    :param next_script: gives the script of a module, for the stages that have none of their own.
-    :param topic: who follows it.
+    :param next_script: returns the next script of a module, for the stages without their own script.
+    :param topic: the streams of the run.
     """
 
     def __init__(
@@ -121,8 +124,8 @@ class Run:
         self.topic = topic
         self.status = "CREATED"
         self.stages = [
-            Stage(spec.module, spec.script or next_script(spec.module), clock, self._stage_changed)
-            for spec in script.stages
+            Stage(stage.module, stage.script or next_script(stage.module), clock, self._stage_changed)
+            for stage in script.stages
         ]
         self._script = script
         self._clock = clock
@@ -133,31 +136,30 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the status is terminal."""
         return self.status in TERMINAL
 
     def play(self) -> None:
-        """Begin with the first stage, at the event loop's next turn."""
+        """Begin with the first stage in the event loop's next iteration."""
         self._timer = asyncio.get_running_loop().call_soon(self._begin)
 
     def resume(self) -> None:
-        """Go on after a `stop`."""
+        """Continue after a `stop`."""
         if self.status == "CREATED":
             self.play()
         for stage in self.stages:
             if not stage.ended:
                 stage.resume()
 
-    def polled(self) -> None:
-        """Count a read of the record for the current stage."""
-        current = next((stage for stage in self.stages if not stage.ended), None)
-        if current is not None and not self.ended:
-            current.polled()
+    def count_poll(self) -> None:
+        """Count a read of the run record as a read of the current stage."""
+        if not self.ended and (current := self._current_stage()) is not None:
+            current.count_poll()
 
     def cancel(self, reason: str | None = None) -> None:
-        """End the run as CANCELED, and every stage that has not ended with it.
+        """Change the status of the run and of its unfinished stages to CANCELED.
 
-        :raises ValueError: if it has ended before.
+        :raises ValueError: if the run has ended.
         """
         if self.ended:
             raise ValueError(f"{self.id} is {self.status} already")
@@ -165,7 +167,7 @@ class Run:
         self._end("CANCELED")
 
     def stop(self) -> None:
-        """Stop following the script, without a change of status."""
+        """Stop following the scripts of the stages, without a change of any status."""
         if self._timer is not None:
             self._timer.cancel()
         for stage in self.stages:
@@ -183,12 +185,12 @@ class Run:
         }
 
     def event(self) -> Event:
-        """Return what a stream says about the run as it is now."""
-        fields = ("id", "module", "status", "executionEventId", "executionAttempt")
-        pending = [stage.record() for stage in self.stages if not stage.ended]
+        """Return the stream event for the current status."""
+        shown = ("id", "module", "status", "executionEventId", "executionAttempt")
+        unfinished = [stage.record() for stage in self.stages if not stage.ended]
         output = {
             **self._progress(),
-            "nonTerminalStages": [{name: stage[name] for name in fields} for stage in pending],
+            "nonTerminalStages": [{name: stage[name] for name in shown} for stage in unfinished],
         }
         data = {"id": self.id, "status": self.status, "output": output, "timestamp": self._updated_at}
         return Event(data, self.ended)
@@ -203,14 +205,14 @@ class Run:
         }
 
     def _begin(self) -> None:
-        self._move("EXECUTING")
+        self._change_status("EXECUTING")
         self._next_stage()
 
     def _stage_changed(self, stage: Stage) -> None:
-        if stage.status == "FAILED" or all(other.ended for other in self.stages):
+        if stage.status == "FAILED" or self._current_stage() is None:
             self._finish()
             return
-        self._move("EXECUTING")
+        self._change_status("EXECUTING")
         if stage.ended:
             self._next_stage()
 
@@ -223,19 +225,21 @@ class Run:
             self._end(ending)
 
     def _next_stage(self) -> None:
-        following = next((stage for stage in self.stages if not stage.ended), None)
-        if following is None:
+        if (stage := self._current_stage()) is None:
             self._finish()
         else:
-            following.dispatch()
+            stage.dispatch()
+
+    def _current_stage(self) -> Stage | None:
+        return next((stage for stage in self.stages if not stage.ended), None)
 
     def _end(self, status: Ending) -> None:
         self.stop()
         for stage in self.stages:
             stage.cancel()
-        self._move(status)
+        self._change_status(status)
 
-    def _move(self, status: str) -> None:
+    def _change_status(self, status: str) -> None:
         self.status = status
         self._updated_at = self._clock.iso()
         self.topic.publish(self.event())

@@ -1,4 +1,4 @@
-"""The cases: what goes wrong, while executions end right before it, during it, and as soon as it is over."""
+"""The cases of a bad day: which part fails, while executions end before, during and after the failure."""
 
 from __future__ import annotations
 
@@ -6,86 +6,88 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dev.proofs.bad_day.day import Day
+from dev.proofs.bad_day.testbed import Testbed
 
 
-def triggerer_killed(day: Day) -> None:
-    """Kill a triggerer; the other one takes over."""
-    batch = day.batches[0]
-    day.complete(0)
-    day.kill("triggerer")
-    day.over()
-    day.complete(1)
-    day.until(lambda: day.streams(batch.part(2)), "the other triggerer to take over")
-    day.complete(2)
-    day.airflow.start("triggerer")
+def kill_triggerer(testbed: Testbed) -> None:
+    """Kill a triggerer; the other triggerer takes over its waits."""
+    batch = testbed.batches[0]
+    testbed.complete_third(0)
+    testbed.kill("triggerer")
+    testbed.mark_failure_over()
+    testbed.complete_third(1)
+    testbed.until(lambda: testbed.count_streams(batch.third(2)), "the other triggerer to take over")
+    testbed.complete_third(2)
+    testbed.airflow.start("triggerer")
 
 
-def triggerer_frozen(day: Day) -> None:
-    """Halt the triggerer that holds all waits until the other one has taken over; then both run them."""
-    batch = day.batches[0]
-    day.complete(0)
-    day.airflow.freeze("triggerer-2")
-    day.complete(1)
-    day.until(lambda: day.streams(batch.part(2)) > 1, "the other triggerer to take over all that was halted")
-    day.airflow.thaw("triggerer-2")
-    day.over()
-    day.complete(2)
+def freeze_triggerer(testbed: Testbed) -> None:
+    """Suspend the triggerer that runs all waits until the other triggerer has taken over; then both run the waits."""
+    batch = testbed.batches[0]
+    testbed.complete_third(0)
+    testbed.airflow.freeze("triggerer-2")
+    testbed.complete_third(1)
+    testbed.until(lambda: testbed.count_streams(batch.third(2)) > 1, "the other triggerer to take over all waits")
+    testbed.airflow.thaw("triggerer-2")
+    testbed.mark_failure_over()
+    testbed.complete_third(2)
 
 
-def database_gone(day: Day) -> None:
-    """Stop the database without notice, and start it again."""
-    day.complete(0)
-    day.postgres.stop("immediate")
-    day.kills += 1
-    day.complete(1)
+def stop_database(testbed: Testbed) -> None:
+    """Stop the database without notice, and start it again after 10 seconds."""
+    testbed.complete_third(0)
+    testbed.postgres.stop("immediate")
+    testbed.kills += 1
+    testbed.complete_third(1)
     time.sleep(10)
-    day.postgres.start()
-    day.over()
-    day.complete(2)
+    testbed.postgres.start()
+    testbed.mark_failure_over()
+    testbed.complete_third(2)
 
 
-def scheduler_killed(day: Day) -> None:
-    """Kill the scheduler with its workers while they end tasks; start another one when that is noticed."""
-    batch = day.batches[0]
-    day.complete(0)
-    day.until(lambda: day.airflow.is_busy_with(*batch.tasks().values()), "a worker to end a task")
-    day.kill("scheduler")
-    day.complete(1)
-    day.until(lambda: day.airflow.api.health()["scheduler"]["status"] == "unhealthy", "the death to be noticed")
-    day.airflow.start("scheduler")
-    day.over()
-    day.complete(2)
+def kill_scheduler(testbed: Testbed) -> None:
+    """Kill the scheduler and its workers while they end tasks; start a scheduler when Airflow has noticed the kill."""
+    batch = testbed.batches[0]
+    testbed.complete_third(0)
+    testbed.until(lambda: testbed.airflow.is_busy_with(*batch.tasks().values()), "a worker to end a task")
+    testbed.kill("scheduler")
+    testbed.complete_third(1)
+    testbed.until(
+        lambda: testbed.airflow.api.health()["scheduler"]["status"] == "unhealthy", "Airflow to notice the kill"
+    )
+    testbed.airflow.start("scheduler")
+    testbed.mark_failure_over()
+    testbed.complete_third(2)
 
 
-def white_rabbit_gone(day: Day) -> None:
-    """Let White Rabbit cut all connections, and accept none for a minute."""
-    day.complete(0)
-    day.wr.pause()
-    day.complete(1)
+def pause_white_rabbit(testbed: Testbed) -> None:
+    """Let the emulator close all connections, and refuse new ones for a minute."""
+    testbed.complete_third(0)
+    testbed.wr.pause()
+    testbed.complete_third(1)
     time.sleep(60)
-    day.wr.resume()
-    day.over()
-    day.complete(2)
+    testbed.wr.resume()
+    testbed.mark_failure_over()
+    testbed.complete_third(2)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that goes wrong.
+    """A failure of one part.
 
-    :param play: lets it go wrong, and puts it right.
-    :param hits_workers: what ends in a worker may need a second try.
+    :param fail: lets the part fail and recover, and completes the executions of the first batch around the failure.
+    :param hits_workers: True if tasks that end in a worker may need a second try.
     """
 
     title: str
-    play: Callable[[Day], None]
+    fail: Callable[[Testbed], None]
     hits_workers: bool = False
 
 
 CASES = (
-    Case("triggerer killed, the other takes over", triggerer_killed),
-    Case("triggerer halted, then two run the same waits", triggerer_frozen),
-    Case("database stopped at once, back after 10 s", database_gone, hits_workers=True),
-    Case("scheduler killed with its workers, restarted", scheduler_killed, hits_workers=True),
-    Case("White Rabbit away for a minute", white_rabbit_gone),
+    Case("a triggerer is killed, the other one takes over", kill_triggerer),
+    Case("a triggerer is halted, then two triggerers run the same waits", freeze_triggerer),
+    Case("the database is stopped and returns after 10 s", stop_database, hits_workers=True),
+    Case("the scheduler and its workers are killed and restarted", kill_scheduler, hits_workers=True),
+    Case("White Rabbit is unreachable for a minute", pause_white_rabbit),
 )

@@ -1,4 +1,4 @@
-"""The faults, and what has to come of each."""
+"""The faults, and the specification of how a task must end under each of them."""
 
 from __future__ import annotations
 
@@ -33,39 +33,39 @@ Verdict = Literal["output", "error", "uncertain", "timeout"]
 OUTPUT = {"paid": "12.5"}
 
 FIRST, STREAM, RECORD, SERVICE = "The first request", "The stream", "The record", "The service"
-"""What a fault is about; the first request is an operator's submission, and a sensor's first look."""
+"""What a fault affects. An operator's first request is its submission; a sensor's first request reads the record."""
 
-ANOTHER = str(UUID(int=7))
+OTHER_EXECUTION_ID = str(UUID(int=7))
+
+Action = Callable[[Emulator], object]
 
 
-Act = Callable[[Emulator], object]
-
-
-def _nothing(_wr: Emulator) -> None:
+def _do_nothing(_wr: Emulator) -> None:
     pass
 
 
 @dataclass(frozen=True)
 class Case:
-    """A fault.
+    """A fault and how tasks must end under it.
 
-    :param about: one of the above.
-    :param effects: what happens to the requests that it is about.
-    :param times: to how many of them; None for all.
-    :param before: is done to the emulator before the task runs.
-    :param meanwhile: is done to it while the task waits, before the execution ends.
-    :param sensors: verdict that the sensors must come to.
-    :param operators: verdict that the operators must come to.
-    :param output: of the execution.
-    :param timeout: of the task, in seconds.
+    :param about: what the fault affects: `FIRST`, `STREAM`, `RECORD` or `SERVICE`.
+    :param effects: the effects that the emulator applies to the affected requests.
+    :param times: number of requests that each effect applies to; None for all of them.
+    :param before: called with the emulator before the task runs.
+    :param meanwhile: called with the emulator while the task waits, before the execution ends.
+    :param sensors: the verdict specified for sensors.
+    :param operators: the verdict specified for operators.
+    :param certificate: the certificate that the emulator serves HTTPS with; None for plain HTTP.
+    :param output: the execution's output.
+    :param timeout: the task's timeout in seconds.
     """
 
     about: str
     name: str
     effects: tuple[Effect, ...] = ()
     times: int | None = 2
-    before: Act = _nothing
-    meanwhile: Act = _nothing
+    before: Action = _do_nothing
+    meanwhile: Action = _do_nothing
     sensors: Verdict = "output"
     operators: Verdict = "output"
     certificate: Certificate | None = None
@@ -94,7 +94,7 @@ def _restart(wr: Emulator) -> None:
     wr.start_server()
 
 
-def _clock(seconds: float) -> Act:
+def _clock(seconds: float) -> Action:
     def set_clock(wr: Emulator) -> None:
         wr.clock_offset = seconds
 
@@ -103,23 +103,23 @@ def _clock(seconds: float) -> Act:
 
 HTML = "<html>maintenance</html>"
 BUSY = {"message": "slow down"}
-ELSEWHERE = {"Location": "https://elsewhere.invalid/"}
+OTHER_HOST = {"Location": "https://elsewhere.invalid/"}
 
 CASES = (
-    # A submission is sent again only where it was certainly not taken: never sent, or answered 429.
-    Case(FIRST, "the connection is refused for a moment", before=lambda wr: wr.pause(0.3)),
+    # The provider resends a submission only if White Rabbit has certainly not accepted it: never sent, or answered 429.
+    Case(FIRST, "connection refused for 0.3 s", before=lambda wr: wr.pause(0.3)),
     _first("reset before the request is read", Reset("request"), "uncertain"),
-    _first("reset before the headers of the answer", Reset("answer"), "uncertain"),
+    _first("reset before the answer's headers", Reset("answer"), "uncertain"),
     _first("reset within the answer", Reset("body", extra=9), "uncertain"),
     _first("closed within the answer", Close(extra=9, clean=False), "uncertain"),
-    _first("no answer in time", Silence(), "uncertain"),
-    _first("an answer that takes two seconds", Delay(2), "output"),
-    _first("an answer byte by byte", Split((1,), 0.002), "output"),
-    _first("an answer cut short", Truncate(20), "uncertain"),
+    _first("no answer before the timeout", Silence(), "uncertain"),
+    _first("answer after two seconds", Delay(2), "output"),
+    _first("answer sent byte by byte", Split((1,), 0.002), "output"),
+    _first("answer truncated", Truncate(20), "uncertain"),
     _first("HTML with 200", Answer(200, HTML), "uncertain"),
     _first("garbage with 200", Answer(200, '{"id": nonsense'), "uncertain"),
     _first("204", Answer(204), "uncertain"),
-    _first("a redirect to another host", Answer(307, headers=ELSEWHERE), "uncertain", "error"),
+    _first("redirect to another host", Answer(307, headers=OTHER_HOST), "uncertain", "error"),
     _first("400", Answer(400, BUSY), "error", "error"),
     _first("401", Answer(401, BUSY), "error", "error"),
     _first("403", Answer(403, BUSY), "error", "error"),
@@ -129,11 +129,11 @@ CASES = (
     _first("429 with Retry-After in seconds", Answer(429, BUSY, retry_after=1), "output"),
     _first("429 with Retry-After as a date", Answer(429, BUSY, retry_at=2), "output"),
     _first("500", Answer(500, BUSY), "uncertain"),
-    _first("500, though it was processed", Answer(500, BUSY, process=True), "uncertain"),
+    _first("500, although the request was processed", Answer(500, BUSY, process=True), "uncertain"),
     _first("502", Answer(502, HTML), "uncertain"),
     _first("503 with Retry-After", Answer(503, HTML, retry_after=1), "uncertain"),
     _first("504", Answer(504, HTML), "uncertain"),
-    # A stream may fail in any way: the record tells the truth.
+    # If a stream fails in any way, the provider reads the record.
     _stream("reset before the request is read", Reset("request")),
     _stream("reset before the headers", Reset("answer")),
     _stream("reset within an event", Reset("body", events=1, extra=20)),
@@ -146,23 +146,26 @@ CASES = (
     _stream("every event late", Postpone(0.4), times=None),
     _stream("every event twice", Duplicate(), times=None),
     _stream("two events in the wrong order", Swap(1), times=None),
-    _stream("the terminal event lost, then closed", Drop("terminal"), times=None),
-    _stream("the terminal event lost, the pings go on", Drop("terminal"), Linger(0.5), times=None),
-    _stream("no event at all, then closed", Drop(), times=None),
+    _stream("terminal event lost, then closed", Drop("terminal"), times=None),
+    _stream("terminal event lost, pings continue", Drop("terminal"), Linger(0.5), times=None),
+    _stream("no event, then closed", Drop(), times=None),
     _stream("garbage instead of JSON", Inject("data: {not json\n\n", events=1)),
     _stream("bytes that are not UTF-8", Inject(b"data: \xff\xfe\n\n", events=1)),
-    _stream("an unknown status", Replace({"status": "PAUSED"}, 1)),
-    _stream("another execution's end", Inject(f'data: {{"id": "{ANOTHER}", "status": "COMPLETED"}}\n\n', events=1)),
-    _stream("an event larger than the bound", times=None, output="x" * 2_000_000),
+    _stream("unknown status", Replace({"status": "PAUSED"}, 1)),
+    _stream(
+        "terminal event of another execution",
+        Inject(f'data: {{"id": "{OTHER_EXECUTION_ID}", "status": "COMPLETED"}}\n\n', events=1),
+    ),
+    _stream("event larger than the limit", times=None, output="x" * 2_000_000),
     _stream("HTML with 200", Answer(200, HTML)),
-    _stream("a redirect to another host", Answer(302, headers=ELSEWHERE), times=None),
+    _stream("redirect to another host", Answer(302, headers=OTHER_HOST), times=None),
     _stream("401 each time", Answer(401, BUSY), times=None),
     _stream("403 each time", Answer(403, BUSY), times=None),
     _stream("404 each time", Answer(404, BUSY), times=None),
     _stream("429 with Retry-After", Answer(429, BUSY, retry_after=1)),
     _stream("500 each time", Answer(500, BUSY), times=None),
     _stream("503 twice", Answer(503, HTML)),
-    # What the record says decides. Unknown is not success.
+    # The record decides. An unknown status is not success.
     _record("reset before the headers", Reset("answer")),
     _record("reset within the record", Reset("body", extra=20)),
     _record("HTML with 200", Answer(200, HTML)),
@@ -170,20 +173,20 @@ CASES = (
     _record("502", Answer(502, HTML)),
     _record("503", Answer(503, HTML)),
     _record("403", Answer(403, BUSY), "error"),
-    _record("an unknown status", Alter({"status": "PAUSED"}), "error"),
-    _record("another execution's", Alter({"id": ANOTHER}), "error"),
-    _record("without its status", Alter(without=("status",)), "error"),
-    _record("dates of a new form", Alter({"createdAt": {"seconds": 7}}), times=None),
-    Case(RECORD, "an output of 50 MB", output="x" * 50_000_000),
-    # All of it.
-    Case(SERVICE, "away for two seconds", meanwhile=lambda wr: wr.pause(2)),
+    _record("unknown status", Alter({"status": "PAUSED"}), "error"),
+    _record("record of another execution", Alter({"id": OTHER_EXECUTION_ID}), "error"),
+    _record("record without a status", Alter(without=("status",)), "error"),
+    _record("dates in an unknown format", Alter({"createdAt": {"seconds": 7}}), times=None),
+    Case(RECORD, "output of 50 MB", output="x" * 50_000_000),
+    # The whole of White Rabbit.
+    Case(SERVICE, "unreachable for two seconds", meanwhile=lambda wr: wr.pause(2)),
     Case(SERVICE, "restarted", meanwhile=_restart),
     Case(SERVICE, "all streams closed", meanwhile=Emulator.close_streams),
-    Case(SERVICE, "a clock 60 seconds ahead", before=_clock(60)),
-    Case(SERVICE, "a clock 60 seconds behind", before=_clock(-60)),
-    Case(SERVICE, "a clock 10 minutes ahead", before=_clock(600), sensors="error", operators="error"),
-    _untrusted("unknown-ca", "a certificate of an unknown authority"),
-    _untrusted("self-signed", "a certificate signed by itself"),
-    _untrusted("wrong-host", "a certificate of another host"),
-    _untrusted("expired", "an expired certificate"),
+    Case(SERVICE, "clock 60 seconds ahead", before=_clock(60)),
+    Case(SERVICE, "clock 60 seconds behind", before=_clock(-60)),
+    Case(SERVICE, "clock 10 minutes ahead", before=_clock(600), sensors="error", operators="error"),
+    _untrusted("unknown-ca", "certificate of an unknown authority"),
+    _untrusted("self-signed", "self-signed certificate"),
+    _untrusted("wrong-host", "certificate for another host"),
+    _untrusted("expired", "expired certificate"),
 )

@@ -1,4 +1,4 @@
-"""The cases: where something dies, what dies there, and what has to come of it."""
+"""The cases of the kills: at which point of a submission which process is killed, and how the task must end."""
 
 from __future__ import annotations
 
@@ -21,38 +21,46 @@ Point = Literal[
     "failed",
 ]
 Killed = Literal["nothing", "task", "supervisor", "both", "triggerer", "scheduler"]
-Then = Literal["store", "delete", "clear"]
+Remedy = Literal["store", "delete", "clear"]
 DagId = Literal["kills_deferred", "kills_worker", "kills_once", "kills_resubmit"]
 
 POINTS: dict[Point, str] = {
-    "intent": "before the intent",
-    "post": "after the intent, before the POST",
-    "request": "in the POST, before it is processed",
-    "answer": "in the POST, after it was processed",
+    "intent": "before the intent is stored",
+    "post": "after the intent is stored, before the POST",
+    "request": "during the POST, before it is processed",
+    "answer": "during the POST, after it is processed",
     "id": "after the answer, before the id is stored",
     "defer": "after the id is stored, before the wait",
-    "deferred": "deferred; another triggerer, then the end",
-    "meanwhile": "deferred; the end, then another triggerer",
+    "deferred": "deferred; new triggerer, then execution ends",
+    "meanwhile": "deferred; execution ends, then new triggerer",
     "resuming": "resuming, while the record is read",
     "waiting": "waiting in the worker",
-    "cleared": "deferred, and cleared by a user",
-    "failed": "not at all; the execution FAILED",
+    "cleared": "no kill; a user clears the deferred task",
+    "failed": "no kill; the execution is FAILED",
 }
-THEN: dict[Then, str] = {
-    "store": "then the id put as told, the task cleared",
-    "delete": "then the record deleted as told, the task cleared",
-    "clear": "then the task cleared",
+"""The points, and their descriptions in the table."""
+
+REMEDIES: dict[Remedy, str] = {
+    "store": "then a user stores the id and clears the task",
+    "delete": "then a user deletes the record, clears the task",
+    "clear": "then a user clears the task",
 }
+"""What a user does after the first end of the task, and its description in the table."""
+
 OUTPUT = "output"
 REATTACHED = "output, reattached"
-ANEW = "output, submitted anew"
+RESUBMITTED = "output, resubmitted"
 UNCERTAIN = "uncertain"
 FAILED = "FAILED"
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What has to come of a case. The submissions are those of all the tries so far."""
+    """How a task ends.
+
+    :param tries: the number of the task's last try.
+    :param submissions: how many submissions the emulator has received in all tries.
+    """
 
     tries: int
     submissions: int
@@ -61,29 +69,31 @@ class Expected:
 
 @dataclass(frozen=True)
 class Case:
-    """One run of a task.
+    """One run of a task and the specification of its end.
 
-    :param then: what a user does afterwards, and what has to come of that.
+    :param point: the point at which the process is killed.
+    :param expected: how the task must end.
+    :param remedy: what a user does afterwards, and how the task must end then.
     """
 
     point: Point
     killed: Killed
     expected: Expected
-    then: tuple[Then, Expected] | None = None
+    remedy: tuple[Remedy, Expected] | None = None
     dag_id: DagId = "kills_deferred"
 
     @property
     def title(self) -> str:
-        """What happens, in words."""
-        how = {"kills_once": ", retries=0", "kills_resubmit": ", resubmit"}.get(self.dag_id, "")
-        return POINTS[self.point] + how
+        """The description of the point and of the operator's options."""
+        options = {"kills_once": ", retries=0", "kills_resubmit": ", resubmit"}.get(self.dag_id, "")
+        return POINTS[self.point] + options
 
     @property
     def rows(self) -> Iterator[tuple[str, Expected]]:
-        """Names of its rows, and what is expected of them."""
+        """The names of the case's rows in the table, each with how the task must end."""
         yield f"{self.title}: {self.killed}", self.expected
-        if self.then:
-            yield f"{self.title}: {self.killed}, {THEN[self.then[0]]}", self.then[1]
+        if self.remedy:
+            yield f"{self.title}: {self.killed}, {REMEDIES[self.remedy[0]]}", self.remedy[1]
 
 
 _ONCE = Expected(1, 1, OUTPUT)
@@ -91,10 +101,10 @@ _SUBMITTED = Expected(2, 1, OUTPUT)
 _REATTACHED = Expected(2, 1, REATTACHED)
 _UNCERTAIN = Expected(2, 1, UNCERTAIN)
 _UNSENT = Expected(2, 0, UNCERTAIN)
-_ANEW = Expected(2, 2, ANEW)
-_CLEARED = Expected(3, 2, ANEW)
+_RESUBMITTED = Expected(2, 2, RESUBMITTED)
+_CLEARED = Expected(3, 2, RESUBMITTED)
 
-# In the order in which they begin: those that take longest come first.
+# The cases start in this order: those that take longest come first.
 CASES = (
     Case("deferred", "triggerer", _ONCE),
     Case("meanwhile", "triggerer", _ONCE),
@@ -103,7 +113,7 @@ CASES = (
     Case("resuming", "task", _REATTACHED),
     Case("intent", "supervisor", _SUBMITTED),
     Case("intent", "both", _SUBMITTED),
-    Case("post", "supervisor", _UNCERTAIN),  # the orphan sends it, after all
+    Case("post", "supervisor", _UNCERTAIN),  # the surviving task process sends the POST
     Case("post", "both", _UNSENT),
     Case("request", "supervisor", _UNCERTAIN),
     Case("request", "both", _UNCERTAIN),
@@ -122,9 +132,9 @@ CASES = (
     Case("answer", "task", _UNCERTAIN, ("store", Expected(3, 1, REATTACHED))),
     Case("id", "task", _UNCERTAIN, ("clear", Expected(3, 1, UNCERTAIN))),
     Case("defer", "task", _REATTACHED, ("clear", _CLEARED)),
-    Case("answer", "task", _ANEW, dag_id="kills_resubmit"),
-    Case("failed", "nothing", Expected(1, 1, FAILED), ("clear", _ANEW)),
-    Case("failed", "nothing", _ANEW, dag_id="kills_resubmit"),
+    Case("answer", "task", _RESUBMITTED, dag_id="kills_resubmit"),
+    Case("failed", "nothing", Expected(1, 1, FAILED), ("clear", _RESUBMITTED)),
+    Case("failed", "nothing", _RESUBMITTED, dag_id="kills_resubmit"),
     Case("cleared", "nothing", Expected(2, 1, REATTACHED), ("clear", _CLEARED)),
     Case("intent", "scheduler", _SUBMITTED, dag_id="kills_once"),
     Case("post", "scheduler", _UNSENT, dag_id="kills_once"),

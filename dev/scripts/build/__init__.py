@@ -1,1 +1,1 @@
-"""What a release has to be: a source distribution that lacks nothing, and a wheel that works beside Airflow alone."""
+"""Check a release: the source distribution is complete, and the wheel works with nothing but Airflow installed."""

@@ -1,4 +1,4 @@
-"""The notes of a release, from the changelog: ``python -m dev.scripts.build.notes 0.1.0``."""
+"""Print the changelog's section of a release: ``python -m dev.scripts.build.notes 0.1.0``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ CHANGELOG = Path(__file__).resolve().parents[3] / "CHANGELOG.md"
 
 
 def notes_of(version: str, changelog: str) -> str:
-    """Return what a changelog says about a version.
+    """Return the text of a version's section in the changelog.
 
-    :raises SystemExit: if it says nothing.
+    :raises SystemExit: if the changelog has no dated section for this version.
     """
-    found = re.search(rf"^## \[{re.escape(version)}\] - [^\n]*\n(.*?)(?=^## |\Z)", changelog, re.DOTALL | re.MULTILINE)
-    if found is None:
+    section = re.search(
+        rf"^## \[{re.escape(version)}\] - [^\n]*\n(.*?)(?=^## |\Z)", changelog, re.DOTALL | re.MULTILINE
+    )
+    if section is None:
         raise SystemExit(f"The changelog has no section [{version}] with a date")
-    return found[1].strip()
+    return section[1].strip()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Try the installed wheel: ``python -I smoke.py wheel``, and with the extra installed ``python -I smoke.py emulator``.
+"""Test the installed wheel: ``python -I smoke.py wheel`` without the extra, ``python -I smoke.py emulator`` with it.
 
-It is run by an interpreter that sees nothing of the source tree.
+The interpreter runs in an environment that cannot import from the source tree.
 """
 
 from __future__ import annotations
@@ -34,48 +34,51 @@ if __name__ == "__main__":
 """
 
 
-def check(good: bool, what: str) -> None:
-    """Say what holds, or end with what does not."""
-    if not good:
-        raise SystemExit(f"Not so: {what}")
-    print(f"  {what}", flush=True)
+def check(holds: bool, statement: str) -> None:
+    """Print the statement if it holds.
+
+    :raises SystemExit: if the statement does not hold.
+    """
+    if not holds:
+        raise SystemExit(f"Check failed: {statement}")
+    print(f"  {statement}", flush=True)
 
 
 def wheel() -> None:
-    """Without the extra: it is found by Airflow, and complete."""
+    """Check, without the extra, that the wheel is complete and Airflow finds the provider."""
     package = importlib.import_module(PACKAGE)
     here = Path(str(package.__file__)).parent
     check("site-packages" in here.parts, "the package is imported from the environment")
     check(metadata.version("airflow-provider-whiterabbit") == package.__version__, f"version {package.__version__}")
-    check((here / "py.typed").exists(), "the type marker is there")
+    check((here / "py.typed").exists(), "the wheel contains the type marker py.typed")
     tops = {file.parts[0] for file in metadata.files("airflow-provider-whiterabbit") or []}
-    strangers = {top for top in tops if top not in (PACKAGE, "..") and not top.endswith(".dist-info")}
-    check(not strangers, "nothing else is installed at the top level")
+    unexpected = {top for top in tops if top not in (PACKAGE, "..") and not top.endswith(".dist-info")}
+    check(not unexpected, "the wheel installs nothing else at the top level")
 
-    names = [found.name for found in pkgutil.walk_packages([str(here)], f"{PACKAGE}.", onerror=lambda _: None)]
+    names = [module.name for module in pkgutil.walk_packages([str(here)], f"{PACKAGE}.", onerror=lambda _: None)]
     names = [name for name in names if not name.startswith(EXTRA)]
     for name in names:
         importlib.import_module(name)
-    check(len(names) > 40, f"{len(names)} modules can be imported")
+    check(len(names) > 40, f"all {len(names)} modules can be imported")
     try:
         importlib.import_module(EXTRA)
     except ModuleNotFoundError as error:
-        check("[emulator]" in str(error), "the emulator names its extra")
-    _discovered()
+        check("[emulator]" in str(error), "importing the emulator without its extra names the extra")
+    _check_discovery()
 
 
-def _discovered() -> None:
+def _check_discovery() -> None:
     from airflow.providers_manager import ProvidersManager
 
-    warnings.filterwarnings("ignore", message="ProvidersManager.hooks is deprecated")  # its successor is new in 3.2
+    warnings.filterwarnings("ignore", message="ProvidersManager.hooks is deprecated")  # the new API needs Airflow 3.2
     manager = ProvidersManager()  # type: ignore[no-untyped-call]
     check("airflow-provider-whiterabbit" in manager.providers, "Airflow finds the provider")
     hook = manager.hooks["whiterabbit"]
-    check(hook is not None and hook.hook_class_name.endswith(".WhiteRabbitHook"), "and its connection type")
+    check(hook is not None and hook.hook_class_name.endswith(".WhiteRabbitHook"), "Airflow finds the connection type")
 
 
 def emulator() -> None:
-    """With the extra: the hook reaches the emulator, and a DAG runs."""
+    """Check, with the extra, that the hook reaches the emulator and that a DAG runs."""
     from airflow_provider_whiterabbit.emulator import Emulator
     from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 
@@ -91,11 +94,11 @@ def emulator() -> None:
         with (home / "log.txt").open("w") as log:
             migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
             for command in (migrate, [sys.executable, str(file)]):
-                done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
-                if done.returncode:
+                exit_code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode
+                if exit_code:
                     print((home / "log.txt").read_text()[-10_000:], file=sys.stderr)
-                check(done.returncode == 0, f"{'airflow db migrate' if command is migrate else 'dag.test()'} ends well")
-        check(len(wr.requests(kind="submit")) == 1, "the DAG submitted once, and its sensor returned the output")
+                check(exit_code == 0, f"{'airflow db migrate' if command is migrate else 'dag.test()'} succeeds")
+        check(len(wr.requests(kind="submit")) == 1, "the DAG submits once, and its sensor returns the output")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What the documentation's site needs besides its pages."""
+"""An extension for building the documentation site."""

@@ -1,4 +1,4 @@
-"""An extension of griffe, which reads the docstrings for the site: what it does not know of how they are written."""
+"""An extension of griffe, which parses the docstrings for the site: adds reStructuredText that griffe does not know."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _BEFORE_A_BLOCK = re.compile(r"::(?=\n\n +\S)")
 _PARAMETER = re.compile(r"^:param (\w+):", re.MULTILINE)
 
 
-class OurDocstrings(Extension):  # type: ignore[misc]  # griffe is in an environment of its own
-    """Reads ``::`` before a block of code, and parameters that a class documents but leaves to its base."""
+class OurDocstrings(Extension):  # type: ignore[misc]  # griffe is installed only in the environment of `make docs`
+    """Handles ``::`` before a block of code, and parameters that a class documents but accepts as ``**kwargs``."""
 
     def on_object(self, *, obj: Any, **_: Any) -> None:
-        """Let a literal block of reStructuredText be one of Markdown, which is indented alike."""
+        """Replace ``::`` by ``:``, because Markdown marks a block of code by its indentation alone."""
         if obj.docstring is not None:
             obj.docstring.value = _BEFORE_A_BLOCK.sub(":", obj.docstring.value)
 
     def on_class(self, *, cls: Any, **_: Any) -> None:
-        """Give the constructor what its ``**kwargs`` stand for, where the docstring says so."""
+        """Add the documented parameters that the constructor accepts as ``**kwargs`` to its signature."""
         constructor = cls.members.get("__init__")
         if cls.docstring is None or constructor is None or "kwargs" not in constructor.parameters:
             return

@@ -1,9 +1,9 @@
-"""Records and events: strict where money depends on it, and lenient elsewhere with one warning."""
+"""Executions: records and events are parsed strictly where payments depend on it, and leniently elsewhere."""
 
 from __future__ import annotations
 
 import json
-import logging
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_whiterabbit.client.records import fields
-from airflow_provider_whiterabbit.client.records.execution import Callback, Execution, ExecutionEvent, ExecutionStatus
+from airflow_provider_whiterabbit.client.records.execution import Callback, Execution, ExecutionEvent
+from airflow_provider_whiterabbit.client.records.status import ExecutionStatus
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 from tests.client.properties import examples
 
@@ -43,17 +43,8 @@ EVENT = {"id": "7d0c", "status": "FAILED", "output": None, "error": "no", "times
 TEN = pendulum.datetime(2026, 4, 20, 10)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_warned_of_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fields, "_warned", set())
-
-
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-def test_a_documented_record(caplog: pytest.LogCaptureFixture):
-    """Every field of a documented record is read, and nothing is warned of."""
+def test_a_documented_record(warnings: Callable[[], list[str]]) -> None:
+    """Every field of a documented execution record is parsed, without a warning."""
     assert Execution.from_dict(RECORD) == Execution(
         id="7d0c",
         status=ExecutionStatus.COMPLETED,
@@ -74,26 +65,14 @@ def test_a_documented_record(caplog: pytest.LogCaptureFixture):
         created_at=TEN,
         updated_at=TEN,
     )
-    assert warnings(caplog) == []
+    assert warnings() == []
 
 
-def test_a_documented_event(caplog: pytest.LogCaptureFixture):
-    """Every field of a documented event is read, and nothing is warned of."""
+def test_a_documented_event(warnings: Callable[[], list[str]]) -> None:
+    """Every field of a documented event of an execution is parsed, without a warning."""
     expected = ExecutionEvent("7d0c", ExecutionStatus.FAILED, output=None, error="no", timestamp=TEN)
     assert ExecutionEvent.from_dict(EVENT) == expected
-    assert warnings(caplog) == []
-
-
-@pytest.mark.parametrize(
-    ("status", "terminal"), [("CREATED", False), ("EXECUTING", False), ("COMPLETED", True), ("FAILED", True)]
-)
-def test_statuses(status: str, terminal: bool):
-    """The four documented statuses are known, two of them final, and the record's own `completed` is not needed."""
-    record = Execution.from_dict({"id": "1", "status": status, "output": 1, "error": 2, "completed": not terminal})
-    event = ExecutionEvent.from_dict({"id": "1", "status": status, "output": 1, "error": 2})
-    assert record.status == event.status == status
-    assert record.completed is record.status.is_terminal is event.status.is_terminal is terminal
-    assert record.progress == event.progress == status
+    assert warnings() == []
 
 
 @pytest.mark.parametrize("parse", [Execution.from_dict, ExecutionEvent.from_dict])
@@ -109,8 +88,8 @@ def test_statuses(status: str, terminal: bool):
     ],
     ids=lambda changes: repr(changes)[:40],
 )
-def test_unknown_is_not_success(parse: Any, changes: dict[str, Any]):
-    """An id or a status that is missing or unknown raises, with a short message."""
+def test_unknown_is_not_success(parse: Any, changes: dict[str, Any]) -> None:
+    """An id or a status that is missing or unknown raises an error with a short message."""
     data = {"id": "1", "status": "COMPLETED", "output": 1, "error": None}
     with pytest.raises(WhiteRabbitProtocolError) as refused:
         parse({**data, **changes})
@@ -121,32 +100,32 @@ def test_unknown_is_not_success(parse: Any, changes: dict[str, Any]):
 
 @pytest.mark.parametrize("parse", [Execution.from_dict, ExecutionEvent.from_dict])
 @pytest.mark.parametrize("data", [None, [], "text", 1, True, [RECORD]])
-def test_only_objects_are_records(parse: Any, data: Any):
-    """What is not a JSON object raises."""
+def test_only_objects_are_records(parse: Any, data: Any) -> None:
+    """A record or event of an execution that is not a JSON object raises an error."""
     with pytest.raises(WhiteRabbitProtocolError, match="expected a JSON object"):
         parse(data)
 
 
 @pytest.mark.parametrize("parse", [Execution.from_dict, ExecutionEvent.from_dict])
 @pytest.mark.parametrize(("status", "promised"), [("COMPLETED", "output"), ("FAILED", "error")])
-def test_the_outcome_that_a_status_promises(parse: Any, status: str, promised: str):
-    """A final status without its field raises; the field may be null, and before the end neither is needed."""
+def test_output_and_error_fields(parse: Any, status: str, promised: str) -> None:
+    """COMPLETED needs the field ``output`` and FAILED needs ``error``, perhaps null; EXECUTING needs neither."""
     with pytest.raises(WhiteRabbitProtocolError, match=f"'{promised}' is missing"):
         parse({"id": "1", "status": status, ({"output", "error"} - {promised}).pop(): None})
-    outcome = parse({"id": "1", "status": status, promised: None})
-    assert (outcome.output, outcome.error) == (None, None)
-    begun = parse({"id": "1", "status": "EXECUTING"})
-    assert (begun.output, begun.error) == (None, None)
+    ended = parse({"id": "1", "status": status, promised: None})
+    assert (ended.output, ended.error) == (None, None)
+    executing = parse({"id": "1", "status": "EXECUTING"})
+    assert (executing.output, executing.error) == (None, None)
 
 
 @pytest.mark.parametrize("value", [None, 0, False, "", [], {}, "text", 1.5, {"a": [1]}])
-def test_outcomes_are_any_json(value: Any):
-    """Output and error are whatever JSON the component gave, untouched."""
+def test_output_and_error_are_any_json(value: Any) -> None:
+    """The output and the error of an execution can be any JSON value, and are not changed."""
     assert Execution.from_dict({"id": "1", "status": "COMPLETED", "output": value}).output is value
     assert ExecutionEvent.from_dict({"id": "1", "status": "FAILED", "error": value}).error is value
 
 
-BAD = {
+UNKNOWN_FORMS = {
     "module": [7, [], {}],
     "totalUsage": ["1", True, [], {}],
     "createdAt": [
@@ -167,13 +146,15 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
-def test_other_fields_degrade(name: str, value: Any, caplog: pytest.LogCaptureFixture):
-    """A field that a payment does not depend on reads as None in a new form, with one warning in all."""
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in UNKNOWN_FORMS.items() for value in values]
+)
+def test_other_fields_become_none(name: str, value: Any, warnings: Callable[[], list[str]]) -> None:
+    """Any other field of a record that has an unknown form becomes None, with one warning for all records."""
     attribute = {"totalUsage": "total_usage", "createdAt": "created_at", "updatedAt": "updated_at"}.get(name, name)
     for _ in range(3):
         assert getattr(Execution.from_dict({**RECORD, name: value}), attribute) is None
-    [warning] = warnings(caplog)
+    [warning] = warnings()
     assert repr(name) in warning
 
 
@@ -191,31 +172,31 @@ def test_other_fields_degrade(name: str, value: Any, caplog: pytest.LogCaptureFi
         ("attemptCount", "attempt_count", 1.5),
     ],
 )
-def test_callbacks_degrade(name: str, attribute: str, value: Any, caplog: pytest.LogCaptureFixture):
-    """Nothing in the callback part is worth failing for: each field degrades alone, with one warning."""
+def test_callback_fields_become_none(name: str, attribute: str, value: Any, warnings: Callable[[], list[str]]) -> None:
+    """A field of the callback that has an unknown form becomes None, with one warning; the other fields are kept."""
     for _ in range(2):
         callback = Execution.from_dict({**RECORD, "callback": {**CALLBACK, name: value}}).callback
         assert callback is not None
         assert getattr(callback, attribute) is None
         assert callback.last_error == {"status": 500}
-    assert len(warnings(caplog)) == 1
+    assert len(warnings()) == 1
 
 
-def test_missing_and_null_fields_are_no_news(caplog: pytest.LogCaptureFixture):
-    """Optional fields that are missing or null read as None, without a warning."""
-    least = {"id": "1", "status": "CREATED", "output": None, "error": None}
+def test_missing_and_null_fields(warnings: Callable[[], list[str]]) -> None:
+    """Optional fields that are missing or null become None, without a warning."""
+    minimal = {"id": "1", "status": "CREATED", "output": None, "error": None}
     optional = dict.fromkeys(("module", "totalUsage", "callback", "createdAt", "updatedAt", "timestamp"))
-    for data in (least, {**least, **optional}):
+    for data in (minimal, {**minimal, **optional}):
         assert Execution.from_dict(data) == Execution("1", ExecutionStatus.CREATED, None, None)
         assert ExecutionEvent.from_dict(data) == ExecutionEvent("1", ExecutionStatus.CREATED, None, None)
     assert Callback.from_dict({}) == Callback()
-    assert warnings(caplog) == []
+    assert warnings() == []
 
 
-def test_a_warning_does_not_show_the_value(caplog: pytest.LogCaptureFixture):
-    """The warning names the field and not what stood in it."""
+def test_a_warning_does_not_show_the_value(warnings: Callable[[], list[str]], caplog: pytest.LogCaptureFixture) -> None:
+    """The warning about a field of an unknown form names the field, and does not show its value."""
     Execution.from_dict({**RECORD, "callback": {"url": ["hunter2"]}, "module": {"a": "hunter2"}})
-    assert len(warnings(caplog)) == 2
+    assert len(warnings()) == 2
     assert "hunter2" not in caplog.text
 
 
@@ -233,8 +214,8 @@ json_values = st.recursive(
 
 @given(changes=st.dictionaries(st.sampled_from(sorted(RECORD)), json_values, max_size=10))
 @examples(200)
-def test_any_record_is_read_or_refused(changes: dict[str, Any]):
-    """Whatever JSON a server sends as a record gives a record or a protocol error, and nothing else."""
+def test_any_record_is_parsed_or_refused(changes: dict[str, Any]) -> None:
+    """A record with any JSON in its fields is parsed, unless `id` or `status` raises a protocol error."""
     data = {**RECORD, **changes}
     try:
         record = Execution.from_dict(data)
@@ -246,8 +227,8 @@ def test_any_record_is_read_or_refused(changes: dict[str, Any]):
         )
 
 
-def test_the_record_as_json():
-    """The record can be given on as the API gave it, unknown fields included, apart from what we keep."""
+def test_to_dict() -> None:
+    """`to_dict` returns a copy of the JSON of the API, unknown fields included."""
     data = {**RECORD, "new": {"field": 1}}
     record = Execution.from_dict(data)
     assert json.loads(json.dumps(record.to_dict())) == data
@@ -255,13 +236,21 @@ def test_the_record_as_json():
     assert record.to_dict() == data
 
 
-def test_models_are_frozen():
-    """What was read cannot be changed by mistake."""
+def test_records_are_frozen() -> None:
+    """The fields of an execution record cannot be assigned."""
     record = Execution.from_dict(RECORD)
     with pytest.raises(FrozenInstanceError):
         record.status = ExecutionStatus.FAILED  # type: ignore[misc]
 
 
-def test_a_representation_is_short():
-    """The text of a record does not repeat it as raw JSON."""
+def test_repr_is_short() -> None:
+    """The `repr` of a record does not contain its raw JSON."""
     assert "raw" not in repr(Execution.from_dict(RECORD))
+
+
+@pytest.mark.parametrize(("answer", "shown"), [({"id": "e-1", "status": "PAUSED"}, "PAUSED"), ({"id": "e-1"}, "None")])
+def test_submission_with_an_unknown_record(answer: dict[str, Any], shown: str) -> None:
+    """`from_submission` names the execution in the error about its record, because the execution runs all the same."""
+    with pytest.raises(WhiteRabbitProtocolError, match=f"Execution e-1 was submitted.*{shown}"):
+        Execution.from_submission(answer)
+    assert Execution.from_submission(RECORD) == Execution.from_dict(RECORD)

@@ -1,10 +1,10 @@
-"""Records and events of workflow runs: strict where an end depends on it, and lenient elsewhere with one warning."""
+"""Workflow runs: records, stages and events are parsed strictly for id and status, and leniently elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -13,16 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_whiterabbit.client.records import fields
-from airflow_provider_whiterabbit.client.records.execution import Glance
-from airflow_provider_whiterabbit.client.records.workflow_run import (
-    RunStage,
-    StageStatus,
-    WorkflowRun,
-    WorkflowRunEvent,
-    WorkflowRunStatus,
-)
-from airflow_provider_whiterabbit.client.wait.target import followed_run
+from airflow_provider_whiterabbit.client.records.status import StageStatus, WorkflowRunStatus
+from airflow_provider_whiterabbit.client.records.workflow_run import RunStage, WorkflowRun, WorkflowRunEvent
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 from tests.client.properties import examples
 
@@ -66,30 +58,23 @@ EVENT = {
 TEN = pendulum.datetime(2026, 4, 20, 10)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_warned_of_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fields, "_warned", set())
+def stage(status: str, **fields: Any) -> dict[str, Any]:
+    """Return the JSON of a stage with this status."""
+    return {"id": "s", "status": status, "output": None, "error": None, **fields}
 
 
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+def run(status: str, *stages: dict[str, Any], **fields: Any) -> WorkflowRun:
+    """Return a workflow run with this status and these stages."""
+    return WorkflowRun.from_dict({"id": "r", "status": status, "runStages": list(stages), **fields})
 
 
-def stage(status: str, **more: Any) -> dict[str, Any]:
-    return {"id": "s", "status": status, "output": None, "error": None, **more}
+# --- documented records and events
 
 
-def run(status: str, *stages: dict[str, Any], **more: Any) -> WorkflowRun:
-    return WorkflowRun.from_dict({"id": "r", "status": status, "runStages": list(stages), **more})
-
-
-# --- what is read
-
-
-def test_a_documented_record(caplog: pytest.LogCaptureFixture) -> None:
-    """Every field of a documented record is read, and nothing is warned of."""
-    read = WorkflowRun.from_dict(RECORD)
-    assert read == WorkflowRun(
+def test_a_documented_record(warnings: Callable[[], list[str]]) -> None:
+    """Every field of a documented record of a workflow run is parsed, without a warning."""
+    workflow_run = WorkflowRun.from_dict(RECORD)
+    assert workflow_run == WorkflowRun(
         id="r-1",
         status=WorkflowRunStatus.FAILED,
         stages=(
@@ -113,53 +98,53 @@ def test_a_documented_record(caplog: pytest.LogCaptureFixture) -> None:
         created_at=TEN,
         updated_at=TEN,
     )
-    assert read.completed
-    assert not warnings(caplog)
+    assert workflow_run.completed
+    assert not warnings()
 
 
 def test_result_is_the_record() -> None:
-    """What a task returns is the API's JSON, unknown fields included."""
+    """The result of a workflow run is the JSON of the API, unknown fields included."""
     record = {**RECORD, "new": [1]}
     result = WorkflowRun.from_dict(record).result
     assert result == record == json.loads(json.dumps(result))
     assert type(result) is dict
 
 
-def test_a_documented_event(caplog: pytest.LogCaptureFixture) -> None:
-    """An event says how far its run got where the record told how far there is to go."""
+def test_a_documented_event(warnings: Callable[[], list[str]]) -> None:
+    """An event that knows the number of stages tells in its progress how many of them are done."""
     event = WorkflowRunEvent.from_dict(EVENT, stage_count=3)
     assert (event.id, event.status, event.timestamp) == ("r-1", WorkflowRunStatus.EXECUTING, TEN)
     assert event.progress == "EXECUTING, 2 of 3 stages done, 1.5 credits"
-    assert not warnings(caplog)
+    assert not warnings()
 
 
 @pytest.mark.parametrize(("model", "data"), [(WorkflowRun, RECORD), (WorkflowRunEvent, EVENT), (RunStage, STAGE)])
 def test_frozen(model: Any, data: dict[str, Any]) -> None:
-    """What was read is a value, and does not change."""
-    read = model.from_dict(data)
-    assert read == model.from_dict(data)
+    """Records, stages and events are equal if their JSON is equal, and their fields cannot be assigned."""
+    parsed = model.from_dict(data)
+    assert parsed == model.from_dict(data)
     with pytest.raises((FrozenInstanceError, AttributeError)):
-        read.id = "other"
+        parsed.id = "other"
 
 
-# --- strict
+# --- strict fields
 
-SENSELESS: list[Any] = [None, "", 7, [], {}, True]
+WRONG: list[Any] = [None, "", 7, [], {}, True]
 
 
 @pytest.mark.parametrize("model", [WorkflowRun, WorkflowRunEvent, RunStage])
 @pytest.mark.parametrize("data", [None, [], "x", 7])
-def test_no_object(model: Any, data: Any) -> None:
-    """What is no JSON object is nothing that the API has."""
+def test_only_objects_are_parsed(model: Any, data: Any) -> None:
+    """A record, stage or event of a workflow run that is not a JSON object raises an error."""
     with pytest.raises(WhiteRabbitProtocolError, match="expected a JSON object"):
         model.from_dict(data)
 
 
 @pytest.mark.parametrize(("model", "data"), [(WorkflowRun, RECORD), (WorkflowRunEvent, EVENT), (RunStage, STAGE)])
 @pytest.mark.parametrize("name", ["id", "status"])
-@pytest.mark.parametrize("value", SENSELESS, ids=repr)
-def test_strict(model: Any, data: dict[str, Any], name: str, value: Any) -> None:
-    """Without an id or a status that is known, nothing is known."""
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+def test_wrong_id_or_status(model: Any, data: dict[str, Any], name: str, value: Any) -> None:
+    """An id or a status that is missing, or not as documented, raises an error that names the field."""
     with pytest.raises(WhiteRabbitProtocolError, match=name):
         model.from_dict({**data, name: value})
     with pytest.raises(WhiteRabbitProtocolError, match=name):
@@ -178,24 +163,24 @@ def test_strict(model: Any, data: dict[str, Any], name: str, value: Any) -> None
     ],
 )
 def test_unknown_status(model: Any, data: dict[str, Any], status: str) -> None:
-    """A status that we don't know is not guessed at: a run has EXECUTING, a stage RUNNING, and CANCELED one L."""
+    """An unknown status raises an error: RUNNING for a run, EXECUTING for a stage, CANCELLED with two L."""
     with pytest.raises(WhiteRabbitProtocolError, match=f"'{status}'"):
         model.from_dict({**data, "status": status})
 
 
 @pytest.mark.parametrize("stages", [None, {}, "x", 7, [None], [{}], [7]], ids=repr)
-def test_stages_are_strict(stages: Any) -> None:
-    """The stages hold the outputs: a record without them is not taken for one."""
+def test_wrong_stages(stages: Any) -> None:
+    """A record whose stages are missing or malformed raises an error, because the stages hold the outputs."""
     with pytest.raises(WhiteRabbitProtocolError):
         WorkflowRun.from_dict({**RECORD, "runStages": stages})
 
 
-def test_no_stages_are_possible() -> None:
-    """A run without stages is one."""
+def test_no_stages() -> None:
+    """A workflow run can have an empty list of stages."""
     assert run("COMPLETED").progress == "COMPLETED, 0 of 0 stages done"
 
 
-# --- lenient
+# --- lenient fields
 
 
 @pytest.mark.parametrize(
@@ -210,19 +195,19 @@ def test_no_stages_are_possible() -> None:
         ("updatedAt", "updated_at", "2026-99-99"),
     ],
 )
-def test_lenient(name: str, attribute: str, value: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Every other field degrades to None, with one warning."""
+def test_other_fields_become_none(name: str, attribute: str, value: Any, warnings: Callable[[], list[str]]) -> None:
+    """Any other field of a run that has an unknown form becomes None, with one warning for all records."""
     for _ in range(2):
         assert getattr(WorkflowRun.from_dict({**RECORD, name: value}), attribute) is None
-    assert len(warnings(caplog)) == 1
-    assert name in warnings(caplog)[0]
+    assert len(warnings()) == 1
+    assert name in warnings()[0]
 
 
 @pytest.mark.parametrize("name", sorted(STAGE.keys() - {"id", "status", "output", "error"}))
-def test_lenient_stage(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A stage's lesser fields degrade too."""
+def test_other_fields_of_a_stage_become_none(name: str, warnings: Callable[[], list[str]]) -> None:
+    """Any other field of a stage that has an unknown form is ignored, with a warning."""
     assert RunStage.from_dict({**STAGE, name: ["odd"]}).id == "s-1"
-    assert name in warnings(caplog)[0]
+    assert name in warnings()[0]
 
 
 @pytest.mark.parametrize(
@@ -240,8 +225,8 @@ def test_lenient_stage(name: str, caplog: pytest.LogCaptureFixture) -> None:
     ],
     ids=ascii,
 )
-def test_lenient_event(output: Any, progress: str) -> None:
-    """An event's progress says what can be known, and is never a reason to fail."""
+def test_progress_of_an_event(output: Any, progress: str) -> None:
+    """The progress of an event shows what its fields tell; fields of an unknown form are left out."""
     assert WorkflowRunEvent.from_dict({**EVENT, "output": output}, 3).progress == progress
 
 
@@ -255,16 +240,16 @@ def test_lenient_event(output: Any, progress: str) -> None:
     )
 )
 @examples(100)
-def test_anything_else(data: dict[str, Any]) -> None:
-    """Whatever the other fields hold, a record or event is read, or the protocol error says what is wrong."""
+def test_any_fields(data: dict[str, Any]) -> None:
+    """A record or an event with any JSON in its other fields is parsed, or raises a protocol error."""
     assert WorkflowRunEvent.from_dict(data).progress
     with contextlib.suppress(WhiteRabbitProtocolError):
-        read = WorkflowRun.from_dict(data)
-        assert read.progress
-        assert read.failure
+        workflow_run = WorkflowRun.from_dict(data)
+        assert workflow_run.progress
+        assert workflow_run.failure
 
 
-# --- words
+# --- texts
 
 
 @pytest.mark.parametrize(
@@ -276,13 +261,13 @@ def test_anything_else(data: dict[str, Any]) -> None:
         (["COMPLETED"], None, "EXECUTING, 1 of 1 stages done"),
     ],
 )
-def test_progress(stages: list[str], usage: float | None, progress: str) -> None:
-    """What has ended is done, in whichever way; credits are told where they are known."""
+def test_progress_of_a_record(stages: list[str], usage: float | None, progress: str) -> None:
+    """The progress of a run counts every terminal stage as done, and shows the credits if they are known."""
     assert run("EXECUTING", *map(stage, stages), totalUsage=usage).progress == progress
 
 
 def test_failure_names_the_stages() -> None:
-    """Every stage that failed is named, by number and module, with White Rabbit's words."""
+    """The failure text names each failed stage by its number and module (or id), with its error."""
     failed = run(
         "FAILED",
         stage("COMPLETED", module="QUOTE"),
@@ -306,48 +291,15 @@ def test_failure_names_the_stages() -> None:
     ],
 )
 def test_cancellation_names_its_reason(reason: str | None, stages: list[str], expected: str) -> None:
-    """A canceled run says why it was, and what had failed before."""
+    """The failure text of a canceled run has the reason of the cancellation, and the stages that had failed."""
     assert run("CANCELED", *map(stage, stages), cancelReason=reason).failure == expected
 
 
 def test_failure_without_a_failed_stage() -> None:
-    """A run may fail though no stage did; that is said."""
-    assert run("FAILED", stage("COMPLETED")).failure == "Workflow run r FAILED: no stage says why"
+    """The failure text of a failed run without a failed stage says that no stage has an error."""
+    assert run("FAILED", stage("COMPLETED")).failure == "Workflow run r FAILED: no stage has an error"
 
 
-def test_failure_is_bounded() -> None:
-    """An error of a megabyte does not become a message of a megabyte."""
+def test_failure_text_is_cut() -> None:
+    """The failure text shows the beginning of an error of a megabyte, in fewer than 3,000 characters."""
     assert len(run("FAILED", stage("FAILED", error="x" * 1_000_000)).failure) < 3000
-
-
-@pytest.mark.parametrize("statuses", [WorkflowRunStatus, StageStatus])
-def test_terminal(statuses: Any) -> None:
-    """Three statuses are ends, the others are not."""
-    assert {status for status in statuses if status.is_terminal} == {"COMPLETED", "FAILED", "CANCELED"}
-
-
-# --- how a run is followed
-
-
-def test_glance_at_a_huge_record() -> None:
-    """Id and status suffice where the rest is too large to read; whatever has stages is read as the record."""
-    followed = followed_run("r-1")
-    glance = followed.parse_glance({"id": "r-1", "status": "EXECUTING"})
-    assert isinstance(glance, Glance)
-    assert glance.progress == "EXECUTING"
-    assert followed.parse_event(EVENT).progress == "EXECUTING, 1.5 credits"
-    assert isinstance(followed.parse_glance(RECORD), WorkflowRun)
-    assert followed.parse_event(EVENT).progress == "EXECUTING, 1 of 2 stages done, 1.5 credits"
-
-
-@pytest.mark.parametrize("data", [None, [], "runStages", {"status": "FAILED"}, {"id": "r-1", "status": "PAUSED"}])
-def test_senseless_glance(data: Any) -> None:
-    """A glance is as strict about id and status as the record."""
-    with pytest.raises(WhiteRabbitProtocolError):
-        followed_run("r-1").parse_glance(data)
-
-
-def test_runs_do_not_share_what_was_learnt() -> None:
-    """How many stages one run has says nothing of another."""
-    followed_run("r-1").parse_record(RECORD)
-    assert "stages done" not in followed_run("r-2").parse_event({**EVENT, "id": "r-2"}).progress

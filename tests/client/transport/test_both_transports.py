@@ -1,147 +1,145 @@
-"""What keeps key and memory safe, the same in both transports, over real sockets."""
+"""Both transports alike: redirects, certificates, proxies, bounds of answers, and secrets in errors."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-from collections.abc import Iterator
 from typing import get_args
 
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
-from airflow_provider_whiterabbit.client.transport import exchange as base
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
 from airflow_provider_whiterabbit.hooks.connection import settings_of
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from tests.client.servers import server
-from tests.client.transports import Ask, both, every, settings_for
+from tests.client.servers import refusing_proxy
+from tests.client.transports import Fetch, both_clients, records_and_streams, settings_for
 
 
-@every
+@records_and_streams
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_are_not_followed(whiterabbit_emulator: Emulator, ask: Ask, status: int) -> None:
-    """A redirect to another host would carry the key there."""
+def test_redirects_are_not_followed(whiterabbit_emulator: Emulator, fetch: Fetch, status: int) -> None:
+    """A redirect is an error, and is not followed: it would carry the API key to another host."""
     wr = whiterabbit_emulator
     execution_id = wr.create_execution("X", manual=True)
     with Emulator() as elsewhere:
         wr.fault(effects.Answer(status, headers={"Location": f"{elsewhere.url}/api/executions/{execution_id}"}))
         with pytest.raises(exc.WhiteRabbitResponseError, match="never redirects"):
-            ask(settings_for(wr), execution_id)
+            fetch(settings_for(wr), execution_id)
         assert not elsewhere.journal
 
 
-@every
+@records_and_streams
 @pytest.mark.parametrize("certificate", get_args(Certificate))
-def test_certificates_are_verified(ask: Ask, certificate: Certificate) -> None:
-    """Only a certificate of an authority in the connection's bundle, for this host and today, gets a request."""
+def test_certificates_are_verified(fetch: Fetch, certificate: Certificate) -> None:
+    """A request is sent only to a server with a valid certificate for its host from an authority in `ca_bundle`."""
     with Emulator(certificate=certificate) as wr:
         execution_id = wr.create_execution("X", output=1)
         settings = settings_for(wr, ca_bundle=wr.ca_bundle)
         if certificate == "trusted":
-            assert ask(settings, execution_id)
+            assert fetch(settings, execution_id)
         else:
             with pytest.raises(exc.WhiteRabbitTransportError, match="'ca_bundle'"):
-                ask(settings, execution_id)
+                fetch(settings, execution_id)
             assert not wr.journal
 
 
-@every
+@records_and_streams
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_bundle_of_the_environment(ask: Ask, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both transports take the environment's bundle where the connection names none, and trust nobody else's."""
+def test_ca_bundle_of_the_environment(fetch: Fetch, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection without `ca_bundle` uses the CA bundle that an environment variable names."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     with Emulator(certificate="trusted") as wr:
         execution_id = wr.create_execution("X", output=1)
         with pytest.raises(exc.WhiteRabbitTransportError, match="CERTIFICATE_VERIFY_FAILED"):
-            ask(settings_for(wr), execution_id)
+            fetch(settings_for(wr), execution_id)
         assert wr.ca_bundle is not None
         monkeypatch.setenv(variable, wr.ca_bundle)
-        assert ask(settings_for(wr), execution_id)
+        assert fetch(settings_for(wr), execution_id)
 
 
-@contextlib.contextmanager
-def proxy() -> Iterator[tuple[int, list[bytes]]]:
-    """Refuse everything as a proxy that wants a password; yield its port and what it was asked."""
-    asked: list[bytes] = []
-
-    def refuse(connection: socket.socket) -> None:
-        asked.append(connection.recv(65536))
-        connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-
-    with server(refuse) as port:
-        yield port, asked
-
-
-@every
-def test_proxy_of_the_environment(whiterabbit_emulator: Emulator, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both transports go through the environment's proxy, which sees no key, and whose password is not shown."""
-    with proxy() as (port, asked):
+@records_and_streams
+def test_proxy_of_the_environment(
+    whiterabbit_emulator: Emulator, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment's proxy is used: it does not see the API key, and errors do not show its password."""
+    with refusing_proxy() as (port, received):
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:hunter2@127.0.0.1:{port}")
         monkeypatch.setenv("NO_PROXY", "")
         settings = settings_for(whiterabbit_emulator, "https://whiterabbit.invalid")
         with pytest.raises(exc.WhiteRabbitTransportError) as caught:
-            ask(settings, "00000000-0000-0000-0000-000000000000")
-    assert asked[0].startswith(b"CONNECT whiterabbit.invalid:443")
-    assert settings.api_key.encode() not in b"".join(asked)
+            fetch(settings, "00000000-0000-0000-0000-000000000000")
+    assert received[0].startswith(b"CONNECT whiterabbit.invalid:443")
+    assert settings.api_key.encode() not in b"".join(received)
     assert "hunter2" not in str(caught.value)
 
 
-@both
-def test_answers_are_bounded_in_size(whiterabbit_emulator: Emulator, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that is larger than any may be is not read to its end."""
-    monkeypatch.setattr(base, "MAX_RESPONSE_BYTES", 10_000)
+@records_and_streams
+def test_host_without_an_address(whiterabbit_emulator: Emulator, fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error about a host name that does not exist names the host and the remedy."""
+    for name in ("HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    settings = settings_for(whiterabbit_emulator, "https://whiterabbit.invalid")
+    with pytest.raises(
+        exc.WhiteRabbitTransportError, match=r"cannot resolve whiterabbit\.invalid: .* connection's host"
+    ):
+        fetch(settings, "e-1")
+
+
+@both_clients
+def test_answers_are_bounded_in_size(whiterabbit_emulator: Emulator, fetch: Fetch) -> None:
+    """An answer of more than `max_answer_bytes` raises a transport error."""
     wr = whiterabbit_emulator
-    assert ask(settings_for(wr), wr.create_execution("X", output="x" * 1_000))
+    settings = settings_for(wr, max_answer_bytes=10_000)
+    assert fetch(settings, wr.create_execution("X", output="x" * 1_000))
     with pytest.raises(exc.WhiteRabbitTransportError, match="more than 10000 bytes"):
-        ask(settings_for(wr), wr.create_execution("X", output="x" * 20_000))
+        fetch(settings, wr.create_execution("X", output="x" * 20_000))
 
 
-@both
-def test_answers_are_bounded_in_time(whiterabbit_emulator: Emulator, ask: Ask) -> None:
-    """An answer that trickles, so that no silence is too long, is given up all the same."""
+@both_clients
+def test_answers_are_bounded_in_time(whiterabbit_emulator: Emulator, fetch: Fetch) -> None:
+    """An answer whose bytes arrive too slowly in all raises a transport error, although no silence is too long."""
     wr = whiterabbit_emulator
     wr.fault(effects.Split((1,), interval=0.02), kind="record", times=None)
     execution_id = wr.create_execution("X", output="x" * 10_000)
     with pytest.raises(exc.WhiteRabbitTransportError):
-        ask(settings_for(wr, request_timeout=0.05), execution_id)
+        fetch(settings_for(wr, request_timeout=0.05), execution_id)
 
 
-@every
-def test_errors_show_no_secret(ask: Ask) -> None:
-    """Neither what is raised nor the settings show key or secret, whatever the server answers."""
+@records_and_streams
+def test_errors_show_no_secrets(fetch: Fetch) -> None:
+    """Neither the error about a refused key nor the settings contain the API key or the secret."""
     with Emulator() as wr, Emulator(api_key=wr.api_key) as other:
-        settings = settings_for(other, wr.url)  # the secret of somebody else
+        settings = settings_for(other, wr.url)  # with a wrong secret
         with pytest.raises(exc.WhiteRabbitAuthenticationError) as caught:
-            ask(settings, wr.create_execution("X"))
+            fetch(settings, wr.create_execution("X"))
         shown = f"{caught.value!r} {caught.value} {vars(caught.value)} {settings!r}"
         assert wr.api_key not in shown
         assert other.api_secret not in shown
 
 
 @pytest.mark.parametrize("identity", ["../components", "a/b", "", ".", "..", "%2e%2e", "a?b", "a#b", "a b", "é", "a\n"])
-def test_ids_that_would_leave_their_path(
+def test_ids_that_cannot_be_part_of_a_path(
     whiterabbit_emulator: Emulator, identity: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are refused before anything is sent."""
+    """An id that could change the path of a request is refused before anything is sent."""
     for name, value in whiterabbit_emulator.environ.items():
         monkeypatch.setenv(name, value)
     hook = WhiteRabbitHook()
-    for ask in (hook.get_execution, hook.get_workflow_run, hook.trigger_workflow, hook.redeliver_callback):
+    for send in (hook.get_execution, hook.get_workflow_run, hook.trigger_workflow, hook.redeliver_callback):
         with pytest.raises(exc.WhiteRabbitInputError):
-            ask(identity)
+            send(identity)
     assert not whiterabbit_emulator.journal
 
 
 def test_emulator_listens_on_loopback(whiterabbit_emulator: Emulator) -> None:
-    """Nobody else's machine reaches it unless its host is given."""
+    """The emulator listens on this machine only, unless a host is given."""
     assert whiterabbit_emulator.url.startswith("http://127.0.0.1:")
 
 
-def test_connection_keeps_its_secrets(whiterabbit_emulator: Emulator) -> None:
-    """What is made of a connection shows neither key, secret nor callback secret."""
+def test_settings_of_a_connection_show_no_secrets(whiterabbit_emulator: Emulator) -> None:
+    """The settings of an Airflow connection show neither its API key, its secrets nor its callback headers."""
     from airflow.providers.common.compat.sdk import Connection
 
     wr = whiterabbit_emulator

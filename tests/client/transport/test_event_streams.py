@@ -1,4 +1,4 @@
-"""Reading an event stream, the same by both transports: what is an answer, and how long nothing may be one."""
+"""`EventStream.read` of both transports: events, keep-alives, silence, and the end of the stream."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import aiohttp
 import pytest
 import requests
 
-from airflow_provider_whiterabbit.client.transport.aio_io import Stream
-from airflow_provider_whiterabbit.client.transport.sync_io import EventStream
+from airflow_provider_whiterabbit.client.transport import aio_io, sync_io
 from airflow_provider_whiterabbit.client.wire.sse import MAX_EVENT_BYTES
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
@@ -23,17 +22,18 @@ pytestmark = pytest.mark.alone
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 PING = b":ping\n\n"
 EVENT = b'data: {"a": 1}\n\n'
-LIMIT = 0.4
-"""Seconds of silence that kill a stream."""
+SILENCE = 0.4
+"""Seconds without a byte after which a stream is dead."""
 
 LONG = 60.0
+"""Seconds, more than any test takes."""
 
 Read = Callable[[float, float, float], "list[Any] | None"]
-"""Reads with so many seconds for silence, within, and quiet."""
+"""`EventStream.read`, with its arguments `silence`, `within` and `quiet`, in seconds."""
 
 
-class Line:
-    """The server's end of a stream."""
+class StreamServer:
+    """A server that accepts one connection, and sends the bytes of a test into its stream."""
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -46,8 +46,8 @@ class Line:
         self._connection.recv(65536)
         self._connection.sendall(HEAD)
 
-    def say(self, data: bytes, *, after: float = 0.0) -> None:
-        """Send bytes, at once or some seconds from now."""
+    def send(self, data: bytes, *, after: float = 0.0) -> None:
+        """Send bytes, now or in so many seconds; no bytes end the stream."""
         self._accepting.join()
         chunk = f"{len(data):x}\r\n".encode() + data + b"\r\n"
         if after:
@@ -55,7 +55,7 @@ class Line:
         else:
             self._connection.sendall(chunk)
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """Close the connection in the middle of the answer."""
         self._accepting.join()
         self._connection.close()
@@ -63,24 +63,25 @@ class Line:
 
 
 @pytest.fixture
-def line() -> Iterator[Line]:
-    found = Line()
-    yield found
-    found.hang_up()
+def server() -> Iterator[StreamServer]:
+    """Yield a server with one stream."""
+    server = StreamServer()
+    yield server
+    server.disconnect()
 
 
 @pytest.fixture(params=["requests", "aiohttp"])
-def read(request: pytest.FixtureRequest, line: Line) -> Iterator[Read]:
-    """Open the stream."""
+def read(request: pytest.FixtureRequest, server: StreamServer) -> Iterator[Read]:
+    """Open the server's stream with each transport, and yield the method that reads it."""
     if request.param == "requests":
-        blocking = EventStream(requests.get(line.url, stream=True, timeout=LONG), MAX_EVENT_BYTES)
+        blocking = sync_io.EventStream(requests.get(server.url, stream=True, timeout=LONG), MAX_EVENT_BYTES)
         yield blocking.read
         blocking.close()
         return
 
-    async def opened() -> tuple[aiohttp.ClientSession, Stream]:
+    async def opened() -> tuple[aiohttp.ClientSession, aio_io.EventStream]:
         session = aiohttp.ClientSession()
-        return session, Stream(await session.get(line.url))
+        return session, aio_io.EventStream(await session.get(server.url))
 
     with asyncio.Runner() as runner:
         session, stream = runner.run(opened())
@@ -89,88 +90,88 @@ def read(request: pytest.FixtureRequest, line: Line) -> Iterator[Read]:
         runner.run(session.close())
 
 
-def test_events(line: Line, read: Read):
-    """Events are answers, keep-alives before them are not, wherever the bytes are cut."""
-    line.say(PING + EVENT[:5])
-    line.say(EVENT[5:] + EVENT, after=LIMIT / 4)
+def test_events(server: StreamServer, read: Read) -> None:
+    """`read` returns the events that have arrived, however their bytes are cut, and skips keep-alives."""
+    server.send(PING + EVENT[:5])
+    server.send(EVENT[5:] + EVENT, after=SILENCE / 4)
     assert read(LONG, LONG, LONG) == [{"a": 1}, {"a": 1}]
 
 
-def test_half_an_event_before_a_keep_alive(line: Line, read: Read):
-    """A keep-alive that comes in a piece of its own is not dropped where it belongs to an event."""
-    line.say(b'data: {"a":\n')
-    line.say(b"data: 1}\n", after=LIMIT / 4)
-    line.say(PING, after=LIMIT / 2)
+def test_a_keep_alive_inside_an_event(server: StreamServer, read: Read) -> None:
+    """The bytes of a keep-alive that arrives in the middle of an event belong to the event, and end it."""
+    server.send(b'data: {"a":\n')
+    server.send(b"data: 1}\n", after=SILENCE / 4)
+    server.send(PING, after=SILENCE / 2)
     assert read(LONG, LONG, LONG) == [{"a": 1}]
 
 
-def test_silence(line: Line, read: Read):
-    """A stream without a byte is dead, though it had some before."""
-    line.say(EVENT)
-    assert read(LIMIT, LONG, LONG) == [{"a": 1}]
+def test_silence(server: StreamServer, read: Read) -> None:
+    """A stream that sends nothing for `silence` seconds raises a stream error, also after events."""
+    server.send(EVENT)
+    assert read(SILENCE, LONG, LONG) == [{"a": 1}]
     with pytest.raises(WhiteRabbitStreamError, match=r"silent for 0\.4 s"):
-        read(LIMIT, LONG, LONG)
+        read(SILENCE, LONG, LONG)
 
 
-def test_keep_alives_are_no_silence(line: Line, read: Read):
-    """Keep-alives within the limit keep a stream alive for longer than the limit."""
+def test_keep_alives_interrupt_the_silence(server: StreamServer, read: Read) -> None:
+    """Keep-alives at intervals below `silence` keep the stream alive."""
     for number in range(1, 7):
-        line.say(PING, after=number * LIMIT / 2)
-    line.say(EVENT, after=7 * LIMIT / 2)
-    assert read(LIMIT, LONG, LONG) == [{"a": 1}]
+        server.send(PING, after=number * SILENCE / 2)
+    server.send(EVENT, after=7 * SILENCE / 2)
+    assert read(SILENCE, LONG, LONG) == [{"a": 1}]
 
 
-def test_silence_after_keep_alives(line: Line, read: Read):
-    """Silence counts from the last keep-alive."""
-    line.say(PING, after=LIMIT / 2)
+def test_silence_after_keep_alives(server: StreamServer, read: Read) -> None:
+    """The silence is measured from the last keep-alive."""
+    server.send(PING, after=SILENCE / 2)
     started = time.monotonic()
     with pytest.raises(WhiteRabbitStreamError, match="silent"):
-        read(LIMIT, LONG, LONG)
-    assert time.monotonic() - started >= 1.5 * LIMIT - 0.05
+        read(SILENCE, LONG, LONG)
+    assert time.monotonic() - started >= 1.5 * SILENCE - 0.05
 
 
-def test_time_over(line: Line, read: Read):
-    """When the time is over there is an answer without events, whatever keeps the stream alive."""
+def test_within(server: StreamServer, read: Read) -> None:
+    """`read` returns an empty list after `within` seconds, although keep-alives keep the stream alive."""
     for number in range(1, 4):
-        line.say(PING, after=number * LIMIT / 4)
-    assert read(LONG, LIMIT, LONG) == []
+        server.send(PING, after=number * SILENCE / 4)
+    assert read(LONG, SILENCE, LONG) == []
 
 
-def test_quiet(line: Line, read: Read):
-    """After its time, a keep-alive is an answer without events, and the stream can be read on."""
-    line.say(PING)
+def test_quiet(server: StreamServer, read: Read) -> None:
+    """The first keep-alive after `quiet` seconds makes `read` return an empty list, and the stream stays open."""
+    server.send(PING)
     assert read(LONG, LONG, 0.0) == []
-    line.say(EVENT)
+    server.send(EVENT)
     assert read(LONG, LONG, 0.0) == [{"a": 1}]
 
 
-def test_time_without_a_read_is_not_silence(line: Line, read: Read):
-    """What arrives while nobody reads is there later, however long that took."""
-    line.say(PING)
-    assert read(LIMIT, LONG, 0.0) == []
-    line.say(EVENT)
-    time.sleep(2 * LIMIT)
-    assert read(LIMIT, LONG, 0.0) == [{"a": 1}]
+def test_pauses_between_reads_are_not_silence(server: StreamServer, read: Read) -> None:
+    """An event that arrives between two reads is returned by the second read, however late that is."""
+    server.send(PING)
+    assert read(SILENCE, LONG, 0.0) == []
+    server.send(EVENT)
+    time.sleep(2 * SILENCE)
+    assert read(SILENCE, LONG, 0.0) == [{"a": 1}]
 
 
-def test_end(line: Line, read: Read):
-    """A stream that the server closes has no more answers."""
-    line.say(PING + b"data: half")
-    line.say(b"")
+def test_end_of_the_stream(server: StreamServer, read: Read) -> None:
+    """`read` returns None when the server has ended the stream."""
+    server.send(PING + b"data: half")
+    server.send(b"")
     assert read(LONG, LONG, LONG) is None
 
 
-def test_broken(line: Line, read: Read):
-    """A connection that is lost in the middle is no end."""
-    line.say(PING)
+def test_broken_connection(server: StreamServer, read: Read) -> None:
+    """A connection that breaks before the end of the stream raises a transport error."""
+    server.send(PING)
     assert read(LONG, LONG, 0.0) == []
-    line.hang_up()
+    server.disconnect()
     with pytest.raises(WhiteRabbitTransportError, match="broke"):
         read(LONG, LONG, LONG)
 
 
-def test_no_events(line: Line, read: Read):
-    """What is no event is an error."""
-    line.say(b"data: {not json\n\n")
+def test_malformed_events(server: StreamServer, read: Read) -> None:
+    """An event that is not JSON raises a stream error."""
+    server.send(b"data: {not json\n\n")
     with pytest.raises(WhiteRabbitStreamError, match="JSON"):
         read(LONG, LONG, LONG)

@@ -1,4 +1,4 @@
-"""Answers as proxies, load balancers and servers that shut down give them: the same in both transports."""
+"""Answers of proxies, of load balancers and of servers that shut down, with both transports."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
-from airflow_provider_whiterabbit.client.transport import exchange as base
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator, effects
-from tests.client.servers import request_of, server
-from tests.client.transports import Ask, both, every, settings_for
+from tests.client.servers import read_request, server
+from tests.client.transports import Fetch, both_clients, records_and_streams, settings_for
 
 RECORD = {"id": "e-1", "module": "PAY", "status": "COMPLETED", "output": {"paid": 1}}
 BODY = json.dumps(RECORD).encode()
@@ -25,28 +24,29 @@ BODY = json.dumps(RECORD).encode()
 
 @contextlib.contextmanager
 def answering(*pieces: bytes, dribble: float | None = None) -> Iterator[tuple[str, list[bytes]]]:
-    """Give every request the same answer and hang up; yield the URL, and the requests that came.
+    """Run a server that answers every request with these pieces and closes; yield its URL and the received requests.
 
-    :param dribble: seconds between the bytes that follow without an end.
+    :param dribble: seconds between further bytes, which never end; None for no further bytes.
     """
-    came: list[bytes] = []
-    leave = threading.Event()
+    received: list[bytes] = []
+    stop = threading.Event()
 
     def answer(connection: socket.socket) -> None:
-        came.append(request_of(connection))
+        received.append(read_request(connection))
         for piece in pieces:
             connection.sendall(piece)
-        while dribble is not None and not leave.wait(dribble):
+        while dribble is not None and not stop.wait(dribble):
             connection.sendall(b"x")
 
     with server(answer) as port:
         try:
-            yield f"http://127.0.0.1:{port}", came
+            yield f"http://127.0.0.1:{port}", received
         finally:
-            leave.set()
+            stop.set()
 
 
 def head(*lines: str, status: str = "200 OK", version: str = "1.1") -> bytes:
+    """Return the head of an answer, with these header lines."""
     return "\r\n".join([f"HTTP/{version} {status}", "Content-Type: application/json", *lines, "", ""]).encode("latin-1")
 
 
@@ -63,43 +63,43 @@ CLOSING = {
 }
 
 
-@both
+@both_clients
 @pytest.mark.parametrize("kind", CLOSING)
-def test_last_answer_of_a_connection(whiterabbit_emulator: Emulator, ask: Ask, kind: str) -> None:
-    """A server that closes the connection behind its answer has answered."""
+def test_answer_before_the_connection_closes(whiterabbit_emulator: Emulator, fetch: Fetch, kind: str) -> None:
+    """An answer is read completely although the server closes the connection after it."""
     with answering(*CLOSING[kind]) as (url, _):
-        assert ask(settings_for(whiterabbit_emulator, url), "e-1") == RECORD
+        assert fetch(settings_for(whiterabbit_emulator, url), "e-1") == RECORD
 
 
 @pytest.mark.parametrize("kind", CLOSING)
-def test_last_answer_to_a_submission(whiterabbit_emulator: Emulator, kind: str) -> None:
-    """The id in it is known, and what was submitted is not submitted again."""
-    told: list[str] = []
-    with answering(*CLOSING[kind]) as (url, came), Client(settings_for(whiterabbit_emulator, url)) as client:
-        assert client.submit(api.execute_component("PAY"), submitted=told.append) == RECORD
-    assert (told, len(came)) == (["e-1"], 1)
+def test_answer_to_a_submission_before_the_connection_closes(whiterabbit_emulator: Emulator, kind: str) -> None:
+    """A submission whose connection closes after the answer gives its id, and is not sent again."""
+    ids: list[str] = []
+    with answering(*CLOSING[kind]) as (url, received), Client(settings_for(whiterabbit_emulator, url)) as client:
+        assert client.submit(api.execute_component("PAY"), on_id=ids.append) == RECORD
+    assert (ids, len(received)) == (["e-1"], 1)
 
 
-@both
-def test_last_refusal_of_a_connection(whiterabbit_emulator: Emulator, ask: Ask) -> None:
-    """Its reason is read."""
+@both_clients
+def test_refusal_before_the_connection_closes(whiterabbit_emulator: Emulator, fetch: Fetch) -> None:
+    """The reason of a refusal is read although the server closes the connection after it."""
     body = b'{"message": "key revoked"}'
     refusal = head("Connection: close", f"Content-Length: {len(body)}", status="403 Forbidden"), body
     with answering(*refusal) as (url, _), pytest.raises(exc.WhiteRabbitPermissionError, match="key revoked"):
-        ask(settings_for(whiterabbit_emulator, url), "e-1")
+        fetch(settings_for(whiterabbit_emulator, url), "e-1")
 
 
-@every
+@records_and_streams
 @pytest.mark.parametrize("location", ["/caf\xe9", "http://[::1", "http://127.0.0.1:1/", "//", ""])
-def test_redirects_to_nowhere(whiterabbit_emulator: Emulator, ask: Ask, location: str) -> None:
-    """A redirect is refused whatever its target looks like."""
+def test_redirects_to_malformed_targets(whiterabbit_emulator: Emulator, fetch: Fetch, location: str) -> None:
+    """A redirect is an error, whether its target is a valid URL or not."""
     answer = head(f"Location: {location}", "Content-Length: 0", status="302 Found")
     with answering(answer) as (url, _), pytest.raises(exc.WhiteRabbitResponseError, match="never redirects"):
-        ask(settings_for(whiterabbit_emulator, url), "e-1")
+        fetch(settings_for(whiterabbit_emulator, url), "e-1")
 
 
 def test_redirect_of_a_submission(whiterabbit_emulator: Emulator) -> None:
-    """It is not known whether anything runs, whatever the target looks like."""
+    """A submission that is answered with a redirect is uncertain, also if the target is malformed."""
     answer = head("Location: /caf\xe9", "Content-Length: 0", status="302 Found")
     with (
         answering(answer) as (url, _),
@@ -109,58 +109,56 @@ def test_redirect_of_a_submission(whiterabbit_emulator: Emulator) -> None:
         client.submit(api.execute_component("PAY"))
 
 
-@both
-def test_redirect_that_does_not_end(whiterabbit_emulator: Emulator, ask: Ask) -> None:
-    """Its body is bounded in time like any other."""
+@both_clients
+def test_redirect_that_does_not_end(whiterabbit_emulator: Emulator, fetch: Fetch) -> None:
+    """A redirect whose body never ends raises a transport error in time."""
     answer = head("Location: /", "Content-Length: 100000", status="302 Found")
     with answering(answer, dribble=0.02) as (url, _), pytest.raises(exc.WhiteRabbitTransportError):
-        ask(settings_for(whiterabbit_emulator, url, request_timeout=0.05), "e-1")
+        fetch(settings_for(whiterabbit_emulator, url, request_timeout=0.05), "e-1")
 
 
 def compressed(body: bytes) -> tuple[bytes, bytes]:
+    """Return head and body of an answer that claims to be compressed."""
     return head("Content-Encoding: gzip", f"Content-Length: {len(body)}"), body
 
 
-@both
-def test_compression_that_nobody_asked_for(whiterabbit_emulator: Emulator, ask: Ask) -> None:
-    """It is undone."""
+@both_clients
+def test_unrequested_compression(whiterabbit_emulator: Emulator, fetch: Fetch) -> None:
+    """An answer that a proxy compressed, although the client did not ask for it, is decompressed."""
     with answering(*compressed(gzip.compress(BODY))) as (url, _):
-        assert ask(settings_for(whiterabbit_emulator, url), "e-1") == RECORD
+        assert fetch(settings_for(whiterabbit_emulator, url), "e-1") == RECORD
 
 
-@both
+@both_clients
 @pytest.mark.parametrize(
     "body",
     [gzip.compress(b'{"a": "' + b"x" * 20_000 + b'"}'), b"no gzip", b"\x1f\x8b\x08"],
-    ids=["too much", "none", "cut off"],
+    ids=["too large", "not compressed", "cut off"],
 )
-def test_compression_that_is_none_or_too_much(
-    whiterabbit_emulator: Emulator, ask: Ask, body: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is broken, or larger than an answer may be, is no answer."""
-    monkeypatch.setattr(base, "MAX_RESPONSE_BYTES", 10_000)
+def test_wrong_compression(whiterabbit_emulator: Emulator, fetch: Fetch, body: bytes) -> None:
+    """A compressed answer that is malformed, or too large once it is decompressed, raises a transport error."""
     with answering(*compressed(body)) as (url, _), pytest.raises(exc.WhiteRabbitTransportError):
-        ask(settings_for(whiterabbit_emulator, url), "e-1")
+        fetch(settings_for(whiterabbit_emulator, url, max_answer_bytes=10_000), "e-1")
 
 
 def test_cookies_are_not_kept(whiterabbit_emulator: Emulator) -> None:
-    """A load balancer's cookie would tie all requests to one server."""
+    """A cookie of a load balancer is not sent back: it would tie all requests to one server."""
     answer = head("Set-Cookie: lb=1; Path=/", LENGTH, "Connection: close"), BODY
-    with answering(*answer) as (url, came), Client(settings_for(whiterabbit_emulator, url)) as client:
+    with answering(*answer) as (url, received), Client(settings_for(whiterabbit_emulator, url)) as client:
         for _ in range(2):
             client.send(api.get_execution("e-1"))
-    assert not [request for request in came if b"cookie" in request.lower()]
+    assert not [request for request in received if b"cookie" in request.lower()]
 
 
 @pytest.mark.parametrize("status", [200, 202, 204])
-def test_empty_answer_to_what_was_done(whiterabbit_emulator: Emulator, status: int) -> None:
-    """A redelivery that is answered with nothing was made, once; a submission without an id is uncertain."""
+def test_empty_answers_to_posts(whiterabbit_emulator: Emulator, status: int) -> None:
+    """An empty answer to a redelivery is a success, sent once; an empty answer to a submission is uncertain."""
     wr = whiterabbit_emulator
     with Client(settings_for(wr)) as client:
         execution = client.submit(api.execute_component("PAY", callback_url=f"{wr.url}/nobody-listens-here"))
         for kind in ("replay", "submit"):
             wr.fault(effects.Answer(status, process=True), kind=kind)
         assert client.call(api.redeliver_callback(execution["id"])) is None
-        with pytest.raises(exc.WhiteRabbitUncertainSubmissionError, match="no id"):
+        with pytest.raises(exc.WhiteRabbitUncertainSubmissionError, match="has no 'id'"):
             client.submit(api.execute_component("PAY"))
     assert len(wr.requests(kind="replay")) == 1

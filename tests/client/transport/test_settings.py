@@ -1,4 +1,4 @@
-"""Settings are checked once, with a remedy for each mistake, and never show their secrets."""
+"""Client settings: base URLs, credentials, CA bundles and proxies are validated, and secrets are never shown."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ SECRET = base64.b64encode(
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove proxies and CA bundles from the environment."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "REQUEST_METHOD"):
             monkeypatch.delenv(name)
 
 
 def settings(base_url: str = DEFAULT_BASE_URL, **changes: Any) -> ClientSettings:
+    """Return valid settings, with some fields changed."""
     return ClientSettings(**{"base_url": base_url, "api_key": KEY, "api_secret": SECRET, **changes})
 
 
@@ -53,8 +55,8 @@ def settings(base_url: str = DEFAULT_BASE_URL, **changes: Any) -> ClientSettings
         "http://[::1]:8080",
     ],
 )
-def test_base_urls(base_url: str):
-    """HTTPS is taken anywhere and plain HTTP on this machine, with and without a port."""
+def test_base_urls(base_url: str) -> None:
+    """A base URL may be HTTPS to any host, or plain HTTP to this machine, with or without a port."""
     assert settings(base_url).base_url == base_url
 
 
@@ -84,8 +86,8 @@ def test_base_urls(base_url: str):
         ("http://0.0.0.0", "plain HTTP"),
     ],
 )
-def test_refused_base_urls(base_url: str, reason: str):
-    """Anything that is not a plain scheme and host is refused, with what is wrong about it and the remedy."""
+def test_refused_base_urls(base_url: str, reason: str) -> None:
+    """A base URL that is more or less than scheme, host and port is refused with the reason and the remedy."""
     with pytest.raises(WhiteRabbitConfigError, match=reason) as refused:
         settings(base_url)
     assert "The connection's host" in str(refused.value)
@@ -94,8 +96,8 @@ def test_refused_base_urls(base_url: str, reason: str):
 @pytest.mark.parametrize(
     "base_url", ["https://api example.org", "https://api.example.org ", "https://api.exam\nple.org", " https://a.org"]
 )
-def test_base_urls_with_white_space(base_url: str):
-    """White space in a base URL is a mistake of typing and refused, not sent."""
+def test_base_urls_with_white_space(base_url: str) -> None:
+    """A base URL with white space is refused."""
     with pytest.raises(WhiteRabbitConfigError):
         settings(base_url)
 
@@ -111,15 +113,15 @@ def test_base_urls_with_white_space(base_url: str):
         "ftp://user:hunter2@api.example.org/path",
     ],
 )
-def test_a_password_in_the_base_url(base_url: str):
-    """A password in the base URL is refused and not shown."""
+def test_a_password_in_the_base_url(base_url: str) -> None:
+    """A base URL with a password is refused, and the message does not show the password."""
     with pytest.raises(WhiteRabbitConfigError) as refused:
         settings(base_url)
     assert "hunter2" not in str(refused.value)
 
 
-def test_plain_http_elsewhere_is_the_users_choice():
-    """Plain HTTP to another machine needs to be allowed explicitly, and its answers are still not trusted."""
+def test_plain_http_to_another_machine() -> None:
+    """Plain HTTP to another machine needs `allow_http`, and answers over it are not trustworthy."""
     assert not settings("http://api.example.org", allow_http=True).is_trustworthy
     check_base_url("http://api.example.org", allow_http=True)
     with pytest.raises(WhiteRabbitConfigError, match="allow_http"):
@@ -136,8 +138,8 @@ def test_plain_http_elsewhere_is_the_users_choice():
         ("http://192.168.0.1", False),
     ],
 )
-def test_which_answers_are_trusted(base_url: str, trustworthy: bool):
-    """Answers over HTTPS and from this machine can't have been forged on the way."""
+def test_trustworthy_answers(base_url: str, trustworthy: bool) -> None:
+    """Answers over HTTPS or from this machine are trustworthy, because nobody can forge them on the way."""
     assert settings(base_url, allow_http=True).is_trustworthy is trustworthy
 
 
@@ -166,30 +168,30 @@ def test_which_answers_are_trusted(base_url: str, trustworthy: bool):
         ({"callback_headers": ["X-A"]}, "'callback_headers'"),
     ],
 )
-def test_refused_settings(changes: dict[str, Any], reason: str):
-    """Each field that can't be used is refused by name."""
+def test_refused_settings(changes: dict[str, Any], reason: str) -> None:
+    """A field with an invalid value is refused with a message that names the field."""
     with pytest.raises(WhiteRabbitConfigError, match=reason):
         settings(**changes)
 
 
-def test_secrets_are_not_shown():
-    """The text of settings holds no key, secret or callback header."""
-    made = settings(callback_secret="hunter2", callback_headers={"X-Token": "hunter3"})
-    text = repr(made) + str(made)
+def test_secrets_are_not_shown() -> None:
+    """Neither `str` nor `repr` of settings contains a key, a secret or a callback header."""
+    secretive = settings(callback_secret="hunter2", callback_headers={"X-Token": "hunter3"})
+    text = repr(secretive) + str(secretive)
     assert not [secret for secret in (KEY, SECRET, "hunter2", "hunter3") if secret in text]
-    assert copy.copy(made) == made
+    assert copy.copy(secretive) == secretive
 
 
 @pytest.mark.parametrize("changes", [{"api_key": "hunter2 "}, {"callback_headers": {"X-A": "hunter2\n"}}])
-def test_refusals_do_not_show_secrets(changes: dict[str, Any]):
-    """The refusal of a secret field does not show it."""
+def test_refusals_do_not_show_secrets(changes: dict[str, Any]) -> None:
+    """The message about an invalid secret field does not show its value."""
     with pytest.raises(WhiteRabbitConfigError) as refused:
         settings(**changes)
     assert "hunter2" not in str(refused.value)
 
 
-def test_the_order_of_trust_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Certificates are those of the connection, else of the two usual variables in their order, else certifi's."""
+def test_order_of_trust_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trust store is `ca_bundle`, else ``REQUESTS_CA_BUNDLE``, else ``CURL_CA_BUNDLE``, else that of certifi."""
     curl, requests = (str(tmp_path / name) for name in ("curl.pem", "requests.pem"))
     for path in (curl, requests):
         Path(path).touch()
@@ -204,8 +206,8 @@ def test_the_order_of_trust_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_a_trust_store_of_the_environment_that_is_not_there(variable: str, monkeypatch: pytest.MonkeyPatch):
-    """A certificate file that the environment names and that is not there is refused, with the variable to look at."""
+def test_missing_trust_store_of_the_environment(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CA bundle of the environment that does not exist is refused with a message that names the variable."""
     monkeypatch.setenv(variable, "/no/such/file.pem")
     with pytest.raises(WhiteRabbitConfigError, match=variable):
         settings()
@@ -240,8 +242,10 @@ def test_a_trust_store_of_the_environment_that_is_not_there(variable: str, monke
         ("HTTPS://a.org", {"HTTPS_PROXY": "http://proxy:1"}, "http://proxy:1"),
     ],
 )
-def test_proxies(base_url: str, environment: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch):
-    """The environment's proxy is used as everywhere else, with its exceptions."""
+def test_proxies(
+    base_url: str, environment: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy comes from the environment variables that other programs use, and `NO_PROXY` excludes hosts."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert settings(base_url, allow_http=True).proxy == expected
@@ -250,8 +254,8 @@ def test_proxies(base_url: str, environment: dict[str, str], expected: str | Non
 @pytest.mark.parametrize(
     "proxy", ["socks5://u:hunter2@proxy:1080", "socks5h://proxy", "ftp://proxy", "http://", "http://[:1"]
 )
-def test_refused_proxies(proxy: str, monkeypatch: pytest.MonkeyPatch):
-    """A proxy that not both transports can use is refused with the remedy, and without its password."""
+def test_refused_proxies(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy without a valid HTTP URL is refused; the message names ``NO_PROXY`` and does not show the password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     with pytest.raises(WhiteRabbitConfigError, match="NO_PROXY") as refused:
         _ = settings().proxy

@@ -1,4 +1,4 @@
-"""What an answer means: its JSON, or an error that tells what the server said and what to do."""
+"""Answers: the JSON of a success, and the errors that other answers are turned into."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 def response(status: int, body: Any = b"", **headers: str) -> Response:
+    """Return an answer; an underscore in a header name stands for a hyphen."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, content, NOW)
 
@@ -49,8 +50,8 @@ KINDS = {
 
 
 @pytest.mark.parametrize("status", KINDS)
-def test_each_status_has_its_error(status: int):
-    """Every status but 2xx raises its own kind of error, with status, method and path, even where the body is JSON."""
+def test_each_status_has_its_error(status: int) -> None:
+    """Every status except 2xx raises the error class of that status, with status, method and path."""
     with pytest.raises(exc.WhiteRabbitResponseError) as raised:
         data_of(GET, response(status, {"id": "1", "status": "COMPLETED"}))
     assert type(raised.value) is KINDS[status]
@@ -59,7 +60,7 @@ def test_each_status_has_its_error(status: int):
 
 
 @pytest.mark.parametrize(
-    ("body", "errors", "said"),
+    ("body", "errors", "shown"),
     [
         (
             {"errors": [{"code": "A", "message": "first"}, {"code": "B", "message": "second."}]},
@@ -86,17 +87,17 @@ def test_each_status_has_its_error(status: int):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_the_server_said(body: Any, errors: tuple[tuple[str, str], ...], said: str):
-    """Both documented shapes of errors are told to people; of anything else, as a proxy's page, nothing is."""
+def test_error_bodies(body: Any, errors: tuple[tuple[str, str], ...], shown: str) -> None:
+    """The message quotes errors of both documented shapes, and nothing of any other body, such as a proxy's page."""
     error = error_of(GET, response(422, body))
     assert error.errors == errors
     assert error.codes == tuple(code for code, _ in errors if code)
     expected = f"White Rabbit answered 422 to GET {GET.path}"
-    assert str(error) == (f"{expected}. {said}" if said else expected)
+    assert str(error) == (f"{expected}. {shown}" if shown else expected)
 
 
-def test_an_endless_message_is_cut():
-    """However much a server says, an error stays short enough for a log."""
+def test_long_error_bodies_are_cut() -> None:
+    """The message of an error has fewer than 11,000 characters, whatever the length of the server's errors."""
     for body in (
         {"errors": [{"code": "c" * 10_000, "message": "m" * 10_000}] * 100},
         {"message": ["m" * 10_000] * 100, "error": {"deep": "x" * 10_000}},
@@ -106,8 +107,8 @@ def test_an_endless_message_is_cut():
 
 @given(body=st.binary(max_size=60), status=st.integers(300, 999))
 @examples(200)
-def test_any_body_of_an_error(body: bytes, status: int):
-    """No body that an error may have keeps it from being told."""
+def test_any_error_body(body: bytes, status: int) -> None:
+    """An answer other than 2xx becomes an error with status and method, whatever bytes its body holds."""
     assert str(error_of(GET, response(status, body))).startswith(f"White Rabbit answered {status} to GET ")
 
 
@@ -132,19 +133,20 @@ DATE = formatdate(NOW, usegmt=True)
         ("Mon, 99 Foo 2026 99:99:99 GMT", None),
     ],
 )
-def test_retry_after(value: str, expected: float | None):
-    """`Retry-After` is read as seconds and as a date, and nonsense as if it were not there."""
+def test_retry_after(value: str, expected: float | None) -> None:
+    """`Retry-After` is parsed as seconds or as an HTTP date; any other value is ignored."""
     assert error_of(GET, response(429, retry_after=value)).retry_after == expected
 
 
-def test_a_date_of_retry_after_is_the_servers():
-    """A `Retry-After` date is measured from the date on which the server answered, not from our clock."""
+def test_retry_after_dates_use_the_server_clock() -> None:
+    """A date in `Retry-After` is compared with the `Date` of the answer, not with this machine's clock."""
     headers = {"retry_after": formatdate(NOW + 1030, usegmt=True), "date": formatdate(NOW + 1000, usegmt=True)}
     assert error_of(GET, response(429, **headers)).retry_after == 30.0
 
 
 @pytest.fixture(params=["UTC", "Asia/Tokyo", "America/Los_Angeles"])
 def _time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run the test in several time zones of this machine."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", request.param)
         time.tzset()
@@ -164,8 +166,8 @@ def _time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         ("", None),
     ],
 )
-def test_the_clock_offset(date: str, expected: float | None):
-    """The server's clock, to the middle of its second, is read from each form of date (RFC 9110, section 5.6.7)."""
+def test_clock_offset(date: str, expected: float | None) -> None:
+    """The clock offset comes from each form of HTTP date (RFC 9110, section 5.6.7), plus half a second."""
     assert error_of(GET, response(401, date=date)).clock_offset == expected
 
 
@@ -182,24 +184,24 @@ def test_the_clock_offset(date: str, expected: float | None):
         (GET, 500, 90, [], ["clock", "empty_body_signature"]),
     ],
 )
-def test_hints(request_: Request, status: int, offset: int | None, hints: list[str], absent: list[str]):
-    """A refused key tells of a wrong clock or else of the other signature of an empty body; a redirect, of the host."""
+def test_hints(request_: Request, status: int, offset: int | None, hints: list[str], absent: list[str]) -> None:
+    """A 401 hints at a wrong clock or at `empty_body_signature`, a redirect hints at the host, others at nothing."""
     date = {} if offset is None else {"date": formatdate(NOW + offset, usegmt=True)}
-    said = str(error_of(request_, response(status, {"message": "no"}, **date)))
-    assert [hint for hint in hints if hint not in said] == []
-    assert [hint for hint in absent if hint in said] == []
+    message = str(error_of(request_, response(status, {"message": "no"}, **date)))
+    assert [hint for hint in hints if hint not in message] == []
+    assert [hint for hint in absent if hint in message] == []
 
 
 @pytest.mark.parametrize("data", [{}, [], None, 0, "text", {"id": "1", "größer": [1.5]}])
-def test_the_json_of_a_success(data: Any):
-    """Any 2xx gives its JSON, whatever it is."""
+def test_json_of_a_success(data: Any) -> None:
+    """An answer with a 2xx status gives its JSON, whatever JSON value that is."""
     for status in (200, 201, 202, 299):
         assert data_of(GET, response(status, data)) == data
 
 
 @pytest.mark.parametrize("body", [HTML, b"{", b'{"id": 1', b"\xff", b"undefined", b"[" * 100_000])
-def test_a_success_without_json(body: bytes):
-    """A 2xx that is not JSON is no answer of the API: it is trouble on the way, and the request may have arrived."""
+def test_a_success_without_json(body: bytes) -> None:
+    """A 2xx answer that is not JSON raises a transport error, and counts as sent: the request may have arrived."""
     with pytest.raises(exc.WhiteRabbitTransportError, match="is not JSON") as raised:
         data_of(POST, response(200, body, content_type="text/html; charset=utf-8"))
     assert raised.value.sent
@@ -208,34 +210,34 @@ def test_a_success_without_json(body: bytes):
     assert "Gateway" not in str(raised.value)
 
 
-def test_a_refusal_with_nested_reasons():
-    """However deep they are nested, something of them is shown."""
+def test_nested_error_messages() -> None:
+    """An error message that holds deeply nested lists is shown in part."""
     deep = b"[" * 500 + b'"why"' + b"]" * 500
     error = error_of(GET, response(400, b'{"message": ["bad", ' + deep + b"]}"))
     assert "bad; [" in str(error)
 
 
-def test_a_success_without_json_and_without_a_type():
-    """An empty answer is none to a question. Where an answer does not say what it is, the error says that."""
+def test_empty_answers() -> None:
+    """An empty answer to a GET raises an error that says "no content type"; an empty answer to a POST gives None."""
     with pytest.raises(exc.WhiteRabbitTransportError, match="no content type"):
         data_of(GET, response(204))
     assert data_of(POST, response(204)) is None
 
 
-def test_the_id_of_a_submission():
-    """The id is found whatever else is in the answer."""
-    assert submitted_id(POST, {"id": "7d0c", "status": "NEW STATUS", "output": object()}) == "7d0c"
+def test_id_of_a_submission() -> None:
+    """`submitted_id` returns the id without a look at the other members of the answer."""
+    assert submitted_id(POST, {"id": "7d0c", "status": "NEW STATUS", "output": object()}, "id") == "7d0c"
 
 
 @pytest.mark.parametrize("data", [{}, {"id": ""}, {"id": None}, {"id": 7}, {"id": ["1"]}, [], None, "7d0c", 1])
-def test_a_submission_without_id(data: Any):
-    """A submission that was accepted without an id runs somewhere: the error says that it is uncertain."""
-    with pytest.raises(exc.WhiteRabbitUncertainSubmissionError, match="holds no id"):
-        submitted_id(POST, data)
+def test_a_submission_without_id(data: Any) -> None:
+    """A submission that was accepted, but whose answer has no id, raises the uncertain-submission error."""
+    with pytest.raises(exc.WhiteRabbitUncertainSubmissionError, match="has no 'id'"):
+        submitted_id(POST, data, "id")
 
 
-def test_errors_survive_a_process_boundary():
-    """Errors can be sent to another process and say the same there."""
+def test_errors_can_be_pickled() -> None:
+    """An error that is pickled and loaded again has the same class, message and attributes."""
     headers = {"retry_after": "7", "date": formatdate(NOW + 90, usegmt=True)}
     error = error_of(GET, response(401, {"message": "no", "code": "C"}, **headers))
     for original in (error, exc.WhiteRabbitTransportError("cut", sent=False)):

@@ -1,4 +1,4 @@
-"""The bytes of a body are the ones that JavaScript would write, or there are none."""
+"""Canonical JSON: the bytes are those that JavaScript writes, and values that JavaScript would change are refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def number_of_bits(bits: int) -> float:
 
 
 def near(value: float) -> st.SearchStrategy[float]:
-    """Draw doubles a few steps around one."""
+    """Return a strategy for doubles that are at most four steps away from a value."""
     bits = struct.unpack(">Q", struct.pack(">d", value))[0]
     return st.integers(-4, 4).map(lambda steps: number_of_bits(max(0, bits + steps))).filter(math.isfinite)
 
@@ -75,9 +75,9 @@ floats = st.one_of(
 
 
 def is_rounded(value: float) -> bool:
-    """Whether the shortest text that gives this double back is its correctly rounded one.
+    """Return whether the shortest text of a double is also its correctly rounded text.
 
-    QuickJS looks no further and writes the few others with one digit more than ECMA-262 allows, as 2**-24.
+    QuickJS writes the few other doubles, such as 2**-24, with one digit more than ECMA-262 allows.
     """
     digits = len(repr(value).split("e")[0].replace(".", "").strip("-0"))
     return float(f"{value:.{max(0, digits - 1)}e}") == value
@@ -92,6 +92,7 @@ values = st.recursive(
 
 @pytest.fixture(scope="module")
 def engines() -> Iterator[dict[str, Stringify]]:
+    """Yield the JavaScript engines of this machine by name; skip the test if there is none."""
     if not ENGINES:
         pytest.skip("this machine has neither Node nor the quickjs module")
     with ExitStack() as stack:
@@ -103,8 +104,8 @@ def engines() -> Iterator[dict[str, Stringify]]:
 @example(value={"b": 1, "10": 2, "9": 3, "a": 4, "4294967294": 5, "4294967295": 6, "01": 7})
 @example(value={"__proto__": {"__proto__": 1}, "constructor": None})
 @example(value=[{}, [], [[]], {"": {}}])
-def test_bytes_are_a_fixed_point_of_javascript(engines: dict[str, Stringify], value: Any):
-    """JavaScript parses our bytes and writes the very same bytes again, and an equal value, whatever the value."""
+def test_bytes_are_a_fixed_point_of_javascript(engines: dict[str, Stringify], value: Any) -> None:
+    """A JavaScript engine that parses the bytes of any value and writes it again gives the same bytes."""
     body = to_json(value)
     assert {name: javascript(body) for name, javascript in engines.items()} == dict.fromkeys(engines, body)
     # Written without a fraction, a float beyond 2^53 is not the same integer; JavaScript has no integers.
@@ -112,16 +113,16 @@ def test_bytes_are_a_fixed_point_of_javascript(engines: dict[str, Stringify], va
 
 
 @pytest.mark.parametrize("items", [(0, 1, 2), range(3), deque([0, 1, 2]), UserList([0, 1, 2])], ids=repr)
-def test_sequences(items: Any):
-    """Whatever is a sequence is an array, such as the outputs of a mapped task."""
+def test_sequences(items: Any) -> None:
+    """Every sequence except bytes becomes an array, for instance the outputs of a mapped task."""
     assert to_json({"a": items}) == b'{"a":[0,1,2]}'
 
 
 @given(value=floats)
 @examples(2000)
 @example(value=2.0**-24)
-def test_numbers_are_written_as_javascript_writes_them(engines: dict[str, Stringify], value: float):
-    """A float's text is that of JavaScript's Number::toString, at every magnitude, and gives the float back."""
+def test_numbers_are_written_as_javascript_writes_them(engines: dict[str, Stringify], value: float) -> None:
+    """A float of any magnitude is written as JavaScript's Number::toString writes it, and parses to the same float."""
     body = to_json(value)
     for name, javascript in engines.items():
         if name != "quickjs" or is_rounded(value):
@@ -131,27 +132,27 @@ def test_numbers_are_written_as_javascript_writes_them(engines: dict[str, String
 
 @given(entries=st.dictionaries(keys, st.none(), max_size=30))
 @examples(300)
-def test_keys_are_ordered_as_javascript_orders_them(engines: dict[str, Stringify], entries: dict[str, None]):
-    """Keys that are array indices come first, in numeric order, and the others keep theirs."""
+def test_keys_are_ordered_as_javascript_orders_them(engines: dict[str, Stringify], entries: dict[str, None]) -> None:
+    """Keys that are array indices come first, in numeric order; the other keys keep their order."""
     python = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     assert {javascript(python) for javascript in engines.values()} == {to_json(entries)}
 
 
 @pytest.mark.parametrize("vector", VECTORS["texts"], ids=lambda vector: vector["name"])
-def test_known_texts(vector: dict[str, str]):
-    """Checked-in inputs give the checked-in bytes."""
+def test_known_texts(vector: dict[str, str]) -> None:
+    """Each text of the test vectors gives the bytes of the test vectors."""
     assert to_json(json.loads(vector["input"])) == vector["expected"].encode()
 
 
 @pytest.mark.parametrize("vector", VECTORS["texts"], ids=lambda vector: vector["name"])
-def test_known_texts_are_those_of_javascript(engines: dict[str, Stringify], vector: dict[str, str]):
-    """The checked-in bytes are what a JavaScript engine makes of the checked-in inputs."""
+def test_javascript_agrees_with_the_vectors(engines: dict[str, Stringify], vector: dict[str, str]) -> None:
+    """A JavaScript engine makes the expected bytes of the test vectors from their inputs."""
     assert {stringify(vector["input"].encode()) for stringify in engines.values()} == {vector["expected"].encode()}
 
 
 @pytest.mark.parametrize("vector", VECTORS["numbers"], ids=lambda vector: vector["ieee754"])
-def test_number_samples_of_rfc_8785(vector: dict[str, Any]):
-    """The number samples of RFC 8785, appendix B, are written as it says, and its NaN and Infinity are refused."""
+def test_number_samples_of_rfc_8785(vector: dict[str, Any]) -> None:
+    """The number samples of RFC 8785, appendix B, give the texts in the RFC; NaN and Infinity are refused."""
     value = number_of_bits(int(vector["ieee754"], 16))
     if vector["expected"] is None:
         with pytest.raises(WhiteRabbitInputError, match="NaN and the infinities"):
@@ -161,19 +162,27 @@ def test_number_samples_of_rfc_8785(vector: dict[str, Any]):
 
 
 class Color(StrEnum):
+    """An enum whose members are strings."""
+
     RED = "red"
 
 
 class Mixed(str, Enum):  # noqa: UP042 (the older way, with another __str__)
+    """An enum whose members are strings with a different `str`."""
+
     ONE = "1"
     WORD = "word"
 
 
 class Level(IntEnum):
+    """An enum whose members are integers."""
+
     HIGH = 7
 
 
 class Text(str):
+    """A string whose `str` is a different text."""
+
     __slots__ = ()
 
     def __str__(self) -> str:
@@ -181,11 +190,15 @@ class Text(str):
 
 
 class Whole(int):
+    """An integer whose `repr` is a different text."""
+
     def __repr__(self) -> str:
         return "not this"
 
 
 class Real(float):
+    """A float whose `repr` is a different text."""
+
     def __repr__(self) -> str:
         return "not this"
 
@@ -212,8 +225,8 @@ class Real(float):
     ],
     ids=repr,
 )
-def test_python_types_that_are_json(value: Any, expected: bytes):
-    """Subclasses, enums, tuples and other mappings are written by what they hold, and a bool is never a number."""
+def test_python_types_that_are_json(value: Any, expected: bytes) -> None:
+    """Subclasses of JSON types, enums, tuples and other mappings are written by their value; a bool stays a bool."""
     assert to_json(value) == expected
 
 
@@ -222,7 +235,7 @@ CYCLE.append({"again": CYCLE})
 
 
 def nested(levels: int) -> Any:
-    """Return lists in lists, so many in all."""
+    """Return an empty list inside lists, with so many levels in all."""
     value: Any = []
     for _ in range(levels - 1):
         value = [value]
@@ -257,37 +270,37 @@ def nested(levels: int) -> Any:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_javascript_would_change_is_refused(value: Any, place: str, reason: str):
-    """A value that JavaScript could not hold unchanged is refused, with its exact place and the reason."""
+def test_refused_values(value: Any, place: str, reason: str) -> None:
+    """A value that JavaScript cannot hold unchanged is refused, and the message names its place and the reason."""
     with pytest.raises(WhiteRabbitInputError) as refused:
         to_json(value)
-    said = str(refused.value)
-    assert said.startswith(f"{place}: ")
-    assert reason in said
+    message = str(refused.value)
+    assert message.startswith(f"{place}: ")
+    assert reason in message
 
 
-def test_the_deepest_nesting():
-    """As many levels as are promised are written, and one more is refused."""
+def test_deepest_nesting() -> None:
+    """A value with `MAX_DEPTH` levels is written; a deeper value is refused."""
     assert to_json(nested(MAX_DEPTH)) == b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
     with pytest.raises(WhiteRabbitInputError, match=f"nested deeper than {MAX_DEPTH} levels"):
         to_json(nested(MAX_DEPTH + 2))
 
 
-def test_what_contains_itself():
-    """A value that contains itself is refused instead of being written without end."""
+def test_a_value_that_contains_itself() -> None:
+    """A list that contains itself is refused."""
     with pytest.raises(WhiteRabbitInputError, match="or it contains itself"):
         to_json({"input": CYCLE})
 
 
-def test_a_refused_value_is_not_shown():
-    """The error tells the place of a refused value and never the value, which may be secret."""
+def test_a_refused_value_is_not_shown() -> None:
+    """The message shows the place of a refused value, and never the value, which may be secret."""
     with pytest.raises(WhiteRabbitInputError) as refused:
         to_json({"input": {"secret": b"hunter2", "other": "hunter2"}})
     assert "hunter2" not in str(refused.value)
 
 
-def test_the_value_is_left_alone():
-    """Writing changes neither the value nor the order of its keys."""
+def test_the_value_is_not_modified() -> None:
+    """`to_json` changes neither the value nor the order of its keys."""
     value = {"b": [1.0, (2,)], "10": None, "2": {}}
     to_json(value)
     assert list(value.items()) == [("b", [1.0, (2,)]), ("10", None), ("2", {})]

@@ -1,4 +1,4 @@
-"""Signatures are the ones that others verify, and no part of a secret is ever shown."""
+"""Signing: OpenSSL and Node verify the signatures, a wrong clock is corrected, and no part of a secret is shown."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ process.exit(require('crypto').verify(null, message, key, signature) ? 0 : 3);
 
 
 def request_of(vector: dict[str, Any]) -> Request:
+    """Return the request of a test vector."""
     body = vector["body"]
     return Request(vector["method"], vector["path"], None if body is None else body.encode())
 
 
 def verified_by_openssl(message: Path, signature: Path, key: Path) -> bool:
-    command = [
+    """Return whether OpenSSL finds the signature in one file valid for the message in another."""
+    command: list[str | Path] = [
         "openssl",
         "pkeyutl",
         "-verify",
@@ -60,7 +62,8 @@ def verified_by_openssl(message: Path, signature: Path, key: Path) -> bool:
 
 
 def verified_by_node(message: Path, signature: Path, key: Path) -> bool:
-    command = ["node", "-e", _NODE_VERIFY, message, signature, key]
+    """Return whether Node finds the signature in one file valid for the message in another."""
+    command: list[str | Path] = ["node", "-e", _NODE_VERIFY, message, signature, key]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
@@ -69,24 +72,25 @@ VERIFIERS = {"openssl": verified_by_openssl, "node": verified_by_node}
 
 @pytest.mark.parametrize("tool", VERIFIERS)
 @pytest.mark.parametrize("vector", VECTORS["requests"], ids=lambda vector: vector["name"])
-def test_others_verify_our_signatures(tool: str, vector: dict[str, Any], tmp_path: Path):
-    """OpenSSL and Node accept our signature of the documented message, and of no other message."""
+def test_other_tools_verify_signatures(tool: str, vector: dict[str, Any], tmp_path: Path) -> None:
+    """OpenSSL and Node find the signature valid for the documented message, and for no other message."""
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} is not installed on this machine")
     signer = Signer("ws_key", SECRET, vector["empty_body"], clock=lambda: float(vector["timestamp"]))
-    message, other, signature, key = (tmp_path / name for name in ("message", "other", "signature", "key.pem"))
+    names = ("message", "other_message", "signature", "key.pem")
+    message, other_message, signature, key = (tmp_path / name for name in names)
     message.write_bytes(vector["message"].encode())
-    other.write_bytes(vector["message"].encode() + b" ")
+    other_message.write_bytes(vector["message"].encode() + b" ")
     signature.write_bytes(base64.b64decode(signer.headers(request_of(vector))["X-Sdk-Signature"], validate=True))
     key.write_text(VECTORS["public_key"])
 
     assert VERIFIERS[tool](message, signature, key)
-    assert not VERIFIERS[tool](other, signature, key)
+    assert not VERIFIERS[tool](other_message, signature, key)
 
 
 @pytest.mark.parametrize("vector", VECTORS["requests"], ids=lambda vector: vector["name"])
-def test_known_messages_and_signatures(vector: dict[str, Any]):
-    """Checked-in requests give the checked-in messages and the signatures that other tools made of them."""
+def test_known_messages_and_signatures(vector: dict[str, Any]) -> None:
+    """Each request of the test vectors gives its message, and the signature that another tool made of it."""
     request = request_of(vector)
     assert signed_message(request, vector["timestamp"], vector["empty_body"]) == vector["message"].encode()
 
@@ -108,13 +112,13 @@ def test_known_messages_and_signatures(vector: dict[str, Any]):
         (b'{"a":"b|c"}', "omitted", b'GET|/p|7|{"a":"b|c"}'),
     ],
 )
-def test_the_message_of_an_empty_body(body: bytes | None, empty_body: Any, expected: bytes):
-    """Only a request without a body depends on what stands for it: an empty object, or nothing at all."""
+def test_message_of_an_empty_body(body: bytes | None, empty_body: Any, expected: bytes) -> None:
+    """`empty_body` changes the message of a request without a body, and of no other request."""
     assert signed_message(Request("GET", "/p", body), "7", empty_body) == expected
 
 
-def test_an_empty_body_is_an_empty_object_by_default():
-    """Unless told otherwise, a request without a body signs an empty object."""
+def test_an_empty_body_is_an_empty_object_by_default() -> None:
+    """By default, a request without a body is signed with ``{}`` as its body."""
     assert signed_message(Request("GET", "/p"), "7") == b"GET|/p|7|{}"
     assert Signer("k", SECRET, clock=lambda: 7.9).headers(GET) == Signer("k", SECRET, "object", lambda: 7.0).headers(
         GET
@@ -136,13 +140,14 @@ def test_an_empty_body_is_an_empty_object_by_default():
     ],
     ids=["DER", "around", "wrapped", "blank inside", "PEM", "PEM around", "PEM CRLF", "PEM escaped", "PEM one line"],
 )
-def test_forms_of_the_secret(secret: str):
-    """The secret is read as DER in base64 and as PEM, whatever white space an Airflow connection made of it."""
+def test_forms_of_the_secret(secret: str) -> None:
+    """The secret is accepted as DER in base64 and as PEM, also with white space and escaped line ends."""
     public = load_private_key(secret).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     assert public.decode() == VECTORS["public_key"]
 
 
 def pkcs8(key: Any, encoding: Encoding = Encoding.DER, encryption: KeySerializationEncryption | None = None) -> str:
+    """Return a private key in PKCS#8 form, as base64 of DER or as PEM."""
     data = key.private_bytes(encoding, PrivateFormat.PKCS8, encryption or NoEncryption())
     return data.decode() if encoding is Encoding.PEM else base64.b64encode(data).decode()
 
@@ -178,24 +183,24 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused_secrets(name: str):
-    """Anything but an Ed25519 private key is refused with the remedy, and no part of it is shown."""
+def test_refused_secrets(name: str) -> None:
+    """A secret that is not an Ed25519 private key is refused, and the message shows no part of it."""
     secret, reason = REFUSED[name]
     with pytest.raises(WhiteRabbitConfigError, match=reason) as refused:
         Signer("ws_key", secret)
-    said = "".join(traceback.format_exception_only(refused.value)) + repr(refused.value)
-    assert "PKCS#8" in said
+    message = "".join(traceback.format_exception_only(refused.value)) + repr(refused.value)
+    assert "PKCS#8" in message
     assert refused.value.__context__ is None or refused.value.__suppress_context__
-    assert not [secret[at : at + 8] for at in range(len(secret) - 7) if secret[at : at + 8] in said]
+    assert not [secret[at : at + 8] for at in range(len(secret) - 7) if secret[at : at + 8] in message]
 
 
-def test_a_signer_does_not_show_its_secrets():
-    """The text of a signer holds neither key nor secret."""
+def test_a_signer_does_not_show_its_secrets() -> None:
+    """The `repr` of a signer contains neither the API key nor the secret."""
     assert not {"ws_key", SECRET} & set(repr(Signer("ws_key", SECRET)).split())
 
 
-def test_a_request_is_signed_as_of_now():
-    """Each call signs afresh, by the clock of that moment, in whole seconds."""
+def test_each_request_is_signed_with_the_current_time() -> None:
+    """Each call makes a new signature with the time of the clock at that moment, in whole seconds."""
     times = iter((100.0, 131.999))
     signer = Signer("ws_key", SECRET, clock=lambda: next(times))
     first, second = signer.headers(GET), signer.headers(GET)
@@ -204,6 +209,7 @@ def test_a_request_is_signed_as_of_now():
 
 
 def refusal(offset: float | None) -> WhiteRabbitAuthenticationError:
+    """Return a 401 of a server whose clock is ahead by so many seconds; None for an answer without a `Date`."""
     return WhiteRabbitAuthenticationError(401, "GET", "/p", clock_offset=offset)
 
 
@@ -225,34 +231,34 @@ def refusal(offset: float | None) -> WhiteRabbitAuthenticationError:
         (3600.0, False),
     ],
 )
-def test_when_the_clock_is_corrected(offset: float | None, adopted: bool):
-    """The server's clock is adopted where ours is wrong enough to be refused, and not where it is beyond belief."""
+def test_when_the_clock_is_corrected(offset: float | None, adopted: bool) -> None:
+    """A signer adopts the server's clock if it is 25 to 300 seconds away, before or after, and ignores it otherwise."""
     signer = Signer("ws_key", SECRET, clock=lambda: 1000.0)
     assert signer.correct_clock(refusal(offset)) is adopted
     assert signer.offset == (offset if adopted else 0.0)
     assert signer.headers(GET)["X-Sdk-Timestamp"] == str(int(1000.0 + signer.offset))
 
 
-@pytest.mark.parametrize(("second", "adopted"), [(100.0, False), (124.0, False), (76.0, False), (125.0, True)])
-def test_a_clock_that_was_corrected_already(second: float, adopted: bool):
-    """After a correction, a refusal by much the same offset has another cause and is not worth a second attempt."""
+@pytest.mark.parametrize(("second_offset", "adopted"), [(100.0, False), (124.0, False), (76.0, False), (125.0, True)])
+def test_second_correction(second_offset: float, adopted: bool) -> None:
+    """After a correction, a 401 with nearly the same offset has another cause and is not worth a second attempt."""
     signer = Signer("ws_key", SECRET)
     assert signer.correct_clock(refusal(100.0))
-    assert signer.correct_clock(refusal(second)) is adopted
-    assert signer.offset == (second if adopted else 100.0)
+    assert signer.correct_clock(refusal(second_offset)) is adopted
+    assert signer.offset == (second_offset if adopted else 100.0)
 
 
 @pytest.mark.parametrize("offset", [0.0, 10.0, -3.0])
-def test_a_clock_that_was_set_right_after_a_correction(offset: float):
-    """When somebody sets this machine's clock, a signer that was correcting it goes back to it."""
+def test_correction_ends_when_the_clock_is_right(offset: float) -> None:
+    """A signer drops its correction when a 401 shows that this machine's clock is right again."""
     signer = Signer("ws_key", SECRET)
     assert signer.correct_clock(refusal(100.0))
     assert signer.correct_clock(refusal(offset))
     assert signer.offset == 0
 
 
-def test_a_key_with_attributes():
-    """PKCS#8 lets attributes follow the key (RFC 5958, section 2), which may take it beyond 127 bytes."""
+def test_a_key_with_attributes() -> None:
+    """A PKCS#8 key that is followed by attributes (RFC 5958, section 2), longer than 127 bytes in all, is accepted."""
     text = b"\x0c\x64" + b"x" * 100
     attribute = b"\x06\x0a\x2a\x86\x48\x86\xf7\x0d\x01\x09\x09\x14" + b"\x31" + bytes([len(text)]) + text
     attributes = b"\xa0" + bytes([len(attribute) + 2]) + b"\x30" + bytes([len(attribute)]) + attribute
@@ -263,8 +269,8 @@ def test_a_key_with_attributes():
 
 
 @pytest.mark.parametrize(("offset", "words"), [(90.0, "90 seconds behind"), (-90.0, "90 seconds ahead of")])
-def test_a_correction_is_warned_of(offset: float, words: str, caplog: pytest.LogCaptureFixture):
-    """The warning names the offset and its direction, and what to do."""
+def test_a_correction_logs_a_warning(offset: float, words: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The warning about a wrong clock says how far the clock is off, in which direction, and what to do (NTP)."""
     caplog.set_level(logging.WARNING)
     Signer("ws_key", SECRET).correct_clock(refusal(offset))
     [record] = caplog.records

@@ -1,4 +1,4 @@
-"""The decoder finds the same events however the bytes are cut, and nothing that was not sent whole."""
+"""Event streams: the decoder finds the same events however the bytes are cut, and no incomplete event."""
 
 from __future__ import annotations
 
@@ -45,15 +45,16 @@ EVENTS = [
 
 
 def with_ends(lines: Iterable[str], ends: Iterable[str]) -> bytes:
-    """Join lines with these ends, but never a lone LF after a lone CR: together they would be one line end."""
-    text, before = "", ""
+    """Join lines with these line ends, but replace an LF right after a CR: the two would be one line end."""
+    text, line_end = "", ""
     for line, end in zip(lines, ends, strict=False):
-        before = "\r" if end == "\n" and not line and before == "\r" else end
-        text += line + before
+        line_end = "\r" if end == "\n" and not line and line_end == "\r" else end
+        text += line + line_end
     return text.encode()
 
 
 def mixed_ends(seed: int, count: int) -> list[str]:
+    """Return random line ends of the three kinds."""
     return random.Random(seed).choices(("\n", "\r\n", "\r"), k=count)  # noqa: S311
 
 
@@ -69,26 +70,28 @@ TEXTS = {
 
 
 def decode(chunks: Iterable[bytes], **options: Any) -> list[Any]:
+    """Return the data of all events in these chunks of a stream."""
     decoder = EventDecoder(**options)
     return [event for chunk in chunks for event in decoder.feed(chunk)]
 
 
 def cut(text: bytes, places: Iterable[int]) -> list[bytes]:
+    """Return the pieces of a text that is cut at these places."""
     edges = [0, *sorted(places), len(text)]
     return [text[start:end] for start, end in pairwise(edges)]
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_every_cut_in_two(name: str):
-    """A stream with every feature gives the same events wherever it is cut in two, also inside a character."""
+def test_every_cut_in_two(name: str) -> None:
+    """A stream that is cut in two at any byte, also inside a character, gives the same events as the whole stream."""
     text = TEXTS[name]
     for place in range(len(text) + 1):
         assert decode(cut(text, [place])) == EVENTS
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_byte_by_byte(name: str):
-    """A stream with every feature gives the same events byte by byte, with and without empty chunks between."""
+def test_byte_by_byte(name: str) -> None:
+    """A stream that arrives byte by byte, with or without empty chunks in between, gives the same events."""
     text = TEXTS[name]
     assert decode(text[at : at + 1] for at in range(len(text))) == EVENTS
     assert decode(chunk for at in range(len(text)) for chunk in (b"", text[at : at + 1], b"")) == EVENTS
@@ -96,15 +99,15 @@ def test_byte_by_byte(name: str):
 
 @given(name=st.sampled_from(sorted(TEXTS)), places=st.lists(st.integers(0, 600), max_size=30))
 @examples(300)
-def test_any_cuts(name: str, places: list[int]):
-    """A stream with every feature gives the same events however it is cut."""
+def test_any_cuts(name: str, places: list[int]) -> None:
+    """A stream that is cut into any pieces gives the same events as the whole stream."""
     text = TEXTS[name]
     assert decode(cut(text, [min(place, len(text)) for place in places])) == EVENTS
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_an_event_is_there_with_its_last_byte_and_not_before(end: str):
-    """An event is reported as soon as its blank line ends, without waiting for what follows, and never earlier."""
+def test_an_event_is_returned_with_its_last_byte(end: str) -> None:
+    """`feed` returns an event when the last byte of its blank line arrives: no earlier, and without further bytes."""
     text = f"id: 1{end}data: 1{end}{end}".encode()
     decoder = EventDecoder()
     at = len(text) - (end == "\r\n")  # a CR ends its line, whether or not an LF follows
@@ -113,13 +116,13 @@ def test_an_event_is_there_with_its_last_byte_and_not_before(end: str):
 
 
 @pytest.mark.parametrize("text", [b"data: 1", b"data: 1\n", b"data: 1\r\n", b"data: 1\r", b"data: 1\n:ping\n"])
-def test_half_an_event_is_none(text: bytes):
-    """What was received of an event without its blank line is not reported."""
+def test_incomplete_events_are_dropped(text: bytes) -> None:
+    """An event whose blank line is missing is not returned."""
     assert decode([text]) == []
 
 
-def test_all_events_of_a_chunk():
-    """A chunk that completes many events gives them all, in order."""
+def test_all_events_of_a_chunk() -> None:
+    """A chunk that completes many events returns all of them in order."""
     assert decode([b"data: 0\n\n" + b"".join(b":ping\n\ndata: %d\n\n" % n for n in range(1, 500))]) == list(range(500))
 
 
@@ -141,32 +144,33 @@ json_values = st.recursive(
     places=st.lists(st.integers(0, 500), max_size=12),
 )
 @examples(250)
-def test_any_stream(values: list[tuple[list[str], Any]], escaped: bool, seed: int, places: list[int]):
-    """Whatever JSON is sent between whatever else, in whatever pieces, arrives once and in order."""
+def test_any_stream(values: list[tuple[list[str], Any]], escaped: bool, seed: int, places: list[int]) -> None:
+    """The JSON of any events, between any other lines and in any pieces, is returned once and in order."""
     lines: list[str] = []
-    for before, value in values:
+    for other_lines, value in values:
         text = json.dumps(value, ensure_ascii=escaped, indent=1)
-        lines += [line for line in before if line != "data"] + [f"data: {line}" for line in text.split("\n")] + [""]
-    text = with_ends(lines, mixed_ends(seed, len(lines)))
-    assert decode(cut(text, [min(place, len(text)) for place in places])) == [value for _, value in values]
+        lines += [line for line in other_lines if line != "data"]
+        lines += [*(f"data: {line}" for line in text.split("\n")), ""]
+    stream = with_ends(lines, mixed_ends(seed, len(lines)))
+    assert decode(cut(stream, [min(place, len(stream)) for place in places])) == [value for _, value in values]
 
 
 def by_the_standard(text: bytes) -> list[str] | None:
-    """Interpret a whole stream line by line, as WHATWG HTML, section 9.2.6, says; None where it is not UTF-8."""
+    """Return the data of the events by WHATWG HTML, section 9.2.6, line by line; None if the stream is not UTF-8."""
     try:
         lines = re.split("\r\n|\n|\r", text.decode().removeprefix("\ufeff"))
     except UnicodeDecodeError:
         return None
-    found: list[str] = []
+    events: list[str] = []
     data: list[str] = []
     for line in lines[:-1]:
         field, _, value = line.partition(":")
         if field == "data":
             data.append(value.removeprefix(" "))
         elif not line:
-            found += ["\n".join(data)] if data else []
+            events += ["\n".join(data)] if data else []
             data = []
-    return [text for text in found if text.strip() and not text.lstrip().startswith(":")]
+    return [text for text in events if text.strip() and not text.lstrip().startswith(":")]
 
 
 pieces = st.sampled_from(
@@ -176,13 +180,13 @@ pieces = st.sampled_from(
 
 @given(parts=st.lists(pieces, max_size=30), places=st.lists(st.integers(0, 60), max_size=8))
 @examples(800)
-def test_what_the_standard_says(parts: list[bytes], places: list[int]):
-    """Texts of line ends and fields in any order mean what the standard says, or are refused for not being JSON."""
+def test_the_decoder_agrees_with_the_standard(parts: list[bytes], places: list[int]) -> None:
+    """Fields and line ends in any order give the events that the standard defines, or an error if one is not JSON."""
     text = b"".join(parts)
-    found = by_the_standard(text)
-    assert found is not None
+    events = by_the_standard(text)
+    assert events is not None
     try:
-        expected = [json.loads(data) for data in found]
+        expected = [json.loads(data) for data in events]
     except ValueError:
         with pytest.raises(WhiteRabbitStreamError, match="not JSON"):
             decode(cut(text, [min(place, len(text)) for place in places]))
@@ -190,7 +194,8 @@ def test_what_the_standard_says(parts: list[bytes], places: list[int]):
         assert decode(cut(text, [min(place, len(text)) for place in places])) == expected
 
 
-def outcome(chunks: Iterable[bytes]) -> Any:
+def events_or_error(chunks: Iterable[bytes]) -> Any:
+    """Return the data of the events in these chunks, or the message of the error that decoding raises."""
     try:
         return decode(chunks, max_bytes=40)
     except WhiteRabbitStreamError as error:
@@ -202,9 +207,10 @@ def outcome(chunks: Iterable[bytes]) -> Any:
     places=st.lists(st.integers(0, 200), max_size=10),
 )
 @examples(800)
-def test_garbage(text: bytes, places: list[int]):
-    """Any bytes give events or a stream error and nothing else, and the same whatever the cuts."""
-    assert outcome(cut(text, [min(place, len(text)) for place in places])) == outcome([text])
+def test_any_bytes(text: bytes, places: list[int]) -> None:
+    """Any bytes give either events or a stream error, and the same ones however the bytes are cut."""
+    pieces_of_text = cut(text, [min(place, len(text)) for place in places])
+    assert events_or_error(pieces_of_text) == events_or_error([text])
 
 
 @pytest.mark.parametrize(
@@ -219,22 +225,22 @@ def test_garbage(text: bytes, places: list[int]):
     ],
     ids=["cut", "twice", "no literal", "Latin-1", "deep", "half a character"],
 )
-def test_refused_events(text: bytes, reason: str):
-    """An event that is not JSON in UTF-8 is an error and never half a value."""
+def test_refused_events(text: bytes, reason: str) -> None:
+    """An event that is not JSON in UTF-8 raises a stream error with the reason."""
     with pytest.raises(WhiteRabbitStreamError, match=reason):
         decode([text])
 
 
-def test_an_error_does_not_show_the_data():
-    """The error of a broken event does not show its data: outputs may be secret."""
+def test_an_error_does_not_show_the_data() -> None:
+    """The error about a malformed event does not show the data of the event, which may be secret."""
     with pytest.raises(WhiteRabbitStreamError) as refused:
         decode([b'data: {"output": "hunter2"\n\n'])
     assert "hunter2" not in str(refused.value)
     assert refused.value.__suppress_context__
 
 
-def test_the_largest_event():
-    """An event of the largest size is read, and one byte more is an error, whole or while it is still coming."""
+def test_largest_event() -> None:
+    """An event of exactly `max_bytes` is returned, and one more byte raises an error, however the bytes are cut."""
     event = b'data: "' + b"a" * 90 + b'"\n\n'
     assert len(event) == 100
     for place in range(len(event) + 1):
@@ -243,13 +249,13 @@ def test_the_largest_event():
             decode(cut(event, [place]), max_bytes=99)
 
 
-def test_the_bound_is_on_each_event():
-    """The bound is on one event, however many there are, and pings do not add up."""
+def test_max_bytes_limits_each_event() -> None:
+    """`max_bytes` limits the size of each single event, not the size of the whole stream with its pings."""
     assert decode([b":ping\n\n" * 1000 + b"data: 1\n\n" * 1000], max_bytes=20) == [1] * 1000
 
 
-def test_an_event_without_end():
-    """A server that never ends its event is stopped at the bound, not when memory is."""
+def test_an_event_without_end() -> None:
+    """An event that never ends raises an error as soon as it exceeds `max_bytes`."""
     decoder = EventDecoder(max_bytes=10_000)
     for _ in range(10):
         assert decoder.feed(b"a" * 1000) == []
@@ -257,8 +263,8 @@ def test_an_event_without_end():
         decoder.feed(b"a")
 
 
-def test_a_large_event_in_small_pieces():
-    """Time grows with the size of an event, not with its square: 4 MiB in pieces of 1 KiB are read at once."""
+def test_a_large_event_in_small_pieces() -> None:
+    """An event of 4 MiB in pieces of 1 KiB is decoded in linear time, not in time that grows with its square."""
     text = b"data: " + json.dumps("ab" * 2**21).encode() + b"\n\n"
     pieces = (text[at : at + 1024] for at in range(0, len(text), 1024))
     assert decode(pieces, max_bytes=2**23) == ["ab" * 2**21]

@@ -1,4 +1,4 @@
-"""DAGs that listen for executions: many at once, each for itself, and together."""
+"""DAGs that callbacks start: one run for each execution, and one run for several executions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 
 from airflow_provider_whiterabbit import assets
 
-# No task of it needs a worker: it is the runs that count.
+# The tests count only the DAG's runs, so its task needs no worker.
 with DAG("e2e_each", schedule=assets.each(assets.module("BULK", "both")), max_active_runs=200):
     EmptyOperator(task_id="nothing")
 
@@ -20,6 +20,7 @@ with DAG("e2e_together", schedule=[assets.module("BATCH")], max_active_runs=1):
 
     @task
     def ids(**context: Any) -> list[str]:
+        """Return the ids of the executions that started this run."""
         return [execution.id for execution in assets.executions(context)]
 
     ids()

@@ -1,4 +1,4 @@
-"""One operator per way to submit and wait; the module or workflow comes with the run's configuration."""
+"""DAGs with one operator for each way to submit and wait; the run's configuration names the module or workflow."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from airflow_provider_whiterabbit.sensors.workflow import WhiteRabbitWorkflowRun
 
 @task
 def describe(output: Any) -> list[str]:
+    """Return the type and the representation of an output."""
     return [type(output).__name__, repr(output)]
 
 
 def new_dag(dag_id: str, retries: int = 2) -> DAG:
+    """Return a DAG whose tasks have retries."""
     defaults = {"retries": retries, "retry_delay": timedelta(seconds=1)}
     return DAG(dag_id, schedule=None, catchup=False, default_args=defaults)
 
 
 def component_dag(dag_id: str, retries: int = 2, **operator: Any) -> DAG:
+    """Return a DAG with one component operator, given its other arguments."""
     with new_dag(dag_id, retries) as dag:
         execute = WhiteRabbitExecuteComponentOperator(
             task_id="execute",
@@ -59,10 +62,12 @@ with DAG("e2e_hundred", schedule=None, catchup=False, max_active_tasks=100) as h
 
     @task
     def inputs(dag_run: Any = None) -> list[dict[str, int]]:
+        """Return as many inputs as the run's configuration says."""
         return [{"number": number} for number in range(dag_run.conf["count"])]
 
     @task
     def squares(outputs: list[dict[str, int]]) -> list[int]:
+        """Return the number in each output."""
         return [output["square"] for output in outputs]
 
     square = WhiteRabbitExecuteComponentOperator.partial(task_id="square", module="SQUARE", deferrable=True)

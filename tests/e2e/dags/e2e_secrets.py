@@ -1,4 +1,4 @@
-"""Everything that handles secrets: waits and submissions that end well, that fail, are refused, or reach nobody."""
+"""A DAG of all code that handles secrets: waits and submissions that succeed, fail, are refused, or do not connect."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ NOWHERE = "00000000-0000-0000-0000-000000000000"
 with DAG("e2e_secrets", schedule=None, catchup=False, default_args={"retry_delay": timedelta(seconds=1)}):
 
     def wait(task_id: str, execution_id: str = EXECUTION, **how: Any) -> WhiteRabbitExecutionSensor:
+        """Return a sensor for an execution."""
         return WhiteRabbitExecutionSensor(task_id=task_id, execution_id=execution_id, poke_interval=2, **how)
 
     def execute(task_id: str, module: str = "SECRETS", **how: Any) -> WhiteRabbitExecuteComponentOperator:
+        """Return an operator for a component."""
         return WhiteRabbitExecuteComponentOperator(task_id=task_id, module=module, **how)
 
     @task
     def call() -> Any:
+        """Print everything that the hook shows about itself, and call White Rabbit."""
         hook = WhiteRabbitHook(**GOOD)
         print(hook, vars(hook), hook.get_conn(), hook.test_connection())
         return hook.get_components()

@@ -1,4 +1,4 @@
-"""One sensor per way to wait; the execution's id comes with the run's configuration."""
+"""DAGs with one sensor for each way to wait; the run's configuration holds the id of the execution."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionS
 
 @task
 def describe(output: Any) -> list[str]:
+    """Return the type and the representation of an output."""
     return [type(output).__name__, repr(output)]
 
 
 def sensor_dag(dag_id: str, **sensor: Any) -> DAG:
+    """Return a DAG with one sensor, given its other arguments."""
     retries = {"retries": 2, "retry_delay": timedelta(seconds=1)}
     with DAG(dag_id, schedule=None, catchup=False, default_args=retries) as dag:
         wait = WhiteRabbitExecutionSensor(
@@ -34,6 +36,7 @@ with DAG("e2e_mapped", schedule=None, catchup=False) as mapped:
 
     @task
     def ids(dag_run: Any = None) -> list[str]:
+        """Return the ids of the executions from the run's configuration."""
         return dag_run.conf["execution_ids"]
 
     WhiteRabbitExecutionSensor.partial(task_id="wait", deferrable=True).expand(execution_id=ids())

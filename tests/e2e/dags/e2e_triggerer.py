@@ -1,9 +1,10 @@
-"""Waits that start or end in the triggerer: every way, with every form of an id, and what can't go that way."""
+"""DAGs with waits that start or end in the triggerer: each way, each form of an id, and tasks that need a worker."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
-# Ids that are literals in a DAG file have to be known when it is parsed.
+# An id that is a literal in a DAG file must exist when Airflow parses the file.
 LITERALS: dict[str, str] = json.loads(os.environ.get("E2E_LITERALS", "{}"))
 
 WAYS = {
@@ -25,20 +26,22 @@ WAYS = {
 RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=1)}
 
 
-def noted(what: str):
-    """Return a callback that leaves a line where the test finds it."""
+def new_callback(name: str) -> Callable[[Any], None]:
+    """Return a callback for Airflow that writes an empty file, by which the test knows that the callback ran."""
 
-    def note(context: Any) -> None:
-        path = Path(os.environ["AIRFLOW_HOME"]) / "noted" / f"{context['ti'].dag_id}.{context['ti'].task_id}.{what}"
+    def callback(context: Any) -> None:
+        """Write the file."""
+        ti = context["ti"]
+        path = Path(os.environ["AIRFLOW_HOME"]) / "callbacks" / f"{ti.dag_id}.{ti.task_id}.{name}"
         path.parent.mkdir(exist_ok=True)
         path.touch()
 
-    return note
+    return callback
 
 
 OUTCOMES: dict[str, dict[str, Any]] = {
     "completed": {},
-    "failed": {"on_failure_callback": noted("failure")},
+    "failed": {"on_failure_callback": new_callback("failure")},
     "retried": RETRIES,
     "late": {"timeout": 8},
     "soft": {"soft_fail": True},
@@ -47,16 +50,19 @@ OUTCOMES: dict[str, dict[str, Any]] = {
 
 @task
 def one_id(dag_run: Any = None) -> str:
+    """Return an execution's id from the run's configuration."""
     return dag_run.conf["plain"]
 
 
 @task
 def two_ids(dag_run: Any = None) -> dict[str, str]:
+    """Return an execution's id under a key of a dict."""
     return {"id": dag_run.conf["keyed"], "another": "x"}
 
 
 @task
 def show(output: Any) -> list[Any]:
+    """Return the type and the value of an output."""
     return [type(output).__name__, output]
 
 
@@ -85,25 +91,28 @@ with DAG("e2e_operator_end", schedule=None, catchup=False):
 
 with DAG("e2e_obstacles", schedule=None, catchup=False):
 
-    def waiting(task_id: str, **more: Any) -> WhiteRabbitExecutionSensor:
+    def new_sensor(task_id: str, **more: Any) -> WhiteRabbitExecutionSensor:
+        """Return a sensor that may start and end in the triggerer, for an execution named like its task."""
         execution_id = f"{{{{ dag_run.conf['{task_id}'] }}}}"
         return WhiteRabbitExecutionSensor(task_id=task_id, execution_id=execution_id, **WAYS["both"], **more)
 
-    waiting("on_success", on_success_callback=noted("success"))
-    waiting("on_skipped", on_skipped_callback=noted("skipped"), soft_fail=True)
-    waiting("on_execute", on_execute_callback=noted("execute"))
-    waiting("outlets", outlets=[assets.named("e2e_waited")])
-    waiting("no_xcom", do_xcom_push=False)
-    waiting("hasty", execution_timeout=timedelta(seconds=6))
+    new_sensor("on_success", on_success_callback=new_callback("success"))
+    new_sensor("on_skipped", on_skipped_callback=new_callback("skipped"), soft_fail=True)
+    new_sensor("on_execute", on_execute_callback=new_callback("execute"))
+    new_sensor("outlets", outlets=[assets.named("e2e_waited")])
+    new_sensor("no_xcom", do_xcom_push=False)
+    new_sensor("hasty", execution_timeout=timedelta(seconds=6))
 
     @task
     def double(number: int) -> int:
+        """Return twice the number."""
         return 2 * number
 
-    double.expand(number=waiting("mapped_over").output)
+    double.expand(number=new_sensor("mapped_over").output)
 
     @task
     def many(dag_run: Any = None) -> list[str]:
+        """Return the ids of several executions from the run's configuration."""
         return dag_run.conf["many"]
 
     WhiteRabbitExecutionSensor.partial(task_id="mapped", **WAYS["both"]).expand(execution_id=many())
@@ -112,7 +121,7 @@ with DAG("e2e_unknown", schedule=None, catchup=False):
     WhiteRabbitExecutionSensor(
         task_id="unknown",
         execution_id="00000000-0000-0000-0000-000000000000",
-        on_retry_callback=noted("retry"),
+        on_retry_callback=new_callback("retry"),
         **WAYS["both"],
         **RETRIES,
     )

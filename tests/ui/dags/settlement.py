@@ -1,4 +1,4 @@
-"""Waits to look at; the ids of what they wait for come with the run's configuration."""
+"""DAGs with waiting tasks for the UI tests; the run's configuration holds the ids that they wait for."""
 
 from __future__ import annotations
 

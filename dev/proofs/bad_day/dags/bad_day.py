@@ -1,4 +1,4 @@
-"""A DAG with waits of every kind; the run's configuration says for what, the environment how many of each."""
+"""A DAG with waits of every way: the run's configuration has their execution ids, the environment their numbers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionS
 
 SIZES: dict[str, int] = json.loads(os.environ["BAD_DAY_SIZES"])
 RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=1)}
-PAUSE = 10
-"""Seconds, at most, from one attempt to reach White Rabbit to the next."""
+MAX_PAUSE = 10
+"""Longest pause in seconds between two attempts to reach White Rabbit."""
 
 
-def configured(way: str) -> list[str]:
-    """Return the templates of the ids that the run's configuration has for a way."""
+def execution_ids(way: str) -> list[str]:
+    """Return templates of the execution ids that the run's configuration has for a way."""
     return [f"{{{{ dag_run.conf['{way}'][{number}] }}}}" for number in range(SIZES[way])]
 
 
 def inputs(way: str) -> list[dict[str, str]]:
-    """Return an input for each execution of a way."""
+    """Return the inputs of the executions that the operators of a way submit."""
     return [{"wait": f"{way} {number}"} for number in range(SIZES[way])]
 
 
@@ -32,7 +32,7 @@ with DAG("bad_day", schedule=None, catchup=False, max_active_runs=100, max_activ
 
     @task
     def collect(*outputs: Any) -> list[Any]:
-        """Return the outputs, also those of mapped tasks, as the next task gets them."""
+        """Return the outputs of all waits, as the next task receives them."""
         return [item for output in outputs for item in ([output] if isinstance(output, dict) else output)]
 
     triggerer = [
@@ -41,20 +41,20 @@ with DAG("bad_day", schedule=None, catchup=False, max_active_runs=100, max_activ
             execution_id=execution_id,
             start_from_trigger=True,
             end_from_trigger=True,
-            poke_interval=PAUSE,
+            poke_interval=MAX_PAUSE,
         )
-        for number, execution_id in enumerate(configured("triggerer"))
+        for number, execution_id in enumerate(execution_ids("triggerer"))
     ]
-    worker = WhiteRabbitExecutionSensor.partial(task_id="worker", deferrable=True, poke_interval=PAUSE)
+    worker = WhiteRabbitExecutionSensor.partial(task_id="worker", deferrable=True, poke_interval=MAX_PAUSE)
     component = WhiteRabbitExecuteComponentOperator.partial(
-        task_id="component", module="{{ dag_run.conf['module'] }}", deferrable=True, poll_interval=PAUSE
+        task_id="component", module="{{ dag_run.conf['module'] }}", deferrable=True, poll_interval=MAX_PAUSE
     )
     ending = WhiteRabbitExecuteComponentOperator.partial(
-        task_id="ending", module="{{ dag_run.conf['module'] }}", end_from_trigger=True, poll_interval=PAUSE
+        task_id="ending", module="{{ dag_run.conf['module'] }}", end_from_trigger=True, poll_interval=MAX_PAUSE
     )
     collect(
         *(sensor.output for sensor in triggerer),
-        worker.expand(execution_id=configured("worker")).output,
+        worker.expand(execution_id=execution_ids("worker")).output,
         component.expand(input=inputs("component")).output,
         ending.expand(input=inputs("ending")).output,
     )

@@ -1,4 +1,4 @@
-"""DAGs whose task stops, in its first try, where the run's configuration says, and waits there for its death."""
+"""DAGs whose task stops in its first try at the point that the run's configuration names, and waits to be killed."""
 
 from __future__ import annotations
 
@@ -12,44 +12,40 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
-from airflow_provider_whiterabbit.operators.fence import Fence
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_whiterabbit.client.wire.messages import Request
-
 FOLDER = Path(os.environ["KILLS_FOLDER"])
-"""Where a task tells its process id (`<module>.pid`) and where it stopped (`<module>.<point>`)."""
+"""A task writes its process id to `<module>.pid` here, creates `<module>.<point>` when it stops, and continues when
+`<module>.go` exists."""
 
 
-class StoppingFence(Fence):
-    """A fence that stops before and after each of its writes.
+class StoppingStateStore:
+    """Wraps the task state store and stops before and after the writes of the intent and of the id.
 
-    :param stop: is told the point.
+    :param stop_at: is called with the name of each point that the task reaches.
     """
 
-    def __init__(self, fence: Fence, stop: Callable[[str], None]) -> None:
-        vars(self).update(vars(fence))
-        self._stop = stop
+    def __init__(self, store: Any, stop_at: Callable[[str], None]) -> None:
+        self._store = store
+        self._stop_at = stop_at
 
-    def intend(self) -> None:
-        """Write the intent."""
-        self._stop("intent")
-        super().intend()
-        self._stop("post")
+    def set(self, key: str, value: Any, **options: Any) -> None:
+        """Store a value."""
+        before, after = ("intent", "post") if value["id"] is None else ("id", "defer")
+        self._stop_at(before)
+        self._store.set(key, value, **options)
+        self._stop_at(after)
 
-    def adopt(self, identity: str, at: str | None = None) -> None:
-        """Write the id."""
-        self._stop("id")
-        super().adopt(identity, at)
-        self._stop("defer")
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
-class MortalOperator(WhiteRabbitExecuteComponentOperator):
-    """Executes a component, and stops on the way.
+class StoppingOperator(WhiteRabbitExecuteComponentOperator):
+    """Executes a component and stops at one point of the submission.
 
-    :param stops: the point; templated.
+    :param stops: name of the point; templated.
     """
 
     template_fields = (*WhiteRabbitExecuteComponentOperator.template_fields, "stops")
@@ -59,21 +55,19 @@ class MortalOperator(WhiteRabbitExecuteComponentOperator):
         self.stops = stops
 
     def execute(self, context: Context) -> Any:
-        """Tell the process id first."""
+        """Write the process id, and submit the component."""
         self._file("pid").write_text(str(os.getpid()))
+        if context["ti"].try_number == 1:
+            changed: Any = context
+            changed["task_state_store"] = StoppingStateStore(changed["task_state_store"], self._stop_at)
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
-        """Tell the process id first."""
+        """Write the process id, and resume."""
         self._file("pid").write_text(str(os.getpid()))
         return super().execute_complete(context, event, identity)
 
-    def _submit(self, request: Request, fence: Fence, context: Context) -> Any:
-        if context["ti"].try_number == 1:
-            fence = StoppingFence(fence, self._stop)
-        return super()._submit(request, fence, context)
-
-    def _stop(self, point: str) -> None:
+    def _stop_at(self, point: str) -> None:
         if point == self.stops:
             self._file(point).touch()
             while not self._file("go").exists():
@@ -83,21 +77,23 @@ class MortalOperator(WhiteRabbitExecuteComponentOperator):
         return FOLDER / f"{self.module}.{suffix}"
 
 
-def kills(dag_id: str, retries: int = 2, **how: Any) -> DAG:
-    """Return a DAG with one task."""
+def kills_dag(dag_id: str, retries: int = 2, **options: Any) -> DAG:
+    """Return a DAG with one task, which has these options."""
     with DAG(dag_id, schedule=None, catchup=False, max_active_runs=100, max_active_tasks=100) as dag:
-        MortalOperator(
+        StoppingOperator(
             task_id="pay",
             module="{{ dag_run.conf['module'] }}",
             stops="{{ dag_run.conf['stops'] }}",
             retries=retries,
             retry_delay=timedelta(seconds=1),
-            **how,
+            **options,
         )
     return dag
 
 
-deferred = kills("kills_deferred", deferrable=True)
-worker = kills("kills_worker", deferrable=False)
-once = kills("kills_once", deferrable=False, retries=0)
-resubmit = kills("kills_resubmit", deferrable=True, on_failed_execution="resubmit", on_uncertain_submission="resubmit")
+deferred = kills_dag("kills_deferred", deferrable=True)
+worker = kills_dag("kills_worker", deferrable=False)
+once = kills_dag("kills_once", deferrable=False, retries=0)
+resubmit = kills_dag(
+    "kills_resubmit", deferrable=True, on_failed_execution="resubmit", on_uncertain_submission="resubmit"
+)

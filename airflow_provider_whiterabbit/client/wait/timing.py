@@ -1,0 +1,31 @@
+"""The times that a wait keeps to, in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Times of waits and retries, in seconds. The defaults are for production; tests hand in shorter ones.
+
+    :param silence: a stream that sends no byte for so long is dead: three missed pings of 15 s (*Status & Streaming*).
+    :param stable_after: a stream that lived for so long was stable: the next failure counts as the first one again.
+    :param recheck_after: the record is read after so long although the stream lives: the server may have lost the end.
+    :param retry_stream_after: a stream that was refused is asked for again after so long.
+    :param min_poll_interval: a shorter `poll_interval` is raised to this, or many waits would poll without a pause.
+    :param max_retry_after: a longer ``Retry-After`` is cut to this.
+    :param final_read: the last read of the record, at the deadline, may take so long.
+    :param first_pause: upper bound of the first pause after a failure; it doubles with each further one.
+    :param connection_patience: a trigger tries for so long to read its Airflow connection.
+    """
+
+    silence: float = 45.0
+    stable_after: float = 20.0
+    recheck_after: float = 900.0
+    retry_stream_after: float = 600.0
+    min_poll_interval: float = 1.0
+    max_retry_after: float = 300.0
+    final_read: float = 5.0
+    first_pause: float = 0.5
+    connection_patience: float = 120.0

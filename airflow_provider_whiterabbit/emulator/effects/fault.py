@@ -1,0 +1,201 @@
+"""`Fault`, an `Effect` and the requests that it applies to, and `Call`, one request as the effect sees it.
+
+An effect wraps the endpoint and knows neither endpoints nor the emulator's state. To add one, write a subclass of
+`Effect`; nothing else has to change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, get_args
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
+from airflow_provider_whiterabbit.emulator.plumbing.listener import TRANSPORT, reset
+from airflow_provider_whiterabbit.emulator.world.clock import Clock
+from airflow_provider_whiterabbit.emulator.world.journal import Entry, Kind
+
+CLOCK = "whiterabbit.clock"
+"""Name of the ASGI extension that holds the emulator's `Clock`."""
+
+STREAMS = ("stream", "run_stream")
+"""The kinds of requests that the emulator answers with an event stream."""
+
+
+class Cut(Exception):
+    """Exception that an effect raises to end an answer: the endpoint stops, and the emulator sends nothing more."""
+
+
+class Effect(ABC):
+    """What a fault does to a request. Subclasses are dataclasses.
+
+    An effect checks its parameters when it is created: it raises `ValueError` or `TypeError` for a value that it does
+    not support. One effect serves many requests at the same time, so `apply` keeps the state of a request in local
+    variables.
+    """
+
+    @property
+    def streams(self) -> bool | None:
+        """Which answers the effect supports: only event streams (True), only other answers (False), or both (None)."""
+        return None
+
+    @abstractmethod
+    async def apply(self, call: Call) -> None:
+        """Process one request, with the effect; raises `Cut` to end the answer."""
+
+    def fits(self, kind: str | None) -> bool:
+        """Return whether the effect supports requests of this kind."""
+        return self.streams is None or self.streams == (kind in STREAMS)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way to the endpoint.
+
+    :param fault: the fault that applies the effect.
+    :param kind: the endpoint that the request is for; None for a path without an endpoint.
+    :param app: the endpoint, wrapped in the faults that were added earlier.
+    :param scope: ASGI scope; ``scope["body"]`` holds the bytes of the request's body.
+    """
+
+    fault: Fault
+    kind: str | None
+    app: ASGIApp
+    scope: Scope
+    receive: Receive
+    send: Send
+
+    @property
+    def streams(self) -> bool:
+        """Whether the endpoint answers with an event stream, unless it answers with an error."""
+        return self.kind in STREAMS
+
+    @property
+    def clock(self) -> Clock:
+        """The emulator's clock."""
+        clock: Clock = self.scope["extensions"][CLOCK]
+        return clock
+
+    async def proceed(self, send: Send | None = None) -> None:
+        """Let the endpoint process the request; each ASGI message of its answer goes to `send`."""
+        await self.app(self.scope, self.receive, send or self.send)
+
+    async def finish(self, body: bytes = b"") -> None:
+        """Send the last bytes of the answer's body."""
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def gone(self) -> None:
+        """Return when the client has disconnected."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+    async def turn(self) -> None:
+        """Let other tasks of the event loop run; raises `Cut` if the client has disconnected."""
+        await asyncio.sleep(0)
+        if self._transport.is_closing():
+            raise Cut
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep; raises `Cut` as soon as the client disconnects."""
+        await self.unless_gone(asyncio.sleep(seconds))
+
+    async def unless_gone(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Await a coroutine; raises `Cut` as soon as the client disconnects."""
+        tasks = [asyncio.ensure_future(coroutine), asyncio.ensure_future(self.gone())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not tasks[0].done():
+                raise Cut
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def reset(self) -> NoReturn:
+        """Close the TCP connection with an RST, and raise `Cut`."""
+        reset(self._transport)
+        await self.gone()
+        raise Cut
+
+    async def hang_up(self) -> NoReturn:
+        """Close the TCP connection with a FIN, even if the answer is incomplete, and raise `Cut`."""
+        self._transport.close()
+        await self.gone()
+        raise Cut
+
+    @property
+    def _transport(self) -> asyncio.Transport:
+        transport: asyncio.Transport = self.scope["extensions"][TRANSPORT]
+        return transport
+
+
+@dataclass(eq=False)
+class Fault:
+    """An effect, and the requests that it applies to.
+
+    A request matches if its kind, method and path match and the effect supports its kind. Only matching requests are
+    counted.
+
+    :param kind: the endpoint that the request is for; None for any.
+    :param method: HTTP method; None for any.
+    :param path: glob for the URL path (``*`` also matches slashes); None for any.
+    :param skip: how many matching requests pass unchanged first.
+    :param times: how many matching requests get the effect after those; None for all.
+    :raises ValueError: if the kind does not exist, the effect does not support the kind, or a number is negative.
+    """
+
+    effect: Effect
+    kind: Kind | None = None
+    method: str | None = None
+    path: str | None = None
+    skip: int = 0
+    times: int | None = 1
+    _released: bool = False
+    _changes: Changes = field(default_factory=Changes, repr=False)
+    _matched: int = 0
+    hits: int = field(default=0, init=False)
+    """How many requests got the effect so far."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in (None, *get_args(Kind)):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}")
+        if self.kind is not None and not self.effect.fits(self.kind):
+            supported = [kind for kind in get_args(Kind) if self.effect.fits(kind)]
+            raise ValueError(f"{self.effect} does not support kind={self.kind!r}, only {', '.join(supported)}")
+        if self.skip < 0 or (self.times is not None and self.times < 0):
+            raise ValueError("skip and times must not be negative")
+
+    def hit(self, request: Entry) -> bool:
+        """Count a request if it matches; return whether it gets the effect."""
+        if not self.effect.fits(request.kind) or not request.matches(self.method, self.path, self.kind):
+            return False
+        self._matched += 1
+        is_hit = self._matched > self.skip and (self.times is None or self.hits < self.times)
+        self.hits += is_hit
+        return is_hit
+
+    def release(self) -> None:
+        """Let the requests continue that the effect holds, and all later ones."""
+        self._released = True
+        self._changes.notify()
+
+    async def released(self) -> None:
+        """Return when the fault is released."""
+        await self._changes.until(lambda: self._released)
+
+    async def run(self, app: ASGIApp, kind: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Process one request with the effect; the parameters are those of `Call`."""
+        try:
+            await self.effect.apply(Call(self, kind, app, scope, receive, send))
+        except Cut:
+            return
+
+
+def check_not_negative(**numbers: float | None) -> None:
+    """Raise `ValueError` if a parameter is negative, `TypeError` if it is not a number; None is valid."""
+    for name, number in numbers.items():
+        if number is not None and number < 0:
+            raise ValueError(f"{name} must not be negative")

@@ -1,0 +1,91 @@
+"""The package of the emulator: its command line, its pytest fixture, and the error for a missing extra."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.emulator.api_client import CATALOGUE, UNKNOWN_EXECUTION
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_as_a_process(number):
+    """The process prints its URL and connection, and exits with 0 on SIGINT and SIGTERM."""
+    command = [
+        sys.executable,
+        "-m",
+        "airflow_provider_whiterabbit.emulator",
+        "--allow-unsigned",
+        "--api-key",
+        "ws_demo",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        first_line = process.stdout.readline()
+        export = process.stdout.readline()
+        shell = subprocess.run(
+            ["sh", "-c", export + 'printf %s "$AIRFLOW_CONN_WHITERABBIT_DEFAULT"'], capture_output=True, check=True
+        )
+        connection = json.loads(shell.stdout)
+        assert first_line.strip().endswith(connection["host"])
+        url = connection["host"] + UNKNOWN_EXECUTION
+        assert requests.get(url, headers={"X-Api-Key": "ws_demo"}, timeout=10).status_code == 404
+        process.send_signal(number)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_as_a_process_with_https():
+    """With ``--certificate trusted``, the printed connection contains the CA bundle; its file is deleted at the end."""
+    command = [sys.executable, "-m", "airflow_provider_whiterabbit.emulator", "--certificate", "trusted"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ) as process:
+        try:
+            process.stdout.readline()
+            shell = process.stdout.readline() + 'printf %s "$AIRFLOW_CONN_WHITERABBIT_DEFAULT"'
+            printed = subprocess.run(["sh", "-c", shell], capture_output=True, check=True)
+            connection = json.loads(printed.stdout)
+            ca_bundle = connection["extra"]["ca_bundle"]
+            assert requests.get(connection["host"] + CATALOGUE, verify=ca_bundle, timeout=10).ok
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+    assert not Path(ca_bundle).exists()
+
+
+def test_the_pytest_fixture(tmp_path):
+    """The tests of a session share one server, which is reset before each test."""
+    (tmp_path / "test_mine.py").write_text(
+        'pytest_plugins = ["airflow_provider_whiterabbit.emulator.pytest"]\n'
+        "seen = []\n"
+        "def test_first(whiterabbit_emulator):\n"
+        "    whiterabbit_emulator.create_execution('X')\n"
+        "    seen.append(whiterabbit_emulator.url)\n"
+        "def test_second(whiterabbit_emulator):\n"
+        "    assert whiterabbit_emulator.executions == []\n"
+        "    assert seen == [whiterabbit_emulator.url]\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    assert "2 passed" in result.stdout
+
+
+@pytest.mark.parametrize("module", ["quickjs", "starlette", "uvicorn"])
+def test_a_missing_extra(module):
+    """Without a package of the extra, the import error names the extra."""
+    script = f"import sys; sys.modules[{module!r}] = None; import airflow_provider_whiterabbit.emulator"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "pip install 'airflow-provider-whiterabbit[emulator]'" in result.stderr

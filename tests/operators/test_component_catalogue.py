@@ -1,0 +1,105 @@
+"""The component operator reads the component catalogue to suggest modules and to validate input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.emulator import Emulator, effects
+from dev.harness.standins import FakeAirflow
+from tests.operators.remotes import component_operator
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_suggestion(airflow: FakeAirflow, whiterabbit_emulator: Emulator, status: int) -> None:
+    """The error for a refused module that the catalogue lacks holds the server's message and a similar module."""
+    whiterabbit_emulator.fault(effects.Answer(status, {"message": "unknown module"}), kind="submit")
+    with pytest.raises(exc.WhiteRabbitResponseError, match="unknown module") as caught:
+        airflow.run(component_operator("RANDOM_UID"))
+    assert "did you mean RANDOM_UUID" in str(caught.value)
+    assert caught.value.status == status
+    assert airflow.store.record is None
+
+
+@pytest.mark.parametrize(
+    ("module", "status"), [("RANDOM_UUID", 422), ("SOMETHING_ELSE_ALTOGETHER", 422), ("RANDOM_UID", 403)]
+)
+def test_no_suggestion(airflow: FakeAirflow, whiterabbit_emulator: Emulator, module: str, status: int) -> None:
+    """The error suggests no module if the module exists, if none is similar, or if the status is 403."""
+    whiterabbit_emulator.fault(effects.Answer(status, {"message": "no"}), kind="submit")
+    with pytest.raises(exc.WhiteRabbitResponseError, match="no") as caught:
+        airflow.run(component_operator(module))
+    assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        effects.Answer(500),
+        effects.Answer(404),
+        effects.Answer(200, "<html>"),
+        effects.Answer(200, {"components": []}),
+        effects.Answer(200, [{"module": 7}]),
+        effects.Answer(200, [{"module": "RANDOM_UUID", "executionModes": 7}]),
+        effects.Reset("answer"),
+    ],
+    ids=repr,
+)
+def test_unreadable_catalogue(airflow: FakeAirflow, whiterabbit_emulator: Emulator, fault: effects.Effect) -> None:
+    """If the catalogue cannot be read, the error still holds the server's message about the submission."""
+    whiterabbit_emulator.fault(effects.Answer(422, {"message": "unknown module"}), kind="submit")
+    whiterabbit_emulator.fault(fault, kind="catalogue", times=None)
+    with pytest.raises(exc.WhiteRabbitInvalidRequestError, match="unknown module"):
+        airflow.run(component_operator("RANDOM_UID"))
+    assert len(whiterabbit_emulator.requests(kind="catalogue")) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "message_part"),
+    [
+        ("RANDOM_UID", {}, "did you mean RANDOM_UUID"),
+        ("DEMO_BRANCH", {"input": {"condition": True}}, "DEMO_BRANCH"),
+        ("DEMO_TOKEN_SWAP", {"input": {"side": "BUY", "route": []}}, "input.amount: required"),
+        ("DEMO_TOKEN_SWAP", {"input": {"amount": 1, "side": "HOLD", "route": []}}, "input.side"),
+        ("DEMO_TOKEN_SWAP", {"input": {"amount": 1, "side": "BUY", "route": [True]}}, "input.route[0]"),
+        ("RANDOM_UUID", {"input": {"x": 1}}, "input.x: no such input"),
+        ("WAIT_FOR_EVM_TRANSACTION", {"input": {"transactionHash": "0x", "chainId": 1}}, "config.confirmations"),
+    ],
+)
+def test_invalid_input(
+    airflow: FakeAirflow, whiterabbit_emulator: Emulator, module: str, arguments: dict[str, Any], message_part: str
+) -> None:
+    """With ``validate``, input that the catalogue forbids raises an error with its place and is not submitted."""
+    with pytest.raises(exc.WhiteRabbitInputError) as caught:
+        airflow.run(component_operator(module, validate=True, **arguments))
+    assert message_part in str(caught.value)
+    assert [entry.kind for entry in whiterabbit_emulator.journal] == ["catalogue"]
+    assert not airflow.happened
+
+
+def test_valid_input(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """With ``validate``, input that the catalogue allows is submitted, also for a component that a user added."""
+    whiterabbit_emulator.add_component(
+        {
+            "name": "Pay",
+            "module": "PAY",
+            "type": "DEMO",
+            "executionModes": ["COMPONENT"],
+            "inputs": {"parameters": [{"name": "amount", "schema": {"type": "bigint"}}]},
+            "outputs": {"response": []},
+            "configs": {"type": "object", "properties": {}, "required": []},
+        }
+    )
+    whiterabbit_emulator.script("PAY", output=1)
+    assert airflow.run(component_operator(input={"amount": "1"}, validate=True, inline_wait=5)) == 1
+    assert [entry.kind for entry in whiterabbit_emulator.journal] == ["catalogue", "submit"]
+
+
+def test_retry_is_not_validated(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """With ``validate``, a retry waits for the earlier submission, although the catalogue lacks its module."""
+    task = component_operator("UNHEARD_OF", validate=True)
+    airflow.store.record = {"id": whiterabbit_emulator.create_execution("X", output=1)}
+    assert airflow.run(task, 2) == 1
+    assert not whiterabbit_emulator.requests(kind="catalogue")

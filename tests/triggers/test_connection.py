@@ -1,0 +1,77 @@
+"""How a trigger reads its connection, and what it does if it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from tests.triggers.runs import UNKNOWN, completed, end_of, execution_trigger, payloads_of
+
+pytestmark = pytest.mark.usefixtures("warm")
+
+
+async def test_missing_connection() -> None:
+    """If the connection does not exist, the trigger sends an error event with the connection's id."""
+    event = await end_of(UNKNOWN, Timing(connection_patience=0), whiterabbit_conn_id="nowhere")
+    assert event["status"] == "ERROR"
+    assert "nowhere" in event["message"]
+
+
+async def test_connection_that_cannot_be_read_yet(
+    whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trigger reads a missing connection again: it seems missing while Airflow's API server is down."""
+    ((name, value),) = whiterabbit_emulator.environ.items()
+    monkeypatch.delenv(name)
+    failed = asyncio.Event()
+
+    class WatchedHook(WhiteRabbitHook):
+        async def get_async_client(self) -> AsyncClient:
+            try:
+                return await super().get_async_client()
+            except Exception:
+                failed.set()
+                raise
+
+    execution_id = whiterabbit_emulator.create_execution("QUICK", output=1)
+    trigger = execution_trigger(execution_id)
+    trigger.hook = WatchedHook()
+    running = asyncio.create_task(payloads_of(trigger))
+    await failed.wait()
+    monkeypatch.setenv(name, value)
+    assert await running == [completed(execution_id)]
+
+
+async def test_invalid_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the connection is invalid, the trigger sends an error event at once."""
+    monkeypatch.setenv("AIRFLOW_CONN_WRONG", '{"conn_type": "whiterabbit", "password": "no key"}')
+    event = await end_of(UNKNOWN, whiterabbit_conn_id="wrong")
+    assert event["status"] == "ERROR"
+    assert "api_key" in event["message"]
+
+
+async def test_cancelled_while_reading() -> None:
+    """A trigger that is cancelled while it reads its connection ends, and does not read again."""
+    reading = asyncio.Event()
+
+    class HangingHook(WhiteRabbitHook):
+        async def get_async_client(self) -> AsyncClient:
+            reading.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    trigger = execution_trigger("e")
+    trigger.hook = HangingHook()
+    running = asyncio.create_task(payloads_of(trigger))
+    async with asyncio.timeout(60):
+        await reading.wait()
+    reading.clear()
+    running.cancel()
+    await asyncio.wait([running], timeout=60)
+    assert running.cancelled()
+    assert not reading.is_set()
