@@ -138,15 +138,15 @@ def execution(context: Mapping[str, Any]) -> EndedExecution:
     return triggering[0]
 
 
-def asset_identity(connection_id: str, kind: Kind, name: str, outcome: Outcome) -> tuple[str, str]:
+def identity(connection_id: str, kind: Kind, name: str, outcome: Outcome) -> tuple[str, str]:
     """Return the name and the URI of an asset, both in ASCII, because Airflow's columns in MySQL hold only ASCII."""
-    prefix = asset_name_prefix(connection_id)
+    start = prefix(connection_id)
     path = "/".join(quote(part, safe="") for part in (kind, name, outcome))
     # Airflow leaves a URI alone if its scheme begins with "x-"; for others it loads the metadata of every provider.
-    return f"{prefix}{path}", f"x-{prefix.replace('/', '://', 1)}{path}"
+    return f"{start}{path}", f"x-{start.replace('/', '://', 1)}{path}"
 
 
-def asset_name_prefix(connection_id: str) -> str:
+def prefix(connection_id: str) -> str:
     """Return the prefix that the names of all assets of a connection have."""
     return f"whiterabbit/{quote(connection_id, safe='')}/"
 
@@ -157,7 +157,7 @@ def _asset(connection_id: str, kind: Kind, name: str, outcome: Literal[Outcome, 
         return _asset(connection_id, kind, name, "success") | _asset(connection_id, kind, name, "failure")
     if outcome not in ("success", "failure"):
         raise WhiteRabbitInputError(f"outcome must be 'success', 'failure' or 'both', got {outcome!r:.100}")
-    asset_name, uri = asset_identity(connection_id, kind, name, outcome)
+    asset_name, uri = identity(connection_id, kind, name, outcome)
     try:
         return Asset(name=asset_name, uri=uri)
     except TypeError:  # in Airflow 2 an asset has no name

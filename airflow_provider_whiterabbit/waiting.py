@@ -40,7 +40,7 @@ class WaitingMixin(_Task):
 
     operator_extra_links: Collection[WhiteRabbitLink] = (WhiteRabbitLink(),)
 
-    target: ClassVar[Target[Any]]
+    waits_for: ClassVar[Target[Any]]
     """What the task waits for."""
 
     trigger_class: ClassVar[type[WhiteRabbitTrigger]]
@@ -57,7 +57,7 @@ class WaitingMixin(_Task):
     timeout: Any  # seconds; None for no end
 
     @cached_property
-    def hook(self) -> WhiteRabbitHook:
+    def whiterabbit_hook(self) -> WhiteRabbitHook:
         """The hook of the task's connection."""
         return WhiteRabbitHook(self.whiterabbit_conn_id)
 
@@ -114,7 +114,7 @@ class WaitingMixin(_Task):
         """Store the link to White Rabbit's dashboard as XCom, once in a process, if the connection has a template."""
         if not self.operator_extra_links:
             return
-        link = self.hook.get_conn().settings.link_to(self.target, target_id)
+        link = self.whiterabbit_hook.get_conn().settings.link_to(self.waits_for, target_id)
         if link is not None and self.do_xcom_push:
             context["ti"].xcom_push(key=LINK_KEY, value=link)
         self.operator_extra_links = ()  # or Airflow 3 stores them once more, empty ones included, when the process ends
@@ -133,5 +133,5 @@ class WaitingMixin(_Task):
         :raises Exception: `timeout_error` or `AirflowTaskTimeout`, if the deadline passed first.
         """
         with self._as_task_timeout():
-            ended = ended_id(event, self.target, target_id)
-        return self.hook.get_conn().read_ended(self.target.followed(ended))
+            ended = ended_id(event, self.waits_for, target_id)
+        return self.whiterabbit_hook.get_conn().read_ended(self.waits_for.followed(ended))

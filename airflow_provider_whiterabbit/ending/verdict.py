@@ -59,12 +59,15 @@ def ended_id(event: Any, target: Target[Any], expected_id: str | None) -> str:
     :raises WhiteRabbitError: if the wait could not continue.
     :raises WhiteRabbitProtocolError: if the event is none that this provider knows.
     """
+    from airflow_provider_whiterabbit.client.records.status import TERMINAL  # a DAG file does not need it
+
     event_id = event.get(target.id_name) if isinstance(event, dict) else None
     if isinstance(event_id, str) and expected_id in (None, event_id):
-        if target.is_terminal(event.get("status")):
+        status = str(event.get("status"))
+        if status in TERMINAL:
             return event_id
-        if event.get("status") == TIMEOUT:
+        if status == TIMEOUT:
             raise WhiteRabbitTimeoutError(str(event.get("message")))
-        if event.get("status") == ERROR:
+        if status == ERROR:
             raise WhiteRabbitError(str(event.get("message")))
     raise WhiteRabbitProtocolError(f"The trigger sent an event that this provider does not know: {event!r:.200}")

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Followed, R
-from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTION_TYPE, UI_FIELD_BEHAVIOUR
 from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_of
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
     from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
     from airflow_provider_whiterabbit.client.transport.sync import Client
+    from airflow_provider_whiterabbit.client.wait.followed import Followed, R
+    from airflow_provider_whiterabbit.client.wait.timing import Timing
     from airflow_provider_whiterabbit.client.wire.messages import Request
 
 
@@ -39,9 +40,6 @@ class WhiteRabbitHook(BaseHook):
     default_conn_name = "whiterabbit_default"
     conn_type = CONNECTION_TYPE
     hook_name = "White Rabbit"
-
-    timing = Timing()
-    """Times of waits and retries. Set it before the first call; tests make them shorter."""
 
     def __init__(self, whiterabbit_conn_id: str = default_conn_name) -> None:
         super().__init__()
@@ -201,6 +199,13 @@ class WhiteRabbitHook(BaseHook):
         return self.get_conn().call(request)
 
     # --- the clients
+
+    @cached_property
+    def timing(self) -> Timing:
+        """The times of waits and retries. Set them before the first call; tests make them shorter."""
+        from airflow_provider_whiterabbit.client.wait.timing import Timing
+
+        return Timing()
 
     def get_conn(self) -> Client:
         """Return the blocking client. It is the same one each time."""

@@ -89,7 +89,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
 
     @property
     @abstractmethod
-    def subject(self) -> str:
+    def submission_name(self) -> str:
         """What is submitted, for messages: ``component PAY``."""
 
     @abstractmethod
@@ -103,7 +103,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
     def execute(self, context: Context) -> Any:
         """Submit, or find the earlier submission; then wait as configured."""
         self._refuse_second_execute(context)
-        fence = fence_of(context, self.subject)
+        fence = fence_of(context, self.submission_name)
         target_id, record = self._earlier(fence, context) or self._submit(self._request(), fence, context)
         if not self.wait_for_completion:
             return target_id
@@ -113,9 +113,9 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         if self.deferrable:
             return self._defer_until_end(target_id, deadline, self.poll_interval)
         timeout = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
-        followed = self.target.followed(target_id)
+        followed = self.waits_for.followed(target_id)
         with self._as_task_timeout():
-            record = self.hook.get_conn().wait(followed, timeout=timeout, poll_interval=self.poll_interval)
+            record = self.whiterabbit_hook.get_conn().wait(followed, timeout=timeout, poll_interval=self.poll_interval)
         return self._end(record, fence, context)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
@@ -128,7 +128,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
             self._unfinished = self._named(identity)
         record = self._record_after(event, identity)
         self._push_link(context, record.id)
-        return self._end(record, fence_of(context, self.subject), context)
+        return self._end(record, fence_of(context, self.submission_name), context)
 
     def on_kill(self) -> None:
         """Log that the execution or run was not cancelled: White Rabbit has no call for that."""
@@ -136,7 +136,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
             self.log.warning("%s may still be running at White Rabbit; it was not cancelled", self._unfinished)
 
     def _named(self, target_id: str) -> str:
-        return f"The {self.target.noun} {target_id}"
+        return f"The {self.waits_for.noun} {target_id}"
 
     def _refuse_second_execute(self, context: Context) -> None:
         """Refuse to run in a task that has executed an operator before: this one would find the other's submission."""
@@ -159,7 +159,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
             self._refuse_if_uncertain(fence, earlier.made)
             return None
         try:
-            record = self.hook.get_conn().read(self.target.followed(earlier.target_id))
+            record = self.whiterabbit_hook.get_conn().read(self.waits_for.followed(earlier.target_id))
         except WhiteRabbitNotFoundError as error:
             error.hint = fence.remedy
             raise
@@ -179,11 +179,11 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         return bool(record.failed and self.on_failed_execution == "resubmit" and fence.survives_retries)
 
     def _submit(self, request: Request, fence: Fence, context: Context) -> tuple[str, Any]:
-        client = self.hook.get_conn()
-        self._unfinished = f"The submission of {self.subject}"
+        client = self.whiterabbit_hook.get_conn()
+        self._unfinished = f"The submission of {self.submission_name}"
         fence.intend()  # from here on, time-outs, signals and kills leave the intent in the store
         try:
-            answer = client.submit(request, self.target, lambda target_id: self._keep_id(target_id, fence, context))
+            answer = client.submit(request, self.waits_for, lambda target_id: self._keep_id(target_id, fence, context))
         except WhiteRabbitUncertainSubmissionError as error:
             if self.on_uncertain_submission == "resubmit":
                 raise  # the retry submits anew
@@ -191,14 +191,14 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         except WhiteRabbitError:
             fence.withdraw()
             raise
-        return answer[self.target.answer_id], self._record_in(answer)
+        return answer[self.waits_for.answer_id], self._record_in(answer)
 
     def _keep_id(self, target_id: str, fence: Fence, context: Context, at: str | None = None) -> None:
         self._unfinished = self._named(target_id)
         fence.adopt(target_id, at)
         try:
             if self.do_xcom_push:
-                context["ti"].xcom_push(key=self.target.id_name, value=target_id)
+                context["ti"].xcom_push(key=self.waits_for.id_name, value=target_id)
             self._push_link(context, target_id)
         except Exception:  # must not end the wait for what was just submitted
             self.log.exception("The id %s could not be stored as XCom", target_id)

@@ -49,7 +49,7 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
 
     template_fields: Sequence[str] = ("module", "input", "config", "callback_url", "callback", "whiterabbit_conn_id")
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "config": "json"}
-    target = EXECUTION
+    waits_for = EXECUTION
     trigger_class = WhiteRabbitExecutionTrigger
 
     def __init__(
@@ -78,12 +78,12 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
         self.validate = validate
 
     @property
-    def subject(self) -> str:
+    def submission_name(self) -> str:
         """The component, for messages."""
         return f"component {self.module}"
 
     def _request(self) -> Request:
-        request = self.hook.component_request(
+        request = self.whiterabbit_hook.component_request(
             self.module,
             input=self.input,
             config=self.config,
@@ -95,7 +95,7 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
         if self.validate:
             from airflow_provider_whiterabbit.client import catalogue
 
-            definition = catalogue.find(self.hook.get_components(), self.module)
+            definition = catalogue.find(self.whiterabbit_hook.get_components(), self.module)
             catalogue.validate(definition, self.input or {}, self.config or {})
         return request
 
@@ -116,7 +116,7 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
         from airflow_provider_whiterabbit.client import api, catalogue
 
         try:
-            definitions = catalogue.definitions(self.hook.get_conn().send(api.get_components(), within=10))
+            definitions = catalogue.definitions(self.whiterabbit_hook.get_conn().send(api.get_components(), within=10))
             catalogue.find(definitions, self.module)
         except WhiteRabbitError as error:  # the server's own error matters more
             return str(error) if "did you mean" in str(error) else ""

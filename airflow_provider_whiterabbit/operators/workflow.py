@@ -25,7 +25,7 @@ class WhiteRabbitTriggerWorkflowOperator(WhiteRabbitSubmitOperator):
     """
 
     template_fields: Sequence[str] = ("workflow_id", "whiterabbit_conn_id")
-    target = WORKFLOW_RUN
+    waits_for = WORKFLOW_RUN
     trigger_class = WhiteRabbitWorkflowRunTrigger
 
     def __init__(self, *, workflow_id: str, **kwargs: Any) -> None:
@@ -33,7 +33,7 @@ class WhiteRabbitTriggerWorkflowOperator(WhiteRabbitSubmitOperator):
         self.workflow_id = workflow_id
 
     @property
-    def subject(self) -> str:
+    def submission_name(self) -> str:
         """The workflow, for messages."""
         return f"workflow {self.workflow_id}"
 

@@ -75,7 +75,7 @@ def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
     from airflow.utils.sqlalchemy import with_row_locks
     from sqlalchemy import select, update
 
-    of_connection = AssetModel.name.startswith(assets.asset_name_prefix(connection_id), autoescape=True)
+    of_connection = AssetModel.name.startswith(assets.prefix(connection_id), autoescape=True)
     if session.get_bind().dialect.name == "sqlite":  # SQLite has no row locks; an update locks the whole database
         session.execute(
             update(AssetModel)
@@ -116,7 +116,7 @@ def _assets_of(
         ("named", callback_name_in(url) if url else None),
     )
     identities = {
-        assets.asset_identity(connection_id, kind, name, outcome)
+        assets.identity(connection_id, kind, name, outcome)
         for kind, name in kinds_and_names
         if name and _storable_json(name)
     }

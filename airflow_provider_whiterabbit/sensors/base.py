@@ -91,16 +91,16 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
 
     @property
     def _target_id(self) -> str:
-        return getattr(self, self.target.id_name)  # type: ignore[no-any-return]  # rendered by now
+        return getattr(self, self.waits_for.id_name)  # type: ignore[no-any-return]  # rendered by now
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Read the record once, and return whether the wait is over. A temporary failure means that it is not."""
         from airflow_provider_whiterabbit.client.retry import is_transient
 
-        followed = self.target.followed(self._target_id)
+        followed = self.waits_for.followed(self._target_id)
         self._push_link(context, self._target_id)
         try:
-            record = self.hook.get_conn().read_once(followed)
+            record = self.whiterabbit_hook.get_conn().read_once(followed)
         except WhiteRabbitError as error:
             if not is_transient(error):
                 raise
@@ -143,7 +143,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
             if next_method == _FAIL and (next_kwargs or {}).get("error") in _DEFERRAL_TIMEOUTS:
                 with self._as_task_timeout():
                     raise WhiteRabbitTimeoutError(
-                        f"Airflow's deferral timeout fired before a triggerer saw the end of the {self.target.noun} "
+                        f"Airflow's deferral timeout fired before a triggerer saw the end of the {self.waits_for.noun} "
                         f"{self._target_id}"
                     )
             if self.start_from_trigger and self.ends_in_triggerer:

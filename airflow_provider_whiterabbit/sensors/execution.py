@@ -23,7 +23,7 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
     """
 
     template_fields: Sequence[str] = ("execution_id", "whiterabbit_conn_id")
-    target = EXECUTION
+    waits_for = EXECUTION
     trigger_class = WhiteRabbitExecutionTrigger
 
     def __init__(self, *, execution_id: str | XComArg, **kwargs: Any) -> None:

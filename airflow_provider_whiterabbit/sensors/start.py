@@ -44,7 +44,7 @@ def start_args(sensor: Any, target_id: Any) -> StartTriggerArgs:
         trigger_cls=f"{trigger_class.__module__}.{trigger_class.__qualname__}",
         trigger_kwargs={
             # Airflow does not resolve an XComArg here. Its text is the template that pulls the value.
-            sensor.target.id_name: str(target_id),
+            sensor.waits_for.id_name: str(target_id),
             "whiterabbit_conn_id": sensor.whiterabbit_conn_id,
             "poll_interval": sensor.poke_interval,
             # A deadline would change the serialized DAG at every parse.

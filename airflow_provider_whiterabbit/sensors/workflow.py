@@ -24,7 +24,7 @@ class WhiteRabbitWorkflowRunSensor(WhiteRabbitSensor):
     """
 
     template_fields: Sequence[str] = ("workflow_run_id", "whiterabbit_conn_id")
-    target = WORKFLOW_RUN
+    waits_for = WORKFLOW_RUN
     trigger_class = WhiteRabbitWorkflowRunTrigger
 
     def __init__(self, *, workflow_run_id: str | XComArg, **kwargs: Any) -> None:

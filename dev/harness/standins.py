@@ -160,7 +160,7 @@ class FakeAirflow:
 
     def context(self, task: WaitingMixin) -> Any:
         """Return the context that the task is executed with, and give the task's hook the times of this Airflow."""
-        task.hook.timing = self.timing
+        task.whiterabbit_hook.timing = self.timing
         return {"ti": self.ti, "task": task, **({"task_state_store": self._store} if self.has_store else {})}
 
 

@@ -55,6 +55,7 @@ def test_still_running(record: Any) -> None:
     [
         (EXECUTION, "COMPLETED"),
         (EXECUTION, "FAILED"),
+        (EXECUTION, "CANCELED"),
         (WORKFLOW_RUN, "COMPLETED"),
         (WORKFLOW_RUN, "FAILED"),
         (WORKFLOW_RUN, "CANCELED"),
@@ -90,7 +91,7 @@ def test_event_without_an_end(status: str, error: type[Exception]) -> None:
         {"execution_id": "e", "status": None},
         {"execution_id": "e", "status": "completed"},
         {"execution_id": "e", "status": "CREATED"},
-        {"execution_id": "e", "status": "CANCELED"},
+        {"execution_id": "e", "status": "CANCELLED"},
         {"execution_id": "e", "status": ["COMPLETED"]},
         {"execution_id": "another", "status": "COMPLETED"},
         {"workflow_run_id": "e", "status": "COMPLETED"},

@@ -30,7 +30,7 @@ def wr(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emula
 def shown_by(task: WhiteRabbitExecuteComponentOperator) -> str:
     """Return everything that an operator shows of itself: its repr, attributes, template fields and subject."""
     fields = {name: getattr(task, name) for name in task.template_fields}
-    return f"{task!r} {vars(task)!r} {fields!r} {task.subject}"
+    return f"{task!r} {vars(task)!r} {fields!r} {task.submission_name}"
 
 
 def test_callback_secret(airflow: FakeAirflow, wr: Emulator, caplog: pytest.LogCaptureFixture) -> None:

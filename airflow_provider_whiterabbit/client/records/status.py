@@ -5,6 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
+"""The statuses that never change again."""
+
 
 class Status(StrEnum):
     """A status of the API. Its subclasses have the members."""
@@ -12,7 +15,7 @@ class Status(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """Whether the status never changes again."""
-        return self in ("COMPLETED", "FAILED", "CANCELED")
+        return self in TERMINAL
 
     @property
     def succeeded(self) -> bool:

@@ -33,10 +33,11 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     check_stream,
     lower_case,
 )
+from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
+from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow
-from airflow_provider_whiterabbit.client.wait.target import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.json_in import peek
@@ -214,8 +215,8 @@ class AsyncClient(ClientBase):
             async with asyncio.timeout(within):
                 await self._shared.turns.acquire()
         except TimeoutError:
-            waiting = f"{MAX_CONCURRENT_REQUESTS} other requests had no answer within {within:g} s"
-            raise self.transport_error(request, waiting) from None
+            queue = f"{MAX_CONCURRENT_REQUESTS} other requests had no answer within {within:g} s"
+            raise self.transport_error(request, UnusableAnswerError(queue)) from None
         try:
             yield within - (time.monotonic() - started)
         finally:

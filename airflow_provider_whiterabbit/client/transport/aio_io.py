@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, lower_case, root_cause_text
+from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, lower_case
+from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, root_cause_text
 from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
@@ -87,15 +88,18 @@ def _tls_context(trust_store: str) -> ssl.SSLContext:
 
 @contextlib.asynccontextmanager
 async def transport_errors(client: ClientBase, request: Request, seconds: float) -> AsyncIterator[None]:
-    """Turn the errors of aiohttp into `WhiteRabbitTransportError`, and raise it after so many seconds."""
+    """Turn unusable answers and the errors of aiohttp into `WhiteRabbitTransportError`.
+
+    :param seconds: time limit of the exchange, after which it is raised as well.
+    """
     try:
         async with asyncio.timeout(seconds):
             yield
     except aiohttp.ServerTimeoutError as error:  # a TimeoutError too, but of one silence
         raise client.transport_error(request, error) from None
     except TimeoutError:
-        raise client.transport_error(request, f"no answer within {seconds:g} s") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise client.transport_error(request, UnusableAnswerError(f"no answer within {seconds:g} s")) from None
+    except (UnusableAnswerError, aiohttp.ClientError, OSError, ValueError) as error:
         raise client.transport_error(request, error) from None
 
 

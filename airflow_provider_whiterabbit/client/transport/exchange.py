@@ -1,16 +1,13 @@
-"""What both clients share: the address, the signed headers, the time limits, and the messages of failures."""
+"""What both clients share: the address, the signed headers, the time limits, and the check of a stream."""
 
 from __future__ import annotations
 
-import re
-import socket
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from airflow_provider_whiterabbit import __version__
+from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, transport_error
 from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
@@ -20,8 +17,6 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationErr
 
 EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
-
-_PROXY_PASSWORD = re.compile(r"//[^/@\s]*@")  # some errors show the proxy's address with its password
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,57 +78,26 @@ class ClientBase:
     def _correct_clock(self, error: WhiteRabbitAuthenticationError) -> bool:
         return self.settings.is_trustworthy and self._signer.correct_clock(error)
 
-    def transport_error(self, request: Request, error: BaseException | str) -> WhiteRabbitTransportError:
-        """Return the error for an exchange without a usable answer. It names connection, host, request and remedy.
-
-        :param error: what a library raised, or a description.
-        """
-        url = urlsplit(self.settings.base_url)
-        text, remedy = (error, "") if isinstance(error, str) else (root_cause_text(error), "")
-        if isinstance(error, BaseException) and isinstance(_root_cause(error), socket.gaierror):
-            text, remedy = f"cannot resolve {url.hostname}: {text}", "; check the connection's host"
-        elif isinstance(error, BaseException) and isinstance(_root_cause(error), ssl.SSLCertVerificationError):
-            text = f"the certificate of {url.hostname} was refused: {text}"
-            remedy = "; if a company's own CA signed it, set the connection's 'ca_bundle'"
-        connection = f"Connection {self.settings.connection_id}: " if self.settings.connection_id else ""
-        return WhiteRabbitTransportError(
-            f"{connection}{text} ({request.method} {request.path} on {url.netloc}){remedy}"
-        )
+    def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
+        """Return the error for an exchange without a usable answer, as `failures.transport_error` describes it."""
+        return transport_error(self.settings, self._proxy, request, error)
 
 
-def check_stream(request: Request, response: Response) -> None:
+def check_stream(request: Request, head: Response) -> None:
     """Check that the head of an answer is that of an event stream.
 
     :raises WhiteRabbitResponseError: if the server refused.
-    :raises WhiteRabbitTransportError: if something else answered.
+    :raises UnusableAnswerError: if something else answered.
     """
-    if not 200 <= response.status < 300:
-        raise answers.error_of(request, response)
-    content_type = response.headers.get("content-type", "")
-    if response.status != 200 or not content_type.lower().startswith(EVENT_STREAM):
-        raise WhiteRabbitTransportError(
-            f"{request.method} {request.path}: the answer with status {response.status} is not an event stream "
-            f"({content_type or 'no content type':.60})"
+    if not 200 <= head.status < 300:
+        raise answers.error_of(request, head)
+    content_type = head.headers.get("content-type", "")
+    if head.status != 200 or not content_type.lower().startswith(EVENT_STREAM):
+        raise UnusableAnswerError(
+            f"the answer with status {head.status} is not an event stream ({content_type or 'no content type':.60})"
         )
 
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
     """Return headers with their names in lower case, as `Response` keeps them."""
     return {name.lower(): value for name, value in headers.items()}
-
-
-def root_cause_text(error: BaseException) -> str:
-    """Describe the error at the bottom of a library's error. The layers above repeat addresses, some with passwords."""
-    cause = _root_cause(error)
-    text = _PROXY_PASSWORD.sub("//", str(cause))
-    return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    seen = {id(error)}
-    while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) is not None:
-        if not isinstance(inner, BaseException) or id(inner) in seen:
-            break
-        seen.add(id(inner))
-        error = inner
-    return error

@@ -30,8 +30,9 @@ from airflow_provider_whiterabbit.client.transport.sync_io import (
     transport_errors,
 )
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
+from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow
-from airflow_provider_whiterabbit.client.wait.target import EXECUTION, Followed, R, Snapshot, Target
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION, Target
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
@@ -106,6 +107,7 @@ class Client(ClientBase):
         :raises WhiteRabbitTransportError: if the server was never reached: nothing runs.
         :raises WhiteRabbitUncertainSubmissionError: if it is not known whether anything runs.
         """
+        id_field = target.answer_id  # nothing may fail between the POST and `on_id`
         try:
             answer = self.call(request)
         except (WhiteRabbitResponseError, WhiteRabbitTransportError) as error:
@@ -114,7 +116,7 @@ class Client(ClientBase):
             raise WhiteRabbitUncertainSubmissionError(
                 f"It is not known whether White Rabbit received this submission, so it was not sent again: {error}"
             ) from error
-        on_id(answers.submitted_id(request, answer, target.answer_id))
+        on_id(answers.submitted_id(request, answer, id_field))
         return answer
 
     def read_once(self, followed: Followed[R]) -> R:

@@ -13,7 +13,8 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, Limits, lower_case, root_cause_text
+from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, Limits, lower_case
+from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, root_cause_text, too_large
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
@@ -74,10 +75,10 @@ class FreshConnectionAdapter(HTTPAdapter):
 
 @contextlib.contextmanager
 def transport_errors(client: ClientBase, request: Request) -> Iterator[None]:
-    """Turn the errors of requests and urllib3 into `WhiteRabbitTransportError`."""
+    """Turn unusable answers and the errors of requests and urllib3 into `WhiteRabbitTransportError`."""
     try:
         yield
-    except _TRANSPORT_ERRORS as error:
+    except (UnusableAnswerError, *_TRANSPORT_ERRORS) as error:
         raise client.transport_error(request, error) from None
 
 
@@ -122,22 +123,22 @@ def read_whole(answer: requests.Response, limits: Limits, max_bytes: int) -> Res
     """Read the rest of an answer within its limits.
 
     :param max_bytes: largest body that is read.
-    :raises WhiteRabbitTransportError: if the body is too slow or too large, or was compressed wrongly.
+    :raises UnusableAnswerError: if the body is too slow or too large, or was compressed wrongly.
     """
-    exchange = f"{answer.request.method} {answer.request.path_url}"
     reader, body = _Body(answer), bytearray()
-    too_slow = WhiteRabbitTransportError(f"{exchange}: the answer was not complete after {limits.total:g} s")
     try:
         while chunk := reader.read(min(limits.read, limits.left)):
             body += chunk
             if len(body) > max_bytes:
-                raise WhiteRabbitTransportError(f"{exchange}: the answer has more than {max_bytes} bytes")
+                raise too_large(max_bytes)
             if limits.left < 0:
-                raise too_slow
-    except TimeoutError as error:
-        raise (too_slow if limits.left < 0 else WhiteRabbitTransportError(f"{exchange}: {error}")) from None
+                raise TimeoutError
+    except TimeoutError as silence:
+        raise UnusableAnswerError(
+            f"the answer was not complete after {limits.total:g} s" if limits.left < 0 else str(silence)
+        ) from None
     headers = lower_case(answer.headers)
-    return Response(answer.status_code, headers, _decompressed(body, headers, max_bytes, exchange), time.time())
+    return Response(answer.status_code, headers, _decompressed(body, headers, max_bytes), time.time())
 
 
 class _Body:
@@ -177,14 +178,14 @@ def _socket_of(answer: requests.Response) -> Any:
     return of_connection or of_answer
 
 
-def _decompressed(body: bytearray, headers: Mapping[str, str], max_bytes: int, exchange: str) -> bytes:
+def _decompressed(body: bytearray, headers: Mapping[str, str], max_bytes: int) -> bytes:
     """Undo a compression that was not asked for; some proxies apply one."""
     if headers.get("content-encoding") not in ("gzip", "deflate"):
         return bytes(body)
     try:
         plain = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, max_bytes + 1)
     except zlib.error as error:
-        raise WhiteRabbitTransportError(f"{exchange}: the answer can't be decompressed: {error}") from None
+        raise UnusableAnswerError(f"the answer can't be decompressed: {error}") from None
     if len(plain) > max_bytes:
-        raise WhiteRabbitTransportError(f"{exchange}: the answer has more than {max_bytes} bytes")
+        raise too_large(max_bytes)
     return plain

@@ -23,8 +23,8 @@ from airflow_provider_whiterabbit.client import retry
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.wait.backoff import Backoff
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
+from airflow_provider_whiterabbit.client.wait.followed import Followed, Snapshot
 from airflow_provider_whiterabbit.client.wait.narrator import Narrator
-from airflow_provider_whiterabbit.client.wait.target import Followed, Snapshot
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
@@ -169,7 +169,7 @@ class _Follower:
     def _check_deadline(self) -> None:
         if self.deadline is None or self._seconds_left() > 0:
             return
-        deadline = datetime.fromtimestamp(self.deadline, UTC).isoformat(" ", "seconds")
+        deadline = _utc(self.deadline)
         trouble = f" (the last failure: {self.backoff.error})" if self.backoff.error else ""
         if self.narrator.status is None:
             raise WhiteRabbitTimeoutError(
@@ -179,3 +179,11 @@ class _Follower:
             f"{self.followed.name} had not ended at the deadline, {deadline}; its last known status is "
             f"{self.narrator.status}{trouble}. It may still be running at White Rabbit; it was not cancelled"
         )
+
+
+def _utc(seconds: float) -> str:
+    """Return Unix seconds as a UTC time for a message."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "seconds")
+    except (ValueError, OverflowError, OSError):  # beyond the calendar
+        return f"Unix time {seconds:g}"

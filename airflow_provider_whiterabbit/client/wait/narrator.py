@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from airflow_provider_whiterabbit.client.wait.target import Snapshot
+from airflow_provider_whiterabbit.client.wait.followed import Snapshot
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
 
 log = logging.getLogger(__name__)
@@ -53,4 +53,8 @@ class Narrator:
         """Return how old the execution or run was then. Both times are White Rabbit's, so clocks don't matter."""
         if self._created_at is None or snapshot.updated_at is None:
             return ""
-        return f", {(snapshot.updated_at - self._created_at).total_seconds():.1f} s after it was created"
+        try:
+            age = (snapshot.updated_at - self._created_at).total_seconds()
+        except (ValueError, OverflowError):  # times at the ends of the calendar; a line of the log must not fail a wait
+            return ""
+        return f", {age:.1f} s after it was created"

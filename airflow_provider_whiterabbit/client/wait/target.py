@@ -4,103 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-
-from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, Status, WorkflowRunStatus
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitStreamError
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.records.execution import Execution
     from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun
-    from airflow_provider_whiterabbit.client.wire.messages import Request
+    from airflow_provider_whiterabbit.client.wait.followed import Followed, Snapshot
 
-
-class Snapshot(Protocol):
-    """What is known of an execution or a run at one moment: its record, a part of it, or an event of its stream."""
-
-    @property
-    def id(self) -> str:
-        """The id of the execution or run."""
-
-    @property
-    def status(self) -> Any:
-        """A member of `ExecutionStatus` or `WorkflowRunStatus`."""
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether it has ended, well or not."""
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it is COMPLETED."""
-
-    @property
-    def progress(self) -> str:
-        """How far it has got, for the log."""
-
-    @property
-    def updated_at(self) -> Any:
-        """When it reached this status, by White Rabbit's clock; None where unknown."""
-
-
-R = TypeVar("R", bound=Snapshot)
+R = TypeVar("R", bound="Snapshot")
 """A record: `Execution` or `WorkflowRun`."""
 
-S = TypeVar("S", bound=Snapshot)
 
-
-@dataclass(frozen=True, slots=True)
-class Followed(Generic[R]):
-    """One execution or run that is followed.
-
-    :param id: its id.
-    :param name: what messages call it, as ``Execution 1b4e…``.
-    :param record_request: reads its record; `parse_record` parses the JSON of the answer.
-    :param stream_request: opens its stream; `parse_event` parses the JSON of an event.
-    :param parse_glance: parses a record of which perhaps only `id` and `status` were read.
-
-    The methods `record_of`, `glance_of` and `event_of` parse, and refuse what has another id.
-    """
-
-    id: str
-    name: str
-    record_request: Request
-    stream_request: Request
-    parse_record: Callable[[Any], R]
-    parse_event: Callable[[Any], Snapshot]
-    parse_glance: Callable[[Any], Snapshot]
-
-    def record_of(self, data: Any) -> R:
-        """Parse the JSON of a record.
-
-        :raises WhiteRabbitProtocolError: if it is not as documented, or has another id.
-        """
-        return self._with_same_id(self.parse_record(data))
-
-    def glance_of(self, data: Any) -> Snapshot:
-        """Parse the JSON of a record of which perhaps only the first members were read.
-
-        :raises WhiteRabbitProtocolError: if it is not as documented, or has another id.
-        """
-        return self._with_same_id(self.parse_glance(data))
-
-    def event_of(self, data: Any) -> Snapshot:
-        """Parse the JSON of a stream event.
-
-        :raises WhiteRabbitStreamError: if it is not as documented, or has another id.
-        """
-        try:
-            return self._with_same_id(self.parse_event(data))
-        except WhiteRabbitProtocolError as error:
-            raise WhiteRabbitStreamError(str(error)) from None
-
-    def _with_same_id(self, snapshot: S) -> S:
-        if snapshot.id != self.id:
-            raise WhiteRabbitProtocolError(f"{self.name}: the answer belongs to another id, {snapshot.id!r:.100}")
-        return snapshot
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Target(Generic[R]):
     """A kind of thing that can be waited for. There are two: `EXECUTION` and `WORKFLOW_RUN`.
 
@@ -108,7 +23,6 @@ class Target(Generic[R]):
     :param id_name: the name of its id in arguments, XComs, trigger events and link templates.
     :param answer_id: the field with the id in the answer to a submission.
     :param link_setting: the connection's extra field with the link to it in White Rabbit's dashboard.
-    :param statuses: the statuses that it can have.
     :param followed: takes an id and returns how it is followed. Raises `WhiteRabbitInputError` for an id that can't be
         part of a path.
     """
@@ -117,12 +31,7 @@ class Target(Generic[R]):
     id_name: str
     answer_id: str
     link_setting: str
-    statuses: type[Status]
     followed: Callable[[str], Followed[R]]
-
-    def is_terminal(self, status: Any) -> bool:
-        """Return whether a value from outside is a status, and one that never changes again."""
-        return status in list(self.statuses) and self.statuses(status).is_terminal
 
 
 # DAG files import targets, and are parsed over and over: what only a wait needs is imported when it begins.
@@ -132,6 +41,8 @@ def _followed_execution(execution_id: str) -> Followed[Execution]:
     from airflow_provider_whiterabbit.client import api
     from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
     from airflow_provider_whiterabbit.client.records.glance import Glance
+    from airflow_provider_whiterabbit.client.records.status import ExecutionStatus
+    from airflow_provider_whiterabbit.client.wait.followed import Followed
 
     return Followed(
         id=execution_id,
@@ -147,7 +58,9 @@ def _followed_execution(execution_id: str) -> Followed[Execution]:
 def _followed_workflow_run(workflow_run_id: str) -> Followed[WorkflowRun]:
     from airflow_provider_whiterabbit.client import api
     from airflow_provider_whiterabbit.client.records.glance import Glance
+    from airflow_provider_whiterabbit.client.records.status import WorkflowRunStatus
     from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
+    from airflow_provider_whiterabbit.client.wait.followed import Followed
 
     stage_count: int | None = None  # only the record tells it; the events' progress needs it
 
@@ -177,7 +90,6 @@ EXECUTION: Target[Execution] = Target(
     id_name="execution_id",
     answer_id="id",
     link_setting="execution_url",
-    statuses=ExecutionStatus,
     followed=_followed_execution,
 )
 """An execution of a component."""
@@ -187,7 +99,6 @@ WORKFLOW_RUN: Target[WorkflowRun] = Target(
     id_name="workflow_run_id",
     answer_id="runId",
     link_setting="workflow_run_url",
-    statuses=WorkflowRunStatus,
     followed=_followed_workflow_run,
 )
 """A run of a workflow."""

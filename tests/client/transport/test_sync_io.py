@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import ssl
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,3 +152,28 @@ def test_netrc_is_ignored(
     monkeypatch.setenv("NETRC", str(netrc))
     client.submit(api.execute_component("X"))
     assert "authorization" not in {name.lower() for name in whiterabbit_emulator.requests(kind="submit")[0].headers}
+
+
+def test_slow_body_is_freed_at_once(whiterabbit_emulator: Emulator) -> None:
+    """A large body that is too slow is freed with its error, and does not wait for the garbage collector."""
+    stop = threading.Event()
+
+    def handle(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n" + b" " * 8_000_000)
+        while not stop.wait(0.02):
+            connection.sendall(b" ")
+
+    gc.disable()
+    tracemalloc.start()
+    try:
+        with server(handle) as port:
+            settings = settings_for(whiterabbit_emulator, f"http://127.0.0.1:{port}", request_timeout=5)
+            with Client(settings) as client, pytest.raises(exc.WhiteRabbitTransportError, match="not complete") as slow:
+                client.send(api.get_execution("e-1"), within=1)
+            stop.set()
+        del slow
+        assert tracemalloc.get_traced_memory()[0] < 4_000_000
+    finally:
+        tracemalloc.stop()
+        gc.enable()

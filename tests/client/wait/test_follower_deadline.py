@@ -69,3 +69,10 @@ def test_the_message_of_a_timeout() -> None:
     server = SimulatedServer(executing=math.inf, ends=math.inf, records=["unavailable"] * 99)
     with pytest.raises(WhiteRabbitTimeoutError, match=r"could not be read .* \(the last failure: .* answered 503"):
         run_follow(server, deadline=EPOCH + 10)
+
+
+@pytest.mark.parametrize("deadline", [-1e12, -math.inf, -62135596800.0 - 3600])
+def test_a_deadline_beyond_the_calendar(deadline: float) -> None:
+    """A deadline that no calendar has is a time-out like any other."""
+    with pytest.raises(WhiteRabbitTimeoutError, match=r"Unix time -|0001"):
+        run_follow(SimulatedServer(ends=math.inf), deadline=deadline)

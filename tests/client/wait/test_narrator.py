@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_whiterabbit.client.wait.followed import Snapshot
 from airflow_provider_whiterabbit.client.wait.narrator import Narrator
-from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Snapshot
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
 CREATED_AT = "2020-02-02T10:00:00.000Z"
@@ -131,3 +132,17 @@ def test_polling_is_logged(logged: Logged) -> None:
     assert logged() == [
         ("WARNING", "Execution e-1: the stream was refused (White Rabbit answered 403); polling every 10 s")
     ]
+
+
+@pytest.mark.parametrize(
+    ("created_at", "updated_at"),
+    [
+        ("0001-01-01T00:00:00+01:00", "2024-01-01T00:00:00+01:00"),
+        ("2024-01-01T00:00:00-05:00", "9999-12-31T23:59:59-05:00"),
+        ("2024-01-01T00:00:00+24:00", "2024-01-01T00:00:01Z"),
+    ],
+)
+def test_times_that_cannot_be_subtracted(created_at: str, updated_at: str, logged: Logged) -> None:
+    """Times at the ends of the calendar, or with an impossible offset, leave the age out and raise nothing."""
+    Narrator("Execution e-1").tell_progress(record("COMPLETED", createdAt=created_at, updatedAt=updated_at))
+    assert [message.partition(",")[0] for _, message in logged()][-1] == "Execution e-1: COMPLETED"

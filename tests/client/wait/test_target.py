@@ -10,10 +10,11 @@ import pytest
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
 from airflow_provider_whiterabbit.client.records.glance import Glance
-from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, WorkflowRunStatus
+from airflow_provider_whiterabbit.client.records.status import ExecutionStatus
 from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
 from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
-from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Followed, Target
+from airflow_provider_whiterabbit.client.wait.followed import Followed
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
     WhiteRabbitProtocolError,
@@ -23,26 +24,6 @@ from airflow_provider_whiterabbit.exceptions import (
 both_targets = pytest.mark.parametrize("target", [EXECUTION, WORKFLOW_RUN], ids=lambda target: target.noun)
 
 # --- targets
-
-
-@pytest.mark.parametrize(("target", "statuses"), [(EXECUTION, ExecutionStatus), (WORKFLOW_RUN, WorkflowRunStatus)])
-def test_statuses_of_a_target(target: Target[Any], statuses: Any) -> None:
-    """A target has the statuses of its enum, and agrees with the enum about which ones are terminal."""
-    assert target.statuses is statuses
-    assert {str(status): target.is_terminal(str(status)) for status in statuses} == {
-        str(status): status.is_terminal for status in statuses
-    }
-    assert target.is_terminal("COMPLETED")
-    assert target.is_terminal("CANCELED") is (target is WORKFLOW_RUN)
-
-
-@both_targets
-@pytest.mark.parametrize(
-    "status", ["PAUSED", "CANCELLED", "completed", "COMPLETED ", "", None, 1, True, b"COMPLETED", [], {}, ["COMPLETED"]]
-)
-def test_unknown_statuses_are_not_terminal(target: Target[Any], status: Any) -> None:
-    """A value that is not a status of the target, perhaps not even hashable, is not terminal and raises nothing."""
-    assert target.is_terminal(status) is False
 
 
 @both_targets

@@ -1,0 +1,82 @@
+"""The messages of failed exchanges: what went wrong, on which connection, at which host, and what to do."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+from airflow_provider_whiterabbit.client.wire.messages import Request
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitTransportError
+
+_PROXY_PASSWORD = re.compile(r"//[^/@\s]*@")  # some errors show the proxy's address with its password
+
+_UNKNOWN_ISSUER = (18, 19, 20, 21)  # OpenSSL, X509_V_ERR_…: no certificate authority that we know signed it
+
+
+class UnusableAnswerError(Exception):
+    """An answer that is too slow, too large or not in the expected form. The message says which."""
+
+
+def too_large(max_bytes: int) -> UnusableAnswerError:
+    """Return the error for an answer with more bytes than are read."""
+    return UnusableAnswerError(f"the answer has more than {max_bytes} bytes")
+
+
+def transport_error(
+    settings: ClientSettings, proxy_url: str | None, request: Request, error: Exception
+) -> WhiteRabbitTransportError:
+    """Return the error for an exchange without a usable answer. It names connection, request, host and remedy.
+
+    :param proxy_url: the proxy of the exchange, perhaps with a password, which the message omits.
+    :param error: an unusable answer, or what a library raised.
+    """
+    server = urlsplit(settings.base_url)
+    proxy = urlsplit(proxy_url) if proxy_url else None
+    place = f"{request.method} {request.path} on {server.netloc}"
+    if proxy:
+        place += f" through the proxy {proxy.netloc.rpartition('@')[2]}"
+    # Through a proxy, this machine resolves and connects to the proxy alone.
+    host, source = (proxy.hostname, "HTTPS_PROXY") if proxy else (server.hostname, "the connection's host")
+    cause, remedy = _explained(error, str(host), source)
+    connection = f"Connection {settings.connection_id}: " if settings.connection_id else ""
+    return WhiteRabbitTransportError(f"{connection}{cause} ({place}){remedy}")
+
+
+def root_cause_text(error: BaseException) -> str:
+    """Describe the error at the bottom of a library's error. The layers above repeat addresses, some with passwords."""
+    cause = _root_cause(error)
+    text = _PROXY_PASSWORD.sub("//", str(cause))
+    return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+
+
+def _explained(error: Exception, host: str, source: str) -> tuple[str, str]:
+    """Return a description of a failure and, where one is known, its remedy.
+
+    :param host: the host that this machine connects to.
+    :param source: the setting that names this host.
+    """
+    if isinstance(error, UnusableAnswerError):
+        return str(error), ""
+    cause, text = _root_cause(error), root_cause_text(error)
+    if isinstance(cause, socket.gaierror):
+        return f"cannot resolve {host}: {text}", f"; check {source}"
+    if isinstance(cause, ConnectionRefusedError):
+        return f"cannot connect to {host}: {text}", f"; check {source} and its port"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        unknown_issuer = getattr(cause, "verify_code", None) in _UNKNOWN_ISSUER
+        remedy = "; if a company's own CA signed it, set the connection's 'ca_bundle'" if unknown_issuer else ""
+        return f"a certificate was refused: {text}", remedy
+    return text, ""
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    seen = {id(error)}
+    while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) is not None:
+        if not isinstance(inner, BaseException) or id(inner) in seen:
+            break
+        seen.add(id(inner))
+        error = inner
+    return error

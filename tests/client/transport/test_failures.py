@@ -1,0 +1,94 @@
+"""The messages of failed exchanges: connection, cause, request, host and remedy."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import pytest
+
+from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.transport.failures import (
+    UnusableAnswerError,
+    root_cause_text,
+    too_large,
+    transport_error,
+)
+from airflow_provider_whiterabbit.emulator import Emulator
+from tests.client.transports import settings_for
+
+READ = api.get_execution("e-1")
+URL = "https://api.example.org:8443"
+WHERE = "(GET /v1/sdk/components/executions/e-1 on api.example.org:8443)"
+PROXY = "http://user:hunter2@proxy.example.org:3128"
+THROUGH_PROXY = WHERE.replace(")", " through the proxy proxy.example.org:3128)")
+
+
+def refused_certificate(verify_code: int) -> ssl.SSLCertVerificationError:
+    """Return the error of a certificate that OpenSSL refuses for a reason with this number."""
+    error = ssl.SSLCertVerificationError(1, "not trusted")
+    error.verify_code = verify_code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "remedy"),
+    [
+        (UnusableAnswerError("no answer within 3 s"), "no answer within 3 s", ""),
+        (too_large(7), "the answer has more than 7 bytes", ""),
+        (ConnectionResetError("reset by peer"), "ConnectionResetError: reset by peer", ""),
+        (TimeoutError(), "TimeoutError", ""),
+        (
+            ConnectionRefusedError("refused"),
+            "cannot connect to api.example.org: ConnectionRefusedError: refused",
+            "; check the connection's host and its port",
+        ),
+        (
+            socket.gaierror("Name or service not known"),
+            "cannot resolve api.example.org: gaierror: Name or service not known",
+            "; check the connection's host",
+        ),
+        (
+            refused_certificate(20),
+            "a certificate was refused: SSLCertVerificationError: not trusted",
+            "; if a company's own CA signed it, set the connection's 'ca_bundle'",
+        ),
+        (refused_certificate(10), "a certificate was refused: SSLCertVerificationError: not trusted", ""),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_messages(whiterabbit_emulator: Emulator, error: Exception, cause: str, remedy: str) -> None:
+    """A message names connection, cause, request, host and remedy; without Airflow there is no connection to name."""
+    settings = settings_for(whiterabbit_emulator, URL, connection_id="wr_prod")
+    message = f"{cause} {WHERE}{remedy}"
+    assert str(transport_error(settings, None, READ, error)) == f"Connection wr_prod: {message}"
+    without_airflow = settings_for(whiterabbit_emulator, URL)
+    assert str(transport_error(without_airflow, None, READ, error)) == message
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "remedy"),
+    [
+        (socket.gaierror("unknown"), "cannot resolve proxy.example.org: gaierror: unknown", "; check HTTPS_PROXY"),
+        (
+            ConnectionRefusedError("refused"),
+            "cannot connect to proxy.example.org: ConnectionRefusedError: refused",
+            "; check HTTPS_PROXY and its port",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_messages_through_a_proxy(whiterabbit_emulator: Emulator, error: Exception, cause: str, remedy: str) -> None:
+    """Through a proxy, the message blames the host that this machine connects to, and hides the proxy's password."""
+    message = str(transport_error(settings_for(whiterabbit_emulator, URL), PROXY, READ, error))
+    assert message == f"{cause} {THROUGH_PROXY}{remedy}"
+
+
+def test_root_cause() -> None:
+    """The text of an error is that of its innermost cause, without the password of a proxy."""
+    inner = OSError("cannot connect to http://user:hunter2@proxy:3128")
+    outer = ValueError("a library's error")
+    outer.__cause__ = inner
+    assert root_cause_text(outer) == "OSError: cannot connect to http://proxy:3128"
+    inner.__context__ = outer  # a circle
+    assert root_cause_text(outer) == "OSError: cannot connect to http://proxy:3128"
