@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar, Unpack
 
 from airflow_provider_whiterabbit.emulator.effects import Effect, Fault
-from airflow_provider_whiterabbit.emulator.plumbing.background import Background
+from airflow_provider_whiterabbit.emulator.plumbing.background_thread import Background
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate, Identity
 from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
 from airflow_provider_whiterabbit.emulator.plumbing.listener import Listener

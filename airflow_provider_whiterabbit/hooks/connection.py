@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+    from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 
 
 def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSettings:
@@ -22,7 +22,10 @@ def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSetti
     :raises WhiteRabbitConfigError: if a field is not valid; the message names the field and the remedy, and never holds
         the value of a secret.
     """
-    from airflow_provider_whiterabbit.client.transport.settings import DEFAULT_REQUEST_TIMEOUT, ClientSettings
+    from airflow_provider_whiterabbit.client.transport.connection_settings import (
+        DEFAULT_REQUEST_TIMEOUT,
+        ClientSettings,
+    )
 
     # The forms of older versions of Airflow save an empty field as an empty string.
     fields = {name: value for name, value in extra.items() if value not in (None, "")}
@@ -63,7 +66,7 @@ def _non_empty_strings(values: Any) -> Iterator[str]:
 
 
 def _base_url(host: str | None, port: int | None) -> str:
-    from airflow_provider_whiterabbit.client.transport.settings import DEFAULT_BASE_URL, check_base_url
+    from airflow_provider_whiterabbit.client.transport.connection_settings import DEFAULT_BASE_URL, check_base_url
 
     base_url = (host or "").strip() or DEFAULT_BASE_URL
     check_base_url(base_url, allow_http=True)  # `ClientSettings` checks whether plain HTTP is allowed

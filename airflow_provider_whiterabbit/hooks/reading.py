@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_o
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook
 
-    from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+    from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 
 _reads_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, asyncio.Task[ClientSettings]]] = (
     WeakKeyDictionary()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
     from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
-    from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+    from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
     from airflow_provider_whiterabbit.client.transport.sync import Client
     from airflow_provider_whiterabbit.client.wait.followed import Followed, R
     from airflow_provider_whiterabbit.client.wait.timing import Timing

@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError, Whit
 from airflow_provider_whiterabbit.receiver.settings import SECTION, URL_PREFIX, served_connections
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+    from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 
 _NAME_PARAMETER = "name"
 

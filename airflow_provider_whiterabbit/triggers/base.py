@@ -162,7 +162,7 @@ class WhiteRabbitTrigger(BaseTrigger):
             target=self.target,
             target_id=self._target_id,
             task_instance=self.task_instance,
-            serialized_task=self.task,
+            serialized_task=getattr(self, "task", None),  # older versions of Airflow have no such attribute
             soft_fail=self.soft_fail,
             retries=self.retries,
             log=self.log,

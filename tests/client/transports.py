@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
-from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.client.wait.commands import Command, Open, Read
 from airflow_provider_whiterabbit.emulator import Emulator

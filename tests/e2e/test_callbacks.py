@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit.client import api
-from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun

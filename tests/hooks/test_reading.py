@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 from airflow_provider_whiterabbit.hooks.reading import read_connection, read_together

@@ -25,6 +25,7 @@ from airflow_provider_whiterabbit.client.transport.aio_io import (
     read_whole,
     transport_errors,
 )
+from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import (
     EVENT_STREAM,
     JSON,
@@ -34,7 +35,6 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     lower_case,
 )
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
-from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow

@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
+from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, lower_case
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, root_cause_text
-from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError

@@ -13,6 +13,7 @@ from tenacity import Retrying
 
 from airflow_provider_whiterabbit.client import retry
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import (
     EVENT_STREAM,
     JSON,
@@ -21,7 +22,6 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     check_stream,
     lower_case,
 )
-from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.sync_io import (
     EventStream,
     FreshConnectionAdapter,

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
+from airflow_provider_whiterabbit.client.records.glance import Glance
+from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, WorkflowRunStatus
+from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
 from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitStreamError
 
@@ -93,3 +98,47 @@ class Followed(Generic[R]):
         if snapshot.id != self.id:
             raise WhiteRabbitProtocolError(f"{self.name}: the answer belongs to another id, {snapshot.id!r:.100}")
         return snapshot
+
+
+def followed_execution(execution_id: str) -> Followed[Execution]:
+    """Return how an execution is followed.
+
+    :raises WhiteRabbitInputError: if the id is not safe in a path.
+    """
+    return Followed(
+        id=execution_id,
+        name=f"Execution {execution_id}",
+        record_request=api.get_execution(execution_id),
+        stream_request=api.stream_execution(execution_id),
+        parse_record=Execution.from_dict,
+        parse_event=ExecutionEvent.from_dict,
+        parse_glance=lambda data: Glance.from_dict(data, ExecutionStatus),
+    )
+
+
+def followed_workflow_run(workflow_run_id: str) -> Followed[WorkflowRun]:
+    """Return how a workflow run is followed.
+
+    :raises WhiteRabbitInputError: if the id is not safe in a path.
+    """
+    stage_count: int | None = None  # only the record tells it; the events' progress needs it
+
+    def parse_record(data: Any) -> WorkflowRun:
+        nonlocal stage_count
+        run = WorkflowRun.from_dict(data)
+        stage_count = len(run.stages)
+        return run
+
+    def parse_glance(data: Any) -> Snapshot:
+        glance = Glance.from_dict(data, WorkflowRunStatus)
+        return parse_record(data) if "runStages" in data else glance
+
+    return Followed(
+        id=workflow_run_id,
+        name=f"Workflow run {workflow_run_id}",
+        record_request=api.get_workflow_run(workflow_run_id),
+        stream_request=api.stream_workflow_run(workflow_run_id),
+        parse_record=parse_record,
+        parse_event=lambda data: WorkflowRunEvent.from_dict(data, stage_count),
+        parse_glance=parse_glance,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.records.execution import Execution
@@ -34,55 +34,19 @@ class Target(Generic[R]):
     followed: Callable[[str], Followed[R]]
 
 
-# DAG files import targets, and are parsed over and over: what only a wait needs is imported when it begins.
+# DAG files import targets, and are parsed over and over. Only a wait needs the rest, so a wait imports it.
 
 
 def _followed_execution(execution_id: str) -> Followed[Execution]:
-    from airflow_provider_whiterabbit.client import api
-    from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
-    from airflow_provider_whiterabbit.client.records.glance import Glance
-    from airflow_provider_whiterabbit.client.records.status import ExecutionStatus
-    from airflow_provider_whiterabbit.client.wait.followed import Followed
+    from airflow_provider_whiterabbit.client.wait.followed import followed_execution
 
-    return Followed(
-        id=execution_id,
-        name=f"Execution {execution_id}",
-        record_request=api.get_execution(execution_id),
-        stream_request=api.stream_execution(execution_id),
-        parse_record=Execution.from_dict,
-        parse_event=ExecutionEvent.from_dict,
-        parse_glance=lambda data: Glance.from_dict(data, ExecutionStatus),
-    )
+    return followed_execution(execution_id)
 
 
 def _followed_workflow_run(workflow_run_id: str) -> Followed[WorkflowRun]:
-    from airflow_provider_whiterabbit.client import api
-    from airflow_provider_whiterabbit.client.records.glance import Glance
-    from airflow_provider_whiterabbit.client.records.status import WorkflowRunStatus
-    from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
-    from airflow_provider_whiterabbit.client.wait.followed import Followed
+    from airflow_provider_whiterabbit.client.wait.followed import followed_workflow_run
 
-    stage_count: int | None = None  # only the record tells it; the events' progress needs it
-
-    def parse_record(data: Any) -> WorkflowRun:
-        nonlocal stage_count
-        run = WorkflowRun.from_dict(data)
-        stage_count = len(run.stages)
-        return run
-
-    def parse_glance(data: Any) -> Snapshot:
-        glance = Glance.from_dict(data, WorkflowRunStatus)
-        return parse_record(data) if "runStages" in data else glance
-
-    return Followed(
-        id=workflow_run_id,
-        name=f"Workflow run {workflow_run_id}",
-        record_request=api.get_workflow_run(workflow_run_id),
-        stream_request=api.stream_workflow_run(workflow_run_id),
-        parse_record=parse_record,
-        parse_event=lambda data: WorkflowRunEvent.from_dict(data, stage_count),
-        parse_glance=parse_glance,
-    )
+    return followed_workflow_run(workflow_run_id)
 
 
 EXECUTION: Target[Execution] = Target(

@@ -40,8 +40,8 @@ from airflow_provider_whiterabbit.emulator.plumbing.json_out import JsonResponse
 from airflow_provider_whiterabbit.emulator.plumbing.outages import Outages
 from airflow_provider_whiterabbit.emulator.server.faults import Faults
 from airflow_provider_whiterabbit.emulator.world.errors import ApiError, not_found
+from airflow_provider_whiterabbit.emulator.world.executions import Task
 from airflow_provider_whiterabbit.emulator.world.scripts import DEFAULT, Script
-from airflow_provider_whiterabbit.emulator.world.tasks import Task
 from airflow_provider_whiterabbit.emulator.world.world import World
 
 Body = dict[str, Any]

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 from airflow_provider_whiterabbit.emulator.plumbing.streams import Event, Topic
 from airflow_provider_whiterabbit.emulator.world.clock import Clock
+from airflow_provider_whiterabbit.emulator.world.executions import TERMINAL, Task
 from airflow_provider_whiterabbit.emulator.world.scripts import Script, ScriptOptions
-from airflow_provider_whiterabbit.emulator.world.tasks import TERMINAL, Task
 
 Ending = Literal["COMPLETED", "FAILED", "CANCELED"]
 

@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.client.records.execution import Execution, Exe
 from airflow_provider_whiterabbit.client.records.glance import Glance
 from airflow_provider_whiterabbit.client.records.status import ExecutionStatus
 from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
-from airflow_provider_whiterabbit.client.transport.settings import ClientSettings
+from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.wait.followed import Followed
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
 from airflow_provider_whiterabbit.exceptions import (

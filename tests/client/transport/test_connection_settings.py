@@ -14,7 +14,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from airflow_provider_whiterabbit.client.transport.settings import DEFAULT_BASE_URL, ClientSettings, check_base_url
+from airflow_provider_whiterabbit.client.transport.connection_settings import (
+    DEFAULT_BASE_URL,
+    ClientSettings,
+    check_base_url,
+)
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 
 KEY = "ws_0123456789abcdef"
