@@ -1,4 +1,4 @@
-"""Airflow assets that get an event when an execution at White Rabbit ends; DAGs can be scheduled on them.
+"""Airflow assets for executions at White Rabbit: the end of an execution adds an asset event, which can trigger DAGs.
 
 A DAG reads from the event which execution has ended::
 
@@ -38,7 +38,7 @@ DEFAULT_CONNECTION = "whiterabbit_default"
 def module(
     name: str, outcome: Literal[Outcome, "both"] = "success", *, whiterabbit_conn_id: str = DEFAULT_CONNECTION
 ) -> Any:
-    """Return the asset of a component, which gets one event for each execution submitted with a callback.
+    """Return the Airflow asset of a component. The asset gets one event per execution submitted with a callback.
 
     :param name: module name of the component, such as ``RANDOM_UUID``.
     :param outcome: ``success`` for COMPLETED executions, ``failure`` for FAILED ones, ``both`` for either asset.
@@ -49,7 +49,7 @@ def module(
 def named(
     name: str, outcome: Literal[Outcome, "both"] = "success", *, whiterabbit_conn_id: str = DEFAULT_CONNECTION
 ) -> Any:
-    """Return the asset of a name that you choose, which gets one event for each execution with ``callback=name``.
+    """Return the Airflow asset for a name of your choice, which gets one event per execution with ``callback=name``.
 
     :param outcome: as for `module`.
     """
@@ -57,7 +57,7 @@ def named(
 
 
 def workflow(workflow_id: str, *, whiterabbit_conn_id: str = DEFAULT_CONNECTION) -> Any:
-    """Return the asset of a workflow, to put into the `outlets` of the task that runs the workflow.
+    """Return the Airflow asset of a workflow, to put into the `outlets` of the task that runs the workflow.
 
     White Rabbit sends callbacks for executions only, not for workflow runs. Airflow itself emits the event of this
     asset, when the task succeeds.
@@ -66,7 +66,7 @@ def workflow(workflow_id: str, *, whiterabbit_conn_id: str = DEFAULT_CONNECTION)
 
 
 def each(asset: Any) -> Any:
-    """Return a schedule that starts one DAG run for each execution; the run's partition key is the execution's id.
+    """Return a schedule that starts one DAG run per execution; the DAG run's partition key is the execution's id.
 
     Airflow before 3.2 has no such schedule. There this function returns the asset itself, executions that end at about
     the same time share a run, and `executions` returns all of them.
@@ -80,7 +80,7 @@ def each(asset: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class EndedExecution:
-    """What an asset event says about an execution that has ended.
+    """The data of an asset event: an execution that has ended, with status, credits spent and perhaps the output.
 
     :param status: ``COMPLETED`` or ``FAILED``.
     :param usage: credits spent; None if the record did not say.
@@ -97,7 +97,7 @@ class EndedExecution:
 
     @classmethod
     def from_extra(cls, extra: Mapping[str, Any]) -> Self:
-        """Read the ``extra`` of an asset event."""
+        """Return the execution that the ``extra`` of an Airflow asset event describes."""
         return cls(
             id=extra["execution_id"],
             status=extra["status"],
@@ -115,7 +115,7 @@ class EndedExecution:
 
 
 def executions(context: Mapping[str, Any]) -> list[EndedExecution]:
-    """Return the executions whose asset events triggered this run, each once, in the order of the events.
+    """Return the executions whose asset events triggered this DAG run, each execution once, in the order of the events.
 
     :param context: the context of a task in the run.
     """
@@ -124,7 +124,7 @@ def executions(context: Mapping[str, Any]) -> list[EndedExecution]:
 
 
 def execution(context: Mapping[str, Any]) -> EndedExecution:
-    """Return the one execution whose asset event triggered this run.
+    """Return the one execution whose asset event triggered this DAG run.
 
     :param context: the context of a task in the run.
     :raises WhiteRabbitInputError: if no execution triggered the run (somebody started it by hand), or several did.
@@ -139,7 +139,7 @@ def execution(context: Mapping[str, Any]) -> EndedExecution:
 
 
 def identity(connection_id: str, kind: Kind, name: str, outcome: Outcome) -> tuple[str, str]:
-    """Return the name and the URI of an asset, both in ASCII, because Airflow's columns in MySQL hold only ASCII."""
+    """Return the name and the URI of an asset, in ASCII only, because Airflow's MySQL columns hold only ASCII."""
     start = prefix(connection_id)
     path = "/".join(quote(part, safe="") for part in (kind, name, outcome))
     # Airflow leaves a URI alone if its scheme begins with "x-"; for others it loads the metadata of every provider.
@@ -147,7 +147,7 @@ def identity(connection_id: str, kind: Kind, name: str, outcome: Outcome) -> tup
 
 
 def prefix(connection_id: str) -> str:
-    """Return the prefix that the names of all assets of a connection have."""
+    """Return the prefix of the names of all assets that belong to an Airflow connection."""
     return f"whiterabbit/{quote(connection_id, safe='')}/"
 
 
@@ -165,7 +165,7 @@ def _asset(connection_id: str, kind: Kind, name: str, outcome: Literal[Outcome, 
 
 
 def _execution_extras(context: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the ``extra`` of each event of an execution that triggered a run, oldest first."""
+    """Yield the ``extra`` of each asset event that triggered a DAG run and belongs to an execution, oldest first."""
     events_by_asset: Mapping[Any, Iterable[Any]] = context.get("triggering_asset_events") or {}
     asset_events = [event for events in events_by_asset.values() for event in events]
     for event in sorted(asset_events, key=lambda event: event.timestamp):

@@ -1,4 +1,4 @@
-"""The exceptions of this package: one hierarchy with `WhiteRabbitError` at its root.
+"""The exceptions of the White Rabbit provider; all of the exceptions derive from `WhiteRabbitError`.
 
 None of them is an `AirflowException`: after those, a sensor's ``soft_fail`` skips its task, and a refused key or an
 unknown execution must not look like a skipped task. No message contains a key, a secret or a signature.
@@ -8,19 +8,19 @@ from __future__ import annotations
 
 
 class WhiteRabbitError(Exception):
-    """Root of all errors of this package."""
+    """Base class of all exceptions of the White Rabbit provider."""
 
 
 class WhiteRabbitConfigError(WhiteRabbitError):
-    """The Airflow connection can't be used. The message names the field and the remedy."""
+    """Raised if the Airflow connection can't be used; the message names the wrong field and the remedy."""
 
 
 class WhiteRabbitInputError(WhiteRabbitError, ValueError):
-    """An argument was refused before anything was sent. The message names the argument and the remedy."""
+    """Raised if an argument is wrong, before a request is sent; the message names the argument and the remedy."""
 
 
 class WhiteRabbitTransportError(WhiteRabbitError):
-    """No usable answer arrived: the connection was refused, cut or silent, or something other than the API answered.
+    """Raised if no usable HTTP response arrived: the connection failed, or something other than the API responded.
 
     :param sent: False only if it is certain that no byte of the request left this machine.
     """
@@ -31,23 +31,23 @@ class WhiteRabbitTransportError(WhiteRabbitError):
 
 
 class WhiteRabbitProtocolError(WhiteRabbitError):
-    """The server's JSON has a form that the API does not document. Guessing what it means would be dangerous."""
+    """Raised if the server's JSON has a form that the API does not document, because a guess would be dangerous."""
 
 
 class WhiteRabbitSignatureError(WhiteRabbitError):
-    """A callback has no signature, a wrong one or an old one, so nothing in it can be trusted."""
+    """Raised if a callback's signature is missing, wrong or too old, so that nothing in the callback can be trusted."""
 
 
 class WhiteRabbitTimeoutError(WhiteRabbitError):
-    """An execution or run had not ended at the deadline. It was not cancelled."""
+    """Raised if an execution or workflow run has not ended at the deadline; nothing is cancelled at White Rabbit."""
 
 
 class WhiteRabbitStreamError(WhiteRabbitError):
-    """A stream can't be used any more: it is silent, or an event is malformed, too large, or of another execution."""
+    """Raised if an event stream is silent, or sends an event that is malformed, too large or of another execution."""
 
 
 class WhiteRabbitResponseError(WhiteRabbitError):
-    """The server refused a request.
+    """Raised if White Rabbit's server refused a request with an HTTP error status.
 
     :param status: HTTP status of the answer.
     :param method: HTTP method of the request.
@@ -85,33 +85,33 @@ class WhiteRabbitResponseError(WhiteRabbitError):
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The server's error codes."""
+        """The error codes in the server's HTTP response."""
         return tuple(code for code, _ in self.errors if code)
 
 
 class WhiteRabbitInvalidRequestError(WhiteRabbitResponseError):
-    """The server found the request's content invalid (400, 422)."""
+    """Raised if the server found the content of a request invalid (HTTP status 400 or 422)."""
 
 
 class WhiteRabbitAuthenticationError(WhiteRabbitResponseError):
-    """The server refused the key, the signature or the timestamp (401)."""
+    """Raised if the server refused a request's API key, signature or timestamp (HTTP status 401)."""
 
 
 class WhiteRabbitPermissionError(WhiteRabbitResponseError):
-    """The key is valid, but is not allowed to do this (403)."""
+    """Raised if the API key is valid, but does not permit the request (HTTP status 403)."""
 
 
 class WhiteRabbitNotFoundError(WhiteRabbitResponseError):
-    """The server does not know the execution, run or workflow (404)."""
+    """Raised if the server does not know the execution, workflow run or workflow (HTTP status 404)."""
 
 
 class WhiteRabbitRateLimitError(WhiteRabbitResponseError):
-    """The server received too many requests (429)."""
+    """Raised if the server received too many requests (HTTP status 429)."""
 
 
 class WhiteRabbitServerError(WhiteRabbitResponseError):
-    """White Rabbit's server failed (5xx)."""
+    """Raised if White Rabbit's server failed (HTTP status 5xx)."""
 
 
 class WhiteRabbitUncertainSubmissionError(WhiteRabbitError):
-    """A submission perhaps reached White Rabbit. It is never resent automatically: that could pay twice."""
+    """Raised if a submission may have reached White Rabbit; submitting again automatically could pay twice."""

@@ -158,7 +158,7 @@ CONFIG: dict[str, Any] = {
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return this provider's metadata (checked against Airflow's ``provider_info.schema.json``)."""
+    """Return this provider's metadata for Airflow (checked against Airflow's ``provider_info.schema.json``)."""
     name = "White Rabbit"
     package = "airflow_provider_whiterabbit"
 

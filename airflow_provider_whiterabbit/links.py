@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 LINK_KEY = "whiterabbit_link"
-"""Key of the XCom with the link. A task stores it as soon as the id is known, so that it shows during the wait."""
+"""Key of the XCom with the dashboard link, which a task stores as soon as the id is known, before the wait."""
 
 
 class WhiteRabbitLink(BaseOperatorLink):
-    """The link to White Rabbit's dashboard, where the connection has a template of its (undocumented) addresses."""
+    """The link from a task to White Rabbit's dashboard, if the connection has a template for the (undocumented) URL."""
 
     name = "White Rabbit"
 
     @property
     def xcom_key(self) -> str:
-        """The XCom in which Airflow 3 finds the link."""
+        """The key of the XCom in which Airflow 3 finds the dashboard link."""
         return LINK_KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the link for the web server of Airflow 2; empty if there is none."""
+        """Return the dashboard link for the web server of Airflow 2; an empty string if there is no link."""
         return XCom.get_value(ti_key=ti_key, key=LINK_KEY) or ""

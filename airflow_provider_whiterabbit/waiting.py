@@ -1,4 +1,4 @@
-"""What every task that waits for White Rabbit shares: deferring, deadlines, the link and the credits."""
+"""What all tasks that wait for White Rabbit share: deferring, deadlines, the dashboard link and the credits spent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
 
 MAX_WAIT_SECONDS = 10 * 365 * 24 * 60 * 60.0
-"""A longer time-out counts as none: its deadline would be beyond the calendar."""
+"""Longest timeout, in seconds; a longer timeout counts as no timeout: the deadline would be beyond the calendar."""
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator as _Task
@@ -31,40 +31,40 @@ else:
 
 
 def configured(option: str, argument: bool | None) -> bool:
-    """Return a task's argument, or, where it is None, the option of the same name in ``[whiterabbit]``."""
+    """Return a task's argument; if the argument is None, Airflow's option of that name in section ``[whiterabbit]``."""
     return conf.getboolean("whiterabbit", option, fallback=False) if argument is None else argument
 
 
 class WaitingMixin(_Task):
-    """A task that waits for an execution or a workflow run."""
+    """Mixin for Airflow tasks that wait for an execution or a workflow run."""
 
     operator_extra_links: Collection[WhiteRabbitLink] = (WhiteRabbitLink(),)
 
     waits_for: ClassVar[Target[Any]]
-    """What the task waits for."""
+    """What the task waits for: an execution or a workflow run."""
 
     trigger_class: ClassVar[type[WhiteRabbitTrigger]]
     """The trigger that waits while the task is deferred."""
 
     whiterabbit_conn_id: str
     ends_in_triggerer: bool
-    """Whether the trigger may end the task. Airflow refuses a DAG with an attribute ``end_from_trigger`` that is True
-    where a listener is installed; with this name the DAG is valid there, and a worker ends the task."""
+    """Whether the trigger may end the task. The attribute is not named ``end_from_trigger``, because Airflow refuses a
+    DAG with that name set to True if a listener is installed; a worker ends the task in that case."""
 
     timeout_error: ClassVar[type[Exception]]
-    """The exception that is raised when `timeout` is over."""
+    """The exception that the task raises when the task's `timeout` has passed."""
 
     timeout: Any  # seconds; None for no end
 
     @cached_property
     def whiterabbit_hook(self) -> WhiteRabbitHook:
-        """The hook of the task's connection."""
+        """The hook that calls White Rabbit with the task's connection."""
         return WhiteRabbitHook(self.whiterabbit_conn_id)
 
     def _defer_until_end(
         self, target_id: str, deadline: datetime | None, poll_interval: float, *, soft_fail: bool = False
     ) -> None:
-        """Free the worker until the execution or run has ended. Airflow calls `execute_complete` then.
+        """Defer the task until the execution or workflow run has ended and Airflow calls `execute_complete`.
 
         :param poll_interval: seconds between two reads of the record while streaming is refused.
         :param soft_fail: whether the trigger skips the task instead of failing it, if the trigger ends it.
@@ -78,7 +78,7 @@ class WaitingMixin(_Task):
         )
 
     def _ending_arguments(self, soft_fail: bool) -> dict[str, Any]:
-        """Return the trigger's arguments about the task's end; none if a worker must end the task."""
+        """Return the trigger's arguments for ending the task without a worker; empty if a worker must end the task."""
         if not self.ends_in_triggerer:
             return {}
         obstacle = next(itertools.chain(task_obstacles(self), code_obstacles(self)), None)
@@ -89,12 +89,12 @@ class WaitingMixin(_Task):
 
     @property
     def _wait_seconds(self) -> float:
-        """The shorter of `timeout` and `execution_timeout`, in seconds."""
+        """The shorter of the task's `timeout` and `execution_timeout`, in seconds."""
         timeout = math.inf if self.timeout is None else self.timeout
         return min(timeout, math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds())
 
     def _deadline(self, context: Context) -> datetime | None:
-        """Return when the wait must be over; None if it has no time-out."""
+        """Return the time at which the task stops waiting; None if the task has no timeout."""
         if self._wait_seconds > MAX_WAIT_SECONDS:
             return None
         started: datetime | None = context["ti"].start_date  # None in Airflow 2.11's `dag.test()`
@@ -102,7 +102,7 @@ class WaitingMixin(_Task):
 
     @contextlib.contextmanager
     def _as_task_timeout(self) -> Iterator[None]:
-        """Raise the exception of the time-out that came first, `timeout` or `execution_timeout`."""
+        """Raise the exception of the task's timeout that came first, `timeout` or `execution_timeout`."""
         try:
             yield
         except WhiteRabbitTimeoutError as error:
@@ -111,7 +111,7 @@ class WaitingMixin(_Task):
             raise AirflowTaskTimeout(str(error)) from None
 
     def _push_link(self, context: Context, target_id: str) -> None:
-        """Store the link to White Rabbit's dashboard as XCom, once in a process, if the connection has a template."""
+        """Store the link to White Rabbit's dashboard as XCom, once per process, if the connection has a template."""
         if not self.operator_extra_links:
             return
         link = self.whiterabbit_hook.get_conn().settings.link_to(self.waits_for, target_id)
@@ -120,14 +120,14 @@ class WaitingMixin(_Task):
         self.operator_extra_links = ()  # or Airflow 3 stores them once more, empty ones included, when the process ends
 
     def _push_usage(self, context: Context, record: Any) -> None:
-        """Log the credits that were spent, and store them as XCom ``usage``."""
+        """Log the number of credits that were spent, and store the number as XCom ``usage``."""
         if record.total_usage is not None:
             self.log.info("Credits used: %.12g", record.total_usage)
             if self.do_xcom_push:
                 context["ti"].xcom_push(key=USAGE_KEY, value=record.total_usage)
 
     def _record_after(self, event: Any, target_id: str | None) -> Any:
-        """Read the record after the trigger's event, which carries no output.
+        """Read the record of the execution or workflow run after the trigger's event, which carries no output.
 
         :param target_id: id of the execution or run; None if only the event knows it.
         :raises Exception: `timeout_error` or `AirflowTaskTimeout`, if the deadline passed first.

@@ -1,1 +1,1 @@
-"""The protocol of White Rabbit. Nothing in here imports Airflow, and only `transport` does I/O."""
+"""A client of White Rabbit's API. Nothing in this package imports Airflow, and only its part `transport` does I/O."""

@@ -1,4 +1,4 @@
-"""The endpoints of the API: a function for each, which validates its arguments and returns a `Request`."""
+"""The endpoints of White Rabbit's API: one function per endpoint validates its arguments and returns a `Request`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def execute_component(
     callback_secret: str | None = None,
     callback_headers: Mapping[str, str] | None = None,
 ) -> Request:
-    """Return the request that submits a component (API reference, *Execute Component*).
+    """Return the HTTP request that executes a component (White Rabbit's API reference, *Execute Component*).
 
     :param module: module name, as ``RANDOM_UUID``.
     :param attempts: server-side attempts on failure, 1 to 3.
@@ -62,7 +62,7 @@ def execute_component(
 
 
 def get_execution(execution_id: str) -> Request:
-    """Return the request that reads an execution's record.
+    """Return the HTTP request that reads the record of an execution.
 
     :raises WhiteRabbitInputError: if the id is empty or not safe in a path.
     """
@@ -70,17 +70,17 @@ def get_execution(execution_id: str) -> Request:
 
 
 def stream_execution(execution_id: str) -> Request:
-    """Return the request that opens an execution's event stream."""
+    """Return the HTTP request that opens the event stream of an execution."""
     return Request("GET", f"{get_execution(execution_id).path}/stream", idempotent=True)
 
 
 def redeliver_callback(execution_id: str) -> Request:
-    """Return the request that has an execution's callback delivered again (idempotent, says the API)."""
+    """Return the HTTP request for White Rabbit to deliver an execution's callback again (idempotent, says the API)."""
     return Request("POST", f"{get_execution(execution_id).path}/replay-callback", b"{}", idempotent=True)
 
 
 def trigger_workflow(workflow_id: str) -> Request:
-    """Return the request that starts a workflow (API reference, *Workflow Executions*).
+    """Return the HTTP request that starts a workflow (White Rabbit's API reference, *Workflow Executions*).
 
     :raises WhiteRabbitInputError: if the id is empty or not safe in a path.
     """
@@ -88,12 +88,12 @@ def trigger_workflow(workflow_id: str) -> Request:
 
 
 def get_workflow_run(workflow_run_id: str) -> Request:
-    """Return the request that reads the record of a workflow run."""
+    """Return the HTTP request that reads the record of a workflow run."""
     return Request("GET", f"{_RUNS}/{checks.identifier(workflow_run_id, 'workflow_run_id')}", idempotent=True)
 
 
 def stream_workflow_run(workflow_run_id: str) -> Request:
-    """Return the request that opens the event stream of a workflow run."""
+    """Return the HTTP request that opens the event stream of a workflow run."""
     return Request("GET", f"{get_workflow_run(workflow_run_id).path}/stream", idempotent=True)
 
 
@@ -105,7 +105,7 @@ def update_component(
     name: str | None = None,
     position: Sequence[float] | None = None,
 ) -> Request:
-    """Return the request that changes a component of a workflow.
+    """Return the HTTP request that changes the config, name or position of a component in a workflow.
 
     :param position: x and y.
     :raises WhiteRabbitInputError: if there is nothing to change, or an argument is wrong.
@@ -125,5 +125,5 @@ def update_component(
 
 
 def get_components() -> Request:
-    """Return the request that reads the component catalogue."""
+    """Return the HTTP request that reads White Rabbit's catalogue of components."""
     return Request("GET", "/v1/system/components", idempotent=True)

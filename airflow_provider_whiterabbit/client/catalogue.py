@@ -1,4 +1,4 @@
-"""The component catalogue: which components exist, and which input and config each component takes.
+"""White Rabbit's component catalogue: which components exist, and which input and config each component takes.
 
 A component definition has the form that White Rabbit's own client reads: ``inputs.parameters`` is a list of ``{"name",
 "schema"}``, in which every input is required; ``configs`` is the schema of an object. A schema is a small subset of
@@ -17,7 +17,7 @@ Definition = Mapping[str, Any]
 
 
 def definitions(catalogue: Any) -> list[dict[str, Any]]:
-    """Check that a component catalogue is a list of definitions, and return the list.
+    """Check that White Rabbit's component catalogue is a list of component definitions, and return the list.
 
     :param catalogue: the JSON that White Rabbit answered.
     :raises WhiteRabbitProtocolError: if the catalogue is not a list of objects with a ``module`` each.
@@ -30,7 +30,7 @@ def definitions(catalogue: Any) -> list[dict[str, Any]]:
 
 
 def find(catalogue: Iterable[Definition], module: str) -> Definition:
-    """Return the definition of a component that can be executed on its own.
+    """Return a component's definition from the catalogue, if the component can be executed outside a workflow.
 
     :raises WhiteRabbitInputError: if the catalogue has no such component; the message suggests similar names.
     """
@@ -49,13 +49,13 @@ def _is_executable(definition: Definition) -> bool:
 
 
 def did_you_mean(module: str, modules: Iterable[str]) -> str:
-    """Return a suggestion of similar module names for an error message; an empty string if no name is similar."""
+    """Return a hint with similar component names for an error message; an empty string if no name is similar."""
     similar = difflib.get_close_matches(module.upper(), list(modules), n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def validate(definition: Definition, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Check the input and the config of a component against its definition.
+    """Check the input and the config of a component against the component's definition in the catalogue.
 
     Parts of the definition that have an undocumented form are ignored.
 
@@ -101,7 +101,7 @@ def _is_integer_text(value: Any) -> bool:
 
 
 def _schema_problems(value: Any, schema: Any, place: str) -> list[str]:
-    """Check a value against a schema, and return a message for each problem, with the place of the wrong field."""
+    """Check a JSON value against a schema, and return one message per wrong field, with the field's path."""
     schema = _dict(schema)
     type_name = schema.get("type")
     if isinstance(type_name, str) and type_name in _TYPE_CHECKS and not _TYPE_CHECKS[type_name](value):

@@ -1,4 +1,4 @@
-"""Checks of arguments, before anything is sent. Each returns the checked value, or raises an error with the remedy."""
+"""Checks of arguments before a request is sent. Each check returns the checked value, or raises an exception."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 
 MAX_INLINE_WAIT = 15.0
-"""Seconds; the API's ``waitForMs`` is 15,000 at most."""
+"""Longest time, in seconds, that a submission may wait for its result: the API's ``waitForMs`` is 15,000 at most."""
 
 _SAFE_ID = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,200}", re.ASCII)  # RFC 3986, unreserved; no dot segments
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
@@ -20,7 +20,7 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 
 
 def identifier(value: Any, name: str) -> str:
-    """Return an id that is safe in a URL's path.
+    """Check that an id is safe in a URL's path, and return the id.
 
     :param name: the argument's name, for the error.
     :raises WhiteRabbitInputError: if it is not a string, is empty, or has other than unreserved URL characters.
@@ -39,7 +39,7 @@ def identifier(value: Any, name: str) -> str:
 
 
 def headers(value: Any, name: str, error: type[Exception]) -> dict[str, str]:
-    """Return extra headers that HTTP allows: an object of strings.
+    """Check that extra headers are allowed in HTTP (a mapping of strings to strings), and return the headers.
 
     :param name: what to call them in the error.
     :raises error: if one is not allowed. The message names the header, never its value.
@@ -55,7 +55,7 @@ def headers(value: Any, name: str, error: type[Exception]) -> dict[str, str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name means this machine."""
+    """Return whether a host name or an IP address means this machine (loopback)."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -63,14 +63,14 @@ def is_loopback(host: str) -> bool:
 
 
 def module(value: Any) -> str:
-    """Return a component's module name that is not empty."""
+    """Check that a component's module name is a string that is not empty, and return the name."""
     if not isinstance(value, str) or not value.strip():
         raise WhiteRabbitInputError("module must be a component's module name, as RANDOM_UUID")
     return value
 
 
 def json_object(value: Any, name: str) -> Mapping[str, Any]:
-    """Return an object (a mapping); an empty one for `None`."""
+    """Check that a value is a mapping (a JSON object), and return the mapping; an empty mapping for `None`."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -79,21 +79,21 @@ def json_object(value: Any, name: str) -> Mapping[str, Any]:
 
 
 def text(value: Any, name: str) -> str:
-    """Return a string that is not empty."""
+    """Check that a value is a string that is not empty, and return the string."""
     if not isinstance(value, str) or not value:
         raise WhiteRabbitInputError(f"{name} must be a string that is not empty")
     return value
 
 
 def attempts(value: Any) -> int:
-    """Return a number of server-side attempts: 1, 2 or 3."""
+    """Check that a number of server-side attempts is 1, 2 or 3, and return the number."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 3:
         raise WhiteRabbitInputError(f"attempts must be a whole number from 1 to 3, got {value!r:.50}")
     return value
 
 
 def seconds(value: Any, name: str, most: float = float("inf")) -> float:
-    """Return seconds, given as a number or a `timedelta`: not negative, and at most `most`."""
+    """Return a number of seconds or a `timedelta` as seconds; the value must not be negative or exceed `most`."""
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= most:
         bounds = "not negative" if most == float("inf") else f"from 0 to {most:g}"
@@ -102,14 +102,14 @@ def seconds(value: Any, name: str, most: float = float("inf")) -> float:
 
 
 def position(value: Any) -> list[float]:
-    """Return a position: a list of x and y."""
+    """Check that a component's position is two numbers, x and y, and return the position as a list."""
     if not isinstance(value, list | tuple) or [type(part) in (int, float) for part in value] != [True, True]:
         raise WhiteRabbitInputError(f"position must be two numbers, x and y; got {value!r:.50}")
     return list(value)
 
 
 def callback_url(value: Any) -> str:
-    """Return a URL for callbacks: HTTPS, or plain HTTP to this machine."""
+    """Check that a callback URL uses HTTPS, or plain HTTP to this machine, and return the URL."""
     try:
         url = urlsplit(value) if isinstance(value, str) else None
         host = url.hostname if url else None

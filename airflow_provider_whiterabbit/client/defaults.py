@@ -1,6 +1,6 @@
-"""Defaults for the signatures of operators, sensors and triggers, in a module that costs nothing to import."""
+"""Default values for arguments of operators, sensors and triggers, in a module that costs nothing to import."""
 
 from __future__ import annotations
 
 POLL_INTERVAL = 30.0
-"""Seconds between two reads of the record while no stream can be had."""
+"""Seconds between two reads of an execution's or workflow run's record while no event stream is available."""

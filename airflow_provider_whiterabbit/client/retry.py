@@ -1,4 +1,4 @@
-"""Which requests are sent again, and after which pause. No I/O and no clock in here.
+"""Rules for retries: which failed requests are sent again, and after which pause. The module does no I/O.
 
 Besides success, a request has three outcomes. *Never sent*: it failed before its first byte was written. *Refused*: the
 answer is a 4xx other than 408. *Uncertain*: everything else. A POST can move money, so it is sent again only if it was
@@ -22,26 +22,26 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 
 ATTEMPTS = 5
-"""How often a single call is tried, the first time included. Waits go on until their deadline instead."""
+"""How many times a call of the API is attempted at most. A wait for an execution's end has a deadline instead."""
 
 FIRST_PAUSE = 0.5
-"""Seconds; upper bound of the first pause. It doubles with each further failure."""
+"""Upper bound, in seconds, of the pause after the first failure. The bound doubles with each further failure."""
 
 MAX_PAUSE = 20.0
-"""Seconds; upper bound of all pauses. A call that the server asks to wait longer is not tried again."""
+"""Upper bound, in seconds, of the random pause before a retry; a call with a longer ``Retry-After`` is not retried."""
 
 _REQUEST_TIMEOUT = 408
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether a later attempt may succeed: a failed connection, too many requests, or a failing server."""
+    """Return whether an error may be temporary: a failed connection, too many requests, or a failing server."""
     if isinstance(error, WhiteRabbitResponseError):
         return isinstance(error, WhiteRabbitRateLimitError | WhiteRabbitServerError) or error.status == _REQUEST_TIMEOUT
     return isinstance(error, WhiteRabbitTransportError)
 
 
 def may_repeat(request: Request, error: BaseException) -> bool:
-    """Return whether a failed request can be sent again without the risk that its work is done twice."""
+    """Return whether a failed request can be sent again without the risk that White Rabbit does the work twice."""
     if isinstance(error, WhiteRabbitRateLimitError):
         return True
     if isinstance(error, WhiteRabbitTransportError) and not error.sent:
@@ -50,7 +50,7 @@ def may_repeat(request: Request, error: BaseException) -> bool:
 
 
 def is_uncertain(error: BaseException) -> bool:
-    """Return whether a submission that failed with this error may have reached White Rabbit all the same."""
+    """Return whether a submission may have reached White Rabbit although the request failed with the given error."""
     if isinstance(error, WhiteRabbitResponseError):
         return not 400 <= error.status < 500 or error.status == _REQUEST_TIMEOUT
     return not (isinstance(error, WhiteRabbitTransportError) and not error.sent)
@@ -64,7 +64,7 @@ def pause_after(
     first: float = FIRST_PAUSE,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> float:
-    """Return how many seconds to pause before the next attempt.
+    """Return how many seconds to pause before a failed request is sent again.
 
     The pause is random between zero and a bound that doubles with each failure (full jitter), to avoid a thundering
     herd. The seconds of a ``Retry-After`` are added to it.
@@ -79,7 +79,7 @@ def pause_after(
 
 
 def policy(request: Request, first_pause: float = FIRST_PAUSE) -> dict[str, Any]:
-    """Return the arguments for tenacity's `Retrying` that repeat a request by these rules.
+    """Return the arguments for tenacity's `Retrying` that repeat a failed request by the rules of this module.
 
     :param first_pause: the bound of the pause after the first failure, in seconds.
     """
@@ -100,5 +100,5 @@ def policy(request: Request, first_pause: float = FIRST_PAUSE) -> dict[str, Any]
 
 
 def asked(error: BaseException | None) -> float:
-    """Return how many seconds the server asked to wait (``Retry-After``), or 0."""
+    """Return the ``Retry-After`` of an error's HTTP response, in seconds; 0 if the response has no such header."""
     return (error.retry_after or 0.0) if isinstance(error, WhiteRabbitResponseError) else 0.0

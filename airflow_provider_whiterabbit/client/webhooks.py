@@ -1,4 +1,4 @@
-"""Verifies callbacks: signed POST requests in which White Rabbit delivers the finished record of an execution.
+"""Verifies callbacks: signed POST requests in which White Rabbit delivers the record of a finished execution.
 
 Callbacks are signed with a secret that White Rabbit and the receiver share. Use this module in an endpoint of your
 own::
@@ -41,12 +41,12 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 
 TOLERANCE = 300.0
-"""Seconds by which the time of a signature may differ from this machine's clock."""
+"""How many seconds the time of a callback's signature may differ from this machine's clock."""
 
 TIMED, TIMESTAMP, VERSION, RAW = "x-signature", "x-signature-timestamp", "x-signature-version", "x-wr-signature"
 
 SIGNATURE_HEADERS = frozenset({TIMED, TIMESTAMP, VERSION, RAW})
-"""The headers that hold a signature. A request in which one of them occurs twice is ambiguous."""
+"""The HTTP headers that hold a callback's signature. A request that has one of these headers twice is ambiguous."""
 
 
 def verify(
@@ -58,7 +58,7 @@ def verify(
     raw_signatures: bool = True,
     now: float | None = None,
 ) -> Execution:
-    """Check the signature of a callback, and return the finished record in its body.
+    """Check the signature of a callback, and return the finished execution's record from the callback's body.
 
     :param body: the body as it arrived, byte for byte; JSON that was parsed and written again fails.
     :param headers: the request's headers; the case of their names does not matter.
@@ -77,7 +77,7 @@ def verify(
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The signature in the headers of a request; `check` tells whether it is valid.
+    """The signature in the headers of a callback request; the method `check` raises an error if the signature is wrong.
 
     :param claimed: the HMAC that the headers claim, in hexadecimal.
     :param prefix: the part of the signed text before the body.
@@ -90,7 +90,7 @@ class Signature:
     def of(
         cls, headers: Mapping[str, str], *, tolerance: float, raw_signatures: bool = True, now: float | None = None
     ) -> Self:
-        """Read the signature from the headers of a request; the newer form has priority if both forms are present.
+        """Read the signature from a callback's headers; ``x-signature`` has priority over the older ``x-wr-signature``.
 
         The parameters are those of `verify`.
 
@@ -109,7 +109,7 @@ class Signature:
         raise WhiteRabbitSignatureError(f"there is no {TIMED} header; was the execution submitted with a secret?")
 
     def check(self, body: bytes | bytearray, secret: str) -> None:
-        """Compare the claimed HMAC with the HMAC of the body, in constant time.
+        """Compare the HMAC in a callback's headers with the HMAC of the callback's body, in constant time.
 
         :raises WhiteRabbitSignatureError: if they differ.
         :raises WhiteRabbitInputError: if the secret is empty.
@@ -123,7 +123,7 @@ class Signature:
 
 
 def finished_record(body: bytes | bytearray) -> Execution:
-    """Return the record in the body of a callback; the caller has checked the signature.
+    """Return the execution's record in the body of a callback whose signature the caller has checked.
 
     :raises WhiteRabbitProtocolError: if the body is not the record of an execution that has ended.
     """

@@ -1,4 +1,4 @@
-"""A White Rabbit server on this machine, for demos, for this package's tests, and for tests of your own DAGs.
+"""An emulated White Rabbit server on this machine, for demos, for this package's tests and for tests of your own DAGs.
 
 The emulator is a strict server, not a mock. It checks the key, the clock and the Ed25519 signature of every request. A
 real JavaScript engine computes the text that a client has to sign. The emulator refuses undocumented fields, streams

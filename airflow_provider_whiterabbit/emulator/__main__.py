@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certific
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the emulator until SIGINT or SIGTERM, and print the environment variable of its Airflow connection."""
+    """Run the emulator until SIGINT or SIGTERM; print the variable that connects Airflow to the emulator."""
     options = argument_parser().parse_args(arguments)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def argument_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+    """Return the parser of the emulator's command-line arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_whiterabbit.emulator", description="A White Rabbit server on this machine."
     )

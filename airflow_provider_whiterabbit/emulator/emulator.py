@@ -1,4 +1,4 @@
-"""`Emulator`: the Python API of the emulator."""
+"""`Emulator`: starts and controls an emulated White Rabbit server from Python."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Emulator:
-    """A White Rabbit server on this machine. The package's docstring lists where it differs from White Rabbit.
+    """An emulated White Rabbit server on this machine. The package's docstring lists its differences from White Rabbit.
 
     Every method may be called from any thread. The ``wait_for_…`` methods block their thread (an asynchronous test
     calls them through `asyncio.to_thread`) and raise `TimeoutError` after `timeout` seconds. A method raises `ApiError`
@@ -87,55 +87,55 @@ class Emulator:
         self.stop_server()
 
     def start_server(self) -> None:
-        """Serve requests from a background thread. After `stop_server`, use the same port and continue all scripts.
+        """Start the server in a background thread. After `stop_server`, use the same port and continue all executions.
 
         :raises OSError: if the address cannot be bound.
         """
         self._background.start(self._host, self._port)
 
     def stop_server(self) -> None:
-        """Close the streams and stop the server. Executions, runs and the journal are kept and can still be read."""
+        """Close event streams and stop the server. Executions, workflow runs and received requests stay readable."""
         self._background.stop()
 
     def pause(self, seconds: float | None = None) -> None:
-        """Begin an outage: refuse connections and reset the open ones. Executions continue.
+        """Simulate an outage: refuse new connections and reset open connections. Executions continue.
 
         :param seconds: the outage ends after that time; None for an outage until `resume`.
         """
         self._background.wait(self._app.outages.pause(seconds))
 
     def resume(self) -> None:
-        """End an outage: accept connections again, on the same port.
+        """End a simulated outage: accept connections again, on the same port.
 
         :raises OSError: if another program has taken the port.
         """
         self._background.wait(self._app.outages.resume())
 
     def cut_connections(self, count: int) -> None:
-        """Reset the next connections as soon as they are accepted (with HTTPS: after the TLS handshake)."""
+        """Reset the next `count` connections as soon as they are accepted (with HTTPS: after the TLS handshake)."""
         self._call(lambda: self._app.outages.cut_connections(count))
 
     def reset(self) -> None:
-        """Remove executions, runs, scripts, faults and the journal, close streams, restore `settings`, and `resume`."""
+        """Remove executions, workflow runs, scripts, faults, requests; restore `settings`; end streams and outages."""
         self._background.wait(self._app.reset())
 
     # --- connection
 
     @property
     def url(self) -> str:
-        """Base URL, such as ``http://127.0.0.1:41234``."""
+        """Base URL of the emulator, such as ``http://127.0.0.1:41234``."""
         host, port = self._background.address
         scheme = "http" if self._identity is None else "https"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     @property
     def ca_bundle(self) -> str | None:
-        """File with the certificate of the authority that signed the emulator's; None if there is none to trust."""
+        """Path of the CA file with which clients verify the emulator's HTTPS certificate; None without a CA file."""
         return None if self._identity is None else self._identity.ca_bundle
 
     @property
     def connection(self) -> dict[str, Any]:
-        """The Airflow connection to this emulator, in the form of its JSON object."""
+        """The Airflow connection to this emulator, as a dict with the fields of a connection in JSON."""
         extra = {"api_key": self.api_key}
         if self.ca_bundle is not None:
             extra["ca_bundle"] = self.ca_bundle
@@ -143,12 +143,12 @@ class Emulator:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment variable that defines the Airflow connection `whiterabbit_default`."""
+        """The environment variable that defines the Airflow connection `whiterabbit_default` to this emulator."""
         return {"AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(self.connection)}
 
     @property
     def clock_offset(self) -> float:
-        """Seconds that the emulator's clock is ahead of this machine's clock; can be set."""
+        """How many seconds the emulator's clock is ahead of this machine's clock; can be set."""
         return self.settings.clock_offset
 
     @clock_offset.setter
@@ -158,7 +158,7 @@ class Emulator:
     # --- executions
 
     def script(self, module: str, *steps: Script, **options: Unpack[ScriptOptions]) -> None:
-        """Set what the module's next executions do: use `steps` in turn, or use `options` (see `Script`) for all.
+        """Set how a module's next executions end: by the scripts `steps` in turn, or by one `Script` of `options`.
 
         :raises ValueError: if both are given, or as `Script` does.
         """
@@ -170,7 +170,7 @@ class Emulator:
     def create_execution(
         self, module: str, inputs: Any = None, config: Any = None, **options: Unpack[ScriptOptions]
     ) -> str:
-        """Create an execution without a request and return its id; without options it uses the module's script."""
+        """Create an execution without an HTTP request; return its id. Without `options`, use the module's script."""
         script = Script(**options) if options else None
         return self._call(lambda: self._world.create_execution(module, inputs or {}, config or {}, script).id)
 
@@ -179,15 +179,15 @@ class Emulator:
         self._call(lambda: self._world.execution(execution_id).start())
 
     def complete(self, execution_id: str, output: Any = DEFAULT, *, usage: float | None = None) -> None:
-        """Change the status of an execution to COMPLETED, by default with the output of its script."""
+        """Change the status of an execution to COMPLETED, by default with the output that its `Script` defines."""
         self._call(lambda: self._world.execution(execution_id).complete(output, usage))
 
     def fail(self, execution_id: str, error: Any, *, usage: float | None = None) -> None:
-        """Change the status of an execution to FAILED."""
+        """Change the status of an execution to FAILED, with an error."""
         self._call(lambda: self._world.execution(execution_id).fail(error, usage))
 
     def execution(self, execution_id: str) -> dict[str, Any]:
-        """Return the record of an execution. This does not count as a poll."""
+        """Return the record of an execution. Unlike a client's request, the call never changes the status."""
         return self._call(lambda: self._world.execution(execution_id).record())
 
     @property
@@ -210,34 +210,34 @@ class Emulator:
         ending: Ending | None = None,
         reason: str | None = None,
     ) -> None:
-        """Set what the next runs of a workflow do (see `WorkflowScript`). The workflow exists from then on.
+        """Set the stages and the ending of a workflow's next runs (see `WorkflowScript`); create a missing workflow.
 
         :param stages: one after the other, such as ``{"module": "SWAP", "output": {...}, "after": 2.0}``.
         """
         self._call(lambda: self._world.script_workflow(workflow_id, stages, ending, reason))
 
     def create_run(self, workflow_id: str) -> str:
-        """Start a workflow without a request and return the id of the run."""
+        """Start a workflow without an HTTP request, and return the id of the workflow run."""
         return self._call(lambda: self._world.create_run(workflow_id)[0].id)
 
     def cancel_run(self, run_id: str, reason: str | None = None) -> None:
-        """Change the status of a run to CANCELED."""
+        """Change the status of a workflow run to CANCELED."""
         self._call(lambda: self._world.run(run_id).cancel(reason))
 
     def start_stage(self, run_id: str, stage: int) -> None:
-        """Change the status of a stage, counted from 0, to RUNNING."""
+        """Change the status of a stage of a workflow run to RUNNING; stages are numbered from 0."""
         self._call(lambda: self._world.stage(run_id, stage).start())
 
     def complete_stage(self, run_id: str, stage: int, output: Any = DEFAULT, *, usage: float | None = None) -> None:
-        """Change the status of a stage to COMPLETED, by default with the output of its script."""
+        """Change the status of a stage of a workflow run to COMPLETED, by default with the output of its script."""
         self._call(lambda: self._world.stage(run_id, stage).complete(output, usage))
 
     def fail_stage(self, run_id: str, stage: int, error: Any, *, usage: float | None = None) -> None:
-        """Change the status of a stage to FAILED."""
+        """Change the status of a stage of a workflow run to FAILED, with an error."""
         self._call(lambda: self._world.stage(run_id, stage).fail(error, usage))
 
     def run(self, run_id: str) -> dict[str, Any]:
-        """Return the record of a run. This does not count as a poll."""
+        """Return the record of a workflow run. Unlike a client's request, the call never changes the status."""
         return self._call(lambda: self._world.run(run_id).record())
 
     @property
@@ -246,32 +246,32 @@ class Emulator:
         return self._call(lambda: [run.record() for run in self._world.runs.values()])
 
     def add_component(self, definition: Mapping[str, Any]) -> None:
-        """Add a definition to the component catalogue, or replace the one of the same module."""
+        """Add a component definition to the catalogue, or replace the module's existing definition."""
         self._call(lambda: self._world.catalogue.add(definition))
 
     # --- streams
 
     def stream_options(self, identity: str | None = None, **changes: Any) -> None:
-        """Change options (see `StreamOptions`) for streams that are opened from now on.
+        """Change options (see `StreamOptions`) of the event streams that clients open after this call.
 
         :param identity: id of an execution or run; None for every execution and run without its own options.
         """
         self._call(lambda: self._world.change_stream_options(identity, changes))
 
     def streams(self, identity: str) -> int:
-        """Return how many streams of an execution or run are open."""
+        """Return how many event streams of an execution or workflow run are open."""
         return self._call(lambda: len(self._world.topic(identity)))
 
     def send_raw(self, identity: str, data: bytes) -> None:
-        """Send bytes into the open streams of an execution or run, without making an event of them."""
+        """Send bytes unchanged, not as an event, on all open event streams of an execution or workflow run."""
         self._call(lambda: self._world.topic(identity).send_raw(data))
 
     def close_streams(self, identity: str | None = None) -> None:
-        """Close the open streams of an execution or run cleanly; None for all open streams."""
+        """Close the open event streams of an execution or workflow run cleanly; None closes all open streams."""
         self._call(self._world.close_streams if identity is None else lambda: self._world.topic(identity).close())
 
     def wait_for_stream(self, identity: str, *, count: int = 1, timeout: float = 10.0) -> None:
-        """Wait until at least `count` streams of an execution or run are open; with 0, until none is open."""
+        """Wait until `count` event streams of an execution or workflow run are open; 0 waits until all are closed."""
         topic = self._call(lambda: self._world.topic(identity))
         enough = (lambda: len(topic) >= count) if count else (lambda: len(topic) == 0)
         self._wait_until(self._world.streams_changed, enough, timeout)
@@ -288,30 +288,30 @@ class Emulator:
         skip: int = 0,
         times: int | None = 1,
     ) -> Fault:
-        """Add a fault (see `Fault`), by default for one request. `release` ends the waiting of a `Hold`."""
+        """Add a simulated fault (see `Fault`), by default for one request. Method `release` ends the effect `Hold`."""
         fault = Fault(effect, kind, method, path, skip, times)
         self._call(lambda: self._app.faults.add(fault))
         return fault
 
     def release(self, fault: Fault) -> None:
-        """Let the requests continue that a `Hold` holds, and all later ones."""
+        """Release a `Hold`: let the requests that the simulated fault holds back, and later requests, continue."""
         self._call(fault.release)
 
     def clear_faults(self) -> None:
-        """Release all faults and remove them."""
+        """Remove all simulated faults, and let all requests continue that a `Hold` holds back."""
         self._call(self._app.faults.clear)
 
     # --- journal
 
     @property
     def journal(self) -> list[Entry]:
-        """All requests except those to the control endpoints, in order of arrival."""
+        """All requests that the emulator received, in order of arrival, except requests to its control endpoints."""
         return self._call(lambda: self._world.journal.entries)
 
     def requests(
         self, *, method: str | None = None, path: str | re.Pattern[str] | None = None, kind: Kind | None = None
     ) -> list[Entry]:
-        """Return the requests in the journal that match (see `Entry.matches`)."""
+        """Return the received requests that have this method, path and kind of endpoint (see `Entry.matches`)."""
         return [entry for entry in self.journal if entry.matches(method, path, kind)]
 
     def wait_for_request(
@@ -324,7 +324,7 @@ class Emulator:
         answered: bool = False,
         timeout: float = 10.0,
     ) -> list[Entry]:
-        """Wait until the journal has `count` matching requests, and return the matching requests.
+        """Wait until the emulator has received `count` matching requests, and return all matching requests.
 
         :param answered: count only requests whose answer has begun.
         """

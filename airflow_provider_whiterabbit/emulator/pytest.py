@@ -1,4 +1,4 @@
-"""The pytest fixture `whiterabbit_emulator`::
+"""The pytest fixture `whiterabbit_emulator` gives a test a running emulator of White Rabbit::
 
 pytest_plugins = ["airflow_provider_whiterabbit.emulator.pytest"]
 
@@ -26,6 +26,6 @@ def _whiterabbit_server() -> Iterator[Emulator]:
 
 @pytest.fixture
 def whiterabbit_emulator(_whiterabbit_server: Emulator) -> Emulator:
-    """Return the emulator of the test session, reset before each test."""
+    """Return the emulated White Rabbit server of the test session, which is reset before each test."""
     _whiterabbit_server.reset()
     return _whiterabbit_server

@@ -1,1 +1,1 @@
-"""How an end at White Rabbit becomes a task's end."""
+"""How the end of an execution or workflow run at White Rabbit ends an Airflow task."""

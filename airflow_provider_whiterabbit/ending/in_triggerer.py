@@ -1,4 +1,4 @@
-"""Ending a task in the triggerer: the trigger does what a worker does after a wait (Airflow 3.3.1+)."""
+"""Ends a task in the triggerer: the trigger does what otherwise a worker does after the wait (Airflow 3.3.1+)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 
 MAX_RECORD_BYTES = 1024 * 1024
-"""A larger record is left to a worker: storing its output as XCom would block the event loop for too long."""
+"""Largest record, in bytes, that a trigger stores as XCom; a larger record would block the event loop for too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingTask:
-    """The task that a trigger may end.
+    """A waiting Airflow task that its trigger may end, without a worker.
 
     :param target: what the task waited for; `target_id` is its id.
     :param task_instance: Airflow's task instance.
@@ -47,7 +47,7 @@ class WaitingTask:
 async def end_task(
     task: WaitingTask, client: AsyncClient, *, succeeded: bool, timeout_message: str | None = None
 ) -> TriggerEvent | None:
-    """Store the task's XComs and return the event that ends it; None if a worker must end it (the log says why).
+    """Store a task's XComs and return the event that ends the task; None if a worker must end the task (see the log).
 
     :param succeeded: whether the execution or run is COMPLETED.
     :param timeout_message: set if the deadline passed first.
@@ -97,12 +97,12 @@ async def _end(task: WaitingTask, client: AsyncClient, timeout_message: str | No
 
 
 def _link(task: WaitingTask, client: AsyncClient) -> str | None:
-    """Return the dashboard link to store. A worker that deferred the task has stored it before."""
+    """Return the dashboard link to store as XCom; None if there is no link or a worker has stored the link already."""
     return None if task.serialized_task is None else client.settings.link_to(task.target, task.target_id)
 
 
 async def _push_xcoms(task_instance: Any, xcoms: Mapping[str, Any]) -> None:
-    """Store XComs that are not None, as a worker does.
+    """Store a task's XComs from the triggerer as a worker would, except for XComs whose value is None.
 
     The event could carry them, but Airflow 3.3 would store strings instead of objects. All XComs are sent at once,
     because each waits in the queue of the triggerer's supervisor behind those of all other triggers. They arrive before

@@ -1,4 +1,4 @@
-"""Reasons why a worker must end a task, although its trigger could end it in the triggerer.
+"""Reasons why a worker must end a task, although the task's trigger could end the task in the triggerer.
 
 A trigger ends a task fastest, and holds neither a worker nor a pool slot. But Airflow runs no success or skip callback
 there, emits no asset event, and more. A task that needs one of those is ended by a worker instead.
@@ -12,7 +12,7 @@ from typing import Any
 from airflow import __version__ as airflow_version
 
 SINCE = (3, 3, 1)
-"""Older versions of Airflow can't start or end a task in the triggerer, or ignore its retries there."""
+"""Oldest version of Airflow that can start and end a task in the triggerer without ignoring the task's retries."""
 
 
 def version_obstacles(version: str = airflow_version) -> Iterator[str]:
@@ -26,7 +26,7 @@ def version_obstacles(version: str = airflow_version) -> Iterator[str]:
 
 
 def task_obstacles(task: Any) -> Iterator[str]:
-    """Yield what a task would lose if the triggerer ended it.
+    """Yield each reason why a task would lose something if the triggerer, not a worker, ended the task.
 
     :param task: an operator, or a serialized one.
     """
@@ -45,7 +45,7 @@ def task_obstacles(task: Any) -> Iterator[str]:
 
 
 def code_obstacles(task: Any) -> Iterator[str]:
-    """Yield which code of the user the triggerer would skip. A serialized task does not tell.
+    """Yield each user-defined hook or method that would be skipped if the triggerer, not a worker, ended the task.
 
     :param task: an operator.
     """
@@ -55,7 +55,7 @@ def code_obstacles(task: Any) -> Iterator[str]:
 
 
 def overridden_methods(task: Any, *methods: str) -> Iterator[str]:
-    """Yield a reason for each method that is neither Airflow's nor this provider's."""
+    """Yield a reason for each of the named methods that a user's own class overrides."""
     from airflow.providers.common.compat.sdk import BaseOperator
 
     ours = __package__.partition(".")[0]
@@ -66,7 +66,7 @@ def overridden_methods(task: Any, *methods: str) -> Iterator[str]:
 
 
 def deployment_obstacles() -> Iterator[str]:
-    """Yield why this deployment can't end any task in the triggerer. Call it in a worker or a triggerer."""
+    """Yield why this Airflow deployment can't end any task in the triggerer; for calls in a worker or a triggerer."""
     from airflow.providers.common.compat.sdk import XCom, get_listener_manager
     from airflow.sdk.bases.xcom import BaseXCom
 

@@ -1,4 +1,4 @@
-"""How an end at White Rabbit becomes the end of a task. Sensors and operators share it, however they waited."""
+"""How the end of an execution or workflow run ends the Airflow task that waited, for sensors and operators alike."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitProtocolError, WhiteRabbitTimeoutError
 
 TIMEOUT = "TIMEOUT"
-"""Status of a trigger event: the deadline passed before the end."""
+"""Status of a trigger event: the deadline passed before the execution or workflow run ended."""
 
 ERROR = "ERROR"
-"""Status of a trigger event: the wait could not continue. The event's message says why."""
+"""Status of a trigger event: the trigger could not continue to wait; the event's message says why."""
 
 USAGE_KEY = "usage"
-"""Key of the XCom with the credits that were spent."""
+"""Key of the XCom with the number of White Rabbit credits that were spent."""
 
 
 class EndedRecord(Protocol):
-    """A record of an execution or run that has ended."""
+    """The record of an execution or workflow run that has ended."""
 
     @property
     def succeeded(self) -> bool:
-        """Whether it is COMPLETED."""
+        """Whether the status of the execution or workflow run is COMPLETED."""
 
     @property
     def result(self) -> Any:
-        """What the task returns."""
+        """The value that the Airflow task returns."""
 
     @property
     def total_usage(self) -> float | None:
-        """Credits spent, if the record tells."""
+        """The number of credits spent; None if the record does not say."""
 
     @property
     def failure(self) -> str:
-        """A message that says why it did not complete."""
+        """An error message that says why the execution or workflow run did not complete."""
 
 
 def result_of(record: EndedRecord) -> Any:
-    """Return the result of an execution or run that has ended.
+    """Return the result of an execution or workflow run that has ended.
 
     :raises AirflowFailException: if it did not complete: a retry of the task would read the same record.
     """
@@ -50,7 +50,7 @@ def result_of(record: EndedRecord) -> Any:
 
 
 def ended_id(event: Any, target: Target[Any], expected_id: str | None) -> str:
-    """Check the event of a trigger, and return the id of the execution or run that has ended, well or not.
+    """Check a trigger's event, and return the id of the execution or workflow run that has ended, successfully or not.
 
     :param event: ``{"execution_id": …, "status": …, "message": …}``, or the same with ``workflow_run_id``.
     :param target: what the trigger waited for.

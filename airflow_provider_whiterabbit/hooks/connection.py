@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSettings:
-    """Return the client settings that a connection holds.
+    """Return the settings for a client of White Rabbit's API that an Airflow connection holds.
 
     :param extra: the connection's extra, as an object.
     :raises WhiteRabbitConfigError: if a field is not valid; the message names the field and the remedy, and never holds
@@ -46,7 +46,7 @@ def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSetti
 
 
 def secrets_of(connection: Connection, extra: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each value in a connection that must not appear in a log.
+    """Yield each secret value of an Airflow connection, which must not appear in a log.
 
     :param extra: the connection's extra, as an object.
     """

@@ -1,4 +1,4 @@
-"""The form for a connection in Airflow before 3.2, built from the field descriptions that newer versions read."""
+"""The web form for a connection in Airflow before 3.2, built from the provider metadata that newer versions read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def form_widgets(conn_fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a WTForms field for each extra field of the connection.
+    """Return a WTForms field for each extra field of a White Rabbit connection.
 
     :param conn_fields: the provider's ``conn-fields``: ``label``, ``description`` and a JSON ``schema`` by field name.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def probe(get_client: Callable[[], Client]) -> tuple[bool, str]:
-    """Test a connection by reading the execution with the nil UUID, which never exists.
+    """Test a connection by reading the execution whose id is the nil UUID, an execution that never exists.
 
     White Rabbit answers 404 if it accepts the key and the signature.
 

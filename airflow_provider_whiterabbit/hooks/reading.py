@@ -1,4 +1,4 @@
-"""Reads a connection in the triggerer without blocking the event loop, once for all triggers that start together."""
+"""Reads an Airflow connection without blocking the triggerer's event loop, once for triggers that start together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _reads_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, asynci
 
 
 async def read_connection(hook: BaseHook, connection_id: str) -> ClientSettings:
-    """Read a connection with Airflow's asynchronous calls, and mask its secrets in the logs.
+    """Read an Airflow connection with asynchronous calls, and mask the connection's secrets in the logs.
 
     :param hook: the hook that the connection is for.
     :raises WhiteRabbitConfigError: if a field of the connection is not valid.
@@ -38,7 +38,7 @@ async def read_together(
     connection_id: str,
     read: Callable[[BaseHook, str], Coroutine[Any, Any, ClientSettings]] = read_connection,
 ) -> ClientSettings:
-    """Read a connection, or wait for a read of the same connection that is in progress; no result is kept afterwards.
+    """Read an Airflow connection; simultaneous callers share one read of the connection, and no result is cached.
 
     Each read takes several round trips to the triggerer's other process, most of them to mask secrets. If a thousand
     triggers that start together read the connection one by one, each of them waits for the reads of all others.
@@ -58,7 +58,7 @@ async def read_together(
 
 
 async def _mask(secrets: list[str]) -> None:
-    """Mask secrets in the logs without a synchronous call on the event loop (a deadlock before Airflow 3.3.2).
+    """Mask secrets in the logs without a synchronous call on the event loop, which deadlocks before Airflow 3.3.2.
 
     Older versions need `sync_to_async` instead of `asyncio.to_thread`, because the masker calls back into this event
     loop from its thread.

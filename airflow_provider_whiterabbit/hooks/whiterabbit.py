@@ -60,7 +60,7 @@ class WhiteRabbitHook(BaseHook):
         callback_headers: Mapping[str, str] | None = None,
         callback: bool | str = False,
     ) -> Execution:
-        """Submit a component at most once, and return the execution's record.
+        """Execute a component, with at most one submission, and return the record of the new execution.
 
         :param module: module name, as ``RANDOM_UUID``.
         :param input: inputs by name, JSON values. Integers beyond ±(2^53 - 1) must be passed as `str`.
@@ -91,7 +91,7 @@ class WhiteRabbitHook(BaseHook):
         return Execution.from_submission(self.get_conn().submit(request))
 
     def component_request(self, module: str, *, callback: bool | str = False, **arguments: Any) -> Request:
-        """Validate the arguments of `execute_component`, and return the request without sending it."""
+        """Validate the arguments of `execute_component`, and return the HTTP request without sending the request."""
         from airflow_provider_whiterabbit.client import api
 
         if callback is not False:
@@ -105,7 +105,7 @@ class WhiteRabbitHook(BaseHook):
         return api.execute_component(module, **arguments)
 
     def get_execution(self, execution_id: str) -> Execution:
-        """Read an execution's record."""
+        """Read the record of an execution from White Rabbit."""
         return self.get_conn().read(EXECUTION.followed(execution_id))
 
     def stream_execution(self, execution_id: str) -> Iterator[ExecutionEvent]:
@@ -122,7 +122,7 @@ class WhiteRabbitHook(BaseHook):
         timeout: float | timedelta | None = None,
         poll_interval: float | timedelta = POLL_INTERVAL,
     ) -> Execution:
-        """Wait on the stream until an execution has ended, well or not, and return its record.
+        """Follow an execution's event stream until the execution has ended, successfully or not; return the record.
 
         :param timeout: seconds or `timedelta`; `None` waits without end.
         :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of the record where streaming
@@ -138,7 +138,7 @@ class WhiteRabbitHook(BaseHook):
         self.get_conn().call(api.redeliver_callback(execution_id))
 
     def get_components(self) -> list[dict[str, Any]]:
-        """Read the component catalogue: a list with the definition of each component, as the API gives it."""
+        """Read White Rabbit's component catalogue: a list with one definition per component, as the API sends it."""
         from airflow_provider_whiterabbit.client import api, catalogue
 
         return catalogue.definitions(self.get_conn().call(api.get_components()))
@@ -146,7 +146,7 @@ class WhiteRabbitHook(BaseHook):
     # --- workflows
 
     def trigger_workflow(self, workflow_id: str) -> str:
-        """Start a workflow at most once, and return the id of its run.
+        """Start a workflow, with at most one submission, and return the id of the workflow run.
 
         :raises WhiteRabbitPermissionError: if the key is restricted to other workflows.
         :raises WhiteRabbitUncertainSubmissionError: if it is not known whether the submission arrived. Look for it in
@@ -162,7 +162,7 @@ class WhiteRabbitHook(BaseHook):
         return self.get_conn().read(WORKFLOW_RUN.followed(workflow_run_id))
 
     def stream_workflow_run(self, workflow_run_id: str) -> Iterator[WorkflowRunEvent]:
-        """Yield the events of a run's stream until the run has ended or the server closes the stream."""
+        """Yield the events of a workflow run's stream until the run has ended or the server closes the stream."""
         return cast("Iterator[WorkflowRunEvent]", self.get_conn().events(WORKFLOW_RUN.followed(workflow_run_id)))
 
     def wait_for_workflow_run(
@@ -172,7 +172,7 @@ class WhiteRabbitHook(BaseHook):
         timeout: float | timedelta | None = None,
         poll_interval: float | timedelta = POLL_INTERVAL,
     ) -> WorkflowRun:
-        """Wait on the stream until a workflow run has ended, well or not, and return its record.
+        """Follow a workflow run's event stream until the run has ended, successfully or not; return the record.
 
         :param timeout: as for `wait_for_execution`.
         :param poll_interval: as for `wait_for_execution`.
@@ -189,7 +189,7 @@ class WhiteRabbitHook(BaseHook):
         name: str | None = None,
         position: Sequence[float] | None = None,
     ) -> Any:
-        """Change a component of a workflow, and return what the API answers.
+        """Change the config, name or position of a component in a workflow, and return the JSON of the HTTP response.
 
         :param position: x and y.
         """
@@ -202,24 +202,24 @@ class WhiteRabbitHook(BaseHook):
 
     @cached_property
     def timing(self) -> Timing:
-        """The times of waits and retries. Set them before the first call; tests make them shorter."""
+        """Time limits and pauses of waits and retries; to be set before the hook's first call."""
         from airflow_provider_whiterabbit.client.wait.timing import Timing
 
         return Timing()
 
     def get_conn(self) -> Client:
-        """Return the blocking client. It is the same one each time."""
+        """Return the hook's blocking client of White Rabbit's API; each call returns the same client."""
         return self._client
 
     async def get_async_client(self) -> AsyncClient:
-        """Return an asynchronous client for triggers. Use it in an ``async with``."""
+        """Return an asynchronous client of White Rabbit's API for triggers, to be used in an ``async with``."""
         from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
         from airflow_provider_whiterabbit.hooks.reading import read_together
 
         return AsyncClient(await read_together(self, self.whiterabbit_conn_id), self.timing)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Try the key, the signature and the clock by reading an execution that does not exist. Nothing is submitted.
+        """Test the API key, signature and clock by reading an execution that does not exist; nothing is submitted.
 
         :return: whether the connection works, and a message that says why.
         """
@@ -256,12 +256,12 @@ class WhiteRabbitHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return the behaviour of the form for Airflow before 3.2. Newer versions read the provider's metadata."""
+        """Return the behaviour of the connection form for Airflow before 3.2; newer versions use provider metadata."""
         return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's extra fields for Airflow before 3.2. Newer versions read the provider's metadata."""
+        """Return the connection form's extra fields for Airflow before 3.2; newer versions use provider metadata."""
         from airflow_provider_whiterabbit.hooks.form import form_widgets
 
         return form_widgets(CONN_FIELDS)

@@ -1,4 +1,4 @@
-"""What both submitting operators share: submit at most once, then wait or return the id."""
+"""Base class of the operators that submit a component or workflow at most once, and then wait or return an id."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 Choice = Literal["fail", "resubmit"]
 
 _EXECUTED_BY = "whiterabbit_operator"
-"""Key in a task's context: the operator that was executed in it."""
+"""Key in a task's context whose value is the id of the operator that was executed in the task."""
 
 
 class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
-    """Submits a component or a workflow at most once, then waits for its end or returns its id.
+    """Submits a component or workflow at most once; then waits for the execution or workflow run, or returns its id.
 
     The result is the task's XCom. The operator stores two more XComs: the id (``execution_id`` or ``workflow_run_id``),
     directly after the submission, and the credits that were spent (``usage``).
@@ -90,18 +90,18 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
     @property
     @abstractmethod
     def submission_name(self) -> str:
-        """What is submitted, for messages: ``component PAY``."""
+        """The name of the submitted component or workflow in messages, such as ``component PAY``."""
 
     @abstractmethod
     def _request(self) -> Request:
-        """Validate all arguments, and return the request to send."""
+        """Validate all arguments, and return the HTTP request that submits the component or workflow."""
 
     def _record_in(self, answer: Any) -> Any:
-        """Return the record in the answer to the submission; None if it has none."""
+        """Return the execution's record in the HTTP response to the submission; None if the response has no record."""
         return None
 
     def execute(self, context: Context) -> Any:
-        """Submit, or find the earlier submission; then wait as configured."""
+        """Submit the component or workflow, or find an earlier try's submission; then wait if configured to wait."""
         self._refuse_second_execute(context)
         fence = fence_of(context, self.submission_name)
         target_id, record = self._earlier(fence, context) or self._submit(self._request(), fence, context)
@@ -119,7 +119,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         return self._end(record, fence, context)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
-        """Read the record after the trigger's event, and return its result.
+        """Read the record of the execution or workflow run after the trigger's event, and return the task's result.
 
         :param event: the trigger's event.
         :param identity: id of the execution or run; None in `dag.test()`, which hands on the event alone.
@@ -131,7 +131,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         return self._end(record, fence_of(context, self.submission_name), context)
 
     def on_kill(self) -> None:
-        """Log that the execution or run was not cancelled: White Rabbit has no call for that."""
+        """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling."""
         if self._unfinished is not None:
             self.log.warning("%s may still be running at White Rabbit; it was not cancelled", self._unfinished)
 
@@ -139,7 +139,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         return f"The {self.waits_for.noun} {target_id}"
 
     def _refuse_second_execute(self, context: Context) -> None:
-        """Refuse to run in a task that has executed an operator before: this one would find the other's submission."""
+        """Refuse a second operator in a task, because the second operator would find the first one's submission."""
         marks = cast("dict[str, Any]", context)
         if _EXECUTED_BY in marks:
             raise WhiteRabbitInputError(
@@ -149,7 +149,7 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         marks[_EXECUTED_BY] = self.task_id
 
     def _earlier(self, fence: Fence, context: Context) -> tuple[str, Any] | None:
-        """Return the id and the record of what an earlier try submitted; None if the task must submit now."""
+        """Return the id and record of what an earlier try of the task submitted; None if the task must submit now."""
         if self.on_failed_execution == "resubmit" and not fence.survives_retries:
             self.log.warning("on_failed_execution='resubmit' needs Airflow 3.3 or newer; here a retry never resubmits")
         earlier = fence.earlier()

@@ -1,4 +1,4 @@
-"""`WhiteRabbitReplayCallbacksOperator`: recovers lost callbacks."""
+"""`WhiteRabbitReplayCallbacksOperator`: asks White Rabbit to deliver lost callbacks again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ReplayOutcome = Literal["replayed", "delivered", "running", "without_callback", 
 
 
 class WhiteRabbitReplayCallbacksOperator(BaseOperator):
-    """Asks White Rabbit to deliver lost callbacks again, and returns the ids of the executions by outcome.
+    """Asks White Rabbit to deliver lost callbacks again, and returns the ids of the executions, grouped by outcome.
 
     A callback is lost if nothing accepted it while White Rabbit tried: Airflow was down, Airflow refused it, or no DAG
     was scheduled on its asset. The operator asks again only for executions that have ended and whose record says that
@@ -53,7 +53,7 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
         self.whiterabbit_conn_id = whiterabbit_conn_id
 
     def execute(self, context: Context) -> dict[ReplayOutcome, list[str]]:
-        """Read each execution's record, and replay its callback if the callback was lost."""
+        """Read each execution's record, and ask White Rabbit to deliver the callback again if the callback was lost."""
         ids_by_outcome: dict[ReplayOutcome, list[str]] = {outcome: [] for outcome in get_args(ReplayOutcome)}
         for execution_id in self._checked_ids():
             ids_by_outcome[self._replay_if_lost(execution_id)].append(execution_id)
@@ -61,7 +61,7 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
         return ids_by_outcome
 
     def _checked_ids(self) -> list[str]:
-        """Return the execution ids, each once, in their order.
+        """Return the execution ids without duplicates, in the given order.
 
         :raises WhiteRabbitInputError: if they are not a list of ids; nothing has been sent then.
         """

@@ -1,4 +1,4 @@
-"""`WhiteRabbitExecuteComponentOperator`: executes a component once, and returns its output."""
+"""`WhiteRabbitExecuteComponentOperator`: executes a component once, and returns the execution's output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
-    """Executes a White Rabbit component, and returns its output as XCom: the JSON that the API gave.
+    """Executes a White Rabbit component, and returns the execution's output as XCom: the JSON that the API sent.
 
     The component is submitted at most once for each run of the task and each clear by a user, also if workers die. The
     execution's id is stored as XCom ``execution_id`` as soon as it is known. The secret and the headers of a callback
@@ -79,7 +79,7 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
 
     @property
     def submission_name(self) -> str:
-        """The component, for messages."""
+        """The name of the component in messages, such as ``component PAY``."""
         return f"component {self.module}"
 
     def _request(self) -> Request:
@@ -112,7 +112,7 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
             raise
 
     def _suggestion(self) -> str:
-        """Return a message with similar modules if the catalogue does not have this one; else an empty string."""
+        """Return a hint with similar component names if the task's component does not exist; else an empty string."""
         from airflow_provider_whiterabbit.client import api, catalogue
 
         try:

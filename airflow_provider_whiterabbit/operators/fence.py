@@ -1,4 +1,4 @@
-"""At most one submission per generation of a task: its first run, and each run after a user cleared it.
+"""The guard against double submission: a task submits at most once, and once more after each clear by a user.
 
 Airflow 3.3+ has a task state store that survives retries, kills and clears. Directly before the POST, the operator
 stores an *intent* there; directly after it, the id of the execution or run. A later try then finds nothing and submits,
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEY = "whiterabbit_submission"
-"""Key of the record in the task state store: ``{"id": …, "max_tries": …, "try_number": …, "at": …}``."""
+"""Key of a submission in Airflow's task state store: ``{"id": …, "max_tries": …, "try_number": …, "at": …}``."""
 
 UNKNOWN_TIME = "an unknown time"
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What is known of an earlier submission.
+    """What is known of a task's earlier submission to White Rabbit, such as the id and the time.
 
     :param target_id: id of the execution or run; None if it is not known whether the submission arrived.
     :param max_tries: Airflow's `max_tries` at that time. A clear raises it, a retry does not. None if a person wrote
@@ -49,13 +49,13 @@ class Submission:
 
 
 class Fence(ABC):
-    """Guards one task instance against a second submission.
+    """Guards one Airflow task instance against submitting to White Rabbit a second time.
 
     :param subject: names what is submitted, as ``component PAY``.
     """
 
     survives_retries: ClassVar[bool]
-    """Whether a retry finds what an earlier try submitted."""
+    """Whether a retry of the task finds what an earlier try submitted."""
 
     def __init__(self, context: Context, subject: str) -> None:
         self._ti: Any = context["ti"]
@@ -63,37 +63,37 @@ class Fence(ABC):
 
     @abstractmethod
     def earlier(self) -> Submission | None:
-        """Return the earlier submission of this task, or None if there was none.
+        """Return the earlier submission of the task; None if the task has not submitted before.
 
         :raises WhiteRabbitProtocolError: if a stored record can't be read.
         """
 
     @abstractmethod
     def intend(self) -> None:
-        """Store the intent to submit. If this raises, nothing was sent, and nothing may be sent."""
+        """Store the intent to submit. If storing raises an error, no request was sent, and no request may be sent."""
 
     @abstractmethod
     def adopt(self, target_id: str, at: str | None = None) -> None:
-        """Store the id of what was submitted, for the present generation. A failure is logged, never raised.
+        """Store the id of the submitted execution or workflow run. A failure to store the id is logged, never raised.
 
         :param at: when it was submitted; None for now.
         """
 
     @abstractmethod
     def withdraw(self) -> None:
-        """Delete the intent, because it is certain that nothing was submitted. A failure is logged, never raised."""
+        """Delete the intent to submit, because certainly nothing was submitted. A failure is logged, never raised."""
 
     @property
     @abstractmethod
     def remedy(self) -> str:
-        """What a person has to do about an uncertain submission, as sentences for a message."""
+        """What a person has to do about a submission that may have arrived, as sentences for an error message."""
 
     def is_stale(self, earlier: Submission) -> bool:
-        """Return whether a user has cleared the task since an earlier submission."""
+        """Return whether a user has cleared the Airflow task since an earlier submission."""
         return earlier.max_tries is not None and earlier.max_tries != self._ti.max_tries
 
     def uncertain(self, made: str) -> AirflowFailException:
-        """Return the error for a submission that perhaps arrived. It ends the task without retries.
+        """Return the exception for a submission that may have arrived; the exception ends the task without retries.
 
         :param made: when or by whom it was made, as part of a sentence.
         """
@@ -104,7 +104,7 @@ class Fence(ABC):
 
 
 class StoredFence(Fence):
-    """Guards a task with Airflow's task state store (Airflow 3.3+)."""
+    """Guards a task against a second submission by means of Airflow's task state store (Airflow 3.3+)."""
 
     survives_retries = True
 
@@ -113,7 +113,7 @@ class StoredFence(Fence):
         self._store: Any = context["task_state_store"]
 
     def earlier(self) -> Submission | None:
-        """Return what the store holds of an earlier submission."""
+        """Return the task's earlier submission from Airflow's task state store; None if the store holds none."""
         stored = self._store.get(KEY)
         if stored is None:
             return None
@@ -127,11 +127,11 @@ class StoredFence(Fence):
         raise WhiteRabbitProtocolError(f"The stored submission record cannot be read: {stored!r:.200}. {self.remedy}")
 
     def intend(self) -> None:
-        """Store the intent."""
+        """Store the intent to submit in Airflow's task state store."""
         self._write(None, None)
 
     def adopt(self, target_id: str, at: str | None = None) -> None:
-        """Store the id, in three attempts, which take half a minute while Airflow's API server is down.
+        """Store the submission's id in three attempts, which take half a minute while Airflow's API server is down.
 
         If all fail, a retry calls the submission uncertain, which is safe, and the log has the id.
         """
@@ -143,7 +143,7 @@ class StoredFence(Fence):
             log.exception("The id could not be stored; a retry of this task will not find it")
 
     def withdraw(self) -> None:
-        """Delete the intent."""
+        """Delete the intent to submit from Airflow's task state store."""
         try:
             self._store.delete(KEY)
         except Exception:
@@ -151,7 +151,7 @@ class StoredFence(Fence):
 
     @property
     def remedy(self) -> str:
-        """The REST calls that settle an uncertain submission."""
+        """The calls of Airflow's REST API with which a person settles a submission that may have arrived."""
         ti = self._ti
         path = "/".join(
             f"{name}/{quote(value, safe='')}"
@@ -176,7 +176,7 @@ class StoredFence(Fence):
 
 
 class StorelessFence(Fence):
-    """Guards a task of Airflow before 3.3, which has no store: a retry fails rather than resubmit."""
+    """Guards a task in Airflow before 3.3, which has no task state store: a retry fails rather than submits again."""
 
     survives_retries = False
 
@@ -185,7 +185,7 @@ class StorelessFence(Fence):
         self._task: Any = context["task"]
 
     def earlier(self) -> Submission | None:
-        """Return an uncertain submission in any try but the first of a generation.
+        """Return an uncertain submission in a retry; None in the task's first try and in the first try after a clear.
 
         In the first try all retries are left. After a change of `retries` in the DAG only the very first try counts as
         one: it is safer to refuse than to submit twice.
@@ -196,18 +196,18 @@ class StorelessFence(Fence):
         return None
 
     def intend(self) -> None:
-        """Store nothing."""
+        """Store nothing, because Airflow before 3.3 has no task state store."""
 
     def adopt(self, target_id: str, at: str | None = None) -> None:
-        """Log the id."""
+        """Log the id of the submitted execution or workflow run."""
         log.info("Submitted %s as %s", self._subject, target_id)
 
     def withdraw(self) -> None:
-        """Delete nothing."""
+        """Delete nothing, because Airflow before 3.3 has no task state store."""
 
     @property
     def remedy(self) -> str:
-        """What to do where Airflow keeps no ids."""
+        """What a person has to do about a submission that may have arrived, in Airflow before 3.3."""
         return (
             "If it is not there, clear this task; if it is there, wait for it with the sensor. (Before version 3.3, "
             "Airflow keeps no ids across retries. For future runs, set retries=0, or "
@@ -216,7 +216,7 @@ class StorelessFence(Fence):
 
 
 def fence_of(context: Context, subject: str) -> Fence:
-    """Return the fence of a running task.
+    """Return the guard against a second submission for a running task.
 
     :param subject: names what is submitted, as ``component PAY``.
     """

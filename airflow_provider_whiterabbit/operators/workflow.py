@@ -1,4 +1,4 @@
-"""`WhiteRabbitTriggerWorkflowOperator`: starts a workflow once, and returns the record of its run."""
+"""`WhiteRabbitTriggerWorkflowOperator`: starts a workflow once, and returns the record of the workflow run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WhiteRabbitTriggerWorkflowOperator(WhiteRabbitSubmitOperator):
-    """Starts a White Rabbit workflow, and returns the record of its run as XCom, with the stages and their outputs.
+    """Starts a White Rabbit workflow, and returns the workflow run's record as XCom, with the stages and their outputs.
 
     The workflow is started at most once for each run of the task and each clear by a user, also if workers die. The id
     of the workflow run is stored as XCom ``workflow_run_id`` as soon as it is known. A run that is FAILED or CANCELED

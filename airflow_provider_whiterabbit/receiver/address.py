@@ -1,4 +1,4 @@
-"""The URL of this Airflow's callback receiver: what a task submits to White Rabbit as ``callback_url``."""
+"""The URL of the callback receiver in this Airflow, which a task submits to White Rabbit as ``callback_url``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME_PARAMETER = "name"
 def with_receiver_url(
     arguments: Mapping[str, Any], callback: Any, connection_id: str, settings: ClientSettings
 ) -> dict[str, Any]:
-    """Add the URL of this Airflow's receiver to the arguments of a submission.
+    """Add the URL of this Airflow's callback receiver to the arguments of a submission.
 
     :param arguments: arguments of `WhiteRabbitHook.execute_component` by name.
     :param callback: True, or a name of the user's own (see `assets.named`).
@@ -50,7 +50,7 @@ def with_receiver_url(
 
 
 def callback_name_in(url: str) -> str | None:
-    """Return the user's own name that a callback URL holds; None if the URL holds no name."""
+    """Return the callback name, chosen by the user, that a callback URL holds; None if the URL holds no name."""
     try:
         names = parse_qs(urlsplit(url).query).get(_NAME_PARAMETER)
     except ValueError:

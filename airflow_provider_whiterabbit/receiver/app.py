@@ -1,4 +1,4 @@
-"""The web application that receives callbacks: the order of the checks, and the answer to each callback.
+"""The web application that receives White Rabbit's callbacks, checks each callback, and sends the HTTP response.
 
 A sender without a valid signature cannot cost much: the receiver reads the body and discards it, computes one HMAC, and
 looks up the connection's secret at most twice a minute.
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 THREADS = 4
-"""How many threads the receiver has for the database and for large bodies; it uses none of Airflow's threads."""
+"""How many threads of its own the callback receiver has, for the database and for large request bodies."""
 
 MAX_WAITING = 256
-"""How many callbacks may wait for a thread or for a secret at once; the receiver answers 503 to further ones."""
+"""How many callbacks may wait for a thread or for a secret at once; the receiver answers 503 to further callbacks."""
 
 ANSWER_TIMEOUT = 30.0
 """Seconds for which a callback may wait for a thread's work or for a secret, before the receiver answers 503.
@@ -43,7 +43,7 @@ The thread finishes its work anyway, so the receiver recognises the next deliver
 
 
 def create_app(receiver: Receiver) -> FastAPI:
-    """Return the web application of a receiver, for Airflow to mount under `settings.URL_PREFIX`."""
+    """Return the web application of a callback receiver, for Airflow to mount under `settings.URL_PREFIX`."""
     app = FastAPI(title="White Rabbit callbacks", openapi_url=None, redirect_slashes=False)
 
     @app.get("/health")
@@ -65,7 +65,7 @@ def create_app(receiver: Receiver) -> FastAPI:
 
 
 class Receiver:
-    """Receives the callbacks of one process: checks each one, and emits its asset events.
+    """Receives White Rabbit's callbacks in one process: checks each callback, and emits the callback's asset events.
 
     :param emit: emits the asset events of a connection's execution; the third argument is `output_bytes`.
     :param read_secret: reads the callback secret of a connection; see `SecretCache`.
@@ -94,7 +94,7 @@ class Receiver:
         self._waiting = 0
 
     async def receive(self, connection_id: str, request: Request) -> CallbackResult:
-        """Check a callback, and emit the asset events of its execution.
+        """Check a callback, and emit the asset events of the callback's execution.
 
         :raises Refusal: if the callback is not valid, or the receiver cannot process it now.
         """
@@ -116,7 +116,7 @@ class Receiver:
         return result
 
     def _claimed_signature(self, connection_id: str, request: Request) -> webhooks.Signature:
-        """Return the signature in the headers of a request, before the receiver reads the body."""
+        """Return the signature in the headers of a callback request, before the receiver reads the request's body."""
         if connection_id not in self._settings.connections:
             raise Refusal(HTTPStatus.NOT_FOUND, "callbacks of this connection are not received here")
         names = [name for name in request.headers.keys() if name in webhooks.SIGNATURE_HEADERS]  # noqa: SIM118
@@ -155,7 +155,7 @@ class Receiver:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try again later", retry_after=10) from None
 
     async def _run_in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function in a thread of the receiver.
+        """Call a function in a thread of the callback receiver.
 
         :raises Refusal: 503, if too many callbacks wait already, or the call takes longer than the answer timeout.
         """

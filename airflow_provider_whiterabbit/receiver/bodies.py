@@ -1,4 +1,4 @@
-"""Reads callback bodies within limits: of time, of size, and of the memory that all bodies of the process share."""
+"""Reads the bodies of callback requests within limits of time, of size, and of the memory that all bodies share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http import HTTPStatus
 from starlette.requests import ClientDisconnect, Request
 
 SMALL_BODY = 64 * 1024
-"""The first bytes of each body, which do not count against the shared memory, so that small bodies never wait."""
+"""How many bytes of each callback body do not count against the shared memory, so that small bodies never wait."""
 
 LARGEST_BODIES = 4
 """How many callback bodies of the largest size fit into the shared memory at once."""
@@ -33,7 +33,7 @@ class Refusal(Exception):
 
 
 class BodyReader:
-    """Reads the callback bodies of one process.
+    """Reads the bodies of the callback requests that one process receives.
 
     The reader reads a refused body to its end too, and discards it: if a server answers and closes the connection
     while the sender still sends, the sender sees a broken connection instead of the answer.
@@ -49,7 +49,7 @@ class BodyReader:
 
     @asynccontextmanager
     async def read(self, request: Request, refusal: Refusal | None = None) -> AsyncIterator[bytearray]:
-        """Read a request's body and keep it in memory until the context ends.
+        """Read a callback request's body, and keep the body in memory until the context manager exits.
 
         :param refusal: a refusal to raise as soon as the body has arrived, whatever the body holds.
         :raises Refusal: the given one, or 408 for a body that is too slow, 413 for one that is too large, 503 if too
@@ -96,7 +96,7 @@ class BodyReader:
 
 
 async def _next_chunk(chunks: AsyncIterator[bytes], deadline: float) -> bytes | None:
-    """Return the next chunk of a body; None after the last one.
+    """Return the next chunk of a request's body; None after the last chunk.
 
     Each chunk has a timeout of its own, because a single timeout around all chunks could get lost: Starlette's
     middleware cancels its own tasks whenever a chunk arrives, and anyio may mistake the timeout's cancellation for one
@@ -112,5 +112,5 @@ async def _next_chunk(chunks: AsyncIterator[bytes], deadline: float) -> bytes | 
 
 
 def _shared_bytes(body_bytes: int) -> int:
-    """Return how many bytes a body of that size takes from the memory that all bodies share."""
+    """Return how many bytes a callback body of a given size takes from the memory that all bodies share."""
     return max(0, body_bytes - SMALL_BODY)

@@ -1,4 +1,4 @@
-"""Emits the asset events of a finished execution: once, and all of them in one transaction of Airflow's database.
+"""Emits the asset events of a finished execution once, with all the events in one transaction of Airflow's database.
 
 The receiver has no table of its own. A repeated callback is recognised by the execution's id in the ``extra`` of the
 asset events in the database. A lock on all assets of the connection makes simultaneous callbacks wait for each other,
@@ -30,16 +30,16 @@ No event is older than its execution, so the receiver skips events that are olde
 
 
 class CallbackResult(Enum):
-    """What the receiver did with a valid callback."""
+    """What the callback receiver did with a valid callback."""
 
     EMITTED = "emitted"
     """The receiver emitted the asset events of the execution."""
     REPEATED = "repeated"
-    """The execution already has an asset event."""
+    """The receiver emitted nothing, because the execution already has an asset event."""
     UNWANTED = "unwanted"
-    """DAGs are scheduled on the asset of the other outcome only."""
+    """The receiver emitted nothing: DAGs use only the failure asset of an execution that succeeded, or vice versa."""
     NO_LISTENER = "no_listener"
-    """No DAG uses an asset of the execution, or every DAG that is scheduled on one is paused."""
+    """No DAG uses an asset of the execution, or every DAG that is scheduled on such an asset is paused."""
 
 
 def emit_events(connection_id: str, execution: Execution, output_bytes: int = 0) -> CallbackResult:
@@ -70,7 +70,7 @@ def emit_events(connection_id: str, execution: Execution, output_bytes: int = 0)
 
 
 def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
-    """Return all assets of a connection, locked until the session's transaction ends."""
+    """Return all Airflow assets of a connection, locked until the database transaction ends."""
     from airflow.models.asset import AssetModel
     from airflow.utils.sqlalchemy import with_row_locks
     from sqlalchemy import select, update
@@ -89,7 +89,7 @@ def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
 
 
 def _has_event(session: Session, asset_ids: Sequence[int], execution: Execution) -> bool:
-    """Whether one of the assets has an event with the execution's id."""
+    """Return whether one of the given assets has an event with the execution's id."""
     from airflow.models.asset import AssetEvent
     from sqlalchemy import JSON, select, type_coerce
 
@@ -108,7 +108,7 @@ def _has_event(session: Session, asset_ids: Sequence[int], execution: Execution)
 def _assets_of(
     execution: Execution, outcome: assets.Outcome, connection_id: str, active_assets: Sequence[AssetModel]
 ) -> list[AssetModel]:
-    """Return those of the active assets that get an event when the execution ends with this outcome."""
+    """Return the active assets that get an event when the execution ends with the given outcome."""
     # The name comes from the URL in the record, which is signed. The URL of the request is not signed.
     url = execution.callback.url if execution.callback else None
     kinds_and_names: tuple[tuple[assets.Kind, str | None], ...] = (
@@ -124,7 +124,7 @@ def _assets_of(
 
 
 def _event_extra(connection_id: str, execution: Execution, output_bytes: int) -> dict[str, Any]:
-    """Return the ``extra`` of an execution's asset events; `assets.EndedExecution` reads it."""
+    """Return the ``extra`` of an execution's asset events, in the form that `assets.EndedExecution` reads."""
     extra = {
         "execution_id": execution.id,
         "whiterabbit_conn_id": connection_id,
@@ -140,7 +140,7 @@ def _event_extra(connection_id: str, execution: Execution, output_bytes: int) ->
 
 
 def _storable_json(value: Any) -> bytes | None:
-    """Return a value's JSON; None if PostgreSQL could not read it.
+    """Return a value's JSON as bytes; None if PostgreSQL could not read the JSON.
 
     PostgreSQL fails a query that reads such a value, even if the query looks for another event.
     """
@@ -153,7 +153,7 @@ def _storable_json(value: Any) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class _Listeners:
-    """What the DAGs that are scheduled on an asset need.
+    """Which asset events the DAGs that are scheduled on an asset need.
 
     :param want_event: whether one of the DAGs is not paused, or no DAG is scheduled on the asset (some DAG mentions
         the asset nevertheless, or the asset would not be active).
@@ -165,7 +165,7 @@ class _Listeners:
 
     @classmethod
     def of(cls, session: Session, asset: AssetModel) -> Self:
-        """Query the DAGs that are scheduled on an asset."""
+        """Query the DAGs that are scheduled on an asset, and return which asset events the DAGs need."""
         from airflow.models.asset import (
             DagScheduleAssetNameReference,
             DagScheduleAssetReference,

@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 
 
 class WhiteRabbitPlugin(AirflowPlugin):
-    """Serves ``/whiterabbit`` on Airflow 3.1 and newer, if ``[whiterabbit] callback_connections`` is not empty."""
+    """Serves the callback receiver on Airflow 3.1 and newer, if ``[whiterabbit] callback_connections`` is not empty."""
 
     name = "whiterabbit"
 
     @cached_property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]  # a property, so that only the API server builds it
-        """The receiver's application in a list; an empty list if the receiver is off."""
+        """A list with the callback receiver's web application; an empty list if the receiver is off."""
         from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
 
         from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError

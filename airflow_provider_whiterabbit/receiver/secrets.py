@@ -1,4 +1,4 @@
-"""A cache of the callback secrets of the connections that the receiver serves.
+"""A cache of the callback secrets of the Airflow connections whose callbacks the receiver accepts.
 
 Anyone can send a request that makes the receiver look up a secret. The cache therefore reads the secret of a connection
 at most once in `SECRET_LIFETIME` seconds, and only for connections that the configuration names.
@@ -18,14 +18,14 @@ from airflow_provider_whiterabbit.get_provider_info import CONNECTION_TYPE
 log = logging.getLogger(__name__)
 
 SECRET_LIFETIME = 30.0
-"""Seconds after which the cache reads a secret again, and so notices a changed one."""
+"""Seconds after which the cache reads a callback secret again, and so notices a changed secret."""
 
 FAILURE_LIFETIME = 5.0
-"""Seconds after which the cache tries again to read a secret that it could not read."""
+"""Seconds after which the cache tries again to read a callback secret that could not be read."""
 
 
 def read_secret(connection_id: str) -> str | None:
-    """Return a connection's callback secret, masked in the logs from now on; log a warning if there is no secret."""
+    """Return a connection's callback secret, and mask the secret in the logs; log a warning if there is no secret."""
     from airflow.models.connection import Connection
     from airflow.providers.common.compat.sdk import AirflowNotFoundException, mask_secret
 
@@ -69,7 +69,7 @@ class SecretCache:
         self._cached = {connection_id: _CachedSecret() for connection_id in connections}
 
     async def get(self, connection_id: str) -> str | None:
-        """Return a connection's callback secret; None if it has none.
+        """Return a connection's callback secret; None if the connection has no callback secret.
 
         :raises Exception: any error of Airflow that prevents the reading, such as that of a database that is down.
         """

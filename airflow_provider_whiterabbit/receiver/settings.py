@@ -13,12 +13,12 @@ SECTION = "whiterabbit"
 """The section of Airflow's configuration that holds the options of this provider."""
 
 URL_PREFIX = "/whiterabbit"
-"""The path on Airflow's API server under which the API server serves the receiver."""
+"""The URL path under which Airflow's API server serves the callback receiver."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverSettings:
-    """Settings of the callback receiver; `get_provider_info` describes the options that they come from.
+    """Settings of the callback receiver, which come from the options that `get_provider_info` describes.
 
     :param connections: ids of the connections whose callbacks the receiver accepts.
     :param tolerance: seconds by which a signature's time may differ from this machine's clock, from 1.
@@ -43,7 +43,7 @@ class ReceiverSettings:
 
     @classmethod
     def from_configuration(cls) -> Self:
-        """Read the settings of the receiver from Airflow's configuration.
+        """Read the settings of the callback receiver from Airflow's configuration.
 
         :raises WhiteRabbitConfigError: if the value of an option is not valid; the message names the option.
         """
@@ -64,6 +64,6 @@ class ReceiverSettings:
 
 
 def served_connections() -> frozenset[str]:
-    """Return the ids of the connections whose callbacks the receiver accepts."""
+    """Return the ids of the Airflow connections whose callbacks the receiver accepts."""
     option = str(conf.get(SECTION, "callback_connections", fallback="") or "")
     return frozenset(filter(None, (connection_id.strip() for connection_id in option.split(","))))

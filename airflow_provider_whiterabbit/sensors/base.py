@@ -1,4 +1,4 @@
-"""What both sensors share: poking, rescheduling, deferring, and ending."""
+"""Base class of the sensors for executions and workflow runs: poking, rescheduling, deferring, and ending."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 _FAIL = "__fail__"
-"""The method with which Airflow resumes a task whose trigger failed or was too late."""
+"""The name of the method with which Airflow resumes a deferred task whose trigger failed or timed out."""
 
 _DEFERRAL_TIMEOUTS = ("Trigger timeout", "Trigger/execution timeout")
-"""The error with which Airflow 3 and Airflow 2.11 resume a task whose trigger was too late."""
+"""The error texts with which Airflow 3 and Airflow 2.11 resume a deferred task whose trigger timed out."""
 
 
 class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
@@ -76,7 +76,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         self._start_obstacle: str | None = None
 
     def _prepare_start(self, target_id: Any) -> None:
-        """Let Airflow start the task in the triggerer, if that was asked for and is possible.
+        """Let Airflow start the task in the triggerer, if `start_from_trigger` is set and nothing prevents the start.
 
         A mapped task keeps the class's defaults, so a worker starts it.
 
@@ -94,7 +94,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         return getattr(self, self.waits_for.id_name)  # type: ignore[no-any-return]  # rendered by now
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Read the record once, and return whether the wait is over. A temporary failure means that it is not."""
+        """Read the record once; return whether the execution or workflow run has ended, False on a temporary error."""
         from airflow_provider_whiterabbit.client.retry import is_transient
 
         followed = self.waits_for.followed(self._target_id)
@@ -113,7 +113,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         return PokeReturnValue(is_done=True, xcom_value=result_of(record))
 
     def execute(self, context: Context) -> Any:
-        """Wait in the configured mode. A sensor whose execution or run has ended already does not defer."""
+        """Wait in the configured mode. The sensor does not defer if the execution or workflow run has ended already."""
         if not self.deferrable:
             # Airflow 2.11 warns of a call to `execute` from within another task.
             return inspect.unwrap(BaseSensorOperator.execute)(self, context)
@@ -127,7 +127,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         return self._defer_until_end(self._target_id, self._deadline(context), self.poke_interval, soft_fail=soft_fail)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
-        """Read the record after the trigger's event, and return its result.
+        """Read the record of the execution or workflow run after the trigger's event, and return the task's result.
 
         :param event: the trigger's event.
         :param identity: id of the execution or run; None where a task that started in the triggerer is resumed.
@@ -138,7 +138,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         return result_of(record)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume the task. With `soft_fail`, the base class would skip it after any error, as a lost connection."""
+        """Resume the task; with `soft_fail`, Airflow's own method would skip the task even after a lost connection."""
         with self._skipping():
             if next_method == _FAIL and (next_kwargs or {}).get("error") in _DEFERRAL_TIMEOUTS:
                 with self._as_task_timeout():
@@ -154,7 +154,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
 
     @contextlib.contextmanager
     def _skipping(self) -> Iterator[None]:
-        """Skip the task where the base class would skip it around `poke`, and fail it otherwise."""
+        """Skip the task after an error for which Airflow skips a poking sensor; fail the task after other errors."""
         try:
             yield
         except (AirflowFailException, AirflowSensorTimeout, AirflowTaskTimeout) as error:

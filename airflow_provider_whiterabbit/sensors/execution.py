@@ -1,4 +1,4 @@
-"""`WhiteRabbitExecutionSensor`: waits for an execution, and returns its output."""
+"""`WhiteRabbitExecutionSensor`: waits for an execution to end, and returns the execution's output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
-    """Waits until a White Rabbit execution has ended, and returns its output as XCom: the JSON that the API gave.
+    """Waits until a White Rabbit execution has ended, and returns the execution's output (JSON) as XCom.
 
     A FAILED execution fails the task without retries, with White Rabbit's error in the message.
 

@@ -1,4 +1,4 @@
-"""Starting a sensor in the triggerer, without a worker (Airflow 3.3.1+)."""
+"""Starts a sensor in the triggerer, without a worker (Airflow 3.3.1+)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def start_obstacles(sensor: Any, target_id: Any) -> Iterator[str]:
-    """Yield why a sensor can't start in the triggerer.
+    """Yield each reason why a sensor can't start in the triggerer.
 
     :param sensor: a sensor of this provider.
     :param target_id: the id as the DAG gives it: a string, a template, or another task's output.

@@ -1,4 +1,4 @@
-"""`WhiteRabbitWorkflowRunSensor`: waits for a workflow run, and returns its record."""
+"""`WhiteRabbitWorkflowRunSensor`: waits for a workflow run to end, and returns the workflow run's record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WhiteRabbitWorkflowRunSensor(WhiteRabbitSensor):
-    """Waits until a workflow run has ended, and returns its record as XCom, with the stages and their outputs.
+    """Waits until a workflow run has ended, and returns the workflow run's record, with stages and outputs, as XCom.
 
     A run that is FAILED or CANCELED fails the task without retries. The message names the failed stages and their
     errors.

@@ -1,4 +1,4 @@
-"""What both triggers share: wait for the end, and yield exactly one event."""
+"""Base class of the triggers: wait until an execution or workflow run has ended, and yield exactly one event."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 
 GRACE = timedelta(minutes=2)
-"""How much later than the trigger's deadline Airflow's own deferral timeout fires."""
+"""How much later than a trigger's deadline Airflow's own timeout for the deferred task fires."""
 
 _TRANSPORT = "airflow_provider_whiterabbit.client.transport.aio"
 _ENDING_ARGUMENTS = ("end_from_trigger", "soft_fail", "retries")
@@ -49,7 +49,7 @@ class WhiteRabbitTrigger(BaseTrigger):
     """
 
     target: ClassVar[Target[Any]]
-    """What the trigger waits for."""
+    """What the trigger waits for: an execution or a workflow run."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class WhiteRabbitTrigger(BaseTrigger):
 
     @cached_property
     def hook(self) -> WhiteRabbitHook:
-        """The hook of the connection."""
+        """The hook that calls White Rabbit with the trigger's connection."""
         return WhiteRabbitHook(self.whiterabbit_conn_id)
 
     @property
@@ -82,19 +82,19 @@ class WhiteRabbitTrigger(BaseTrigger):
         return str(getattr(self, self.target.id_name))
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments from which Airflow makes this trigger again."""
+        """Return the class path and the arguments from which Airflow can create the trigger again."""
         names = [self.target.id_name, "whiterabbit_conn_id", "poll_interval", "deadline", "timeout"]
         names += _ENDING_ARGUMENTS if self.end_from_trigger else ()
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render the templates of a task that starts in the triggerer."""
+        """Render the template fields of a task that starts in the triggerer."""
         ti = _SingleValueTaskInstance(context["ti"])
         patched: Any = {**context, "ti": ti, "task_instance": ti}
         super().render_template_fields(patched, jinja_env)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait for the end, and yield one event."""
+        """Wait for the end of the execution or workflow run, and yield exactly one trigger event."""
         end_event: TriggerEvent | None = None
         message: str | None = None
         try:
@@ -118,7 +118,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         yield end_event or TriggerEvent(verdict)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """Log that the execution or run was not cancelled: White Rabbit has no call for that.
+        """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling.
 
         Airflow calls this from 3.3 on.
         """
@@ -127,7 +127,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         )
 
     async def _connect(self) -> AsyncClient:
-        """Read the connection and return its client. Airflow reports a connection as missing while its API is down."""
+        """Read the Airflow connection and return a client; retry, because the connection may only seem missing."""
         from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay
         from tenacity.wait import wait_random_exponential
 
@@ -153,7 +153,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         return await reading(self.hook.get_async_client)
 
     async def _end_task(self, client: AsyncClient, succeeded: bool, timeout_message: str | None) -> TriggerEvent | None:
-        """Return the event that ends the task in the triggerer; None if a worker resumes it."""
+        """Return the event that ends the task in the triggerer; None if a worker must resume the task."""
         if not self.end_from_trigger or self.task_instance is None:  # `dag.test()` gives a trigger no task instance
             return None
         from airflow_provider_whiterabbit.ending.in_triggerer import WaitingTask, end_task
@@ -179,7 +179,7 @@ class WhiteRabbitTrigger(BaseTrigger):
 
 
 class _SingleValueTaskInstance:
-    """A task instance whose `xcom_pull` pulls a single value by default.
+    """Wraps an Airflow task instance, so that its `xcom_pull` pulls a single value by default.
 
     Without map indexes, Airflow 3.3 sends a request that the triggerer's supervisor does not know, and waits for ever.
     """

@@ -1,4 +1,4 @@
-"""`WhiteRabbitExecutionTrigger`: waits for an execution in the triggerer, on its event stream."""
+"""`WhiteRabbitExecutionTrigger`: waits for an execution in the triggerer, on the execution's event stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.triggers.base import WhiteRabbitTrigger
 
 
 class WhiteRabbitExecutionTrigger(WhiteRabbitTrigger):
-    """Waits for an execution to end, and yields exactly one event.
+    """Waits for an execution to end, and yields exactly one trigger event.
 
     The event is ``{"execution_id": …, "status": …, "message": …}``. The status is ``COMPLETED`` or ``FAILED`` with a
     null message, or ``TIMEOUT`` or ``ERROR`` with one that says why.

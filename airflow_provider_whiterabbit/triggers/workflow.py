@@ -1,4 +1,4 @@
-"""`WhiteRabbitWorkflowRunTrigger`: waits for a workflow run in the triggerer, on its event stream."""
+"""`WhiteRabbitWorkflowRunTrigger`: waits for a workflow run in the triggerer, on the workflow run's event stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.triggers.base import WhiteRabbitTrigger
 
 
 class WhiteRabbitWorkflowRunTrigger(WhiteRabbitTrigger):
-    """Waits for a workflow run to end, and yields exactly one event.
+    """Waits for a workflow run to end, and yields exactly one trigger event.
 
     The event is ``{"workflow_run_id": …, "status": …, "message": …}``. The status is ``COMPLETED``, ``FAILED`` or
     ``CANCELED`` with a null message, or ``TIMEOUT`` or ``ERROR`` with one that says why.

@@ -1,1 +1,1 @@
-"""What the API tells about executions and workflow runs, as frozen values."""
+"""The API's data about executions and workflow runs, as frozen dataclasses."""

@@ -1,4 +1,4 @@
-"""Executions of components: their records, the events of their streams, and the state of their callbacks.
+"""Dataclasses for executions of White Rabbit components: records, stream events and the state of callbacks.
 
 `id`, `status`, `output` and `error` are parsed strictly and raise `WhiteRabbitProtocolError`. Every other field becomes
 `None` where its form is unknown (see `fields`).
@@ -29,7 +29,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """The state of an execution's callback: its URL, and how its delivery went."""
+    """The state of an execution's callback: the callback's URL, the attempts at delivery, and the last error."""
 
     url: str | None = None
     signed: bool | None = None
@@ -42,7 +42,7 @@ class Callback:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Parse the ``callback`` member of an execution record. Nothing in it raises."""
+        """Parse the ``callback`` member of an execution's record; a field of an unknown form becomes None."""
         names = lenient(data, "headerNames", list_of_str)
         return cls(
             url=lenient(data, "url", of_type(str)),
@@ -58,7 +58,7 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class Execution(HasStatus):
-    """The record of an execution (API reference, *Execute Component*).
+    """The record of one execution of a component (White Rabbit's API reference, *Execute Component*).
 
     `output` and `error` are any JSON value. `total_usage` is the number of credits spent.
     """
@@ -76,28 +76,28 @@ class Execution(HasStatus):
 
     @property
     def completed(self) -> bool:
-        """Whether the execution has ended, well or not (the API's word)."""
+        """Whether the execution has ended, successfully or not (the API's meaning of *completed*)."""
         return self.is_terminal
 
     @property
     def progress(self) -> str:
-        """The status, for the log."""
+        """The execution's status as text, for the log."""
         return str(self.status)
 
     @property
     def result(self) -> Any:
-        """What a task returns for the execution: its output."""
+        """The execution's output, which an Airflow task returns as its result."""
         return self.output
 
     @property
     def failure(self) -> str:
-        """A message that says why the execution did not complete."""
+        """An error message that says why the execution did not complete."""
         module = f" ({self.module})" if self.module else ""
         return f"Execution {self.id}{module} {self.status}: {error_text(self.error)}"
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """Parse an execution record.
+        """Parse an execution's record, given as decoded JSON.
 
         :raises WhiteRabbitProtocolError: if `id`, `status`, `output` or `error` are not as documented.
         """
@@ -121,7 +121,7 @@ class Execution(HasStatus):
 
     @classmethod
     def from_submission(cls, answer: Any) -> Self:
-        """Parse the record in the answer to a submission, whose id is known to be there.
+        """Parse the execution's record in the response to a submission; the caller has checked that there is an id.
 
         :raises WhiteRabbitProtocolError: if the record is not as documented. The message names the execution, which
             runs all the same.
@@ -132,13 +132,13 @@ class Execution(HasStatus):
             raise WhiteRabbitProtocolError(f"Execution {answer.get('id')} was submitted, but: {error}") from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as the API gave it: plain JSON, fit for XCom."""
+        """Return the execution's record as the API sent it: a JSON object, suitable for XCom."""
         return dict(self.raw)
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionEvent(HasStatus):
-    """One event of an execution's stream (API reference, *Status & Streaming*)."""
+    """One event of an execution's event stream (White Rabbit's API reference, *Status & Streaming*)."""
 
     id: str
     status: ExecutionStatus
@@ -148,17 +148,17 @@ class ExecutionEvent(HasStatus):
 
     @property
     def progress(self) -> str:
-        """The status, for the log."""
+        """The execution's status as text, for the log."""
         return str(self.status)
 
     @property
     def updated_at(self) -> pendulum.DateTime | None:
-        """When the execution reached this status; the name that records use."""
+        """When the execution reached the event's status: the `timestamp`, under the name that execution records use."""
         return self.timestamp
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """Parse the data of a stream event.
+        """Parse the JSON data of an event from an execution's event stream.
 
         :raises WhiteRabbitProtocolError: if `id`, `status`, `output` or `error` are not as documented.
         """
@@ -175,7 +175,7 @@ class ExecutionEvent(HasStatus):
 
 
 def _strict_outcome(data: Mapping[str, Any], status: ExecutionStatus, where: str) -> tuple[Any, Any]:
-    """Return output and error. The member that the status promises must be there; its value may be null."""
+    """Return output and error; the status COMPLETED requires an ``output`` member and FAILED an ``error`` member."""
     promised = {ExecutionStatus.COMPLETED: "output", ExecutionStatus.FAILED: "error"}.get(status)
     if promised is not None and promised not in data:
         raise WhiteRabbitProtocolError(f"{where}: status is {status} but '{promised}' is missing")

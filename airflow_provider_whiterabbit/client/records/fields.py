@@ -1,4 +1,4 @@
-"""Parsers for the fields of the API's JSON. Their rule: unknown is not success.
+"""Parsers for the fields of the API's JSON. A field of an unknown form never counts as success.
 
 The strict parsers raise. `lenient` returns `None` for a field of an unknown form and logs one warning: a new date
 format must not fail a payment.
@@ -24,7 +24,7 @@ S = TypeVar("S", bound=StrEnum)
 
 
 def strict_object(data: Any, where: str) -> dict[str, Any]:
-    """Return the data if it is a JSON object.
+    """Check that decoded JSON data is a JSON object, and return the object.
 
     :param where: names the data in the error, as ``execution record``. The other strict parsers take it likewise.
     :raises WhiteRabbitProtocolError: if it is not an object.
@@ -35,7 +35,7 @@ def strict_object(data: Any, where: str) -> dict[str, Any]:
 
 
 def strict_id(data: Mapping[str, Any], where: str) -> str:
-    """Return the field `id`.
+    """Return the field `id` of a JSON object; the id must be a string that is not empty.
 
     :raises WhiteRabbitProtocolError: if it is missing, empty or not a string.
     """
@@ -46,7 +46,7 @@ def strict_id(data: Mapping[str, Any], where: str) -> str:
 
 
 def strict_status(data: Mapping[str, Any], statuses: type[S], where: str) -> S:
-    """Return the field `status` as a member of its enum.
+    """Return the field `status` of a JSON object as a member of an enum of known statuses.
 
     :raises WhiteRabbitProtocolError: if the status is not one of the enum.
     """
@@ -59,7 +59,7 @@ def strict_status(data: Mapping[str, Any], statuses: type[S], where: str) -> S:
 
 
 def strict_list(data: Mapping[str, Any], name: str, where: str) -> list[Any]:
-    """Return a field that must be an array.
+    """Return a field of a JSON object; the field must be an array.
 
     :raises WhiteRabbitProtocolError: if it is missing or not an array.
     """
@@ -70,7 +70,7 @@ def strict_list(data: Mapping[str, Any], name: str, where: str) -> list[Any]:
 
 
 def lenient(data: Mapping[str, Any], name: str, parse: Callable[[Any], T]) -> T | None:
-    """Return a parsed field. It is `None` where the field is missing, null or of an unknown form.
+    """Return a parsed field of a JSON object; None if the field is missing, null or of an unknown form.
 
     :param parse: returns the value, or raises `ValueError`, `TypeError`, `OverflowError` or `LookupError`.
     """
@@ -85,11 +85,11 @@ def lenient(data: Mapping[str, Any], name: str, parse: Callable[[Any], T]) -> T 
 
 
 MAX_ERROR_LENGTH = 2000
-"""Characters of White Rabbit's error that a message holds at most."""
+"""How many characters of an error from White Rabbit an exception's message holds at most."""
 
 
 def error_text(error: Any) -> str:
-    """Return White Rabbit's error, which may be any JSON value, as text for a message."""
+    """Return an error from White Rabbit, which may be any JSON value, as text for an exception's message."""
     if isinstance(error, dict) and isinstance(error.get("message"), str) and len(error) == 1:
         error = error["message"]
     text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
@@ -98,14 +98,14 @@ def error_text(error: Any) -> str:
 
 @cache
 def warn_once(name: str) -> None:
-    """Log that a field has an unknown form, once in a process for each name."""
+    """Log a warning that a JSON field has an unknown form, once per process and field name."""
     log.warning(
         "White Rabbit sent the field %r in a form that this version does not know; its value is None here", name
     )
 
 
 def of_type(kind: type[T]) -> Callable[[Any], T]:
-    """Return a parser that accepts values of one type. A bool does not count as an int."""
+    """Return a parser that accepts only values of one Python type; a bool does not count as an int."""
 
     def parse(value: Any) -> T:
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

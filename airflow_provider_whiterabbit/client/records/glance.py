@@ -1,4 +1,4 @@
-"""A part of a record: enough to tell whether the execution or run has ended."""
+"""A part of a record: enough to tell whether the execution or the workflow run has ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_whiterabbit.client.records.status import HasStatus, Status
 
 @dataclass(frozen=True, slots=True)
 class Glance(HasStatus):
-    """The id and the status of a record. Its output, which may be large, was not parsed.
+    """The id and the status in the record of an execution or workflow run, without the output, which may be large.
 
     :param created_at: None where it was not read.
     :param updated_at: None where it was not read.
@@ -32,12 +32,12 @@ class Glance(HasStatus):
 
     @property
     def progress(self) -> str:
-        """The status, for the log."""
+        """The status of the execution or workflow run as text, for the log."""
         return str(self.status)
 
     @classmethod
     def from_dict(cls, data: Any, statuses: type[Status]) -> Self:
-        """Parse a record, or its first members, strictly for id and status.
+        """Parse the id and the status of a record, of which perhaps only the first JSON members were read.
 
         :raises WhiteRabbitProtocolError: if the id or the status is not as documented.
         """

@@ -1,4 +1,4 @@
-"""The statuses of executions, of workflow runs and of their stages."""
+"""The statuses of executions, of workflow runs and of the stages of workflow runs."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from enum import StrEnum
 from typing import Any
 
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
-"""The statuses that never change again."""
+"""The terminal statuses: after one of these statuses, an execution, workflow run or stage never changes its status."""
 
 
 class Status(StrEnum):
-    """A status of the API. Its subclasses have the members."""
+    """Base class of the status enums for executions, workflow runs and stages; the subclasses define the members."""
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the status never changes again."""
+        """Whether the status is terminal, so that the execution, workflow run or stage has ended."""
         return self in TERMINAL
 
     @property
     def succeeded(self) -> bool:
-        """Whether it is COMPLETED."""
+        """Whether the status is COMPLETED."""
         return self == "COMPLETED"
 
     @property
     def failed(self) -> bool:
-        """Whether it is FAILED."""
+        """Whether the status is FAILED."""
         return self == "FAILED"
 
 
 class ExecutionStatus(Status):
-    """The status of an execution. CREATED means queued."""
+    """The status of an execution. CREATED means that the execution is queued."""
 
     CREATED = "CREATED"
     EXECUTING = "EXECUTING"
@@ -58,7 +58,7 @@ class StageStatus(Status):
 
 
 class HasStatus:
-    """What a record, an event and a glance say about their status."""
+    """Base class of records, stages and stream events, with properties that tell what the status means."""
 
     __slots__ = ()
 
@@ -66,15 +66,15 @@ class HasStatus:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the execution or run has ended, well or not."""
+        """Whether the execution, workflow run or stage has ended, successfully or not."""
         return bool(self.status.is_terminal)
 
     @property
     def succeeded(self) -> bool:
-        """Whether it is COMPLETED."""
+        """Whether the status is COMPLETED."""
         return bool(self.status.succeeded)
 
     @property
     def failed(self) -> bool:
-        """Whether it is FAILED. A run that is CANCELED is not."""
+        """Whether the status is FAILED; a workflow run with the status CANCELED does not count as failed."""
         return bool(self.status.failed)

@@ -1,4 +1,4 @@
-"""Workflow runs: their records, stages and stream events (API reference, *Workflow Executions*)."""
+"""Dataclasses for workflow runs: records, stages and stream events (API reference, *Workflow Executions*)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from airflow_provider_whiterabbit.client.records.status import HasStatus, StageS
 
 @dataclass(frozen=True, slots=True)
 class RunStage(HasStatus):
-    """One stage of a workflow run. `credit_usage` is the number of credits spent."""
+    """One stage of a workflow run. `credit_usage` is the number of credits that the stage spent."""
 
     id: str
     status: StageStatus
@@ -39,7 +39,7 @@ class RunStage(HasStatus):
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """Parse an element of ``runStages``.
+        """Parse one stage: an element of ``runStages`` in the record of a workflow run.
 
         :raises WhiteRabbitProtocolError: if `id` or `status` are not as documented.
         """
@@ -60,7 +60,7 @@ class RunStage(HasStatus):
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRun(HasStatus):
-    """The record of a workflow run. `total_usage` is the number of credits spent."""
+    """The record of a workflow run. `total_usage` is the number of credits that the workflow run spent."""
 
     id: str
     status: WorkflowRunStatus
@@ -76,23 +76,23 @@ class WorkflowRun(HasStatus):
 
     @property
     def completed(self) -> bool:
-        """Whether the run has ended, well or not."""
+        """Whether the workflow run has ended, successfully or not."""
         return self.is_terminal
 
     @property
     def progress(self) -> str:
-        """The status and the number of stages done, for the log."""
+        """The workflow run's status and the number of stages that have ended, as text for the log."""
         done = sum(stage.is_terminal for stage in self.stages)
         return progress_text(self.status, done, len(self.stages), self.total_usage)
 
     @property
     def result(self) -> dict[str, Any]:
-        """What a task returns for the run: its record, with the stages and their outputs."""
+        """The workflow run's record, with the stages and their outputs, which an Airflow task returns as its result."""
         return self.to_dict()
 
     @property
     def failure(self) -> str:
-        """A message that says why the run did not complete: the failed stages, or the reason of its cancellation."""
+        """An error message that names the failed stages of a workflow run, or the reason of its cancellation."""
         failed = [
             f"stage {number} ({stage.module or stage.id}) {stage.status}: {error_text(stage.error)}"
             for number, stage in enumerate(self.stages, 1)
@@ -124,13 +124,13 @@ class WorkflowRun(HasStatus):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as the API gave it: plain JSON, fit for XCom."""
+        """Return the workflow run's record as the API sent it: a JSON object, suitable for XCom."""
         return dict(self.raw)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRunEvent(HasStatus):
-    """One event of a workflow run's stream. The stages' outputs are only in the record.
+    """One event of a workflow run's event stream. The outputs of the stages are only in the workflow run's record.
 
     :param open_count: how many stages have not ended.
     :param stage_count: how many stages the run has. Only the record tells; None before it was read.
@@ -145,7 +145,7 @@ class WorkflowRunEvent(HasStatus):
 
     @property
     def progress(self) -> str:
-        """The status and the number of stages done, for the log."""
+        """The workflow run's status and the number of stages that have ended, as text for the log."""
         if self.open_count is None:
             return str(self.status)
         done = None if self.stage_count is None else max(0, self.stage_count - self.open_count)
@@ -153,12 +153,12 @@ class WorkflowRunEvent(HasStatus):
 
     @property
     def updated_at(self) -> pendulum.DateTime | None:
-        """When the run reached this state; the name that records use."""
+        """When the workflow run reached the event's status: the `timestamp`, under the name that records use."""
         return self.timestamp
 
     @classmethod
     def from_dict(cls, data: Any, stage_count: int | None = None) -> Self:
-        """Parse the data of a stream event.
+        """Parse the JSON data of an event from a workflow run's event stream.
 
         :raises WhiteRabbitProtocolError: if `id` or `status` are not as documented.
         """
@@ -176,7 +176,7 @@ class WorkflowRunEvent(HasStatus):
 
 
 def progress_text(status: WorkflowRunStatus, done: int | None, count: int | None, credits_: float | None) -> str:
-    """Return how far a run has got: ``EXECUTING, 2 of 5 stages done, 1.5 credits``."""
+    """Return the progress of a workflow run, as text for the log: ``EXECUTING, 2 of 5 stages done, 1.5 credits``."""
     parts = [str(status)]
     if done is not None and count is not None:
         parts.append(f"{done} of {count} stages done")

@@ -1,1 +1,1 @@
-"""The two clients that move bytes: blocking (requests) and asynchronous (aiohttp)."""
+"""The two HTTP clients of White Rabbit's API: one is blocking (requests), one is asynchronous (aiohttp)."""

@@ -1,6 +1,6 @@
-"""The asynchronous client, over aiohttp: for triggers, where nothing may block. Its twin for workers is `sync`.
+"""The asynchronous client of White Rabbit's API, over aiohttp, for triggers; the module `sync` has the blocking client.
 
-It reads and follows, and cannot submit: a trigger may run twice at once, when a triggerer was believed dead.
+The client reads and follows, and cannot submit: a trigger may run twice at once, when a triggerer was believed dead.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ from airflow_provider_whiterabbit.exceptions import (
 T = TypeVar("T")
 
 PEEK_BYTES = 256 * 1024
-"""A larger answer is not read to its end where its first members are all that is wanted."""
+"""Bytes of an HTTP response after which the client stops reading if the response's first JSON members are enough."""
 
 _FOREVER = float("inf")
 
 
 class AsyncClient(ClientBase):
-    """An asynchronous client, used in an ``async with``. All clients of one event loop share one session.
+    """An asynchronous client of White Rabbit's API, for ``async with``. All clients of an event loop share a session.
 
     :param timing: the times of waits and retries.
     """
@@ -89,7 +89,7 @@ class AsyncClient(ClientBase):
         wanted: tuple[str, ...] = (),
         max_bytes: int | None = None,
     ) -> Any:
-        """Send a request once (twice if the first signature was made by a wrong clock); return the answer's JSON.
+        """Send a request once, or twice if the first signature was made by a wrong clock; return the response's JSON.
 
         :param within: seconds that the exchange may take, the wait for its turn included.
         :param wanted: the only members that are needed; the rest of a large answer is not read.
@@ -105,7 +105,7 @@ class AsyncClient(ClientBase):
             return await self._with_corrected_clock(exchange, request, left)
 
     async def read_once(self, followed: Followed[R], max_bytes: int | None = None) -> R:
-        """Read a record with a single attempt.
+        """Read the record of an execution or workflow run in a single attempt, without retries.
 
         :param max_bytes: largest record that is read; by default that of the settings.
         """
@@ -114,7 +114,7 @@ class AsyncClient(ClientBase):
     async def wait(
         self, followed: Followed[Any], *, deadline: float | None = None, poll_interval: float = POLL_INTERVAL
     ) -> Snapshot:
-        """Wait until an execution or run has ended, well or not; return what told it, an event or a glance.
+        """Wait until an execution or workflow run has ended; return the event or the partial record that shows the end.
 
         :param deadline: when to give up, in Unix seconds; `None` waits without end.
         :param poll_interval: seconds between two reads of the record where streaming is refused.
@@ -123,7 +123,7 @@ class AsyncClient(ClientBase):
         return await self.run(follow(followed, deadline=deadline, poll_interval=poll_interval, timing=self.timing))
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
-        """Carry out the commands of `follow`; return what it returns."""
+        """Carry out the I/O commands that the generator `follow` yields; return the result of `follow`."""
         stream: EventStream | None = None
         answer: Any = None
         failure: WhiteRabbitError | None = None
@@ -209,7 +209,7 @@ class AsyncClient(ClientBase):
 
     @contextlib.asynccontextmanager
     async def _turn(self, request: Request, within: float) -> AsyncIterator[float]:
-        """Wait until the request may be sent; yield the seconds that are left for it."""
+        """Wait until the session's limit allows one more request; yield the seconds that are left for the request."""
         started = time.monotonic()
         try:
             async with asyncio.timeout(within):

@@ -1,4 +1,4 @@
-"""Sessions, streams and answers of aiohttp; one session for all clients of an event loop. Its twin is `sync_io`."""
+"""I/O with aiohttp for the asynchronous client: sessions, event streams and HTTP responses."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
 MAX_CONCURRENT_REQUESTS = 64
-"""Requests of one session that may be without an answer at the same time. A stream counts until it is open."""
+"""How many requests of a session may wait for a response at once. A stream counts until the stream is open."""
 
 
 class SharedSession:
-    """The aiohttp session of all clients of an event loop with the same base URL and CA bundle; the last one closes it.
+    """The aiohttp session that all clients of an event loop share that have the same base URL and CA certificates.
 
-    White Rabbit gets at most `MAX_CONCURRENT_REQUESTS` requests at a time from them, also after an outage.
+    White Rabbit gets at most `MAX_CONCURRENT_REQUESTS` requests at a time from these clients, also after an outage.
 
     :param key: the base URL, and the file or folder of CA certificates.
     """
@@ -41,11 +41,11 @@ class SharedSession:
         self.users = 0
 
     async def opened(self) -> aiohttp.ClientSession:
-        """Return the session as soon as it is open."""
+        """Wait until the aiohttp session is open, and return the session."""
         return await asyncio.shield(self._opening)
 
     async def close(self) -> None:
-        """Close the session, if it could be opened."""
+        """Close the aiohttp session, if the session could be opened."""
         with contextlib.suppress(Exception):  # the clients that waited for it have got the error
             session = await self._opening
             await session.close()
@@ -55,7 +55,7 @@ _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Shar
 
 
 def join(settings: ClientSettings) -> SharedSession:
-    """Return the shared session of this event loop for these settings. Each `join` needs a `leave`."""
+    """Return the event loop's shared session for a client's settings. Each call of `join` needs a call of `leave`."""
     sessions = _shared.setdefault(asyncio.get_running_loop(), {})
     key = (settings.base_url, settings.trust_store)
     if key not in sessions:
@@ -65,7 +65,7 @@ def join(settings: ClientSettings) -> SharedSession:
 
 
 async def leave(shared: SharedSession) -> None:
-    """Stop using a shared session. The last client that leaves closes it."""
+    """Stop using a shared session. The last client that stops using a session closes the session."""
     shared.users -= 1
     if not shared.users:
         del _shared[asyncio.get_running_loop()][shared.key]
@@ -88,7 +88,7 @@ def _tls_context(trust_store: str) -> ssl.SSLContext:
 
 @contextlib.asynccontextmanager
 async def transport_errors(client: ClientBase, request: Request, seconds: float) -> AsyncIterator[None]:
-    """Turn unusable answers and the errors of aiohttp into `WhiteRabbitTransportError`.
+    """Turn unusable HTTP responses and the errors of aiohttp into `WhiteRabbitTransportError`.
 
     :param seconds: time limit of the exchange, after which it is raised as well.
     """
@@ -104,7 +104,7 @@ async def transport_errors(client: ClientBase, request: Request, seconds: float)
 
 
 class EventStream:
-    """An open event stream."""
+    """An open event stream (Server-Sent Events) of an execution or workflow run."""
 
     __slots__ = ("_answer", "_decoder")
 
@@ -113,7 +113,7 @@ class EventStream:
         self._decoder = EventDecoder()
 
     async def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
-        """Return the data of the next events, as the command `Read` describes.
+        """Return the JSON data of the stream's next events; None at the stream's end. For parameters, see `Read`.
 
         :raises WhiteRabbitStreamError: if the stream is silent, or sends something that is not an event.
         :raises WhiteRabbitTransportError: if it breaks.
@@ -139,12 +139,12 @@ class EventStream:
                 raise WhiteRabbitStreamError(f"the stream was silent for {silence:g} s")
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the event stream's connection."""
         self._answer.close()
 
 
 async def read_up_to(answer: aiohttp.ClientResponse, size: int) -> bytes:
-    """Read the beginning of a body: somewhat more than `size` bytes, or all of a smaller body."""
+    """Read the beginning of an HTTP response's body: somewhat more than `size` bytes, or all of a smaller body."""
     body = bytearray()
     while len(body) <= size and (chunk := await answer.content.readany()):
         body += chunk
@@ -152,7 +152,7 @@ async def read_up_to(answer: aiohttp.ClientResponse, size: int) -> bytes:
 
 
 async def read_whole(answer: aiohttp.ClientResponse, max_bytes: int, head: bytes = b"") -> Response:
-    """Read the rest of an answer.
+    """Read the rest of an HTTP response's body, and return the whole response.
 
     :param max_bytes: largest body that is read.
     :param head: what was read of the body before.

@@ -1,4 +1,4 @@
-"""The settings of a client: where White Rabbit is, and the credentials. Both clients share them."""
+"""The settings that both API clients share: White Rabbit's address, the credentials, time limits and certificates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """The settings of a client. They are validated when they are made.
+    """The settings of a client of White Rabbit's API. The constructor validates the settings.
 
     :param base_url: scheme and host, perhaps a port: ``https://api.whiterabbit.app``.
     :param api_key: the workspace API key, an opaque string.
@@ -86,13 +86,13 @@ class ClientSettings:
                 )
 
     def link_to(self, target: Target[Any], target_id: str) -> str | None:
-        """Return the address of an execution or run in White Rabbit's dashboard; None if the connection names none."""
+        """Return the URL of an execution or workflow run in White Rabbit's dashboard; None if no template is set."""
         template: str | None = getattr(self, target.link_setting)
         return None if template is None else template.replace(f"{{{target.id_name}}}", quote(target_id, safe=""))
 
     @property
     def trust_store(self) -> str:
-        """The CA certificates that both clients verify against: a file or a folder."""
+        """Path of the file or folder with the CA certificates that the API clients trust."""
         import certifi
 
         found = self.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
@@ -100,7 +100,7 @@ class ClientSettings:
 
     @property
     def proxy(self) -> str | None:
-        """The proxy for White Rabbit's host in the environment (``HTTPS_PROXY``, ``NO_PROXY``, …), for both clients.
+        """URL of the proxy for White Rabbit's host, from ``HTTPS_PROXY``, ``NO_PROXY`` etc.; None for no proxy.
 
         :raises WhiteRabbitConfigError: if not both clients can use it.
         """
@@ -120,7 +120,7 @@ class ClientSettings:
 
     @property
     def is_trustworthy(self) -> bool:
-        """Whether nobody can forge answers on the way: HTTPS, or a server on this machine."""
+        """Whether nobody can forge HTTP responses on the network: HTTPS is used, or the server is on this machine."""
         url = urlsplit(self.base_url)
         return url.scheme == "https" or checks.is_loopback(url.hostname or "")
 
@@ -134,7 +134,7 @@ def _is_http(address: str) -> bool:
 
 
 def check_base_url(base_url: str, *, allow_http: bool) -> None:
-    """Check a base URL.
+    """Check that the base URL of White Rabbit's API has a scheme and a host, but no path and no password.
 
     :raises WhiteRabbitConfigError: if it can't be used. The message says why.
     """

@@ -1,4 +1,4 @@
-"""What both clients share: the address, the signed headers, the time limits, and the check of a stream."""
+"""What the blocking and the asynchronous client share: URLs, signed headers, time limits, and the check of a stream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Time limits of one exchange, from now on, in seconds: to connect, for each silence, and in total."""
+    """Time limits of one HTTP request, in seconds: to connect, to wait for each next byte, and in total."""
 
     connect: float
     read: float
@@ -30,12 +30,12 @@ class Limits:
 
     @property
     def left(self) -> float:
-        """Seconds until the exchange must be over; negative afterwards."""
+        """Seconds until the total time limit of the HTTP request; negative after the limit."""
         return self.begun + self.total - time.monotonic()
 
 
 class ClientBase:
-    """What the two clients share.
+    """Base class of the blocking and the asynchronous client of White Rabbit's API.
 
     :param timing: the times of waits and retries.
     :raises WhiteRabbitConfigError: if the environment names a proxy that can't be used.
@@ -51,7 +51,7 @@ class ClientBase:
 
     @property
     def clock_offset(self) -> float:
-        """Seconds that are added to this machine's clock for signing, because the server's is ahead."""
+        """Seconds that are added to this machine's clock for signing requests, because the server's clock is ahead."""
         return self._signer.offset
 
     def _url(self, request: Request) -> str:
@@ -79,12 +79,12 @@ class ClientBase:
         return self.settings.is_trustworthy and self._signer.correct_clock(error)
 
     def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
-        """Return the error for an exchange without a usable answer, as `failures.transport_error` describes it."""
+        """Return the exception for a request that got no usable HTTP response; see `failures.transport_error`."""
         return transport_error(self.settings, self._proxy, request, error)
 
 
 def check_stream(request: Request, head: Response) -> None:
-    """Check that the head of an answer is that of an event stream.
+    """Check the status and the content type of an HTTP response that must be an event stream.
 
     :raises WhiteRabbitResponseError: if the server refused.
     :raises UnusableAnswerError: if something else answered.
@@ -99,5 +99,5 @@ def check_stream(request: Request, head: Response) -> None:
 
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return headers with their names in lower case, as `Response` keeps them."""
+    """Return HTTP headers with lower-case names, as the class `Response` stores headers."""
     return {name.lower(): value for name, value in headers.items()}

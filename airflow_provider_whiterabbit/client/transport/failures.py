@@ -1,4 +1,4 @@
-"""The messages of failed exchanges: what went wrong, on which connection, at which host, and what to do."""
+"""Error messages for failed HTTP requests: what went wrong, on which connection, at which host, and what to do."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _UNKNOWN_ISSUER = (18, 19, 20, 21)  # OpenSSL, X509_V_ERR_…: no certificate au
 
 
 class UnusableAnswerError(Exception):
-    """An answer that is too slow, too large or not in the expected form. The message says which."""
+    """Raised if an HTTP response is too slow, too large or not in the expected form; the message says which."""
 
 
 def too_large(max_bytes: int) -> UnusableAnswerError:
-    """Return the error for an answer with more bytes than are read."""
+    """Return the exception for an HTTP response that is larger than the limit in bytes."""
     return UnusableAnswerError(f"the answer has more than {max_bytes} bytes")
 
 
 def transport_error(
     settings: ClientSettings, proxy_url: str | None, request: Request, error: Exception
 ) -> WhiteRabbitTransportError:
-    """Return the error for an exchange without a usable answer. It names connection, request, host and remedy.
+    """Return the exception for a request without a usable HTTP response; its message names connection, host and remedy.
 
     :param proxy_url: the proxy of the exchange, perhaps with a password, which the message omits.
     :param error: an unusable answer, or what a library raised.
@@ -46,14 +46,14 @@ def transport_error(
 
 
 def root_cause_text(error: BaseException) -> str:
-    """Describe the error at the bottom of a library's error. The layers above repeat addresses, some with passwords."""
+    """Describe the root cause of a library's exception. The outer exceptions repeat addresses, some with passwords."""
     cause = _root_cause(error)
     text = _PROXY_PASSWORD.sub("//", str(cause))
     return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
 
 
 def _explained(error: Exception, host: str, source: str) -> tuple[str, str]:
-    """Return a description of a failure and, where one is known, its remedy.
+    """Return a description of a failed request and a remedy; the remedy is empty if no remedy is known.
 
     :param host: the host that this machine connects to.
     :param source: the setting that names this host.

@@ -1,4 +1,4 @@
-"""The blocking client, over `requests`: for workers. Its twin for triggers is `aio`."""
+"""The blocking client of White Rabbit's API, over `requests`, for workers; module `aio` has the asynchronous client."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _FOREVER = float("inf")
 
 
 class Client(ClientBase):
-    """A blocking client. Close it in the end, or use it in a ``with``.
+    """A blocking client of White Rabbit's API. Call the client's `close` at the end, or use the client in a ``with``.
 
     :param timing: the times of waits and retries.
     :param sleep: waits so many seconds.
@@ -74,11 +74,11 @@ class Client(ClientBase):
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are kept alive."""
+        """Close the HTTP connections that the client keeps alive."""
         self._session.close()
 
     def send(self, request: Request, within: float = _FOREVER) -> Any:
-        """Send a request once (twice if the first signature was made by a wrong clock); return the answer's JSON.
+        """Send a request once, or twice if the first signature was made by a wrong clock; return the response's JSON.
 
         :param within: seconds that the exchange may take. An answer's head that arrives in pieces has this time for
             each of them.
@@ -88,7 +88,7 @@ class Client(ClientBase):
         return self._with_corrected_clock(partial(self._exchange, request), request, within)
 
     def call(self, request: Request) -> Any:
-        """Send a request, again where `retry` allows it; return the answer's JSON.
+        """Send a request, with the retries that the module `retry` allows; return the response's JSON.
 
         :raises WhiteRabbitResponseError: if the server refuses.
         :raises WhiteRabbitTransportError: if no usable answer arrives.
@@ -98,7 +98,7 @@ class Client(ClientBase):
     def submit(
         self, request: Request, target: Target[Any] = EXECUTION, on_id: Callable[[str], None] = lambda _: None
     ) -> Any:
-        """Submit an execution or a workflow run, at most once; return the answer's JSON, which holds an id.
+        """Submit an execution or a workflow run at most once; return the response's JSON, which holds the new id.
 
         :param request: made by `api.execute_component` or `api.trigger_workflow`.
         :param target: what is submitted.
@@ -120,15 +120,15 @@ class Client(ClientBase):
         return answer
 
     def read_once(self, followed: Followed[R]) -> R:
-        """Read a record with a single attempt."""
+        """Read the record of an execution or workflow run in a single attempt, without retries."""
         return followed.record_of(self.send(followed.record_request))
 
     def read(self, followed: Followed[R]) -> R:
-        """Read a record, with retries."""
+        """Read the record of an execution or workflow run, with retries."""
         return followed.record_of(self.call(followed.record_request))
 
     def read_ended(self, followed: Followed[R], patience: float = 300.0) -> R:
-        """Read the record of what is known to have ended, through an outage of White Rabbit if need be.
+        """Read the record of an execution or workflow run that has ended; retry during an outage of White Rabbit.
 
         :param patience: seconds to go on trying.
         :raises WhiteRabbitTimeoutError: when they are over.
@@ -144,7 +144,7 @@ class Client(ClientBase):
         return self.wait(followed, timeout=patience)
 
     def events(self, followed: Followed[Any]) -> Iterator[Snapshot]:
-        """Yield the events of a stream until the status is terminal or the server closes it.
+        """Yield the events of an event stream until an event's status is terminal or the server closes the stream.
 
         :raises WhiteRabbitError: if the stream is refused, breaks, goes silent for 45 seconds, or is not as documented.
         """
@@ -159,7 +159,7 @@ class Client(ClientBase):
                         return
 
     def wait(self, followed: Followed[R], *, timeout: float | None = None, poll_interval: float = POLL_INTERVAL) -> R:
-        """Wait until an execution or run has ended, well or not; return its record.
+        """Wait until an execution or workflow run has ended, successfully or not; return its record.
 
         :param timeout: seconds; `None` waits without end.
         :param poll_interval: seconds between two reads of the record where streaming is refused.
@@ -170,7 +170,7 @@ class Client(ClientBase):
         return cast(R, self.run(steps))
 
     def run(self, steps: Generator[Command, Any, T]) -> T:
-        """Carry out the commands of `follow`; return what it returns."""
+        """Carry out the I/O commands that the generator `follow` yields; return the result of `follow`."""
         stream: EventStream | None = None
         answer: Any = None
         failure: WhiteRabbitError | None = None

@@ -1,4 +1,4 @@
-"""Sessions, streams and answers of `requests`, with time limits for each read. Its twin for triggers is `aio_io`."""
+"""I/O with `requests` for the blocking client: sessions, streams, HTTP responses, and a time limit for each read."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, Whit
 _CHUNK = 64 * 1024
 
 _TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-"""requests wraps most errors of urllib3, but not all, and none of them while a raw body is read."""
+"""The errors of a failed HTTP request; `requests` does not wrap all errors of urllib3, and none during raw reads."""
 
 
 class IsolatedSession(requests.Session):
-    """A session that follows no redirect, and uses no cookies, .netrc or environment.
+    """A `requests` session that follows no redirect, and uses no cookies, no .netrc and no environment variables.
 
     The settings read proxies and certificates from the environment, for both clients alike.
     """
@@ -37,17 +37,17 @@ class IsolatedSession(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return no target: requests would read a redirect's whole body and parse its target, followed or not."""
+        """Return None for a redirect, or `requests` would read the redirect's whole body and parse its target."""
         return
 
 
 class FreshConnectionAdapter(HTTPAdapter):
-    """Knows whether a connection, TLS included, was ever established. Before that, no byte of a request is sent."""
+    """An HTTP adapter that records if a connection was established (TLS included), before which nothing is sent."""
 
     connected = False
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Watch the connections that are made directly."""
+        """Watch the connections that are made directly to the server, without a proxy."""
         super().init_poolmanager(*args, **kwargs)
         self._watch(self.poolmanager)
 
@@ -75,7 +75,7 @@ class FreshConnectionAdapter(HTTPAdapter):
 
 @contextlib.contextmanager
 def transport_errors(client: ClientBase, request: Request) -> Iterator[None]:
-    """Turn unusable answers and the errors of requests and urllib3 into `WhiteRabbitTransportError`."""
+    """Turn unusable HTTP responses and the errors of requests and urllib3 into `WhiteRabbitTransportError`."""
     try:
         yield
     except (UnusableAnswerError, *_TRANSPORT_ERRORS) as error:
@@ -83,7 +83,7 @@ def transport_errors(client: ClientBase, request: Request) -> Iterator[None]:
 
 
 class EventStream:
-    """An open event stream.
+    """An open event stream (Server-Sent Events) of an execution or workflow run.
 
     :param max_event_bytes: largest event that is parsed, in bytes.
     """
@@ -93,7 +93,7 @@ class EventStream:
         self._decoder = EventDecoder(max_event_bytes)
 
     def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
-        """Return the data of the next events, as the command `Read` describes.
+        """Return the JSON data of the stream's next events; None at the stream's end. For parameters, see `Read`.
 
         :raises WhiteRabbitStreamError: if the stream is silent, or sends something that is not an event.
         :raises WhiteRabbitTransportError: if it breaks.
@@ -120,7 +120,7 @@ class EventStream:
 
 
 def read_whole(answer: requests.Response, limits: Limits, max_bytes: int) -> Response:
-    """Read the rest of an answer within its limits.
+    """Read the body of an HTTP response within limits of time and size, and return the whole response.
 
     :param max_bytes: largest body that is read.
     :raises UnusableAnswerError: if the body is too slow or too large, or was compressed wrongly.
@@ -142,14 +142,14 @@ def read_whole(answer: requests.Response, limits: Limits, max_bytes: int) -> Res
 
 
 class _Body:
-    """Reads the body of an answer piece by piece, each with a time limit of its own."""
+    """Reads the body of an HTTP response piece by piece, with a time limit for each piece."""
 
     def __init__(self, answer: requests.Response) -> None:
         self._answer = answer
         self._socket = _socket_of(answer)
 
     def read(self, seconds: float) -> bytes:
-        """Return the next bytes; none at the end.
+        """Return the next bytes of the response's body; an empty bytes object at the body's end.
 
         :raises TimeoutError: if no byte arrives within so many seconds.
         """
@@ -167,7 +167,7 @@ class _Body:
 
 
 def _socket_of(answer: requests.Response) -> Any:
-    """Return the socket of an answer, whose time-out changes from read to read. No library's interface gives it.
+    """Return the socket of an HTTP response, to set the timeout of each read; no public interface gives the socket.
 
     Where the server is going to close the connection, the answer has taken over the socket. Through a proxy that is
     itself reached over TLS it is no `socket.socket`, but has the same methods.
@@ -179,7 +179,7 @@ def _socket_of(answer: requests.Response) -> Any:
 
 
 def _decompressed(body: bytearray, headers: Mapping[str, str], max_bytes: int) -> bytes:
-    """Undo a compression that was not asked for; some proxies apply one."""
+    """Decompress the body of an HTTP response, because some proxies compress responses without being asked."""
     if headers.get("content-encoding") not in ("gzip", "deflate"):
         return bytes(body)
     try:

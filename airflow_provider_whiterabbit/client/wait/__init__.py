@@ -1,1 +1,1 @@
-"""Following an execution or a workflow run until it has ended: decisions, no I/O."""
+"""Decides how to follow an execution or a workflow run until it has ended; this package does no I/O."""

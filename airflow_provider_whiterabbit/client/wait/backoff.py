@@ -1,4 +1,4 @@
-"""How long a wait pauses between two attempts."""
+"""How long a wait for an execution or workflow run pauses before the client reads the status again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
 
 
 class Backoff:
-    """Counts the failures in a row, and returns the pause that follows them.
+    """Counts consecutive failures of a wait for an execution or workflow run, and returns the pause before a retry.
 
     :param poll_interval: seconds; the pause where nothing failed, and the longest one after failures.
     :param uniform: returns a random number between two bounds.
@@ -24,25 +24,25 @@ class Backoff:
         self._uniform = uniform
         self.failures = 0
         self.error: WhiteRabbitError | None = None
-        """The failure that decides about the next pause; None if there was none since the last pause."""
+        """The error that determines the length of the next pause; None if no error occurred since the last pause."""
 
     @property
     def poll_interval(self) -> float:
-        """Seconds between two polls."""
+        """Seconds between two polls of the record."""
         return self._poll_interval
 
     def count(self, error: WhiteRabbitError) -> None:
-        """Count a failure. Of several before one pause, the one with the longest ``Retry-After`` decides."""
+        """Count a failure. The failure with the longest ``Retry-After`` since the last pause decides the next pause."""
         self.failures += 1
         if self.error is None or retry.asked(error) >= retry.asked(self.error):
             self.error = error
 
     def reset(self) -> None:
-        """Let the next failure be the first one in a row."""
+        """Reset the number of consecutive failures to zero."""
         self.failures = 0
 
     def next_pause(self) -> float:
-        """Return the seconds to pause, and forget the failure that decided about them."""
+        """Return the length of the next pause in seconds, and forget the error that determined the length."""
         if self.error is None:
             return self._poll_interval
         pause = retry.pause_after(

@@ -1,4 +1,4 @@
-"""The commands that the follower yields. A transport carries each one out and sends its answer back."""
+"""I/O commands that the generator `follow` yields. A client carries out each command and sends back the result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_provider_whiterabbit.client.wire.messages import Request
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open a stream. The answer is None.
+    """A command to open an event stream; the command's result is None.
 
     :param within: seconds that opening may take.
     """
@@ -20,11 +20,11 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read from the open stream. The answer is a list with the data of events, perhaps empty; None at the stream's end.
+    """A command to read from the open event stream; the result is a list of event data, or None at the stream's end.
 
     :param silence: seconds without a byte after which the stream is dead: `WhiteRabbitStreamError`.
-    :param within: seconds after which the answer is an empty list and the stream of no more use.
-    :param quiet: seconds during which keep-alives are skipped. The first one after that is answered by an empty list.
+    :param within: seconds after which the result is an empty list and the stream of no more use.
+    :param quiet: seconds during which keep-alives are skipped. The result of the first one after that is an empty list.
     """
 
     silence: float
@@ -34,12 +34,12 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close the stream. The answer is None."""
+    """A command to close the event stream; the command's result is None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """Send a request once. The answer is the JSON of the response.
+    """A command to send a request once; the command's result is the JSON of the HTTP response.
 
     :param within: seconds that it may take.
     :param wanted: the only members that are needed of a large response; empty for all.
@@ -52,7 +52,7 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Wait so many seconds. The answer is None."""
+    """A command to wait for a number of seconds; the command's result is None."""
 
     seconds: float
 

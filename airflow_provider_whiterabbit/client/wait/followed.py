@@ -1,4 +1,4 @@
-"""One execution or workflow run that is followed: how it is read, and how its records and events are parsed."""
+"""How an execution or workflow run is followed: the requests that read it, and the parsers of its record and events."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, Wh
 
 
 class Snapshot(Protocol):
-    """What is known of an execution or a run at one moment: its record, a part of it, or an event of its stream."""
+    """What is known of an execution or workflow run at one moment: its record, a part of it, or a stream event."""
 
     @property
     def id(self) -> str:
-        """The id of the execution or run."""
+        """The id of the execution or workflow run."""
 
     @property
     def status(self) -> Any:
-        """A member of `ExecutionStatus` or `WorkflowRunStatus`."""
+        """The status of the execution or workflow run: a member of `ExecutionStatus` or `WorkflowRunStatus`."""
 
     @property
     def is_terminal(self) -> bool:
-        """Whether it has ended, well or not."""
+        """Whether the execution or workflow run has ended, successfully or not."""
 
     @property
     def succeeded(self) -> bool:
-        """Whether it is COMPLETED."""
+        """Whether the status of the execution or workflow run is COMPLETED."""
 
     @property
     def progress(self) -> str:
-        """How far it has got, for the log."""
+        """The progress of the execution or workflow run, as text for the log."""
 
     @property
     def updated_at(self) -> Any:
-        """When it reached this status, by White Rabbit's clock; None where unknown."""
+        """When the execution or workflow run reached its status, by White Rabbit's clock; None if unknown."""
 
 
 R = TypeVar("R", bound=Snapshot)
-"""A record: `Execution` or `WorkflowRun`."""
+"""Type of a record from White Rabbit: `Execution` or `WorkflowRun`."""
 
 S = TypeVar("S", bound=Snapshot)
 
 
 @dataclass(frozen=True, slots=True)
 class Followed(Generic[R]):
-    """One execution or run that is followed.
+    """An execution or workflow run that is followed until its end: its id, its requests and its parsers.
 
     :param id: its id.
     :param name: what messages call it, as ``Execution 1b4e…``.
@@ -71,21 +71,21 @@ class Followed(Generic[R]):
     parse_glance: Callable[[Any], Snapshot]
 
     def record_of(self, data: Any) -> R:
-        """Parse the JSON of a record.
+        """Parse the JSON of the record of an execution or workflow run, and check the record's id.
 
         :raises WhiteRabbitProtocolError: if it is not as documented, or has another id.
         """
         return self._with_same_id(self.parse_record(data))
 
     def glance_of(self, data: Any) -> Snapshot:
-        """Parse the JSON of a record of which perhaps only the first members were read.
+        """Parse a record of which perhaps only the first JSON members were read, and check the record's id.
 
         :raises WhiteRabbitProtocolError: if it is not as documented, or has another id.
         """
         return self._with_same_id(self.parse_glance(data))
 
     def event_of(self, data: Any) -> Snapshot:
-        """Parse the JSON of a stream event.
+        """Parse the JSON of an event from an event stream, and check the event's id.
 
         :raises WhiteRabbitStreamError: if it is not as documented, or has another id.
         """
@@ -101,7 +101,7 @@ class Followed(Generic[R]):
 
 
 def followed_execution(execution_id: str) -> Followed[Execution]:
-    """Return how an execution is followed.
+    """Return the requests and the parsers for following an execution until its end.
 
     :raises WhiteRabbitInputError: if the id is not safe in a path.
     """
@@ -117,7 +117,7 @@ def followed_execution(execution_id: str) -> Followed[Execution]:
 
 
 def followed_workflow_run(workflow_run_id: str) -> Followed[WorkflowRun]:
-    """Return how a workflow run is followed.
+    """Return the requests and the parsers for following a workflow run until its end.
 
     :raises WhiteRabbitInputError: if the id is not safe in a path.
     """

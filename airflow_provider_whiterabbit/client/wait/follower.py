@@ -1,4 +1,4 @@
-"""Waiting for a terminal status: every decision, and no I/O.
+"""Decides how to wait until an execution or workflow run has a terminal status; the module does no I/O.
 
 `follow` is a generator. It yields commands (open the stream, read from it, get the record, sleep). A transport carries
 each command out and sends back its answer, or throws its error into the generator. The rules:
@@ -44,7 +44,7 @@ def follow(
     clock: Callable[[], float] = time.time,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> Generator[Command, Any, Snapshot]:
-    """Follow until the status is terminal, and return what told it: an event, or a glance at the record.
+    """Follow an execution or workflow run until its status is terminal; return the event or record that shows the end.
 
     :param deadline: when to give up, in Unix seconds (wall clock, since a wait outlives processes); `None` never.
     :param poll_interval: seconds between two reads of the record while streaming is refused; also the longest pause
@@ -110,7 +110,7 @@ class _Follower:
         return refused_at is None or self.clock() - refused_at >= self.timing.retry_stream_after
 
     def _read_record(self) -> Generator[Command, Any, Snapshot | None]:
-        """Read the record; return None during an outage of the API."""
+        """Read the record of the execution or workflow run; return None during an outage of White Rabbit's API."""
         try:
             record = yield from self._get_record()
         except WhiteRabbitError as error:
@@ -133,7 +133,7 @@ class _Follower:
         return self.followed.glance_of(glance)
 
     def _read_stream(self) -> Generator[Command, Any, Snapshot | None]:
-        """Read events; return the one that tells the end, or None when the stream or the time is over."""
+        """Read stream events; return the event or record that shows the end, or None if the stream or time is over."""
         opened_at = record_read_at = self.clock()
         try:
             while (left := self._seconds_left()) > 0:

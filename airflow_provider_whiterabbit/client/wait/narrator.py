@@ -1,4 +1,4 @@
-"""What a wait writes into the log: each progress and each trouble once."""
+"""Log messages of a wait for an execution or workflow run: each progress and each failure is logged once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class Narrator:
-    """Logs the progress and the troubles of one wait, and remembers the last known status.
+    """Logs the progress and the failures of a wait for an execution or workflow run, and keeps the last known status.
 
     :param name: what messages call the execution or run.
     """
@@ -25,10 +25,10 @@ class Narrator:
         self._progress: set[str] = set()
         self._troubles: set[str] = set()
         self.status: Any = None
-        """The last known status; None if none was read."""
+        """The last known status of the execution or workflow run; None if no status was read."""
 
     def tell_progress(self, snapshot: Snapshot) -> None:
-        """Log how far the execution or run has got, unless the same was logged before."""
+        """Log the progress of the execution or workflow run, unless the same progress was logged before."""
         self.status = snapshot.status
         self._created_at = getattr(snapshot, "created_at", None) or self._created_at
         if snapshot.progress not in self._progress:  # a stream may repeat what the record has passed
@@ -36,21 +36,21 @@ class Narrator:
             log.info("%s: %s%s", self._name, snapshot.progress, self._age(snapshot))
 
     def tell_trouble(self, error: WhiteRabbitError) -> None:
-        """Log a failure that the wait survives, unless the same was logged since the last `forget_troubles`."""
+        """Log a failure that does not end the wait, unless the failure was logged since the last `forget_troubles`."""
         if str(error) not in self._troubles:  # an outage of hours must not fill the log
             self._troubles.add(str(error))
             log.warning("%s: %s; the wait continues", self._name, error)
 
     def tell_polling(self, error: WhiteRabbitError, poll_interval: float) -> None:
-        """Log that the stream was refused."""
+        """Log that White Rabbit refused the event stream, so that the wait polls the record."""
         log.warning("%s: the stream was refused (%s); polling every %g s", self._name, error, poll_interval)
 
     def forget_troubles(self) -> None:
-        """Let troubles that were logged before be logged again."""
+        """Allow failures that were logged before to be logged again."""
         self._troubles.clear()
 
     def _age(self, snapshot: Snapshot) -> str:
-        """Return how old the execution or run was then. Both times are White Rabbit's, so clocks don't matter."""
+        """Return the age of the execution or workflow run at its last update, by White Rabbit's clock, for the log."""
         if self._created_at is None or snapshot.updated_at is None:
             return ""
         try:

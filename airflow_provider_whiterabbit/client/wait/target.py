@@ -1,4 +1,4 @@
-"""What can be waited for: an execution or a workflow run. Everything else about waiting is the same for both."""
+"""The two things that a task can wait for, an execution and a workflow run, and the differences between the two."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wait.followed import Followed, Snapshot
 
 R = TypeVar("R", bound="Snapshot")
-"""A record: `Execution` or `WorkflowRun`."""
+"""Type of a record from White Rabbit: `Execution` or `WorkflowRun`."""
 
 
 @dataclass(frozen=True)
 class Target(Generic[R]):
-    """A kind of thing that can be waited for. There are two: `EXECUTION` and `WORKFLOW_RUN`.
+    """The kind of thing that a task waits for: either `EXECUTION` or `WORKFLOW_RUN`.
 
     :param noun: what messages call it, in lower case.
     :param id_name: the name of its id in arguments, XComs, trigger events and link templates.
-    :param answer_id: the field with the id in the answer to a submission.
+    :param answer_id: the field with the id in the HTTP response to a submission.
     :param link_setting: the connection's extra field with the link to it in White Rabbit's dashboard.
     :param followed: takes an id and returns how it is followed. Raises `WhiteRabbitInputError` for an id that can't be
         part of a path.
@@ -65,4 +65,4 @@ WORKFLOW_RUN: Target[WorkflowRun] = Target(
     link_setting="workflow_run_url",
     followed=_followed_workflow_run,
 )
-"""A run of a workflow."""
+"""A run of a White Rabbit workflow."""

@@ -1,4 +1,4 @@
-"""The times that a wait keeps to, in seconds."""
+"""Time limits and pauses, in seconds, of a wait for an execution or workflow run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Times of waits and retries, in seconds. The defaults are for production; tests hand in shorter ones.
+    """Time limits and pauses, in seconds, of waits and retries. The defaults are for production.
 
     :param silence: a stream that sends no byte for so long is dead: three missed pings of 15 s (*Status & Streaming*).
     :param stable_after: a stream that lived for so long was stable: the next failure counts as the first one again.

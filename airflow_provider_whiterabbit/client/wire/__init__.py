@@ -1,1 +1,1 @@
-"""Bytes of the API: requests and answers, canonical JSON, event streams and signatures."""
+"""The bytes that the API exchanges: HTTP requests and responses, canonical JSON, event streams and signatures."""

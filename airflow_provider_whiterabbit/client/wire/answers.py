@@ -1,4 +1,4 @@
-"""What an answer holds: its JSON, or the error that it stands for."""
+"""What an HTTP response of the API means: its JSON, or the exception for an error status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.client.wire.json_in import integer
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 
 CLOCK_WINDOW = 25.0
-"""Seconds. A clock that is off by this much explains a refusal: the server allows 30, less the time on the way."""
+"""Clock error, in seconds, that explains a refused signature: the server allows 30 seconds, less network delay."""
 
 _ERRORS: dict[int, type[exc.WhiteRabbitResponseError]] = {
     400: exc.WhiteRabbitInvalidRequestError,
@@ -25,7 +25,7 @@ _ERRORS: dict[int, type[exc.WhiteRabbitResponseError]] = {
 
 
 def data_of(request: Request, response: Response) -> Any:
-    """Return the JSON of a successful answer; None for an empty answer to a POST.
+    """Return the JSON of a successful HTTP response; None for an empty response to a POST request.
 
     :raises WhiteRabbitResponseError: for every status but 2xx. Redirects are not part of the API.
     :raises WhiteRabbitTransportError: if a 2xx does not hold JSON: a proxy answered, not the API.
@@ -45,7 +45,7 @@ def data_of(request: Request, response: Response) -> Any:
 
 
 def submitted_id(request: Request, data: Any, field: str) -> str:
-    """Return the id in the answer to a submission. Nothing else in the answer is validated before.
+    """Return the id in the HTTP response to a submission, before anything else in the response is validated.
 
     :param field: the member with the id, as ``id`` or ``runId``.
     :raises WhiteRabbitUncertainSubmissionError: if there is none.
@@ -59,7 +59,7 @@ def submitted_id(request: Request, data: Any, field: str) -> str:
 
 
 def error_of(request: Request, response: Response) -> exc.WhiteRabbitResponseError:
-    """Return the error that an answer other than 2xx stands for."""
+    """Return the exception for an HTTP response whose status is not 2xx."""
     status = response.status
     kind = exc.WhiteRabbitServerError if status >= 500 else _ERRORS.get(status, exc.WhiteRabbitResponseError)
     offset = _clock_offset(response)
@@ -75,7 +75,7 @@ def error_of(request: Request, response: Response) -> exc.WhiteRabbitResponseErr
 
 
 def clock_message(offset: float) -> str:
-    """Return a message that says how far this machine's clock is off.
+    """Return a message that says how far this machine's clock differs from White Rabbit's clock.
 
     :param offset: seconds that the server's clock is ahead of ours.
     """
@@ -95,7 +95,7 @@ def _hint(request: Request, status: int, offset: float | None) -> str:
 
 
 def _server_errors(body: bytes) -> tuple[tuple[str, str], ...]:
-    """Parse both documented shapes of errors. Anything else, as a proxy's HTML, gives none."""
+    """Parse the errors in an HTTP response's body, in both documented JSON forms; other bodies give no errors."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -116,7 +116,7 @@ def _short(value: Any) -> str:
 
 
 def _retry_after(response: Response) -> float | None:
-    """Parse ``Retry-After``: seconds or an HTTP date (RFC 9110, section 10.2.3)."""
+    """Parse the header ``Retry-After``, seconds or an HTTP date, into seconds from now (RFC 9110, section 10.2.3)."""
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])

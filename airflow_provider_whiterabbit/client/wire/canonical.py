@@ -1,4 +1,4 @@
-"""JSON bytes exactly as JavaScript writes them.
+"""Writes JSON as bytes, exactly as JavaScript's ``JSON.stringify`` does.
 
 White Rabbit verifies a signature over ``JSON.stringify`` of the body that it parsed, so the bytes that are sent must be
 a fixed point of ``JSON.stringify(JSON.parse(bytes))``. Python's `json.dumps` differs in three points:
@@ -24,10 +24,10 @@ import rfc8785
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 
 MAX_SAFE_INTEGER = 2**53 - 1
-"""Number.MAX_SAFE_INTEGER: JavaScript loses digits of larger integers."""
+"""JavaScript's ``Number.MAX_SAFE_INTEGER``: JavaScript loses digits of larger integers."""
 
 MAX_DEPTH = 200
-"""Deepest nesting of containers. A container that contains itself exceeds it, too."""
+"""Deepest nesting of JSON objects and arrays. An object or array that contains itself exceeds the limit, too."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
 _MAX_INDEX = 2**32 - 2  # ECMA-262, array index
@@ -35,14 +35,14 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class _RefusedError(Exception):
-    """Why a value is refused. Each container on the way up adds its key, so that only errors pay for paths."""
+    """Raised for a value that JavaScript can't hold unchanged; enclosing objects and arrays add to the value's path."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.keys: list[Any] = []
 
     def place(self) -> str:
-        """Return the value's place in the body, as ``input.amounts[3]``."""
+        """Return the path of the refused value in the request's body, such as ``input.amounts[3]``."""
         path = ""
         for key in reversed(self.keys):
             if isinstance(key, str) and _PLAIN_KEY.fullmatch(key):
@@ -53,7 +53,7 @@ class _RefusedError(Exception):
 
 
 def to_json(value: Any) -> bytes:
-    """Return the UTF-8 bytes of a JSON value as ``JSON.stringify`` writes them.
+    """Return a value as JSON in UTF-8, with exactly the bytes that JavaScript's ``JSON.stringify`` writes.
 
     :param value: made of mappings with string keys, sequences, `str`, `int`, `float`, `bool` and `None`.
     :raises WhiteRabbitInputError: if JavaScript can't hold the value unchanged. The message names its place, as
@@ -66,9 +66,9 @@ def to_json(value: Any) -> bytes:
 
 
 def _written(value: Any, depth: int) -> str:
-    """Return the JSON text of a value.
+    """Return a Python value as JSON text.
 
-    :param depth: how many levels of containers it may have.
+    :param depth: how many levels of JSON objects and arrays the value may have.
     """
     if isinstance(value, str):
         return _string(value)

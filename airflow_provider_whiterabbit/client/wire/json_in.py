@@ -1,4 +1,4 @@
-"""Reading White Rabbit's JSON, which is JavaScript's: its integers, and the first members of a large object."""
+"""Reads White Rabbit's JSON: integers as JavaScript writes integers, and the first members of a large JSON object."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from decimal import Decimal
 from typing import Any
 
 _MAX_DIGITS = 20
-"""Characters of the longest integer of 64 bits, with or without a sign."""
+"""Length, in characters, of the longest integer of 64 bits, with or without a sign."""
 
 
 def integer(digits: str) -> int | float | str:
-    """Parse an integer (the ``parse_int`` of `json.loads`) into a value that fits into an XCom.
+    """Parse the digits of a JSON integer into a value that fits into an XCom (as the ``parse_int`` of `json.loads`).
 
     Airflow 3 sends XComs as MessagePack, whose integers end at 64 bits. JavaScript writes floats below 1e21 without an
     exponent (ECMA-262, Number::toString), so an integer beyond 64 bits was a float, and becomes one again. An integer
@@ -32,7 +32,7 @@ _utf8 = codecs.getincrementaldecoder("utf-8")  # tolerates a cut last character
 
 
 def peek(head: bytes, names: Collection[str]) -> dict[str, Any] | None:
-    """Return the members of these names, or None unless all of them are whole within the first bytes.
+    """Return the named members of a JSON object from its first bytes; None if the bytes lack a whole named member.
 
     A trigger needs an execution's status, not its output: parsing 50 MB would block the event loop for seconds.
 
@@ -55,7 +55,7 @@ def peek(head: bytes, names: Collection[str]) -> dict[str, Any] | None:
 
 
 def _after(text: str, position: int, *marks: str) -> int:
-    """Return the position of the token that follows one of these punctuation marks.
+    """Return the position of the JSON token that follows one of the given punctuation marks.
 
     :raises ValueError: if none of the marks is next.
     """

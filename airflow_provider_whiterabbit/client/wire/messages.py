@@ -1,4 +1,4 @@
-"""Requests and answers, as frozen values: what both transports send and receive."""
+"""HTTP requests and responses as frozen dataclasses, for the blocking and the asynchronous client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request to the API, before it is signed.
+    """One HTTP request to White Rabbit's API, before signing.
 
     :param method: upper case.
     :param path: URL path without host and query, ``/v1/…``.
@@ -27,7 +27,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One whole answer of the server.
+    """One whole HTTP response of the server.
 
     :param headers: names in lower case.
     :param received_at: when it arrived by this machine's clock, in Unix seconds.

@@ -1,4 +1,4 @@
-"""The headers that sign a request with Ed25519 (API reference, *Authentication*)."""
+"""The HTTP headers that sign a request with Ed25519 (White Rabbit's API reference, *Authentication*)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 EmptyBodySignature = Literal["object", "omitted"]
 
 CLOCK_LIMIT = 300.0
-"""Seconds. A ``Date`` further away is ignored: a replayed answer must not make us sign for another hour."""
+"""Largest clock difference, in seconds, that the client corrects; a replayed HTTP response has an old ``Date``."""
 
 
 @lru_cache(maxsize=64)  # a triggerer parses each key once, not once a trigger
 def load_private_key(secret: str) -> Ed25519PrivateKey:
-    """Parse the API secret.
+    """Parse the API secret, which is an Ed25519 private key.
 
     :param secret: an Ed25519 private key, PKCS#8, as base64 of its DER form (how White Rabbit shows it) or as PEM.
     :raises WhiteRabbitConfigError: if it is anything else. The message holds no part of the secret.
@@ -61,7 +61,7 @@ def _bad_secret(problem: str) -> WhiteRabbitConfigError:
 
 
 def signed_message(request: Request, timestamp: str, empty_body: EmptyBodySignature = "object") -> bytes:
-    """Return the bytes to sign: ``METHOD|PATH|TIMESTAMP|BODY``, without empty parts.
+    """Return the bytes to sign for an HTTP request: ``METHOD|PATH|TIMESTAMP|BODY``, without the empty parts.
 
     :param timestamp: Unix time in whole seconds.
     :param empty_body: how a request without a body is signed: ``object`` signs ``{}`` as its body, as the documented
@@ -75,7 +75,7 @@ def signed_message(request: Request, timestamp: str, empty_body: EmptyBodySignat
 
 
 class Signer:
-    """Makes the three headers that sign a request, by this machine's clock or a corrected one.
+    """Makes the three HTTP headers that sign a request, with the time of this machine's clock or of a corrected clock.
 
     :param clock: returns Unix seconds.
     :raises WhiteRabbitConfigError: if the secret is not an Ed25519 private key.
@@ -95,10 +95,10 @@ class Signer:
         self._empty_body: EmptyBodySignature = empty_body
         self._clock = clock
         self.offset = 0.0
-        """Seconds that are added to this machine's clock, because the server's is ahead."""
+        """Seconds that are added to this machine's clock for signing requests, because the server's clock is ahead."""
 
     def headers(self, request: Request) -> dict[str, str]:
-        """Return the headers that sign a request now. A signature is good for 30 seconds: sign after a pause."""
+        """Return the HTTP headers that sign a request, to be sent soon: a signature is valid for 30 seconds."""
         timestamp = str(int(self._clock() + self.offset))
         signature = self._private_key.sign(signed_message(request, timestamp, self._empty_body))
         return {
@@ -108,7 +108,7 @@ class Signer:
         }
 
     def correct_clock(self, error: WhiteRabbitAuthenticationError) -> bool:
-        """Adopt the server's clock if a wrong clock may explain a 401; return whether signing again is worth it.
+        """Adopt the server's clock if a wrong clock may explain a 401 response; return whether to sign again.
 
         Call it only for answers that arrived over HTTPS or from this machine. Others can be forged.
         """

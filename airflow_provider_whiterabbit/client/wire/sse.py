@@ -1,4 +1,4 @@
-"""Server-Sent Events: bytes in, events out (WHATWG HTML, section 9.2).
+"""Decodes the bytes of a stream of Server-Sent Events into events (WHATWG HTML, section 9.2).
 
 The bytes may arrive split anywhere. sseclient-py parses each event, but it takes half an event at the end of its input
 for a whole one. So complete events are cut out at their blank line first.
@@ -16,14 +16,14 @@ from airflow_provider_whiterabbit.client.wire.json_in import integer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError
 
 MAX_EVENT_BYTES = 1024 * 1024
-"""Largest event that is parsed, in bytes. Events carry the output; a larger one leads to a read of the record."""
+"""Largest stream event that is parsed, in bytes. After a larger event, the client reads the execution's record."""
 
 _BOM = b"\xef\xbb\xbf"
 _PING = re.compile(rb":[^\r\n]*\n\n")
 
 
 class EventDecoder:
-    """Decodes the bytes of a stream into the JSON data of its events, however the bytes are split.
+    """Decodes the bytes of an event stream into the JSON data of the stream's events, however the bytes are split.
 
     Comments, keep-alives (``:ping``, also as data) and events without data are dropped. Half an event at the end of the
     stream is dropped too.
@@ -41,7 +41,7 @@ class EventDecoder:
         self._at_start = True
 
     def feed(self, chunk: bytes) -> list[Any]:
-        """Take the next bytes of the stream, and return the data of the events that they complete, in order.
+        """Take the next bytes of the stream, and return the JSON data of the events that the bytes complete, in order.
 
         :raises WhiteRabbitStreamError: if an event is not UTF-8, not JSON, or larger than the bound.
         """
@@ -64,7 +64,7 @@ class EventDecoder:
         raise WhiteRabbitStreamError(f"an event is larger than {self._max_bytes} bytes")
 
     def _append(self, chunk: bytes) -> None:
-        """Append a chunk to the buffer, with every line end (LF, CR, CRLF) as LF. A CR ends its line at once."""
+        """Append bytes to the buffer, with every line end (LF, CR, CRLF) as LF. A CR alone ends a line at once."""
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
             self._after_cr = False

@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a request to the emulator; ``docs/emulator.md`` lists it.
+"""Simulated faults of requests to the emulator; ``docs/emulator.md`` lists all faults.
 
 A `Fault` is an `Effect` and the requests that it applies to. `wrong_answers`, `interruptions`, `delays` and `events`
 define the effects. Over HTTP an effect has the name of its class in lower case, and the same parameters.
@@ -44,4 +44,4 @@ _ON_ANSWERS = (Answer, Alter, Enlarge, Truncate, Delay, Hold, Split, Reset, Clos
 _ON_EVENTS = (Drop, Duplicate, Swap, Replace, Postpone, Inject, Linger)
 
 EFFECTS: Mapping[str, type[Effect]] = {effect.__name__.lower(): effect for effect in (*_ON_ANSWERS, *_ON_EVENTS)}
-"""Effects by their name over HTTP: all except `Events`, whose parameter is a Python function."""
+"""The effects of simulated faults by their names over HTTP: all but `Events`, which needs a Python function."""

@@ -1,4 +1,4 @@
-"""Effects that send an answer late, in pieces, or without an end: `Delay`, `Hold`, `Split`, `Linger`."""
+"""Simulated faults that send an HTTP response late, in pieces or without an end: `Delay`, `Hold`, `Split`, `Linger`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_whiterabbit.emulator.plumbing.streams import body_message
 
 @dataclass(frozen=True)
 class Delay(Effect):
-    """The emulator sends the answer some seconds later.
+    """The emulator sends its HTTP response to a request `seconds` seconds late.
 
     :param before: if True, the endpoint processes the request after the delay, even if the client has disconnected. If
         False, it processes the request at once and only the answer is delayed.
@@ -30,13 +30,13 @@ class Delay(Effect):
         check_not_negative(seconds=self.seconds)
 
     async def apply(self, call: Call) -> None:
-        """Sleep before the request is processed, or before the answer."""
+        """Sleep for `seconds` seconds before the request is processed, or before the HTTP response is sent."""
         await _proceed_late(call, partial(asyncio.sleep, self.seconds), self.before)
 
 
 @dataclass(frozen=True)
 class Hold(Effect):
-    """The emulator holds the answer until the fault is released, the client disconnects, or the emulator is reset.
+    """The emulator holds a response back until the fault is released, the client disconnects, or a reset happens.
 
     :param before: if True, the endpoint processes the request after the release, even if the client has disconnected.
         If False, it processes the request at once and only the answer is held.
@@ -45,7 +45,7 @@ class Hold(Effect):
     before: bool = False
 
     async def apply(self, call: Call) -> None:
-        """Wait for the release before the request is processed, or before the answer."""
+        """Wait for the fault's release before the request is processed, or before the HTTP response is sent."""
         await _proceed_late(call, call.fault.released, self.before)
 
 
@@ -62,7 +62,7 @@ async def _proceed_late(call: Call, wait: Callable[[], Coroutine[Any, Any, None]
 
 @dataclass(frozen=True)
 class Split(Effect):
-    """The emulator sends the body of an answer in pieces.
+    """The emulator sends the body of an HTTP response in pieces.
 
     :param sizes: number of bytes in each piece; the last number is also the size of all later pieces.
     :param interval: seconds between two pieces.
@@ -77,7 +77,7 @@ class Split(Effect):
         check_not_negative(interval=self.interval)
 
     async def apply(self, call: Call) -> None:
-        """Send the pieces."""
+        """Send the body of the HTTP response in pieces."""
         sizes = list(self.sizes)
 
         async def send_in_pieces(message: Message) -> None:
@@ -99,7 +99,7 @@ class Split(Effect):
 
 @dataclass(frozen=True)
 class Linger(Effect):
-    """The emulator keeps a stream open after its end, and sends pings until the client disconnects.
+    """The emulator does not close an event stream at its end, but sends pings until the client disconnects.
 
     :param ping_interval: seconds between the pings; None for no pings.
     """
@@ -112,7 +112,7 @@ class Linger(Effect):
             raise ValueError("ping_interval must be positive, or None for no pings")
 
     async def apply(self, call: Call) -> None:
-        """Send pings instead of the end of the stream."""
+        """Send pings on the event stream instead of closing the stream."""
         is_stream = False
 
         async def send_without_end(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Effects that drop, repeat, reorder, delay or replace events of a stream.
+"""Simulated faults that drop, repeat, reorder, delay or replace the events of an event stream.
 
 Events are counted as they reach the effect, from 1. Pings and raw bytes are not events and pass unchanged. If the
 endpoint answers with an error instead of a stream, these effects do nothing.
@@ -19,26 +19,26 @@ from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
 from airflow_provider_whiterabbit.emulator.plumbing.streams import FRAME, Frame, body_message
 
 EventChoice = int | Literal["terminal"] | None
-"""Which events of a stream an effect changes: one by its number from 1, the terminal one, or (None) all."""
+"""Which events of a stream a simulated fault changes: a number from 1, ``"terminal"``, or None for all events."""
 
 
 async def for_each_event(call: Call, send_event: Callable[[int, Message], Awaitable[None]]) -> None:
-    """Let the endpoint answer; `send_event` takes each event's number and ASGI message, and sends what it likes."""
-    number = 0
+    """Run the endpoint; instead of sending a stream event, call `send_event` with its number and ASGI message."""
+    event_number = 0
 
-    async def send(message: Message) -> None:
-        nonlocal number
+    async def send_or_event(message: Message) -> None:
+        nonlocal event_number
         if FRAME in message:
-            number += 1
-            await send_event(number, message)
+            event_number += 1
+            await send_event(event_number, message)
         else:
             await call.send(message)
 
-    await call.proceed(send)
+    await call.proceed(send_or_event)
 
 
 class ChosenEvents(Effect):
-    """Base class of effects that change the chosen events of a stream and send the others unchanged."""
+    """Base class of simulated faults that change only those events of a stream that `event` chooses."""
 
     event: EventChoice
 
@@ -48,48 +48,49 @@ class ChosenEvents(Effect):
 
     @property
     def streams(self) -> bool | None:
-        """The effect supports only streams, because other answers have no events."""
+        """Always True: only event streams support this fault, because other HTTP responses have no events."""
         return True
 
     @abstractmethod
     async def send_chosen(self, call: Call, message: Message) -> None:
-        """Send something instead of a chosen event, which is the ASGI message `message`."""
+        """Send something instead of a chosen stream event, whose ASGI message is `message`."""
 
     async def apply(self, call: Call) -> None:
-        """Call `send_chosen` for the chosen events."""
+        """Call `send_chosen` for each stream event that `event` chooses, and send all other events unchanged."""
 
-        async def send_event(number: int, message: Message) -> None:
-            is_chosen = message[FRAME].terminal if self.event == "terminal" else self.event in (None, number)
-            await (self.send_chosen(call, message) if is_chosen else call.send(message))
+        async def send_event(event_number: int, event_message: Message) -> None:
+            is_terminal_event = event_message[FRAME].terminal
+            event_is_chosen = is_terminal_event if self.event == "terminal" else self.event in (None, event_number)
+            await (self.send_chosen(call, event_message) if event_is_chosen else call.send(event_message))
 
         await for_each_event(call, send_event)
 
 
 @dataclass(frozen=True)
 class Drop(ChosenEvents):
-    """The emulator does not send the chosen events. It still closes the stream at its end, except with `Linger`."""
+    """The emulator omits the events that `event` chooses. The stream still closes at its end, except with `Linger`."""
 
     event: EventChoice = None
 
     async def send_chosen(self, call: Call, message: Message) -> None:
-        """Do not send the event."""
+        """Omit the stream event."""
 
 
 @dataclass(frozen=True)
 class Duplicate(ChosenEvents):
-    """The emulator sends the chosen events twice."""
+    """The emulator sends each stream event that is chosen by `event` twice."""
 
     event: EventChoice = None
 
     async def send_chosen(self, call: Call, message: Message) -> None:
-        """Send the event twice."""
+        """Send the stream event twice."""
         await call.send(message)
         await call.send(message)
 
 
 @dataclass(frozen=True)
 class Replace(ChosenEvents):
-    """The emulator sends other data in the chosen events.
+    """The emulator replaces the data of the stream events that `event` chooses.
 
     :param data: JSON value; text becomes the data of the event unchanged, even if it is not JSON.
     """
@@ -102,13 +103,13 @@ class Replace(ChosenEvents):
         encode(self.data)
 
     async def send_chosen(self, call: Call, message: Message) -> None:
-        """Send the event with the other data."""
+        """Send the stream event with `data` instead of its own data."""
         await call.send(replace(message[FRAME], data=self.data).message())
 
 
 @dataclass(frozen=True)
 class Postpone(ChosenEvents):
-    """The emulator sends the chosen events some seconds later; events and pings after them wait."""
+    """The emulator waits `seconds` seconds before it sends a chosen stream event; later events and pings wait too."""
 
     seconds: float
     event: EventChoice = None
@@ -118,14 +119,14 @@ class Postpone(ChosenEvents):
         check_not_negative(seconds=self.seconds)
 
     async def send_chosen(self, call: Call, message: Message) -> None:
-        """Wait, then send the event."""
+        """Wait `seconds` seconds, then send the stream event."""
         await call.pause(self.seconds)
         await call.send(message)
 
 
 @dataclass(frozen=True)
 class Swap(Effect):
-    """The emulator sends an event after the next event. A terminal event, which no event follows, stays in its place.
+    """The emulator swaps a stream event with the next event. A terminal event, which is the last, stays in place.
 
     :param event: number of the event, from 1. If the stream closes before the next event, the event is lost.
     """
@@ -138,23 +139,23 @@ class Swap(Effect):
             raise ValueError("event must be a number from 1")
 
     async def apply(self, call: Call) -> None:
-        """Keep the event until the next one is sent."""
-        postponed: list[Message] = []
+        """Keep the stream event number `event` until the next event is sent."""
+        postponed_events: list[Message] = []
 
-        async def send_event(number: int, message: Message) -> None:
-            if number == self.event and not message[FRAME].terminal:
-                postponed.append(message)
+        async def send_event(event_number: int, event_message: Message) -> None:
+            if event_number == self.event and not event_message[FRAME].terminal:
+                postponed_events.append(event_message)
                 return
-            await call.send(message)
-            while postponed:
-                await call.send(postponed.pop())
+            await call.send(event_message)
+            while postponed_events:
+                await call.send(postponed_events.pop())
 
         await for_each_event(call, send_event)
 
 
 @dataclass(frozen=True)
 class Events(Effect):
-    """The emulator sends what a Python function returns for each event. Not available over HTTP.
+    """The emulator sends what a Python function returns for each stream event. `Events` is not available over HTTP.
 
     :param change: takes the number of an event (from 1) and its data, and returns the items to send instead: a JSON
         value becomes an event, text becomes the data of an event unchanged, and bytes are sent unchanged. The function
@@ -165,12 +166,15 @@ class Events(Effect):
     change: Callable[[int, Any], Iterable[Any]]
 
     async def apply(self, call: Call) -> None:
-        """Call the function for each event."""
+        """Call the function `change` for each stream event, and send what the function returns."""
 
-        async def send_event(number: int, message: Message) -> None:
-            frame: Frame = message[FRAME]
+        async def send_event(event_number: int, event_message: Message) -> None:
+            event_frame: Frame = event_message[FRAME]
             # The function gets a copy, because all streams of an execution share the same data.
-            for item in self.change(number, copy.deepcopy(frame.data)):
-                await call.send(body_message(item) if isinstance(item, bytes) else replace(frame, data=item).message())
+            for item in self.change(event_number, copy.deepcopy(event_frame.data)):
+                if isinstance(item, bytes):
+                    await call.send(body_message(item))
+                else:
+                    await call.send(replace(event_frame, data=item).message())
 
         await for_each_event(call, send_event)

@@ -1,4 +1,4 @@
-"""`Fault`, an `Effect` and the requests that it applies to, and `Call`, one request as the effect sees it.
+"""`Effect`: what a simulated fault does to a request. `Fault`: an effect and its requests. `Call`: one of the requests.
 
 An effect wraps the endpoint and knows neither endpoints nor the emulator's state. To add one, write a subclass of
 `Effect`; nothing else has to change.
@@ -20,18 +20,18 @@ from airflow_provider_whiterabbit.emulator.world.clock import Clock
 from airflow_provider_whiterabbit.emulator.world.journal import Entry, Kind
 
 CLOCK = "whiterabbit.clock"
-"""Name of the ASGI extension that holds the emulator's `Clock`."""
+"""Key under which the ``extensions`` of an ASGI scope hold the emulator's `Clock`."""
 
 STREAMS = ("stream", "run_stream")
 """The kinds of requests that the emulator answers with an event stream."""
 
 
 class Cut(Exception):
-    """Exception that an effect raises to end an answer: the endpoint stops, and the emulator sends nothing more."""
+    """A simulated fault raises `Cut` to end an HTTP response: the endpoint stops, the emulator sends nothing more."""
 
 
 class Effect(ABC):
-    """What a fault does to a request. Subclasses are dataclasses.
+    """What a simulated fault does to an HTTP request. Subclasses of `Effect` are dataclasses.
 
     An effect checks its parameters when it is created: it raises `ValueError` or `TypeError` for a value that it does
     not support. One effect serves many requests at the same time, so `apply` keeps the state of a request in local
@@ -40,21 +40,21 @@ class Effect(ABC):
 
     @property
     def streams(self) -> bool | None:
-        """Which answers the effect supports: only event streams (True), only other answers (False), or both (None)."""
+        """Which HTTP responses the effect supports: only event streams (True), no event streams (False), all (None)."""
         return None
 
     @abstractmethod
     async def apply(self, call: Call) -> None:
-        """Process one request, with the effect; raises `Cut` to end the answer."""
+        """Process one HTTP request with this simulated fault; raises `Cut` to end the HTTP response."""
 
     def fits(self, kind: str | None) -> bool:
-        """Return whether the effect supports requests of this kind."""
+        """Return whether the simulated fault supports requests of the given `kind`."""
         return self.streams is None or self.streams == (kind in STREAMS)
 
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way to the endpoint.
+    """One HTTP request on its way to an endpoint of the emulator, as a simulated fault sees the request.
 
     :param fault: the fault that applies the effect.
     :param kind: the endpoint that the request is for; None for a path without an endpoint.
@@ -71,7 +71,7 @@ class Call:
 
     @property
     def streams(self) -> bool:
-        """Whether the endpoint answers with an event stream, unless it answers with an error."""
+        """Whether the request is for an event stream (the endpoint may still respond with an error)."""
         return self.kind in STREAMS
 
     @property
@@ -81,30 +81,30 @@ class Call:
         return clock
 
     async def proceed(self, send: Send | None = None) -> None:
-        """Let the endpoint process the request; each ASGI message of its answer goes to `send`."""
+        """Let the endpoint process the request, and pass each ASGI message of the HTTP response to `send`."""
         await self.app(self.scope, self.receive, send or self.send)
 
     async def finish(self, body: bytes = b"") -> None:
-        """Send the last bytes of the answer's body."""
+        """Send the last bytes of the HTTP response's body."""
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def gone(self) -> None:
-        """Return when the client has disconnected."""
+        """Wait until the client of the HTTP request has disconnected."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
     async def turn(self) -> None:
-        """Let other tasks of the event loop run; raises `Cut` if the client has disconnected."""
+        """Let other tasks of the event loop run; raises `Cut` if the HTTP client has disconnected."""
         await asyncio.sleep(0)
         if self._transport.is_closing():
             raise Cut
 
     async def pause(self, seconds: float) -> None:
-        """Sleep; raises `Cut` as soon as the client disconnects."""
+        """Sleep for `seconds` seconds; raises `Cut` as soon as the HTTP client disconnects."""
         await self.unless_gone(asyncio.sleep(seconds))
 
     async def unless_gone(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        """Await a coroutine; raises `Cut` as soon as the client disconnects."""
+        """Await a coroutine; raises `Cut` as soon as the HTTP client disconnects."""
         tasks = [asyncio.ensure_future(coroutine), asyncio.ensure_future(self.gone())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -115,13 +115,13 @@ class Call:
                 task.cancel()
 
     async def reset(self) -> NoReturn:
-        """Close the TCP connection with an RST, and raise `Cut`."""
+        """Close the request's TCP connection with an RST, and raise `Cut`."""
         reset(self._transport)
         await self.gone()
         raise Cut
 
     async def hang_up(self) -> NoReturn:
-        """Close the TCP connection with a FIN, even if the answer is incomplete, and raise `Cut`."""
+        """Close the request's TCP connection with a FIN, even if the HTTP response is incomplete, and raise `Cut`."""
         self._transport.close()
         await self.gone()
         raise Cut
@@ -134,7 +134,7 @@ class Call:
 
 @dataclass(eq=False)
 class Fault:
-    """An effect, and the requests that it applies to.
+    """A simulated fault: an effect, and the description of the requests that get the effect.
 
     A request matches if its kind, method and path match and the effect supports its kind. Only matching requests are
     counted.
@@ -157,7 +157,7 @@ class Fault:
     _changes: Changes = field(default_factory=Changes, repr=False)
     _matched: int = 0
     hits: int = field(default=0, init=False)
-    """How many requests got the effect so far."""
+    """How many requests got the effect of the simulated fault so far."""
 
     def __post_init__(self) -> None:
         if self.kind not in (None, *get_args(Kind)):
@@ -169,7 +169,7 @@ class Fault:
             raise ValueError("skip and times must not be negative")
 
     def hit(self, request: Entry) -> bool:
-        """Count a request if it matches; return whether it gets the effect."""
+        """Count a request if it matches the simulated fault; return whether the request gets the fault's effect."""
         if not self.effect.fits(request.kind) or not request.matches(self.method, self.path, self.kind):
             return False
         self._matched += 1
@@ -178,16 +178,16 @@ class Fault:
         return is_hit
 
     def release(self) -> None:
-        """Let the requests continue that the effect holds, and all later ones."""
+        """Release a `Hold`: let the requests that this simulated fault holds back, and later requests, continue."""
         self._released = True
         self._changes.notify()
 
     async def released(self) -> None:
-        """Return when the fault is released."""
+        """Wait until the method `release` is called."""
         await self._changes.until(lambda: self._released)
 
     async def run(self, app: ASGIApp, kind: str | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """Process one request with the effect; the parameters are those of `Call`."""
+        """Process one HTTP request with the fault's effect; `Call` describes the parameters."""
         try:
             await self.effect.apply(Call(self, kind, app, scope, receive, send))
         except Cut:
@@ -195,7 +195,7 @@ class Fault:
 
 
 def check_not_negative(**numbers: float | None) -> None:
-    """Raise `ValueError` if a parameter is negative, `TypeError` if it is not a number; None is valid."""
+    """Raise `ValueError` if an argument is negative, `TypeError` if the argument is not a number; None is valid."""
     for name, number in numbers.items():
         if number is not None and number < 0:
             raise ValueError(f"{name} must not be negative")

@@ -1,6 +1,6 @@
-"""Effects that interrupt an answer at a position in its body: `Reset`, `Close`, `Silence`, `Inject`.
+"""Simulated faults that interrupt an HTTP response within its body: `Reset`, `Close`, `Silence`, `Inject`.
 
-The position is a number of events and then a number of bytes. An answer that ends before the position passes unchanged.
+The position is a number of events and then a number of bytes. A response that ends before it passes unchanged.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from airflow_provider_whiterabbit.emulator.plumbing.streams import FRAME, body_m
 
 
 class Interruption(Effect):
-    """Base class of effects that interrupt an answer once: after `events` events of a stream and `extra` more bytes.
+    """Base class of faults that interrupt an HTTP response after `events` stream events and `extra` more bytes.
 
-    If both are 0, the effect interrupts the answer right after the headers.
+    If `events` and `extra` are 0, the HTTP response is interrupted right after its headers.
     """
 
     events: int
@@ -29,15 +29,15 @@ class Interruption(Effect):
 
     @property
     def streams(self) -> bool | None:
-        """If `events` is set, the effect supports only streams, because other answers have no events to count."""
+        """True if `events` is set: only event streams support the fault, as other responses have no events."""
         return True if self.events else None
 
     @abstractmethod
     async def interrupt(self, call: Call) -> None:
-        """Interrupt the answer; raises `Cut` to end it."""
+        """Interrupt the HTTP response; raises `Cut` to end the response."""
 
     async def apply(self, call: Call) -> None:
-        """Count events and bytes while the answer passes, and interrupt it once."""
+        """Count the events and bytes of an HTTP response while it is sent, and interrupt the response once."""
         events_left, bytes_left, interrupted = self.events, self.extra, False
 
         async def send_until_position(message: Message) -> None:
@@ -63,7 +63,7 @@ class Interruption(Effect):
 
 @dataclass(frozen=True)
 class Reset(Interruption):
-    """The emulator closes the TCP connection with an RST.
+    """The emulator closes the TCP connection of a request with an RST.
 
     :param when: ``request``: before the endpoint processes the request; ``answer``: after that, before the first byte
         of the answer; ``body``: in the body of the answer.
@@ -83,11 +83,11 @@ class Reset(Interruption):
             raise ValueError("events and extra are a position in the body: they need when='body'")
 
     async def interrupt(self, call: Call) -> None:
-        """Close the connection with an RST."""
+        """Close the TCP connection of the request with an RST."""
         await call.reset()
 
     async def apply(self, call: Call) -> None:
-        """Close the connection with an RST at the moment that `when` names."""
+        """Close the TCP connection of the request with an RST at the moment that `when` names."""
 
         async def reset_instead(_message: Message) -> None:
             await call.reset()
@@ -99,7 +99,7 @@ class Reset(Interruption):
 
 @dataclass(frozen=True)
 class Close(Interruption):
-    """The emulator ends an answer after `events` events and `extra` more bytes.
+    """The emulator ends an HTTP response early: after `events` stream events and `extra` more bytes.
 
     :param clean: if True, the answer is complete by the rules of HTTP; only streams support this. If False, the
         emulator closes the connection with a FIN, and the answer is incomplete.
@@ -111,11 +111,11 @@ class Close(Interruption):
 
     @property
     def streams(self) -> bool | None:
-        """With `clean`, the effect supports only streams, because other answers announce their length."""
+        """True if `clean` is set: only event streams support the fault; other responses announce their length."""
         return True if self.clean else super().streams
 
     async def interrupt(self, call: Call) -> None:
-        """End the body, or close the connection."""
+        """End the body of the HTTP response if `clean` is set, else close the TCP connection."""
         if not self.clean:
             await call.hang_up()
         await call.finish()
@@ -124,20 +124,20 @@ class Close(Interruption):
 
 @dataclass(frozen=True)
 class Silence(Interruption):
-    """The emulator sends nothing after `events` events and `extra` more bytes; the connection stays open."""
+    """The emulator falls silent after `events` stream events and `extra` more bytes; the connection stays open."""
 
     events: int = 0
     extra: int = 0
 
     async def interrupt(self, call: Call) -> None:
-        """Wait until the client disconnects."""
+        """Send nothing more, and wait until the client disconnects."""
         await call.gone()
         raise Cut
 
 
 @dataclass(frozen=True)
 class Inject(Interruption):
-    """The emulator inserts `data` into a stream after `events` events and `extra` more bytes, and continues it."""
+    """The emulator inserts `data` into an event stream, after `events` events and `extra` more bytes."""
 
     streams = True
     data: bytes | str
@@ -150,12 +150,12 @@ class Inject(Interruption):
             raise TypeError("data must be bytes or text")
 
     async def interrupt(self, call: Call) -> None:
-        """Send the bytes."""
+        """Send `data` on the event stream."""
         await call.send(body_message(self.data.encode() if isinstance(self.data, str) else self.data))
 
 
 def stream_continues(message: Message) -> bool:
-    """Return whether an ASGI message is part of an event stream, and not the last one."""
+    """Return whether an ASGI message belongs to an event stream and is not the stream's last message."""
     if message["type"] == "http.response.start":
         return any(name == b"content-type" and b"text/event-stream" in value for name, value in message["headers"])
     return bool(message.get("more_body", False))

@@ -1,4 +1,4 @@
-"""Effects that send a wrong answer, or wrong data in an event: `Answer`, `Truncate`, `Alter`, `Enlarge`."""
+"""Simulated faults that send a wrong HTTP response or a wrong event: `Answer`, `Truncate`, `Alter`, `Enlarge`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from airflow_provider_whiterabbit.emulator.effects.fault import Call, Cut, Effec
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
 from airflow_provider_whiterabbit.emulator.plumbing.streams import FRAME, Frame, body_message
 
-_PIECE_SIZE = 64 * 1024
+_RESPONSE_PIECE_SIZE = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Answer(Effect):
-    """The emulator sends this answer instead of the endpoint's answer.
+    """The emulator sends an HTTP response with this status, body and headers instead of the endpoint's own response.
 
     :param status: HTTP status, 200 or higher.
     :param body: the emulator sends bytes and text unchanged (as ``text/html`` unless `headers` name another type), and
@@ -52,30 +52,30 @@ class Answer(Effect):
 
     @property
     def streams(self) -> bool | None:
-        """With `process`, the effect does not support streams, because a stream does not end by itself."""
+        """False if `process` is set: event streams do not support the fault, as they do not end by themselves."""
         return False if self.process else None
 
     async def apply(self, call: Call) -> None:
-        """Send the answer."""
+        """Send the wrong HTTP response."""
         if self.process:
-            await _collect(call)
+            await _collect_response(call)
         if isinstance(self.body, bytes | str):
-            media_type, body = "text/html", self.body.encode() if isinstance(self.body, str) else self.body
+            media_type, response_body = "text/html", self.body.encode() if isinstance(self.body, str) else self.body
         else:
-            media_type, body = "application/json", encode(self.body)
-        headers = {"content-type": media_type, "content-length": str(len(body))}
+            media_type, response_body = "application/json", encode(self.body)
+        response_headers = {"content-type": media_type, "content-length": str(len(response_body))}
         retry_after = self.retry_after if self.retry_at is None else call.clock.http_date(self.retry_at)
         if retry_after is not None:
-            headers["retry-after"] = str(retry_after)
-        headers |= {name.lower(): value for name, value in self.headers.items()}
-        raw_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await call.send({"type": "http.response.start", "status": self.status, "headers": raw_headers})
-        await call.finish(body)
+            response_headers["retry-after"] = str(retry_after)
+        response_headers |= {name.lower(): value for name, value in self.headers.items()}
+        raw_response_headers = [(name.encode(), value.encode()) for name, value in response_headers.items()]
+        await call.send({"type": "http.response.start", "status": self.status, "headers": raw_response_headers})
+        await call.finish(response_body)
 
 
 @dataclass(frozen=True)
 class Truncate(Effect):
-    """The emulator removes the last bytes of a body; ``Content-Length`` fits the shorter body. Not for streams.
+    """The emulator cuts the last bytes off a response body, and shortens ``Content-Length`` too. Not for event streams.
 
     :param drop: number of bytes to remove, at least 1.
     """
@@ -88,55 +88,55 @@ class Truncate(Effect):
             raise ValueError("drop must be at least 1")
 
     async def apply(self, call: Call) -> None:
-        """Collect the body, and send it without its last bytes."""
-        start, body = await _collect(call)
-        await _send_with_length(call, start, body[: -self.drop])
+        """Collect the body of the HTTP response, and send the body without its last bytes."""
+        response_start, response_body = await _collect_response(call)
+        await _send_response(call, response_start, response_body[: -self.drop])
 
 
 class _JsonEffect(ChosenEvents):
-    """Base class of effects that change JSON objects: the body of an answer, or the data of a stream's chosen events.
+    """Base class of faults that change a JSON object: the body of an HTTP response, or the data of a stream's events.
 
     A body or data that is not a JSON object passes unchanged.
     """
 
     @property
     def streams(self) -> bool | None:
-        """If `event` is set, the effect supports only streams, because other answers have no events."""
+        """True if `event` is set: only event streams support the fault, as other responses have no events."""
         return None if self.event is None else True
 
     @abstractmethod
     def changed(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return the JSON object with the effect's changes."""
+        """Return the JSON object `data` as the simulated fault changes it."""
 
     async def send_chosen(self, call: Call, message: Message) -> None:
-        """Send the event with the changes."""
+        """Change the JSON object in the data of a stream event, and send the event."""
         frame: Frame = message[FRAME]
         if isinstance(frame.data, Mapping):
             message = replace(frame, data=self.changed(dict(frame.data))).message()
         await call.send(message)
 
-    async def send_changed(self, call: Call, start: Message, data: dict[str, Any]) -> None:
-        """Send the answer with the changes; `start` is the first ASGI message of the endpoint's answer."""
-        await _send_with_length(call, start, encode(self.changed(data)))
+    async def send_changed(self, call: Call, response_start: Message, data: dict[str, Any]) -> None:
+        """Send the changed JSON object as an HTTP response that begins with the ASGI message `response_start`."""
+        await _send_response(call, response_start, encode(self.changed(data)))
 
     async def apply(self, call: Call) -> None:
-        """Change the chosen events of a stream, or the body of another answer."""
+        """Change the chosen events of a stream, or the body of an HTTP response that is not a stream."""
         if call.streams:
             await super().apply(call)
             return
-        start, body = await _collect(call)
+        response_start, response_body = await _collect_response(call)
         data = None
         with suppress(ValueError):
-            data = json.loads(body)
+            data = json.loads(response_body)
         if isinstance(data, dict):
-            await self.send_changed(call, start, data)
+            await self.send_changed(call, response_start, data)
         else:
-            await _send_with_length(call, start, body)
+            await _send_response(call, response_start, response_body)
 
 
 @dataclass(frozen=True)
 class Alter(_JsonEffect):
-    """The emulator changes, adds or removes members of the JSON object in an answer or in events.
+    """The emulator changes, adds or removes members of the JSON object in a response body or in stream events.
 
     :param changes: new values by member name; a name that does not exist is added.
     :param event: which events of a stream; None for all events and for other answers.
@@ -152,13 +152,13 @@ class Alter(_JsonEffect):
         encode({**self.changes})
 
     def changed(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return the JSON object with the effect's changes."""
+        """Return the JSON object `data` with `changes`, and without the members that `without` names."""
         return {name: value for name, value in (data | dict(self.changes)).items() if name not in self.without}
 
 
 @dataclass(frozen=True)
 class Enlarge(_JsonEffect):
-    """The emulator replaces the JSON member ``output`` with a text of `size` bytes.
+    """The emulator replaces the member ``output`` of a JSON object with a text of `size` bytes.
 
     An answer of any size needs little memory, because the emulator sends it in pieces; it encodes an event as a whole.
 
@@ -173,47 +173,49 @@ class Enlarge(_JsonEffect):
         check_not_negative(size=self.size)
 
     def changed(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return the object with the large output."""
+        """Return the JSON object `data` with an ``output`` of `size` bytes."""
         return data | {"output": "x" * self.size} if self._enlarges(data) else data
 
-    async def send_changed(self, call: Call, start: Message, data: dict[str, Any]) -> None:
-        """Send the large output in pieces, so that the emulator serves other requests meanwhile."""
+    async def send_changed(self, call: Call, response_start: Message, data: dict[str, Any]) -> None:
+        """Send the changed HTTP response in pieces, so that the emulator serves other requests meanwhile."""
         if not self._enlarges(data):
-            await super().send_changed(call, start, data)
+            await super().send_changed(call, response_start, data)
             return
-        placeholder = uuid4().hex
-        head, tail = encode(data | {"output": placeholder}).split(placeholder.encode())
-        await call.send(_with_length(start, len(head) + self.size + len(tail)))
-        await call.send(body_message(head))
-        piece = b"x" * _PIECE_SIZE
-        for position in range(0, self.size, _PIECE_SIZE):
-            await call.send(body_message(piece[: self.size - position]))
+        output_placeholder = uuid4().hex
+        response_head, response_tail = encode(data | {"output": output_placeholder}).split(output_placeholder.encode())
+        await call.send(
+            _response_start_with_length(response_start, len(response_head) + self.size + len(response_tail))
+        )
+        await call.send(body_message(response_head))
+        response_piece = b"x" * _RESPONSE_PIECE_SIZE
+        for position in range(0, self.size, _RESPONSE_PIECE_SIZE):
+            await call.send(body_message(response_piece[: self.size - position]))
             await call.turn()
-        await call.finish(tail)
+        await call.finish(response_tail)
 
     def _enlarges(self, data: Mapping[str, Any]) -> bool:
         return self.event is not None or data.get("output") is not None
 
 
-async def _collect(call: Call) -> tuple[Message, bytes]:
-    """Let the endpoint answer; return the first ASGI message and the body, or raise `Cut` if they are incomplete."""
-    messages: list[Message] = []
+async def _collect_response(call: Call) -> tuple[Message, bytes]:
+    """Return the first ASGI message and the body of an endpoint's response; raise `Cut` if the body is incomplete."""
+    response_messages: list[Message] = []
 
-    async def keep(message: Message) -> None:
-        messages.append(message)
+    async def keep_response_message(message: Message) -> None:
+        response_messages.append(message)
 
-    await call.proceed(keep)
-    if len(messages) < 2 or messages[-1].get("more_body", False):
+    await call.proceed(keep_response_message)
+    if len(response_messages) < 2 or response_messages[-1].get("more_body", False):
         raise Cut
-    return messages[0], b"".join(message.get("body", b"") for message in messages[1:])
+    return response_messages[0], b"".join(message.get("body", b"") for message in response_messages[1:])
 
 
-async def _send_with_length(call: Call, start: Message, body: bytes) -> None:
-    await call.send(_with_length(start, len(body)))
-    await call.finish(body)
+async def _send_response(call: Call, response_start: Message, response_body: bytes) -> None:
+    await call.send(_response_start_with_length(response_start, len(response_body)))
+    await call.finish(response_body)
 
 
-def _with_length(start: Message, length: int) -> Message:
-    """Return the first ASGI message of an answer with another ``Content-Length``."""
-    headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
-    return {**start, "headers": [*headers, (b"content-length", str(length).encode())]}
+def _response_start_with_length(response_start: Message, length: int) -> Message:
+    """Return the first ASGI message of an HTTP response, with ``Content-Length`` changed to `length`."""
+    response_headers = [(name, value) for name, value in response_start["headers"] if name != b"content-length"]
+    return {**response_start, "headers": [*response_headers, (b"content-length", str(length).encode())]}

@@ -1,4 +1,4 @@
-"""The background thread that runs the emulator's event loop, and how other threads call into it."""
+"""The background thread that runs the emulator's event loop, and calls from other threads into the event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Background:
-    """Runs an event loop in a background thread; the listener accepts connections in that loop.
+    """Runs an event loop in a background thread; the emulator's listener accepts connections in the event loop.
 
     :param listener: must know its application already (`Listener.serve`).
     :param on_start: called in the loop after the listener has begun to accept connections.
@@ -26,16 +26,16 @@ class Background:
         self, listener: Listener, on_start: Callable[[], object], on_stop: Callable[[], Awaitable[object]]
     ) -> None:
         self._listener = listener
-        self._on_start = on_start
-        self._on_stop = on_stop
+        self._on_loop_start = on_start
+        self._on_loop_stop = on_stop
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._stopping = asyncio.Event()
+        self._thread_stopping = asyncio.Event()
         self._address: tuple[str, int] | None = None
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port that the listener was last bound to.
+        """Host and port that the emulator's listener was last bound to.
 
         :raises RuntimeError: if the thread was never started.
         """
@@ -44,7 +44,7 @@ class Background:
         return self._address
 
     def start(self, host: str, port: int) -> None:
-        """Start the thread, and return when connections are accepted.
+        """Start the background thread, and return when the emulator accepts connections.
 
         :param port: 0 for the port of the previous start, or for any free port at the first start.
         :raises OSError: if the address cannot be bound.
@@ -54,48 +54,50 @@ class Background:
             raise RuntimeError("the emulator is running already")
         if not port and self._address is not None:
             port = self._address[1]
-        sock = bind(host, port)
-        self._address = (host, sock.getsockname()[1])
-        ready: Future[None] = Future()
-        self._stopping = asyncio.Event()
+        loop_socket = bind(host, port)
+        self._address = (host, loop_socket.getsockname()[1])
+        loop_ready: Future[None] = Future()
+        self._thread_stopping = asyncio.Event()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._run(sock, ready)), name="whiterabbit-emulator", daemon=True
+            target=lambda: asyncio.run(self._run_loop(loop_socket, loop_ready)),
+            name="whiterabbit-emulator",
+            daemon=True,
         )
         self._thread.start()
         try:
-            ready.result()
+            loop_ready.result()
         except OSError:
             self._thread = None
             raise
 
     def stop(self) -> None:
-        """Close all connections and end the thread. Nothing happens if the thread is not running."""
+        """Close all connections and end the background thread. Nothing happens if the thread is not running."""
         if self._thread is not None:
-            self.call(self._stopping.set)
+            self.call(self._thread_stopping.set)
             self._thread.join()
             self._thread = None
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call a function in the loop's thread and return its result.
+        """Call a function in the thread of the event loop, and return the function's result.
 
         The function is called in the current thread if that is the loop's thread, or if no loop is running.
         """
         loop = self._loop_of_other_thread()
         if loop is None:
             return function()
-        result: Future[T] = Future()
+        loop_result: Future[T] = Future()
 
         def call_in_loop() -> None:
             try:
-                result.set_result(function())
+                loop_result.set_result(function())
             except Exception as error:
-                result.set_exception(error)
+                loop_result.set_exception(error)
 
         loop.call_soon_threadsafe(call_in_loop)
-        return result.result()
+        return loop_result.result()
 
     def wait(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run a coroutine in the loop and return its result.
+        """Run a coroutine in the background thread's event loop, and return the coroutine's result.
 
         :param timeout: seconds; None to wait without a limit.
         :raises TimeoutError: if the coroutine takes longer than `timeout`.
@@ -110,16 +112,16 @@ class Background:
     def _loop_of_other_thread(self) -> asyncio.AbstractEventLoop | None:
         return None if self._thread in (None, threading.current_thread()) else self._loop
 
-    async def _run(self, sock: socket.socket, ready: Future[None]) -> None:
+    async def _run_loop(self, loop_socket: socket.socket, loop_ready: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
         try:
-            await self._listener.listen(sock)
+            await self._listener.listen(loop_socket)
         except OSError as error:
-            ready.set_exception(error)
+            loop_ready.set_exception(error)
             return
-        self._on_start()
-        ready.set_result(None)
-        await self._stopping.wait()
+        self._on_loop_start()
+        loop_ready.set_result(None)
+        await self._thread_stopping.wait()
         await self._listener.close()
-        await self._on_stop()
+        await self._on_loop_stop()
         await self._listener.close_connections(with_reset=False)

@@ -1,4 +1,4 @@
-"""TLS certificates for the emulator: one that a client can trust, and invalid ones."""
+"""TLS certificates for the emulator: a certificate that clients can trust, and invalid certificates."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Certificate = Literal["trusted", "unknown-ca", "self-signed", "wrong-host", "expired"]
-"""The kind of certificate that the emulator shows to its clients. An authority in the connection's ``ca_bundle`` signs
-``trusted``, ``wrong-host`` and ``expired``; only the host or the date is wrong with the last two."""
+"""The kind of TLS certificate that the emulator shows to clients. The authority in the connection's ``ca_bundle`` signs
+``trusted``, ``wrong-host`` (only the host is wrong) and ``expired`` (only the date is wrong)."""
 
 _DAY = timedelta(days=1)
 
 
 class Identity:
-    """The emulator's certificate and key, with the files that hold them; the files are deleted with the object.
+    """The emulator's TLS certificate and key in files. The files are deleted with the `Identity` object.
 
     :param host: address that the emulator listens on.
     :raises ValueError: if `certificate` is not one of `Certificate`.
@@ -62,7 +62,7 @@ class _Authority:
 
     @property
     def certificate(self) -> x509.Certificate:
-        """The authority's own certificate, signed with its own key."""
+        """The certificate authority's own certificate, signed with its own key."""
         key_usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         return self.sign(
             _builder(self.name, self.key.public_key())
@@ -71,7 +71,7 @@ class _Authority:
         )
 
     def sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
-        """Add this authority as the issuer, and return the signed certificate."""
+        """Add this certificate authority as the issuer of a certificate, and return the signed certificate."""
         issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         return builder.issuer_name(self.name).add_extension(issuer_key, critical=False).sign(self.key, SHA256())
 

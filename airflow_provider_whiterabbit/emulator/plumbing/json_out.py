@@ -1,4 +1,4 @@
-"""JSON that the emulator sends."""
+"""Encoding of the JSON that the emulator sends."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ class JsonResponse(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """Return the JSON body as bytes."""
+        """Return the JSON body of the HTTP response as bytes."""
         return encode(content)

@@ -1,4 +1,4 @@
-"""The TCP listener: accepts connections for uvicorn's HTTP protocol, and can refuse, close and reset connections."""
+"""The emulator's TCP listener: accepts, refuses, closes and resets connections, which use uvicorn's HTTP protocol."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 TRANSPORT = "whiterabbit.transport"
-"""Name of the ASGI extension that holds the connection's `asyncio.Transport`."""
+"""Key under which the ``extensions`` of an ASGI scope hold the `asyncio.Transport` of the request's connection."""
 
-_BACKLOG = 2048
+_LISTENER_BACKLOG = 2048
 
 
 class _HttpConnection(H11Protocol):
-    """One HTTP connection; its transport is an ASGI extension of each of its requests."""
+    """One HTTP connection; the ASGI scope of each of its requests holds the connection's `asyncio.Transport`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -28,7 +28,7 @@ class _HttpConnection(H11Protocol):
         self.access_log = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Put the transport into the ASGI scope of every request of this connection."""
+        """Put the connection's transport into the ASGI scope of every request on the connection."""
         super().connection_made(transport)
         # asyncio sets TCP_NODELAY only for sockets that were made with an explicit protocol. Without it, a response in
         # two pieces takes 40 ms.
@@ -43,16 +43,16 @@ class _HttpConnection(H11Protocol):
 
 
 class _ResetConnection(asyncio.Protocol):
-    """A connection that is reset as soon as it is accepted."""
+    """A TCP connection that the emulator resets as soon as the connection is accepted."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Reset the connection."""
+        """Reset the TCP connection."""
         if isinstance(transport, asyncio.Transport):
             reset(transport)
 
 
 class Listener:
-    """Accepts connections for an ASGI application, and can stop accepting them for a while.
+    """Accepts TCP connections for an ASGI application, and can stop accepting connections for a while.
 
     uvicorn's own server checks ten times a second whether it should stop; this listener stops at once.
 
@@ -61,17 +61,17 @@ class Listener:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.connections_to_reset = 0
-        """How many of the next connections are reset when they are accepted (with TLS: after the handshake)."""
-        self._tls = tls
-        self._config: Config | None = None
-        self._state = ServerState()
-        self._server: asyncio.Server | None = None
-        self._address: tuple[str, int] | None = None
-        self._changing = asyncio.Lock()
+        """How many of the next TCP connections are reset when they are accepted (with TLS: after the handshake)."""
+        self._listener_tls = tls
+        self._http_config: Config | None = None
+        self._connection_state = ServerState()
+        self._open_listener: asyncio.Server | None = None
+        self._listener_address: tuple[str, int] | None = None
+        self._listener_changing = asyncio.Lock()
 
     def serve(self, app: ASGIApp) -> None:
-        """Set the ASGI application that gets the requests of all connections."""
-        self._config = Config(
+        """Set the ASGI application that processes the requests of all connections."""
+        self._http_config = Config(
             app,
             interface="asgi3",
             lifespan="off",
@@ -82,44 +82,46 @@ class Listener:
             date_header=False,
             timeout_keep_alive=75,
         )
-        self._config.load()
+        self._http_config.load()
 
     async def listen(self, sock: socket.socket) -> None:
-        """Accept connections on a bound socket. `close` closes the socket."""
+        """Accept TCP connections on a bound socket, until the method `close` closes the socket."""
         loop = asyncio.get_running_loop()
-        self._address = sock.getsockname()[:2]
-        self._server = await loop.create_server(self._new_connection, sock=sock, backlog=_BACKLOG, ssl=self._tls)
+        self._listener_address = sock.getsockname()[:2]
+        self._open_listener = await loop.create_server(
+            self._new_connection, sock=sock, backlog=_LISTENER_BACKLOG, ssl=self._listener_tls
+        )
 
     async def reopen(self) -> None:
-        """Accept connections again on the same port. Nothing happens if connections are accepted already.
+        """Accept TCP connections again after `close`, on the same port. Nothing happens if the listener is open.
 
         :raises OSError: if another program has taken the port.
         """
-        async with self._changing:
-            if self._server is None and self._address is not None:
-                await self.listen(bind(*self._address))
+        async with self._listener_changing:
+            if self._open_listener is None and self._listener_address is not None:
+                await self.listen(bind(*self._listener_address))
 
     async def close(self) -> None:
-        """Stop accepting connections. Open connections stay open."""
-        async with self._changing:
-            if self._server is None:
+        """Stop accepting new TCP connections. Connections that are already open stay open."""
+        async with self._listener_changing:
+            if self._open_listener is None:
                 return
-            for sock in self._server.sockets:
-                asyncio.get_running_loop().remove_reader(sock.fileno())
+            for listener_socket in self._open_listener.sockets:
+                asyncio.get_running_loop().remove_reader(listener_socket.fileno())
             try:
                 # If a connection was just accepted and the server is closed before the loop's next iteration, asyncio
                 # forgets the connection: nothing would ever answer or close it.
                 await asyncio.sleep(0)
             finally:
-                self._server.close()
-                self._server = None
+                self._open_listener.close()
+                self._open_listener = None
 
     async def close_connections(self, *, with_reset: bool) -> None:
-        """Close all open connections.
+        """Close all open TCP connections.
 
         :param with_reset: close with an RST instead of a FIN.
         """
-        for connection in list(self._state.connections):
+        for connection in list(self._connection_state.connections):
             if connection.transport.is_closing() and not connection.transport.get_write_buffer_size():
                 continue  # The client has received its whole response.
             if with_reset:
@@ -129,7 +131,7 @@ class Listener:
         # asyncio calls a protocol's connection_lost in the loop's next iteration.
         await asyncio.sleep(0)
         # A connection that is still open waits for its client, which may never read on or never end the TLS session.
-        for connection in list(self._state.connections):
+        for connection in list(self._connection_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)
 
@@ -137,23 +139,23 @@ class Listener:
         if self.connections_to_reset > 0:
             self.connections_to_reset -= 1
             return _ResetConnection()
-        return _HttpConnection(self._config, self._state, {})
+        return _HttpConnection(self._http_config, self._connection_state, {})
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address.
+    """Return a TCP socket that is bound to a host and a port.
 
     :param port: 0 for any free port.
     :raises OSError: if the address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    return socket.create_server((host, port), family=family, backlog=_LISTENER_BACKLOG)
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Close a TCP connection with an RST instead of a FIN. Nothing happens if the client has closed it already."""
-    sock = transport.get_extra_info("socket")
-    if sock.fileno() < 0:
+    """Close a TCP connection with an RST instead of a FIN. Nothing happens if the connection is closed already."""
+    connection_socket = transport.get_extra_info("socket")
+    if connection_socket.fileno() < 0:
         return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

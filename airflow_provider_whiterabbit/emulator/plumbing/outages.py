@@ -1,4 +1,4 @@
-"""Outages: the emulator refuses connections, or resets connections as soon as it accepts them."""
+"""Simulated outages: the emulator refuses connections, or resets connections as soon as they are accepted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_provider_whiterabbit.emulator.plumbing.listener import Listener
 
 
 class Outages:
-    """Begins and ends outages of a listener. All methods must be called in the event loop.
+    """Begins and ends simulated outages of the emulator. All methods must be called in the emulator's event loop.
 
     :param listener: accepts or refuses the connections.
     :param drop_requests: cancels all requests but the one that begins the outage.
@@ -21,7 +21,7 @@ class Outages:
         self._scheduled_end: asyncio.Task[None] | None = None
 
     async def pause(self, seconds: float | None = None) -> None:
-        """Refuse connections and reset the open ones.
+        """Begin a simulated outage: refuse new connections and reset open connections.
 
         :param seconds: the outage ends after that time; None for an outage until `resume`.
         """
@@ -32,12 +32,12 @@ class Outages:
             self._scheduled_end = asyncio.create_task(self._end_after(seconds))
 
     async def refuse(self) -> None:
-        """Refuse new connections. Open connections stay open."""
+        """Refuse new TCP connections. Connections that are already open stay open."""
         self.cancel_scheduled_end()
         await self._listener.close()
 
     async def resume(self) -> None:
-        """Accept connections again, on the same port. Nothing happens if there is no outage.
+        """End a simulated outage: accept connections again, on the same port. Nothing happens without an outage.
 
         :raises OSError: if another program has taken the port.
         """
@@ -45,7 +45,7 @@ class Outages:
         await self._listener.reopen()
 
     def cut_connections(self, count: int) -> None:
-        """Reset the next `count` connections as soon as they are accepted.
+        """Reset the next `count` TCP connections as soon as they are accepted.
 
         :raises ValueError: if `count` is negative.
         """
@@ -54,7 +54,7 @@ class Outages:
         self._listener.connections_to_reset = count
 
     def cancel_scheduled_end(self) -> None:
-        """Let the current outage last until `resume`, even if it began with a number of seconds."""
+        """Let the current outage last until `resume` is called, even if `pause` was called with a number of seconds."""
         if self._scheduled_end is not None:
             self._scheduled_end.cancel()
             self._scheduled_end = None

@@ -1,4 +1,4 @@
-"""Server-sent event streams: the options of a stream, the bytes of an event and a ping, and the open streams."""
+"""Server-sent event streams: the options of a stream, the bytes of events and pings, and the currently open streams."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
 
 FRAME = "whiterabbit.frame"
-"""Key of the `Frame` in the ASGI message that sends an event. The messages of pings and raw bytes do not have it."""
+"""Key of the `Frame` in an ASGI message that sends a stream event. Messages for pings and raw bytes lack the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOptions:
-    r"""How a stream behaves. Options apply to the streams that are opened after they are set.
+    r"""How an event stream behaves. Changed options apply only to streams that are opened after the change.
 
     :param announce: a new stream begins with the current status. If False, a stream that is opened after the end
         receives nothing but pings.
@@ -47,7 +47,7 @@ class StreamOptions:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, as every stream of an execution or run receives it.
+    """An event of an execution or workflow run, before an event stream encodes the event.
 
     :param data: JSON object.
     :param terminal: whether the stream ends after this event.
@@ -59,7 +59,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An event, as one stream writes it.
+    """An event with the data and the line ending that one event stream sends.
 
     :param data: JSON value. Text is sent without encoding it as JSON.
     :param terminal: whether the stream ends after this event.
@@ -71,18 +71,18 @@ class Frame:
     newline: str
 
     def message(self) -> Message:
-        """Return the ASGI message that sends this event."""
+        """Return the ASGI message that sends this stream event."""
         data = self.data.encode() if isinstance(self.data, str) else encode(self.data)
         return {**body_message(b"data: " + data + 2 * self.newline.encode()), FRAME: self}
 
 
 def body_message(data: bytes) -> Message:
-    """Return the ASGI message that sends bytes of a body which is not finished yet."""
+    """Return the ASGI message that sends `data` as a part, but not the last part, of a response body."""
     return {"type": "http.response.body", "body": data, "more_body": True}
 
 
 class Topic:
-    """The open streams of one execution or one run.
+    """The open event streams of one execution or one workflow run.
 
     :param changes: notified when a stream is opened or closed.
     """
@@ -96,33 +96,33 @@ class Topic:
         return len(self._streams)
 
     def publish(self, event: Event) -> None:
-        """Send an event to every open stream."""
+        """Send an event on every open stream of the execution or workflow run."""
         for stream in self._streams:
             stream.send_event(event)
 
     def send_raw(self, data: bytes) -> None:
-        """Send bytes to every open stream, without making an event of them."""
+        """Send bytes unchanged, not as an event, on every open stream of the execution or workflow run."""
         for stream in self._streams:
             stream.put(body_message(data))
 
     def close(self) -> None:
-        """End every open stream cleanly."""
+        """End every open event stream of the execution or workflow run cleanly."""
         for stream in self._streams:
             stream.put(None)
 
     def add(self, stream: EventStream) -> None:
-        """Add an open stream."""
+        """Add an open event stream of the execution or workflow run."""
         self._streams.add(stream)
         self._changes.notify()
 
     def remove(self, stream: EventStream) -> None:
-        """Remove a closed stream."""
+        """Remove a closed event stream of the execution or workflow run."""
         self._streams.discard(stream)
         self._changes.notify()
 
 
 class EventStream(Response):
-    """One open stream: an HTTP response that sends the events of a topic to one client.
+    """An open event stream: an HTTP response that sends the events of an execution or workflow run to one client.
 
     :param default: options for a topic without its own.
     :param current: the event that announces the current status to the new client.
@@ -142,7 +142,7 @@ class EventStream(Response):
         self._ping_timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the headers, then events and pings, until the stream ends or the client disconnects."""
+        """Send the HTTP headers, then events and pings, until the event stream ends or the client disconnects."""
         # The topic gets the stream before the client gets the headers. A client that reads the record after the headers
         # therefore misses no change.
         self._topic.add(self)
@@ -162,14 +162,14 @@ class EventStream(Response):
             self._topic.remove(self)
 
     def send_event(self, event: Event) -> None:
-        """Send an event. A terminal event ends the stream."""
+        """Send an event on this event stream. A terminal event ends the stream."""
         if self._options.terminal_event or not event.terminal:
             self.put(Frame(event.data, event.terminal, self._options.newline).message())
         if event.terminal:
             self.put(None)
 
     def put(self, message: Message | None) -> None:
-        """Send an ASGI message after the earlier ones; None ends the stream."""
+        """Queue an ASGI message for sending on the event stream; None ends the stream."""
         self._messages.put_nowait(message)
 
     def _schedule_ping(self) -> None:

@@ -1,4 +1,4 @@
-"""White Rabbit's endpoints. The name of each route is the `Kind` of its requests in the journal and in faults."""
+"""White Rabbit's HTTP endpoints, emulated. The name of each route is the `Kind` of the requests to the route."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RUN = "/v1/sdk/workflows/executions/{id}"
 
 
 class Api:
-    """White Rabbit's endpoints. They find the parsed body of a request in ``scope["json"]``; None without a body."""
+    """White Rabbit's HTTP endpoints, emulated. The endpoints find the parsed body of a request in ``scope["json"]``."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -43,7 +43,7 @@ class Api:
         ]
 
     async def submit(self, request: Request) -> Response:
-        """Execute a component; with ``waitForMs``, wait that long for the end of the execution."""
+        """Execute a component; if ``waitForMs`` is given, wait up to that many milliseconds for the execution's end."""
         body = check_submission(request.scope["json"])
         if not self._world.catalogue.allows_component(body["module"]):
             raise ApiError(422, "VALIDATION_ERROR", f"{body['module']} can only be used in a workflow")
@@ -57,7 +57,7 @@ class Api:
         return JsonResponse(execution.record())
 
     async def record(self, request: Request) -> Response:
-        """Return an execution record."""
+        """Return the record of an execution."""
         execution = self._world.execution(request.path_params["id"])
         execution.count_poll()
         return JsonResponse(execution.record())
@@ -68,7 +68,7 @@ class Api:
         return EventStream(execution.topic, self._world.settings.streams, execution.event())
 
     async def replay(self, request: Request) -> Response:
-        """Deliver the callback of a finished execution again. The answer does not wait for the delivery."""
+        """Deliver the callback of a finished execution again. The HTTP response does not wait for the delivery."""
         check_empty(request.scope["json"])
         execution = self._world.execution(request.path_params["id"])
         if execution.callback.url is None:
@@ -79,7 +79,7 @@ class Api:
         return JsonResponse(execution.record())
 
     async def trigger(self, request: Request) -> Response:
-        """Start a workflow."""
+        """Start a run of a workflow."""
         check_empty(request.scope["json"])
         run, job = self._world.create_run(request.path_params["id"])
         return JsonResponse({"runId": run.id, "jobId": job})
@@ -96,11 +96,11 @@ class Api:
         return EventStream(run.topic, self._world.settings.streams, run.event())
 
     async def update(self, request: Request) -> Response:
-        """Change a component of a workflow."""
+        """Change the name, config or position of a component in a workflow."""
         changes: dict[str, Any] = check_update(request.scope["json"])
         params = request.path_params
         return JsonResponse(self._world.update_component(params["id"], params["component"], changes))
 
     async def catalogue(self, _request: Request) -> Response:
-        """Return the component catalogue."""
+        """Return the catalogue of component definitions."""
         return JsonResponse(self._world.catalogue.list())

@@ -1,4 +1,4 @@
-"""The ASGI application: passes each request through the journal, the faults and the authentication to its endpoint."""
+"""The emulator's ASGI application: records each request, simulates faults, authenticates, and calls the endpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airflow_provider_whiterabbit.emulator.world.errors import ApiError
 from airflow_provider_whiterabbit.emulator.world.world import World
 
 _GRACE = 0.05
-"""Seconds that streams have to end by themselves before their connections are reset."""
+"""How many seconds event streams get to end by themselves before the emulator resets their connections."""
 
 
 class Application:
@@ -38,11 +38,11 @@ class Application:
         self._authenticator = authenticator
         self._routes = [*Api(world).routes, *Control(world, self.faults, self.outages, self.reset).routes]
         self._in_flight: dict[asyncio.Task[Any], asyncio.Transport] = {}
-        """The task that processes each current request, and the connection of the request."""
+        """The asyncio task that processes each current request, and the transport of the request's connection."""
         listener.serve(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Process one request."""
+        """Process one HTTP request."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("not in a task")
@@ -56,7 +56,7 @@ class Application:
             del self._in_flight[task]
 
     async def reset(self) -> None:
-        """Remove everything and end an outage. Streams end cleanly; the connections of other requests are reset."""
+        """Remove the emulator's state and end an outage. Event streams end cleanly; other requests are cut off."""
         await self.close()
         # The state is cleared after `close`, because a request that was still running could have added to it.
         self._world.clear()
@@ -65,7 +65,7 @@ class Application:
         await self.outages.resume()
 
     async def close(self) -> None:
-        """End all streams, requests and deliveries. The state is kept."""
+        """End all event streams, requests and callback deliveries. Executions and workflow runs are kept."""
         self.outages.cancel_scheduled_end()
         self._world.stop()
         if tasks := self._other_requests():
@@ -74,7 +74,7 @@ class Application:
         await self._world.deliveries.stop()
 
     async def drop_requests(self) -> None:
-        """Cancel every request but the current one, and reset its connection."""
+        """Cancel every request except the current request, and reset the connections of the canceled requests."""
         tasks = self._other_requests()
         for task in tasks:
             reset(self._in_flight[task])
@@ -149,7 +149,7 @@ class Application:
 
 
 async def _read_body(receive: Receive, max_body: int) -> bytes:
-    """Return the whole body. A body longer than `max_body` is returned only in part, but longer than `max_body`."""
+    """Return the body of a request; stop reading as soon as more than `max_body` bytes of the body have arrived."""
     body = b""
     while len(body) <= max_body:
         message = await receive()

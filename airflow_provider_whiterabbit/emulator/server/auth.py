@@ -1,4 +1,4 @@
-"""Authentication: the API key, the timestamp, and the Ed25519 signature of a request.
+"""Authentication of requests: the emulator checks the API key, the timestamp and the Ed25519 signature.
 
 A client signs the JSON text that JavaScript writes for the body. The emulator gets this text from a real JavaScript
 engine, so it refuses a client whose JSON differs from JavaScript's, as White Rabbit does.
@@ -21,7 +21,7 @@ from airflow_provider_whiterabbit.emulator.world.errors import ApiError
 from airflow_provider_whiterabbit.emulator.world.settings import Settings
 
 TOLERANCE = 30
-"""How many seconds a timestamp may differ from the emulator's clock, inclusive."""
+"""How many seconds the timestamp of a request may at most differ from the emulator's clock."""
 
 # A quickjs context crashes if two threads use it; `quickjs.Function` runs its code in one thread of its own.
 _canonical = quickjs.Function("canonical", "function canonical(text) { return JSON.stringify(JSON.parse(text)); }")
@@ -50,7 +50,7 @@ def new_secret() -> str:
 
 
 class Authenticator:
-    """Checks the authentication of requests against one API key and its secret.
+    """Checks that requests are authenticated with one API key and its secret.
 
     :param api_secret: Ed25519 private key, as `new_secret` returns it. Only its public key is kept.
     :raises ValueError: if `api_secret` is not an Ed25519 private key.

@@ -1,7 +1,7 @@
-"""The control endpoints: the Python API over HTTP, under ``/_emulator``, for an emulator that runs as a process.
+"""HTTP endpoints under ``/_emulator`` that control an emulator which runs as a process, as `Emulator` does in Python.
 
-They need no authentication: by default the emulator listens to this machine alone. Bodies are JSON; *options* are the
-parameters of `Script`::
+The endpoints need no authentication: by default the emulator listens to this machine alone. Bodies are JSON;
+*options* are the parameters of `Script`::
 
     POST   reset
     POST   pause                                 {"seconds"}: refuse connections for that time, and reset the open ones
@@ -47,11 +47,12 @@ from airflow_provider_whiterabbit.emulator.world.world import World
 Body = dict[str, Any]
 
 Handler = Callable[..., Any]
-"""Takes the body, and the path parameters by name. Returns JSON, None for ``{}``, a `Response`, or an awaitable."""
+"""A function that handles a request to a control endpoint. The function takes the JSON body and, by name, the path
+parameters, and returns JSON, None for ``{}``, a `Response`, or an awaitable."""
 
 
 class Control:
-    """The control endpoints of one emulator.
+    """The HTTP endpoints under ``/_emulator`` that control one emulator.
 
     :param reset: resets the emulator.
     """
@@ -163,7 +164,7 @@ def _route(method: str, path: str, handler: Handler) -> Route:
 
 
 def _move(task: Task, action: str, body: Body) -> None:
-    """Start, complete or fail an execution or a stage."""
+    """Start, complete or fail an execution or a stage of a workflow run."""
     if action == "start":
         task.start()
     elif action == "complete":

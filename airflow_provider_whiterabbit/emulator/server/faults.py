@@ -1,4 +1,4 @@
-"""`Faults`: the faults that were added to an emulator."""
+"""`Faults`: the simulated faults that were added to an emulator."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from airflow_provider_whiterabbit.emulator.world.journal import Entry
 
 
 class Faults:
-    """The faults of one emulator, in the order in which they were added."""
+    """The simulated faults of one emulator, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> int:
-        """Add a fault and return its position, counted from 0."""
+        """Add a simulated fault and return its position, counted from 0."""
         self._faults.append(fault)
         return len(self._faults) - 1
 
     def at(self, position: str) -> Fault:
-        """Return the fault at a position, given as text.
+        """Return the simulated fault at a position, which is a number from 0 as text.
 
         :raises ApiError: 404 if there is no such fault.
         """
@@ -32,15 +32,15 @@ class Faults:
         raise not_found("fault", position)
 
     def clear(self) -> None:
-        """Release all faults and remove them."""
+        """Remove all simulated faults, and let all requests continue that a `Hold` holds back."""
         for fault in self._faults:
             fault.release()
         self._faults.clear()
 
     def wrap(self, endpoint: ASGIApp, request: Entry) -> ASGIApp:
-        """Return the endpoint wrapped in each fault that hits the request.
+        """Return the endpoint of a request, wrapped in each simulated fault that applies to the request.
 
-        A fault that was added later wraps the earlier ones: it works on the answer that they send.
+        A fault that was added later wraps the earlier faults: it changes the HTTP response that they send.
         """
         for fault in self._faults:
             if fault.hit(request):

@@ -13,14 +13,14 @@ from airflow_provider_whiterabbit.emulator.world.executions import Callback
 RESERVED_HEADERS = frozenset({"connection", "content-length", "content-type", "host", "transfer-encoding"}) | {
     *("x-delivery-id", "x-event", "x-signature", "x-signature-timestamp", "x-signature-version", "x-wr-signature")
 }
-"""Headers that a callback may not set. The documentation says that some names are reserved, but not which."""
+"""Headers that ``callbackHeaders`` may not set. White Rabbit's documentation does not name its reserved headers."""
 
 Check = Callable[[Any], str | None]
-"""Returns the problem with a value, such as ``must be a string``; None if the value is valid."""
+"""A function that returns the problem with a value, such as ``must be a string``, or None for a valid value."""
 
 
 def check_submission(body: Any) -> dict[str, Any]:
-    """Return the body of ``POST /v1/sdk/components``; raise `ApiError` 422 with all problems of an invalid body."""
+    """Return a valid body of ``POST /v1/sdk/components``; raise `ApiError` 422 with all problems of an invalid body."""
     return _check(
         body,
         required={"module": _module, "input": _object, "config": _object},
@@ -35,17 +35,17 @@ def check_submission(body: Any) -> dict[str, Any]:
 
 
 def check_update(body: Any) -> dict[str, Any]:
-    """Return the body of a component update; raise `ApiError` 422 with all problems of an invalid body."""
+    """Return a valid body of a component update; raise `ApiError` 422 with all problems of an invalid body."""
     return _check(body, required={}, optional={"config": _object, "name": _text, "position": _position})
 
 
 def check_empty(body: Any) -> None:
-    """Raise `ApiError` 422 if the body is anything but ``{}``."""
+    """Raise `ApiError` 422 if the body of a request is anything but ``{}``."""
     _check(body, required={}, optional={})
 
 
 def callback_of(submission: Mapping[str, Any]) -> Callback:
-    """Return the callback that the body of a submission requests."""
+    """Return the `Callback` that the JSON body of a submission requests."""
     return Callback(
         url=submission.get("callbackUrl"),
         secret=submission.get("callbackSecret"),

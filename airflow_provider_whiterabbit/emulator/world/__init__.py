@@ -1,1 +1,1 @@
-"""The state of the emulator: executions, workflow runs, scripts, settings, the component catalogue and the journal."""
+"""State of the emulator: executions, workflow runs, scripts, settings, component catalogue and received requests."""

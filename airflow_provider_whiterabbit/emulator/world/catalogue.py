@@ -1,4 +1,4 @@
-"""The component catalogue: built-in definitions in the documented form, and the definitions that tests add.
+"""The emulator's component catalogue: built-in component definitions, and component definitions that tests add.
 
 White Rabbit's own catalogue is far longer. Only `RANDOM_UUID` and `WAIT_FOR_EVM_TRANSACTION` are White Rabbit modules;
 the other modules are invented. Together they use every part of the schema language.
@@ -65,14 +65,14 @@ BUILT_IN: tuple[Definition, ...] = (
 
 
 class Catalogue:
-    """The component definitions, one for each module."""
+    """The emulator's component definitions, one definition for each module."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, Definition] = {}
         self.clear()
 
     def add(self, definition: Definition) -> None:
-        """Add a definition, or replace the one of the same module.
+        """Add a component definition, or replace the module's existing definition.
 
         :raises ValueError: if a documented field is missing.
         """
@@ -82,14 +82,14 @@ class Catalogue:
         self._definitions[definition["module"]] = definition
 
     def list(self) -> list[Definition]:
-        """Return all definitions."""
+        """Return all component definitions."""
         return list(self._definitions.values())
 
     def allows_component(self, module: str) -> bool:
-        """Return whether the module may be executed outside a workflow. A module without a definition may be."""
+        """Return whether a module may be executed outside a workflow. A module without a definition is allowed."""
         definition = self._definitions.get(module)
         return definition is None or "COMPONENT" in definition["executionModes"]
 
     def clear(self) -> None:
-        """Remove the added definitions."""
+        """Remove the component definitions that were added."""
         self._definitions = {definition["module"]: definition for definition in BUILT_IN}

@@ -10,22 +10,22 @@ from airflow_provider_whiterabbit.emulator.world.settings import Settings
 
 
 class Clock:
-    """This machine's clock plus ``settings.clock_offset`` seconds."""
+    """The emulator's clock: this machine's clock plus ``settings.clock_offset`` seconds."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def time(self) -> float:
-        """Return the time in Unix seconds."""
+        """Return the emulator's time in Unix seconds."""
         return time.time() + self._settings.clock_offset
 
     def iso(self) -> str:
-        """Return the time as JavaScript's ``toISOString`` writes it, such as ``2026-04-20T10:00:00.000Z``."""
+        """Return the emulator's time in the format of JavaScript's ``toISOString``: ``2026-04-20T10:00:00.000Z``."""
         now = datetime.fromtimestamp(self.time(), UTC)
         return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def http_date(self, ahead: float = 0) -> str:
-        """Return the time as a ``Date`` header writes it (RFC 9110, section 5.6.7).
+        """Return the emulator's time in the format of an HTTP ``Date`` header (RFC 9110, section 5.6.7).
 
         :param ahead: seconds that are added to the time.
         """

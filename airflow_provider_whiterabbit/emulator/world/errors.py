@@ -1,4 +1,4 @@
-"""Error responses of the emulator, in the two shapes that White Rabbit's documentation shows."""
+"""HTTP error responses of the emulator, in the two JSON shapes that White Rabbit's documentation shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider_whiterabbit.emulator.plumbing.json_out import JsonResponse
 
 
 class ApiError(Exception):
-    """The emulator answers a request with an error.
+    """Raised when the emulator must respond to a request with an HTTP error.
 
     Errors of authentication (401) and of the HTTP framework, before any endpoint is reached (400, 405, 413), answer
     ``{"message", "error", "code", "statusCode"}``. The errors of the endpoints answer
@@ -39,12 +39,12 @@ class ApiError(Exception):
         return {"errors": [{"code": self.code, "message": message} for message in self.messages]}
 
     def response(self) -> JsonResponse:
-        """Return the error response."""
+        """Return the HTTP error response."""
         return JsonResponse(self.body(), status_code=self.status)
 
 
 def not_found(noun: str, identity: str) -> ApiError:
-    """Return the 404 error for something that does not exist.
+    """Return the HTTP 404 error for an object that does not exist, such as an execution.
 
     :param noun: the kind of thing, such as ``execution``.
     """

@@ -1,4 +1,4 @@
-"""Executions of components with their callbacks, and `Task`, which a workflow stage has in common with an execution."""
+"""Emulated executions of components and their callbacks; `Task` is the base class of executions and workflow stages."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
 
 
 class Task(ABC):
-    """An execution or a stage: it is CREATED, runs, and ends. A change of a terminal status raises `ValueError`."""
+    """Base class of executions and workflow stages. A change of the status after the end raises `ValueError`."""
 
     running: ClassVar[str]
-    """The status between CREATED and the end."""
+    """The status of an execution or stage that has started and not ended: EXECUTING or RUNNING."""
 
     def __init__(self, module: str, inputs: Any, config: Any, script: Script, clock: Clock) -> None:
         self.id = str(uuid4())
@@ -36,82 +36,89 @@ class Task(ABC):
         self.error: Any = None
         self.usage: float = 0
         self.updated_at = clock.iso()
-        self._polls = 0
-        self._schedule: list[tuple[float, Callable[[], None]]] = []
-        """The steps of the script, each with its time on the monotonic clock. Steps stay here after they are done."""
-        self._timers: list[asyncio.Handle] = []
+        self._execution_polls = 0
+        self._execution_steps: list[tuple[float, Callable[[], None]]] = []
+        """The script's steps (functions), past steps too, each with its time on the monotonic clock."""
+        self._execution_timers: list[asyncio.Handle] = []
 
     @property
     def ended(self) -> bool:
-        """Whether the status is terminal."""
+        """Whether the execution or stage has ended."""
         return self.status in TERMINAL
 
     @abstractmethod
     def status_changed(self) -> None:
-        """Handle a change of the status; called after each change."""
+        """Handle a change of the execution's or stage's status; called after each change."""
 
     def play(self) -> None:
-        """Follow the script from the event loop's next iteration, so that the request which created it is answered."""
-        self._schedule = [(time.monotonic(), self.follow_script)]
+        """Begin the script in the event loop's next iteration, so that the execution's submission is answered."""
+        self._execution_steps = [(time.monotonic(), self.follow_script)]
         self.resume()
 
     def follow_script(self) -> None:
-        """Follow the script from now on. Steps without a delay are done when this method returns."""
+        """Begin the execution's or stage's script. Status changes without a delay happen before the method returns."""
         script = self.script
-        self._schedule.clear()
+        self._execution_steps.clear()
         if script.executing_after is not None:
-            self._call_later(script.executing_after, self.start)
+            self._execute_later(script.executing_after, self.start)
         elif script.polls is None and not script.manual:
-            self._call_later(0, self.start)
+            self._execute_later(0, self.start)
         if script.polls is None and not script.manual:
-            self._call_later(script.after or 0, self.end_as_scripted)
+            self._execute_later(script.after or 0, self.end_as_scripted)
 
     def count_poll(self) -> None:
-        """Count a read of the record. The answer to the read already shows the status that the count leads to."""
+        """Count a client's read of the record; a script with `polls` changes the status after a number of reads."""
         if self.script.polls is None or self.ended:
             return
-        self._polls += 1
+        self._execution_polls += 1
         self.start()
-        if self._polls >= self.script.polls:
+        if self._execution_polls >= self.script.polls:
             self.end_as_scripted()
 
     def start(self) -> None:
-        """Change the status to running, unless it is running already."""
+        """Change the status to EXECUTING (execution) or RUNNING (stage), unless the status is that already."""
         if self.status != self.running:
-            self._change_status(self.running)
+            self._change_execution_status(self.running)
 
     def end_as_scripted(self) -> None:
-        """End with the error or the output of the script."""
+        """End the execution or stage with the error or the output that its script defines."""
         if self.script.error is not None:
             self.fail(self.script.error)
         else:
             self.complete()
 
     def complete(self, output: Any = DEFAULT, usage: float | None = None) -> None:
-        """Change the status to COMPLETED, by default with the output of the script."""
+        """Change the execution's or stage's status to COMPLETED, by default with the output of the script."""
         try:
-            result = self.script.result(self.module, self.inputs, self.config) if output is DEFAULT else output
+            execution_output = (
+                self.script.result(self.module, self.inputs, self.config) if output is DEFAULT else output
+            )
         except Exception as error:
             self.fail({"message": str(error), "type": type(error).__name__}, usage)
             return
-        self._change_status("COMPLETED", output=result, usage=usage)
+        self._change_execution_status("COMPLETED", output=execution_output, usage=usage)
 
     def fail(self, error: Any, usage: float | None = None) -> None:
-        """Change the status to FAILED."""
-        self._change_status("FAILED", error=error, usage=usage)
+        """Change the execution's or stage's status to FAILED."""
+        self._change_execution_status("FAILED", error=error, usage=usage)
 
     def resume(self) -> None:
-        """Continue after a `stop`. Steps that are overdue are done in the event loop's next iteration."""
+        """Continue the script after `stop`. Overdue status changes happen in the event loop's next iteration."""
         loop = asyncio.get_running_loop()
-        self._timers = [loop.call_later(max(0.0, due - time.monotonic()), step) for due, step in self._schedule]
+        self._execution_timers = [
+            loop.call_later(max(0.0, due - time.monotonic()), execution_step)
+            for due, execution_step in self._execution_steps
+        ]
 
     def stop(self) -> None:
-        """Stop following the script, without a change of the status."""
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+        """Stop the script of the execution or stage, without a change of the status."""
+        for execution_timer in self._execution_timers:
+            execution_timer.cancel()
+        self._execution_timers.clear()
 
-    def _change_status(self, status: str, output: Any = None, error: Any = None, usage: float | None = None) -> None:
+    def _change_execution_status(
+        self, status: str, output: Any = None, error: Any = None, usage: float | None = None
+    ) -> None:
         if self.ended:
             raise ValueError(f"{self.id} is {self.status} already")
         self.status, self.output, self.error = status, output, error
@@ -121,17 +128,17 @@ class Task(ABC):
             self.stop()
         self.status_changed()
 
-    def _call_later(self, delay: float, step: Callable[[], None]) -> None:
+    def _execute_later(self, delay: float, execution_step: Callable[[], None]) -> None:
         if delay > 0:
-            self._schedule.append((time.monotonic() + delay, step))
-            self._timers.append(asyncio.get_running_loop().call_later(delay, step))
+            self._execution_steps.append((time.monotonic() + delay, execution_step))
+            self._execution_timers.append(asyncio.get_running_loop().call_later(delay, execution_step))
         else:
-            step()
+            execution_step()
 
 
 @dataclass(slots=True)
 class Callback:
-    """The callback of an execution: where its finished record is delivered, and the result of the delivery.
+    """An execution's callback: the URL that gets the record of the finished execution; the result of the delivery.
 
     :param url: None if the execution has no callback.
     :param secret: HMAC key. Neither the record nor the repr shows it.
@@ -150,11 +157,11 @@ class Callback:
 
     def record(self) -> dict[str, Any]:
         """Return the ``callback`` part of an execution record."""
-        signed = self.url is not None and self.secret is not None
+        callback_signed = self.url is not None and self.secret is not None
         return {
             "url": self.url,
-            "signed": signed,
-            "signatureAlgorithm": "hmac-sha256" if signed else None,
+            "signed": callback_signed,
+            "signatureAlgorithm": "hmac-sha256" if callback_signed else None,
             "headerNames": list(self.headers),
             "lastAttemptAt": self.last_attempt_at,
             "deliveredAt": self.delivered_at,
@@ -189,18 +196,18 @@ class Execution(Task):
         self.callback = callback
         self.created_at = self.updated_at
         self.changes = Changes()
-        """Notified when the execution ends, and when a delivery of its callback ends."""
-        self._on_end = on_end
+        """Wakes coroutines when the execution ends, and when a delivery of the execution's callback ends."""
+        self._on_execution_end = on_end
 
     def status_changed(self) -> None:
-        """Send an event to the streams; at the end, also wake the waiting requests and call `on_end`."""
+        """Send a stream event; when the execution has ended, also wake requests that wait for it and call `on_end`."""
         self.topic.publish(self.event())
         if self.ended:
             self.changes.notify()
-            self._on_end(self)
+            self._on_execution_end(self)
 
     def record(self) -> dict[str, Any]:
-        """Return the execution record."""
+        """Return the record of the execution."""
         return {
             "id": self.id,
             "module": self.module,
@@ -215,12 +222,12 @@ class Execution(Task):
         }
 
     def event(self) -> Event:
-        """Return the stream event for the current status."""
-        data = {
+        """Return the stream event for the execution's current status."""
+        execution_data = {
             "id": self.id,
             "status": self.status,
             "output": self.output,
             "error": self.error,
             "timestamp": self.updated_at,
         }
-        return Event(data, self.ended)
+        return Event(execution_data, self.ended)

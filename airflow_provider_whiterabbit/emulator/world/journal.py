@@ -1,4 +1,4 @@
-"""The journal: all requests that the emulator received, and the status of each answer."""
+"""The journal: all HTTP requests that the emulator received, and the status of each HTTP response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
 
 Kind = Literal["submit", "record", "stream", "replay", "trigger", "run_record", "run_stream", "update", "catalogue"]
-"""The endpoint that a request is for."""
+"""The kind of a request: the White Rabbit endpoint that the request is for."""
 
 HIDDEN = "***"
 _SECRET_HEADERS = frozenset({"x-api-key", "x-sdk-signature", "authorization"})
@@ -22,7 +22,7 @@ _SECRET_HEADERS = frozenset({"x-api-key", "x-sdk-signature", "authorization"})
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request in the journal.
+    """One HTTP request that the emulator received.
 
     :param kind: the endpoint (see `Kind`); None if no endpoint has this path and method.
     :param path: URL path without the query.
@@ -47,7 +47,7 @@ class Entry:
     def matches(
         self, method: str | None = None, path: str | re.Pattern[str] | None = None, kind: Kind | None = None
     ) -> bool:
-        """Return whether the request has this method, path and kind. None matches every request.
+        """Return whether the HTTP request has this method, path and kind. An argument of None matches every request.
 
         :param path: a glob (``*`` also matches slashes), or a compiled regular expression for the whole path.
         """
@@ -60,7 +60,7 @@ class Entry:
         return path_matches and method in (None, self.method) and kind in (None, self.kind)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry as a JSON object."""
+        """Return the received request as a JSON object."""
         return {
             "method": self.method,
             "path": self.path,
@@ -73,7 +73,7 @@ class Entry:
 
 
 class Journal:
-    """All requests since the last reset, in order of arrival."""
+    """All requests that the emulator received since its last reset, in order of arrival."""
 
     def __init__(self) -> None:
         self.changes = Changes()
@@ -82,11 +82,11 @@ class Journal:
 
     @property
     def entries(self) -> list[Entry]:
-        """A copy of the journal."""
+        """A list of all received requests, in order of arrival."""
         return list(self._entries.values())
 
     def add_request(self, method: str, path: str, kind: str | None, headers: Mapping[str, str], body: bytes) -> int:
-        """Add a request and return its number."""
+        """Record a received HTTP request, and return the number of the request."""
         shown_headers = {name: HIDDEN if name in _SECRET_HEADERS else value for name, value in headers.items()}
         shown_body, parsed_body = _without_secret(body)
         self._count += 1
@@ -95,22 +95,22 @@ class Journal:
         return self._count
 
     def entry(self, number: int) -> Entry:
-        """Return a request by its number."""
+        """Return the received request with a number that `add_request` has returned."""
         return self._entries[number]
 
     def set_status(self, number: int, status: int) -> None:
-        """Store the status of the answer to a request. Nothing happens if the journal was cleared meanwhile."""
+        """Store the HTTP status of the response to a request. Nothing happens if `clear` has removed the request."""
         if number in self._entries:
             self._entries[number] = replace(self._entries[number], status=status)
             self.changes.notify()
 
     def clear(self) -> None:
-        """Remove all requests."""
+        """Remove all received requests."""
         self._entries.clear()
 
 
 def _without_secret(body: bytes) -> tuple[bytes, Any]:
-    """Return a body without its ``callbackSecret``, and the parsed body."""
+    """Return the body of a request without its ``callbackSecret``, and the parsed body."""
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Scripts: what the executions of a module do after they are created."""
+"""Scripts: when the emulated executions of a module end, and with which output or error."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class _Default:
 
 
 DEFAULT: Final = _Default()
-"""Stands for an output that was not given: the output of the script, or an echo of the input if it has none either."""
+"""Stands for an output that was not given: the script's output, or an echo of the input if the script has no output."""
 
 
 class ScriptOptions(TypedDict, total=False):
-    """The parameters of `Script`, for functions that pass them on."""
+    """The parameters of `Script`, for functions that create a `Script` from keyword arguments."""
 
     output: Any
     error: Any
@@ -35,7 +35,7 @@ class ScriptOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """How an execution continues after it is CREATED. Without `after`, `polls` and `manual` it ends at once.
+    """How an emulated execution proceeds. Without `after`, `polls` and `manual`, the execution ends at once.
 
     :param output: JSON value, or a function of input and config that returns one. If the function raises, the execution
         fails with the exception's message. The default output echoes module and input.
@@ -75,7 +75,7 @@ class Script:
         encode(self.error)
 
     def result(self, module: str, inputs: Any, config: Any) -> Any:
-        """Return the output of an execution with this module, input and config."""
+        """Return the output that the script gives an execution with this module, input and config."""
         if callable(self.output):
             output = self.output(inputs, config)
             encode(output)
@@ -96,15 +96,15 @@ class ScriptBook:
         self._upcoming: dict[str, Iterator[Script]] = {}
 
     def write(self, module: str, steps: Sequence[Script]) -> None:
-        """Set the scripts that the module's next executions use in turn. They replace the module's earlier scripts."""
+        """Replace a module's scripts: the module's next executions use the scripts `steps` in turn."""
         self._upcoming[module] = _script_for_each_execution(steps)
 
     def next(self, module: str) -> Script:
-        """Return the script of the module's next execution."""
+        """Return the script for the next execution of a module."""
         return next(self._upcoming.get(module, iter(())), _BUILT_IN.get(module, _END_AT_ONCE))
 
     def clear(self) -> None:
-        """Remove all scripts."""
+        """Remove the scripts of all modules."""
         self._upcoming.clear()
 
 

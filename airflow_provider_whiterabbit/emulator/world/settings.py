@@ -1,4 +1,4 @@
-"""The settings of an emulator, which can be changed while it runs."""
+"""The settings of an emulator, which can be changed while the emulator runs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Literal
 from airflow_provider_whiterabbit.emulator.plumbing.streams import StreamOptions
 
 EmptyBody = Literal["object", "omitted", "either"]
-"""What a request without a body must sign: ``{}``, nothing (and no separator either), or any of the two."""
+"""What a client must sign instead of a missing body: ``{}``, nothing (and no separator either), or any of the two."""
 
 
 @dataclass(slots=True)
 class Settings:
-    """One emulator's settings.
+    """The settings of one emulator.
 
     :param require_signature: if False, a request is accepted with nothing but its ``X-Api-Key``.
     :param empty_body_signature: what a request without a body must sign.
@@ -38,7 +38,7 @@ class Settings:
     max_body: int = 64 * 1024 * 1024
 
     def change(self, changes: Mapping[str, Any]) -> None:
-        """Change settings by their names. The value of ``streams`` holds only the stream options that change.
+        """Change the emulator's settings, given by name. ``streams`` may hold only the stream options that change.
 
         :raises ValueError: if a setting does not exist.
         """
@@ -49,6 +49,6 @@ class Settings:
             setattr(self, name, replace(self.streams, **value) if name == "streams" else value)
 
     def restore(self, earlier: Settings) -> None:
-        """Set every setting to its value in `earlier`."""
+        """Set every setting of the emulator to the value that the setting has in `earlier`."""
         for setting in fields(self):
             setattr(self, setting.name, getattr(earlier, setting.name))

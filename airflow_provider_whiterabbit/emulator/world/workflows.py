@@ -1,4 +1,4 @@
-"""Workflows: the scripts of their stages, and their runs."""
+"""Emulated workflows: the scripts of workflow stages, and workflow runs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Ending = Literal["COMPLETED", "FAILED", "CANCELED"]
 
 
 class StageOptions(ScriptOptions):
-    """The module of a workflow stage, and the parameters of `Script`."""
+    """A workflow stage as a dict: the module that the stage executes, and the parameters of the stage's `Script`."""
 
     module: str
 
 
 @dataclass(frozen=True, slots=True)
 class StageScript:
-    """The module of a workflow stage, and its script.
+    """The module that a workflow stage executes, and the script of the stage.
 
     :param script: None to use the next script of the module, as an execution does.
     """
@@ -34,19 +34,19 @@ class StageScript:
 
     @classmethod
     def from_options(cls, options: StageOptions) -> StageScript:
-        """Create it from a dict of the module and the parameters of `Script`.
+        """Create a `StageScript` from a dict of the stage's module and the parameters of `Script`.
 
         :raises ValueError: if ``module`` is missing, or as `Script` does.
         """
-        script_options: dict[str, Any] = {name: value for name, value in options.items() if name != "module"}
+        stage_script_options: dict[str, Any] = {name: value for name, value in options.items() if name != "module"}
         if not isinstance(options.get("module"), str):
             raise ValueError("a stage needs a module")
-        return cls(options["module"], Script(**script_options) if script_options else None)
+        return cls(options["module"], Script(**stage_script_options) if stage_script_options else None)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowScript:
-    """What the runs of a workflow do: their stages run one after the other.
+    """How the runs of a workflow proceed: the stages of a workflow run are executed in order.
 
     :param ending: the run's last status. By default a run is FAILED as soon as a stage fails, and COMPLETED otherwise.
     :param reason: the reason for canceling, if `ending` is CANCELED.
@@ -72,30 +72,30 @@ class Stage(Task):
 
     def __init__(self, module: str, script: Script, clock: Clock, on_change: Callable[[Stage], None]) -> None:
         super().__init__(module, {}, {}, script, clock)
-        self._on_change = on_change
-        self._event_id: str | None = None
-        self._dispatched_at: str | None = None
+        self._on_stage_change = on_change
+        self._stage_event_id: str | None = None
+        self._stage_dispatched_at: str | None = None
 
     def status_changed(self) -> None:
-        """Inform the run."""
-        self._on_change(self)
+        """Inform the workflow run that the status of the stage has changed."""
+        self._on_stage_change(self)
 
     def dispatch(self) -> None:
-        """Make it the run's current stage. Nothing happens if it is the current stage already."""
-        if self._event_id is None:
-            self._event_id = str(uuid4())
-            self._dispatched_at = self.clock.iso()
+        """Start this stage of the workflow run. Nothing happens if the stage has been started already."""
+        if self._stage_event_id is None:
+            self._stage_event_id = str(uuid4())
+            self._stage_dispatched_at = self.clock.iso()
             self.follow_script()
 
     def cancel(self) -> None:
-        """Change the status to CANCELED. Nothing happens if the stage has ended."""
+        """Change the status of the stage to CANCELED. Nothing happens if the stage has ended."""
         if not self.ended:
             self.stop()
             self.status = "CANCELED"
             self.updated_at = self.clock.iso()
 
     def record(self) -> dict[str, Any]:
-        """Return the stage's part of the run record."""
+        """Return the stage's part of the workflow run's record."""
         return {
             "id": self.id,
             "module": self.module,
@@ -103,9 +103,9 @@ class Stage(Task):
             "output": self.output,
             "error": self.error,
             "creditUsage": self.usage,
-            "executionEventId": self._event_id,
-            "executionDispatchedAt": self._dispatched_at,
-            "executionAttempt": 0 if self._event_id is None else 1,
+            "executionEventId": self._stage_event_id,
+            "executionDispatchedAt": self._stage_dispatched_at,
+            "executionAttempt": 0 if self._stage_event_id is None else 1,
             "updatedAt": self.updated_at,
         }
 
@@ -127,24 +127,24 @@ class Run:
             Stage(stage.module, stage.script or next_script(stage.module), clock, self._stage_changed)
             for stage in script.stages
         ]
-        self._script = script
-        self._clock = clock
-        self._timer: asyncio.Handle | None = None
-        self._cancel_requested_at: str | None = None
-        self._cancel_reason: str | None = None
-        self._created_at = self._updated_at = clock.iso()
+        self._workflow_script = script
+        self._run_clock = clock
+        self._run_timer: asyncio.Handle | None = None
+        self._run_cancel_requested_at: str | None = None
+        self._run_cancel_reason: str | None = None
+        self._run_created_at = self._run_updated_at = clock.iso()
 
     @property
     def ended(self) -> bool:
-        """Whether the status is terminal."""
+        """Whether the workflow run has ended."""
         return self.status in TERMINAL
 
     def play(self) -> None:
-        """Begin with the first stage in the event loop's next iteration."""
-        self._timer = asyncio.get_running_loop().call_soon(self._begin)
+        """Start the first stage of the workflow run in the event loop's next iteration."""
+        self._run_timer = asyncio.get_running_loop().call_soon(self._begin_run)
 
     def resume(self) -> None:
-        """Continue after a `stop`."""
+        """Continue the workflow run after `stop`."""
         if self.status == "CREATED":
             self.play()
         for stage in self.stages:
@@ -152,94 +152,94 @@ class Run:
                 stage.resume()
 
     def count_poll(self) -> None:
-        """Count a read of the run record as a read of the current stage."""
-        if not self.ended and (current := self._current_stage()) is not None:
-            current.count_poll()
+        """Count a client's read of the workflow run's record as a read of the current stage."""
+        if not self.ended and (current_stage := self._current_stage()) is not None:
+            current_stage.count_poll()
 
     def cancel(self, reason: str | None = None) -> None:
-        """Change the status of the run and of its unfinished stages to CANCELED.
+        """Change the status of the workflow run and of its unfinished stages to CANCELED.
 
         :raises ValueError: if the run has ended.
         """
         if self.ended:
             raise ValueError(f"{self.id} is {self.status} already")
-        self._cancel_requested_at, self._cancel_reason = self._clock.iso(), reason
-        self._end("CANCELED")
+        self._run_cancel_requested_at, self._run_cancel_reason = self._run_clock.iso(), reason
+        self._end_run("CANCELED")
 
     def stop(self) -> None:
-        """Stop following the scripts of the stages, without a change of any status."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Stop the scripts of the workflow run's stages, without a change of any status."""
+        if self._run_timer is not None:
+            self._run_timer.cancel()
         for stage in self.stages:
             stage.stop()
 
     def record(self) -> dict[str, Any]:
-        """Return the run record."""
+        """Return the record of the workflow run."""
         return {
             "id": self.id,
             "status": self.status,
-            **self._progress(),
-            "createdAt": self._created_at,
-            "updatedAt": self._updated_at,
+            **self._run_progress(),
+            "createdAt": self._run_created_at,
+            "updatedAt": self._run_updated_at,
             "runStages": [stage.record() for stage in self.stages],
         }
 
     def event(self) -> Event:
-        """Return the stream event for the current status."""
-        shown = ("id", "module", "status", "executionEventId", "executionAttempt")
-        unfinished = [stage.record() for stage in self.stages if not stage.ended]
-        output = {
-            **self._progress(),
-            "nonTerminalStages": [{name: stage[name] for name in shown} for stage in unfinished],
+        """Return the stream event for the workflow run's current status."""
+        shown_stage_fields = ("id", "module", "status", "executionEventId", "executionAttempt")
+        unfinished_stages = [stage.record() for stage in self.stages if not stage.ended]
+        run_output = {
+            **self._run_progress(),
+            "nonTerminalStages": [{name: stage[name] for name in shown_stage_fields} for stage in unfinished_stages],
         }
-        data = {"id": self.id, "status": self.status, "output": output, "timestamp": self._updated_at}
-        return Event(data, self.ended)
+        run_data = {"id": self.id, "status": self.status, "output": run_output, "timestamp": self._run_updated_at}
+        return Event(run_data, self.ended)
 
-    def _progress(self) -> dict[str, Any]:
+    def _run_progress(self) -> dict[str, Any]:
         return {
             "pendingStageCount": sum(not stage.ended for stage in self.stages),
             "failedStageCount": sum(stage.status == "FAILED" for stage in self.stages),
-            "cancelRequestedAt": self._cancel_requested_at,
-            "cancelReason": self._cancel_reason,
+            "cancelRequestedAt": self._run_cancel_requested_at,
+            "cancelReason": self._run_cancel_reason,
             "totalUsage": sum(stage.usage for stage in self.stages),
         }
 
-    def _begin(self) -> None:
-        self._change_status("EXECUTING")
-        self._next_stage()
+    def _begin_run(self) -> None:
+        self._change_run_status("EXECUTING")
+        self._dispatch_next_stage()
 
     def _stage_changed(self, stage: Stage) -> None:
         if stage.status == "FAILED" or self._current_stage() is None:
-            self._finish()
+            self._finish_run()
             return
-        self._change_status("EXECUTING")
+        self._change_run_status("EXECUTING")
         if stage.ended:
-            self._next_stage()
+            self._dispatch_next_stage()
 
-    def _finish(self) -> None:
-        failed = any(stage.status == "FAILED" for stage in self.stages)
-        ending = self._script.ending or ("FAILED" if failed else "COMPLETED")
-        if ending == "CANCELED":
-            self.cancel(self._script.reason)
+    def _finish_run(self) -> None:
+        stage_failed = any(stage.status == "FAILED" for stage in self.stages)
+        run_ending = self._workflow_script.ending or ("FAILED" if stage_failed else "COMPLETED")
+        if run_ending == "CANCELED":
+            self.cancel(self._workflow_script.reason)
         else:
-            self._end(ending)
+            self._end_run(run_ending)
 
-    def _next_stage(self) -> None:
+    def _dispatch_next_stage(self) -> None:
         if (stage := self._current_stage()) is None:
-            self._finish()
+            self._finish_run()
         else:
             stage.dispatch()
 
     def _current_stage(self) -> Stage | None:
         return next((stage for stage in self.stages if not stage.ended), None)
 
-    def _end(self, status: Ending) -> None:
+    def _end_run(self, run_status: Ending) -> None:
         self.stop()
         for stage in self.stages:
             stage.cancel()
-        self._change_status(status)
+        self._change_run_status(run_status)
 
-    def _change_status(self, status: str) -> None:
-        self.status = status
-        self._updated_at = self._clock.iso()
+    def _change_run_status(self, run_status: str) -> None:
+        self.status = run_status
+        self._run_updated_at = self._run_clock.iso()
         self.topic.publish(self.event())

@@ -1,4 +1,4 @@
-"""`World`: the whole state of one emulator. It belongs to one event loop and is not thread-safe."""
+"""`World`: the whole state of one emulator. A `World` belongs to one event loop and is not thread-safe."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BUILT_IN = {
 
 
 class World:
-    """Executions, workflow runs, scripts, settings, the component catalogue and the journal."""
+    """The state of one emulator: executions, workflow runs, scripts, settings, catalogue and received requests."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -47,7 +47,7 @@ class World:
         self.executions: dict[str, Execution] = {}
         self.runs: dict[str, Run] = {}
         self.streams_changed = Changes()
-        """Notified when a stream of any execution or run is opened or closed."""
+        """Wakes coroutines when an event stream of any execution or workflow run is opened or closed."""
         self._workflows = dict(_BUILT_IN)
         self._components: dict[tuple[str, str], dict[str, Any]] = {}
         self._job_numbers = count(12345)
@@ -55,7 +55,7 @@ class World:
     def create_execution(
         self, module: str, inputs: Any, config: Any, script: Script | None = None, callback: Callback | None = None
     ) -> Execution:
-        """Create an execution.
+        """Create an execution of a component.
 
         :param script: None to use the module's next script.
         """
@@ -74,54 +74,54 @@ class World:
         return execution
 
     def execution(self, execution_id: str) -> Execution:
-        """Return an execution; raise `ApiError` 404 if there is none."""
+        """Return the execution with an id; raise `ApiError` 404 if no execution has the id."""
         return _find(self.executions, "execution", execution_id)
 
     def script_workflow(
         self, workflow_id: str, stages: Sequence[StageOptions], ending: Ending | None = None, reason: str | None = None
     ) -> None:
-        """Set what the next runs of a workflow do (see `WorkflowScript`). The workflow exists from then on."""
+        """Set the stages and the ending of a workflow's next runs (see `WorkflowScript`); create a missing workflow."""
         stage_scripts = [StageScript.from_options(stage) for stage in stages]
         self._workflows[workflow_id] = WorkflowScript(stage_scripts, ending, reason)
 
     def workflow(self, workflow_id: str) -> WorkflowScript:
-        """Return the script of a workflow; raise `ApiError` 404 if there is none, and 403 if the key may not use it."""
+        """Return a workflow's script; raise `ApiError` 404 for an unknown workflow, 403 if the key may not use it."""
         allowed = self.settings.allowed_workflows
         if allowed is not None and workflow_id not in allowed:
             raise ApiError(403, "WORKFLOW_NOT_ALLOWED", f"This key may not use the workflow {workflow_id!r:.80}.")
         return _find(self._workflows, "workflow", workflow_id)
 
     def create_run(self, workflow_id: str) -> tuple[Run, str]:
-        """Start a workflow and return the run and its job id; raise `ApiError` as `workflow` does."""
+        """Start a workflow; return the workflow run and its job id; raise `ApiError` as `World.workflow` does."""
         run = Run(self.workflow(workflow_id), self.scripts.next, self.clock, Topic(self.streams_changed))
         self.runs[run.id] = run
         run.play()
         return run, f"bull-{next(self._job_numbers)}"
 
     def run(self, run_id: str) -> Run:
-        """Return a workflow run; raise `ApiError` 404 if there is none."""
+        """Return the workflow run with an id; raise `ApiError` 404 if no workflow run has the id."""
         return _find(self.runs, "run", run_id)
 
     def stage(self, run_id: str, stage: int | str) -> Stage:
-        """Return a stage of a run by its position (from 0) or its id; raise `ApiError` 404 if there is none."""
+        """Return a workflow run's stage by position (from 0) or id; raise `ApiError` 404 if run or stage is unknown."""
         for position, candidate in enumerate(self.run(run_id).stages):
             if stage in (position, str(position), candidate.id):
                 return candidate
         raise not_found("stage", str(stage))
 
     def update_component(self, workflow_id: str, component_id: str, changes: dict[str, Any]) -> dict[str, Any]:
-        """Change a component of a workflow and return the component; raise `ApiError` as `workflow` does."""
+        """Change a component of a workflow and return the component; raise `ApiError` as `World.workflow` does."""
         self.workflow(workflow_id)
         component = self._components.setdefault((workflow_id, component_id), {"id": component_id})
         component.update(changes)
         return dict(component)
 
     def topic(self, identity: str) -> Topic:
-        """Return the topic of an execution or run; raise `ApiError` 404 if there is none."""
+        """Return the open event streams of an execution or workflow run; raise `ApiError` 404 for an unknown id."""
         return self.runs[identity].topic if identity in self.runs else self.execution(identity).topic
 
     def change_stream_options(self, identity: str | None, changes: Mapping[str, Any]) -> None:
-        """Change options for the streams that are opened from now on.
+        """Change the options of the event streams that clients open after this call.
 
         :param identity: id of an execution or run; None for every execution and run without its own options.
         """
@@ -132,24 +132,24 @@ class World:
             topic.options = replace(topic.options or self.settings.streams, **changes)
 
     def stop(self) -> None:
-        """Stop following all scripts, and end all streams cleanly."""
+        """Stop the scripts of all executions and workflow runs, and end all event streams cleanly."""
         self.close_streams()
         for task in self._executions_and_runs():
             task.stop()
 
     def resume(self) -> None:
-        """Continue after a `stop`. Steps of scripts that are overdue are done now."""
+        """Continue the scripts of all executions and workflow runs after `stop`. Overdue status changes happen now."""
         for task in self._executions_and_runs():
             if not task.ended:
                 task.resume()
 
     def close_streams(self) -> None:
-        """End all streams cleanly."""
+        """End all event streams cleanly."""
         for task in self._executions_and_runs():
             task.topic.close()
 
     def clear(self) -> None:
-        """Remove everything, and restore the initial settings. Streams end cleanly."""
+        """Remove the emulator's whole state, and restore the initial settings. Event streams end cleanly."""
         self.settings.restore(self._initial_settings)
         self.stop()
         self.executions.clear()
