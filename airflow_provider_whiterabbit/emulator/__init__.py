@@ -49,9 +49,9 @@ except ModuleNotFoundError as error:
 
 from airflow_provider_whiterabbit.emulator import effects
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
-from airflow_provider_whiterabbit.emulator.plumbing.streams import StreamOptions
 from airflow_provider_whiterabbit.emulator.world.errors import ApiError
 from airflow_provider_whiterabbit.emulator.world.journal import Entry
 from airflow_provider_whiterabbit.emulator.world.scripts import Script
+from airflow_provider_whiterabbit.emulator.world.settings import StreamOptions
 
 __all__ = ["ApiError", "Certificate", "Emulator", "Entry", "Script", "StreamOptions", "effects"]

@@ -13,12 +13,11 @@ from airflow_provider_whiterabbit.emulator.plumbing.background_thread import Bac
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate, Identity
 from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
 from airflow_provider_whiterabbit.emulator.plumbing.listener import Listener
-from airflow_provider_whiterabbit.emulator.plumbing.streams import StreamOptions
 from airflow_provider_whiterabbit.emulator.server.app import Application
 from airflow_provider_whiterabbit.emulator.server.auth import Authenticator, new_secret
 from airflow_provider_whiterabbit.emulator.world.journal import Entry, Kind
 from airflow_provider_whiterabbit.emulator.world.scripts import DEFAULT, Script, ScriptOptions
-from airflow_provider_whiterabbit.emulator.world.settings import EmptyBody, Settings
+from airflow_provider_whiterabbit.emulator.world.settings import EmptyBody, Settings, StreamOptions
 from airflow_provider_whiterabbit.emulator.world.workflows import Ending, StageOptions
 from airflow_provider_whiterabbit.emulator.world.world import World
 

@@ -262,6 +262,6 @@ class WhiteRabbitHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the connection form's extra fields for Airflow before 3.2; newer versions use provider metadata."""
-        from airflow_provider_whiterabbit.hooks.form import form_widgets
+        from airflow_provider_whiterabbit.hooks.legacy_form import form_widgets
 
         return form_widgets(CONN_FIELDS)

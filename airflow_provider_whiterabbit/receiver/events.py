@@ -153,7 +153,7 @@ def _storable_json(value: Any) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class _Listeners:
-    """Which asset events the DAGs that are scheduled on an asset need.
+    """The DAGs that are scheduled on an asset, and the kind of asset event that the DAGs need.
 
     :param want_event: whether one of the DAGs is not paused, or no DAG is scheduled on the asset (some DAG mentions
         the asset nevertheless, or the asset would not be active).

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 EmptyBodySignature = Literal["object", "omitted"]
 
 CLOCK_LIMIT = 300.0
-"""Largest clock difference, in seconds, that the client corrects; a replayed HTTP response has an old ``Date``."""
+"""Largest difference, in seconds, between this machine's clock and White Rabbit's that the client corrects."""
 
 
 @lru_cache(maxsize=64)  # a triggerer parses each key once, not once a trigger

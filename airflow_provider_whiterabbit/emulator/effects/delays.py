@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from airflow_provider_whiterabbit.emulator.effects.fault import Call, Cut, Effect, check_not_negative
 from airflow_provider_whiterabbit.emulator.effects.interruptions import stream_continues
-from airflow_provider_whiterabbit.emulator.plumbing.streams import body_message
+from airflow_provider_whiterabbit.emulator.world.streams import body_message
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from starlette.types import Message
 
 from airflow_provider_whiterabbit.emulator.effects.fault import Call, Effect, check_not_negative
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
-from airflow_provider_whiterabbit.emulator.plumbing.streams import FRAME, Frame, body_message
+from airflow_provider_whiterabbit.emulator.world.streams import FRAME, Frame, body_message
 
 EventChoice = int | Literal["terminal"] | None
 """Which events of a stream a simulated fault changes: a number from 1, ``"terminal"``, or None for all events."""

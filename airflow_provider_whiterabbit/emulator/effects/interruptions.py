@@ -12,7 +12,7 @@ from typing import Literal
 from starlette.types import Message
 
 from airflow_provider_whiterabbit.emulator.effects.fault import Call, Cut, Effect, check_not_negative
-from airflow_provider_whiterabbit.emulator.plumbing.streams import FRAME, body_message
+from airflow_provider_whiterabbit.emulator.world.streams import FRAME, body_message
 
 
 class Interruption(Effect):

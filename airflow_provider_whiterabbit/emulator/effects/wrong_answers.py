@@ -16,7 +16,7 @@ from starlette.types import Message
 from airflow_provider_whiterabbit.emulator.effects.events import ChosenEvents, EventChoice
 from airflow_provider_whiterabbit.emulator.effects.fault import Call, Cut, Effect, check_not_negative
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
-from airflow_provider_whiterabbit.emulator.plumbing.streams import FRAME, Frame, body_message
+from airflow_provider_whiterabbit.emulator.world.streams import FRAME, Frame, body_message
 
 _RESPONSE_PIECE_SIZE = 64 * 1024
 
@@ -158,7 +158,7 @@ class Alter(_JsonEffect):
 
 @dataclass(frozen=True)
 class Enlarge(_JsonEffect):
-    """The emulator replaces the member ``output`` of a JSON object with a text of `size` bytes.
+    """The emulator sends a record or an event whose ``output`` is a text of `size` bytes.
 
     An answer of any size needs little memory, because the emulator sends it in pieces; it encodes an event as a whole.
 

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import JsonResponse
-from airflow_provider_whiterabbit.emulator.plumbing.streams import EventStream
 from airflow_provider_whiterabbit.emulator.server.validation import (
     callback_of,
     check_empty,
@@ -19,6 +18,7 @@ from airflow_provider_whiterabbit.emulator.server.validation import (
     check_update,
 )
 from airflow_provider_whiterabbit.emulator.world.errors import ApiError
+from airflow_provider_whiterabbit.emulator.world.streams import EventStream
 from airflow_provider_whiterabbit.emulator.world.world import World
 
 _EXECUTION = "/v1/sdk/components/executions/{id}"

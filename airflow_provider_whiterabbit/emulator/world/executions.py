@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
-from airflow_provider_whiterabbit.emulator.plumbing.streams import Event, Topic
 from airflow_provider_whiterabbit.emulator.world.clock import Clock
 from airflow_provider_whiterabbit.emulator.world.scripts import DEFAULT, Script
+from airflow_provider_whiterabbit.emulator.world.streams import Event, Topic
 
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
 

@@ -47,7 +47,7 @@ class Entry:
     def matches(
         self, method: str | None = None, path: str | re.Pattern[str] | None = None, kind: Kind | None = None
     ) -> bool:
-        """Return whether the HTTP request has this method, path and kind. An argument of None matches every request.
+        """Return whether the HTTP request has this method, path and kind of endpoint; None matches every request.
 
         :param path: a glob (``*`` also matches slashes), or a compiled regular expression for the whole path.
         """

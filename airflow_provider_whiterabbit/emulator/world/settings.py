@@ -6,10 +6,36 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from airflow_provider_whiterabbit.emulator.plumbing.streams import StreamOptions
-
 EmptyBody = Literal["object", "omitted", "either"]
 """What a client must sign instead of a missing body: ``{}``, nothing (and no separator either), or any of the two."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    r"""How an event stream behaves. Changed options apply only to streams that are opened after the change.
+
+    :param announce: a new stream begins with the current status. If False, a stream that is opened after the end
+        receives nothing but pings.
+    :param newline: ``\n``, ``\r\n`` or ``\r``.
+    :param ping: pings are sent as comments (``:ping``), as data (``data: :ping``), or ``alternating`` between the two.
+    :param ping_interval: seconds between pings; None for no pings.
+    :param terminal_event: if False, the stream closes without its terminal event.
+    :raises ValueError: if the value of an option is not allowed.
+    """
+
+    announce: bool = True
+    newline: Literal["\n", "\r\n", "\r"] = "\n"
+    ping: Literal["comment", "data", "alternating"] = "comment"
+    ping_interval: float | None = 15.0
+    terminal_event: bool = True
+
+    def __post_init__(self) -> None:
+        if self.newline not in ("\n", "\r\n", "\r"):
+            raise ValueError("newline must be LF, CRLF or CR")
+        if self.ping not in ("comment", "data", "alternating"):
+            raise ValueError("ping must be 'comment', 'data' or 'alternating'")
+        if self.ping_interval is not None and self.ping_interval <= 0:
+            raise ValueError("ping_interval must be positive, or None for no pings")
 
 
 @dataclass(slots=True)

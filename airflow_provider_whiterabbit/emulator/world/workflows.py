@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
 
-from airflow_provider_whiterabbit.emulator.plumbing.streams import Event, Topic
 from airflow_provider_whiterabbit.emulator.world.clock import Clock
 from airflow_provider_whiterabbit.emulator.world.executions import TERMINAL, Task
 from airflow_provider_whiterabbit.emulator.world.scripts import Script, ScriptOptions
+from airflow_provider_whiterabbit.emulator.world.streams import Event, Topic
 
 Ending = Literal["COMPLETED", "FAILED", "CANCELED"]
 
@@ -152,7 +152,7 @@ class Run:
                 stage.resume()
 
     def count_poll(self) -> None:
-        """Count a client's read of the workflow run's record as a read of the current stage."""
+        """Count a read of the workflow run's record for the current stage: its script may end it after so many reads."""
         if not self.ended and (current_stage := self._current_stage()) is not None:
             current_stage.count_poll()
 

@@ -8,7 +8,6 @@ from itertools import count
 from typing import Any, TypeVar
 
 from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
-from airflow_provider_whiterabbit.emulator.plumbing.streams import Topic
 from airflow_provider_whiterabbit.emulator.world.catalogue import Catalogue
 from airflow_provider_whiterabbit.emulator.world.clock import Clock
 from airflow_provider_whiterabbit.emulator.world.deliveries import Deliveries
@@ -17,6 +16,7 @@ from airflow_provider_whiterabbit.emulator.world.executions import Callback, Exe
 from airflow_provider_whiterabbit.emulator.world.journal import Journal
 from airflow_provider_whiterabbit.emulator.world.scripts import Script, ScriptBook
 from airflow_provider_whiterabbit.emulator.world.settings import Settings
+from airflow_provider_whiterabbit.emulator.world.streams import Topic
 from airflow_provider_whiterabbit.emulator.world.workflows import (
     Ending,
     Run,

@@ -5,44 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
+from airflow_provider_whiterabbit.emulator.world.settings import StreamOptions
 
 FRAME = "whiterabbit.frame"
 """Key of the `Frame` in an ASGI message that sends a stream event. Messages for pings and raw bytes lack the key."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamOptions:
-    r"""How an event stream behaves. Changed options apply only to streams that are opened after the change.
-
-    :param announce: a new stream begins with the current status. If False, a stream that is opened after the end
-        receives nothing but pings.
-    :param newline: ``\n``, ``\r\n`` or ``\r``.
-    :param ping: pings are sent as comments (``:ping``), as data (``data: :ping``), or ``alternating`` between the two.
-    :param ping_interval: seconds between pings; None for no pings.
-    :param terminal_event: if False, the stream closes without its terminal event.
-    :raises ValueError: if the value of an option is not allowed.
-    """
-
-    announce: bool = True
-    newline: Literal["\n", "\r\n", "\r"] = "\n"
-    ping: Literal["comment", "data", "alternating"] = "comment"
-    ping_interval: float | None = 15.0
-    terminal_event: bool = True
-
-    def __post_init__(self) -> None:
-        if self.newline not in ("\n", "\r\n", "\r"):
-            raise ValueError("newline must be LF, CRLF or CR")
-        if self.ping not in ("comment", "data", "alternating"):
-            raise ValueError("ping must be 'comment', 'data' or 'alternating'")
-        if self.ping_interval is not None and self.ping_interval <= 0:
-            raise ValueError("ping_interval must be positive, or None for no pings")
 
 
 @dataclass(frozen=True, slots=True)
