@@ -152,7 +152,7 @@ class Run:
                 stage.resume()
 
     def count_poll(self) -> None:
-        """Count a read of the workflow run's record for the current stage: its script may end it after so many reads."""
+        """Count a read of the run's record for the current stage, whose script may end the stage after so many."""
         if not self.ended and (current_stage := self._current_stage()) is not None:
             current_stage.count_poll()
 
