@@ -133,9 +133,12 @@ def read_whole(answer: requests.Response, limits: Limits, max_bytes: int) -> Res
                 raise too_large(max_bytes)
             if limits.left < 0:
                 raise TimeoutError
-    except TimeoutError as silence:
+    except BaseException as error:
+        body.clear()  # `contextlib` can tie an exception's frames into a cycle, and would keep a large body for long
+        if not isinstance(error, TimeoutError):
+            raise
         raise UnusableAnswerError(
-            f"the answer was not complete after {limits.total:g} s" if limits.left < 0 else str(silence)
+            f"the answer was not complete after {limits.total:g} s" if limits.left < 0 else str(error)
         ) from None
     headers = lower_case(answer.headers)
     return Response(answer.status_code, headers, _decompressed(body, headers, max_bytes), time.time())
