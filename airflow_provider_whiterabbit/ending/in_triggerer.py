@@ -1,4 +1,8 @@
-"""Ends a task in the triggerer: the trigger does what otherwise a worker does after the wait (Airflow 3.3.1+)."""
+"""Ends a task in the triggerer: the trigger does what otherwise a worker does after the wait (Airflow 3.3.1+).
+
+The trigger ends a task only with a success or a skip. Every failure is left to a worker, which reads the record with
+patience, keeps or drops the task's retries, and gives callbacks the exception.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,6 @@ class WaitingTask:
     :param serialized_task: the operator as Airflow serialized it, of a task that started in the triggerer. None if a
         worker deferred the task, which then has checked `task_obstacles` and stored the link.
     :param soft_fail: the task is skipped instead of failed.
-    :param retries: how often Airflow may try the task again.
     :param log: the trigger's logger.
     """
 
@@ -40,60 +43,58 @@ class WaitingTask:
     task_instance: Any
     serialized_task: Any | None
     soft_fail: bool
-    retries: int
     log: Any
 
 
 async def end_task(
-    task: WaitingTask, client: AsyncClient, *, succeeded: bool, timeout_message: str | None = None
+    task: WaitingTask, client: AsyncClient, status: str, *, succeeded: bool, timeout_message: str | None = None
 ) -> TriggerEvent | None:
     """Store a task's XComs and return the event that ends the task; None if a worker must end the task (see the log).
 
-    :param succeeded: whether the execution or run is COMPLETED.
+    :param status: the status with which the wait ended.
+    :param succeeded: whether that status is COMPLETED.
     :param timeout_message: set if the deadline passed first.
     """
-    obstacle = next(_obstacles(task), None)
-    if obstacle is None and not succeeded and task.retries and not task.soft_fail:
-        obstacle = "only a worker can fail a task that has retries without them"
-    if obstacle is None:
-        try:
-            return await _end(task, client, timeout_message)
-        except WhiteRabbitError as error:
-            obstacle = str(error)
+    try:
+        obstacle = next(_obstacles(task, succeeded), None)
+        if obstacle is None:
+            return await _end(task, client, status, succeeded, timeout_message)
+    except Exception as error:  # Airflow's errors differ from version to version; a worker tries again
+        obstacle = f"{type(error).__name__}: {error}"
     task.log.info("A worker ends the task: %s", obstacle)
     return None
 
 
-def _obstacles(task: WaitingTask) -> Iterator[str]:
+def _obstacles(task: WaitingTask, succeeded: bool) -> Iterator[str]:
     yield from version_obstacles()
     yield from deployment_obstacles()
     if task.serialized_task is not None:
         yield from task_obstacles(task.serialized_task)
+    if not succeeded and not task.soft_fail:
+        yield "only a worker can fail the task and give its callbacks the exception"
 
 
-async def _end(task: WaitingTask, client: AsyncClient, timeout_message: str | None) -> TriggerEvent:
+async def _end(
+    task: WaitingTask, client: AsyncClient, status: str, succeeded: bool, timeout_message: str | None
+) -> TriggerEvent:
     from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY
-    from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent
+    from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
 
     failure = timeout_message
     if failure is None:
         record = await client.read_once(task.target.followed(task.target_id), max_bytes=MAX_RECORD_BYTES)
+        if not record.is_terminal or record.succeeded is not succeeded:
+            raise WhiteRabbitError(f"the wait ended with {status}, but the record read next says {record.status}")
         xcoms = {LINK_KEY: _link(task, client), USAGE_KEY: record.total_usage}
-        if record.succeeded:
+        if succeeded:
             xcoms[XCOM_RETURN_KEY] = record.result
-        try:
-            await _push_xcoms(task.task_instance, xcoms)
-        except Exception as error:  # Airflow's errors differ from version to version; a worker tries again
-            raise WhiteRabbitError(f"its XComs could not be stored in the triggerer ({error})") from error
-        if record.succeeded:
+        await _push_xcoms(task.task_instance, xcoms)
+        if succeeded:
             task.log.info("The task ended in the triggerer: success")
             return TaskSuccessEvent()
         failure = record.failure
-    if task.soft_fail:
-        task.log.info("Skipping the task because soft_fail or never_fail is set: %s", failure)
-        return TaskSkippedEvent()
-    task.log.error("%s", failure)
-    return TaskFailedEvent()
+    task.log.info("Skipping the task because soft_fail or never_fail is set: %s", failure)
+    return TaskSkippedEvent()
 
 
 def _link(task: WaitingTask, client: AsyncClient) -> str | None:

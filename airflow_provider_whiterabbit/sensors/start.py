@@ -51,7 +51,6 @@ def start_args(sensor: Any, target_id: Any) -> StartTriggerArgs:
             "timeout": sensor.timeout,
             "end_from_trigger": sensor.ends_in_triggerer and next(code_obstacles(sensor), None) is None,
             "soft_fail": sensor.soft_fail or sensor.never_fail,
-            "retries": sensor.retries,
         },
         next_method="execute_complete",
         timeout=timedelta(seconds=sensor.timeout) + GRACE,

@@ -26,7 +26,7 @@ GRACE = timedelta(minutes=2)
 """How much later than a trigger's deadline Airflow's own timeout for the deferred task fires."""
 
 _TRANSPORT = "airflow_provider_whiterabbit.client.transport.aio"
-_ENDING_ARGUMENTS = ("end_from_trigger", "soft_fail", "retries")
+_ENDING_ARGUMENTS = ("end_from_trigger", "soft_fail")
 
 
 class WhiteRabbitTrigger(BaseTrigger):
@@ -43,9 +43,9 @@ class WhiteRabbitTrigger(BaseTrigger):
         Airflow sets `timeout_after`, which must be `GRACE` later. In other tasks they count from the trigger's start:
         use `deadline`. The earlier of the two counts.
     :param end_from_trigger: end the task in the triggerer, without a worker, if that loses nothing (Airflow 3.3.1+).
+        Only a worker fails a task.
     :param soft_fail: skip the task instead of failing it.
-    :param retries: how often Airflow may try the task again. If it may, a worker ends a failed task: only a worker can
-        end a task without its retries.
+    :param retries: ignored. Triggers that an older version of this provider stored in Airflow's database have it.
     """
 
     target: ClassVar[Target[Any]]
@@ -70,7 +70,6 @@ class WhiteRabbitTrigger(BaseTrigger):
         self.timeout = timeout
         self.end_from_trigger = end_from_trigger
         self.soft_fail = soft_fail
-        self.retries = retries
 
     @cached_property
     def hook(self) -> WhiteRabbitHook:
@@ -108,7 +107,7 @@ class WhiteRabbitTrigger(BaseTrigger):
                     status, succeeded = str(snapshot.status), snapshot.succeeded
                 except WhiteRabbitTimeoutError as error:
                     status, message = TIMEOUT, str(error)
-                end_event = await self._end_task(client, succeeded, message)
+                end_event = await self._end_task(client, status, succeeded, message)
         except WhiteRabbitError as error:
             status, message = ERROR, str(error)
         except Exception as error:
@@ -152,7 +151,9 @@ class WhiteRabbitTrigger(BaseTrigger):
         )
         return await reading(self.hook.get_async_client)
 
-    async def _end_task(self, client: AsyncClient, succeeded: bool, timeout_message: str | None) -> TriggerEvent | None:
+    async def _end_task(
+        self, client: AsyncClient, status: str, succeeded: bool, timeout_message: str | None
+    ) -> TriggerEvent | None:
         """Return the event that ends the task in the triggerer; None if a worker must resume the task."""
         if not self.end_from_trigger or self.task_instance is None:  # `dag.test()` gives a trigger no task instance
             return None
@@ -164,10 +165,9 @@ class WhiteRabbitTrigger(BaseTrigger):
             task_instance=self.task_instance,
             serialized_task=getattr(self, "task", None),  # older versions of Airflow have no such attribute
             soft_fail=self.soft_fail,
-            retries=self.retries,
             log=self.log,
         )
-        return await end_task(task, client, succeeded=succeeded, timeout_message=timeout_message)
+        return await end_task(task, client, status, succeeded=succeeded, timeout_message=timeout_message)
 
     def _deadline(self) -> float | None:
         deadlines = [] if self.deadline is None else [self.deadline.timestamp()]

@@ -227,3 +227,11 @@ def test_serialize() -> None:
     path, kwargs = WhiteRabbitExecutionTrigger(**arguments).serialize()
     assert path == f"{WhiteRabbitExecutionTrigger.__module__}.{WhiteRabbitExecutionTrigger.__qualname__}"
     assert kwargs == arguments
+
+
+def test_serialize_ending() -> None:
+    """A trigger that may end its task takes the argument `retries` of a stored trigger, and does not serialize it."""
+    ending = {"end_from_trigger": True, "soft_fail": True}
+    _, kwargs = WhiteRabbitExecutionTrigger("e", **ending, retries=2).serialize()
+    assert kwargs.items() >= ending.items()
+    assert "retries" not in kwargs

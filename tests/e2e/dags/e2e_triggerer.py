@@ -27,14 +27,14 @@ RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=1)}
 
 
 def new_callback(name: str) -> Callable[[Any], None]:
-    """Return a callback for Airflow that writes an empty file, by which the test knows that the callback ran."""
+    """Return a callback for Airflow that writes the task's exception into a file, which shows that the callback ran."""
 
     def callback(context: Any) -> None:
         """Write the file."""
         ti = context["ti"]
         path = Path(os.environ["AIRFLOW_HOME"]) / "callbacks" / f"{ti.dag_id}.{ti.task_id}.{name}"
         path.parent.mkdir(exist_ok=True)
-        path.touch()
+        path.write_text(str(context.get("exception")))
 
     return callback
 
@@ -43,7 +43,7 @@ OUTCOMES: dict[str, dict[str, Any]] = {
     "completed": {},
     "failed": {"on_failure_callback": new_callback("failure")},
     "retried": RETRIES,
-    "late": {"timeout": 8},
+    "late": {"timeout": 8, **RETRIES},
     "soft": {"soft_fail": True},
 }
 
