@@ -65,7 +65,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
 
 
 CONFIG: dict[str, Any] = {
-    "description": "How waiting tasks use the triggerer, and how Airflow receives callbacks from White Rabbit.",
+    "description": "How tasks wait, what they do in doubt, and how Airflow receives callbacks from White Rabbit.",
     "options": {
         "start_from_trigger": {
             "description": (
@@ -89,6 +89,17 @@ CONFIG: dict[str, Any] = {
             "type": "boolean",
             "example": None,
             "default": "False",
+        },
+        "on_doubt": {
+            "description": (
+                "What an operator does if it is in doubt about an earlier submission of its task: fail (a person "
+                "settles the doubt), ask (a person is asked in Airflow's UI; Airflow 3.3 and newer) or resubmit "
+                "(everything may happen twice). An operator's argument of the same name overrides this option.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "string",
+            "example": "ask",
+            "default": "fail",
         },
         "callback_connections": {
             "description": (
@@ -178,6 +189,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [modules("triggers", "execution", "workflow")],
         "extra-links": [f"{package}.links.WhiteRabbitLink"],
         "config": {"whiterabbit": CONFIG},
+        "cli": [f"{package}.cli.get_commands"],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -85,7 +85,7 @@ class WaitingMixin(_Task):
         if obstacle is not None:
             self.log.info("A worker will end the task: %s", obstacle)
             return {}
-        return {"end_from_trigger": True, "soft_fail": soft_fail, "retries": self.retries}
+        return {"end_from_trigger": True, "soft_fail": soft_fail}
 
     @property
     def _wait_seconds(self) -> float:
@@ -93,11 +93,13 @@ class WaitingMixin(_Task):
         timeout = math.inf if self.timeout is None else self.timeout
         return min(timeout, math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds())
 
-    def _deadline(self, context: Context) -> datetime | None:
-        """Return the time at which the task stops waiting; None if the task has no timeout."""
+    def _deadline(self, started: datetime | None) -> datetime | None:
+        """Return the time at which the task stops waiting; None if the task has no timeout.
+
+        :param started: from when the timeout counts; None for now, as in Airflow 2.11's `dag.test()`.
+        """
         if self._wait_seconds > MAX_WAIT_SECONDS:
             return None
-        started: datetime | None = context["ti"].start_date  # None in Airflow 2.11's `dag.test()`
         return (started or datetime.now(UTC)) + timedelta(seconds=self._wait_seconds)
 
     @contextlib.contextmanager

@@ -26,6 +26,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("assets", "triggers"),
     ("receiver", "waiting"),
     ("sensors", "operators"),
+    ("doubts",),
+    ("cli",),
     ("emulator.plumbing",),
     ("emulator.world",),
     ("emulator.effects",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -90,6 +90,12 @@ def attempts(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 3:
         raise WhiteRabbitInputError(f"attempts must be a whole number from 1 to 3, got {value!r:.50}")
     return value
+
+
+def choice(value: Any, name: str, choices: Collection[str]) -> None:
+    """Check that a value is one of the allowed words."""
+    if value not in choices:
+        raise WhiteRabbitInputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r:.50}")
 
 
 def seconds(value: Any, name: str, most: float = float("inf")) -> float:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_whiterabbit.client.wait.target import Target
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitProtocolError, WhiteRabbitTimeoutError
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitConfigError,
+    WhiteRabbitError,
+    WhiteRabbitInputError,
+    WhiteRabbitProtocolError,
+    WhiteRabbitResponseError,
+    WhiteRabbitTimeoutError,
+)
 
 TIMEOUT = "TIMEOUT"
 """Status of a trigger event: the deadline passed before the execution or workflow run ended."""
@@ -17,6 +25,13 @@ ERROR = "ERROR"
 
 USAGE_KEY = "usage"
 """Key of the XCom with the number of White Rabbit credits that were spent."""
+
+
+INVALID = (400, 404, 422)
+"""HTTP statuses with which White Rabbit refuses what a request asks for."""
+
+UNAUTHORIZED = (401, 403)
+"""HTTP statuses with which White Rabbit refuses who asks."""
 
 
 class EndedRecord(Protocol):
@@ -47,6 +62,20 @@ def result_of(record: EndedRecord) -> Any:
     if not record.succeeded:
         raise AirflowFailException(record.failure)
     return record.result
+
+
+def no_retry_mends(error: BaseException, refusals: Collection[int]) -> bool:
+    """Return whether each retry of the task would meet the same error again.
+
+    :param refusals: HTTP statuses that count, if the API itself gave them (a proxy's page may be gone in a minute).
+    """
+    if isinstance(error, WhiteRabbitResponseError):
+        from airflow_provider_whiterabbit.client.wire.answers import CLOCK_WINDOW  # a DAG file does not need it
+
+        # Another worker's clock may be right, and this one's may be set.
+        has_wrong_clock = error.status == 401 and abs(error.clock_offset or 0.0) >= CLOCK_WINDOW
+        return error.status in refusals and bool(error.errors) and not has_wrong_clock
+    return isinstance(error, WhiteRabbitInputError | WhiteRabbitConfigError)
 
 
 def ended_id(event: Any, target: Target[Any], expected_id: str | None) -> str:

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseOperator,
+    conf,
+)
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.ending.verdict import result_of
+from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends, result_of
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitInputError,
-    WhiteRabbitNotFoundError,
     WhiteRabbitTimeoutError,
     WhiteRabbitUncertainSubmissionError,
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.operators.fence import Fence, fence_of
-from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, WaitingMixin, configured
+from airflow_provider_whiterabbit.operators.earlier import EarlierMixin, OnClear, OnDoubt, OnFailedExecution
+from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
+from airflow_provider_whiterabbit.operators.submission import Submission, digest
+from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, configured
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_whiterabbit.client.wire.messages import Request
 
-Choice = Literal["fail", "resubmit"]
-
 _EXECUTED_BY = "whiterabbit_operator"
 """Key in a task's context whose value is the id of the operator that was executed in the task."""
 
 
-class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
+class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
     """Submits a component or workflow at most once; then waits for the execution or workflow run, or returns its id.
 
     The result is the task's XCom. The operator stores two more XComs: the id (``execution_id`` or ``workflow_run_id``),
@@ -51,8 +59,14 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         refused.
     :param on_failed_execution: what happens after FAILED: ``fail`` ends the task without retries; ``resubmit`` lets a
         retry submit anew (Airflow 3.3+).
-    :param on_uncertain_submission: what a retry does if it is not known whether an earlier submission arrived: ``fail``
-        ends the task and says how to settle it; ``resubmit`` submits anew, so everything may happen twice.
+    :param on_doubt: what happens if an earlier submission of the task may not have arrived, was another request, or is
+        unknown to White Rabbit: ``fail`` ends the task without retries and says how to settle the doubt; ``ask`` asks a
+        person in Airflow's UI (Airflow 3.3+, else as ``fail``); ``resubmit`` submits anew, so everything may happen
+        twice. The default is ``[whiterabbit] on_doubt``, or ``fail``.
+    :param on_clear: what happens if the task is cleared after the execution or run has ended: ``resubmit`` submits
+        anew; ``reattach`` takes the earlier one again, as a retry does.
+    :param assigned_users: the users who may answer the question of ``on_doubt="ask"``, each ``{"id": …, "name": …}``.
+        The default is everyone who may answer required actions of the DAG.
     """
 
     timeout_error = WhiteRabbitTimeoutError
@@ -66,17 +80,19 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         end_from_trigger: bool | None = None,
         timeout: float | timedelta | None = None,
         poll_interval: float | timedelta = POLL_INTERVAL,
-        on_failed_execution: Choice = "fail",
-        on_uncertain_submission: Choice = "fail",
+        on_failed_execution: OnFailedExecution = "fail",
+        on_doubt: OnDoubt | None = None,
+        on_clear: OnClear = "resubmit",
+        assigned_users: list[dict[str, str]] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for argument, choice in (
-            ("on_failed_execution", on_failed_execution),
-            ("on_uncertain_submission", on_uncertain_submission),
+        for argument, choice, choices in (
+            ("on_failed_execution", on_failed_execution, OnFailedExecution),
+            ("on_doubt", "fail" if on_doubt is None else on_doubt, OnDoubt),
+            ("on_clear", on_clear, OnClear),
         ):
-            if choice not in ("fail", "resubmit"):
-                raise WhiteRabbitInputError(f"{argument} must be 'fail' or 'resubmit', got {choice!r}")
+            checks.choice(choice, argument, get_args(choices))
         self.whiterabbit_conn_id = whiterabbit_conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable or bool(end_from_trigger)
@@ -84,17 +100,17 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         self.timeout = None if timeout is None else checks.seconds(timeout, "timeout")
         self.poll_interval = checks.seconds(poll_interval, "poll_interval", MAX_WAIT_SECONDS)
         self.on_failed_execution = on_failed_execution
-        self.on_uncertain_submission = on_uncertain_submission
+        self.on_doubt = on_doubt
+        self.on_clear = on_clear
+        self.assigned_users = assigned_users
         self._unfinished: str | None = None  # what may be running at White Rabbit when the task is killed
-
-    @property
-    @abstractmethod
-    def submission_name(self) -> str:
-        """The name of the submitted component or workflow in messages, such as ``component PAY``."""
 
     @abstractmethod
     def _request(self) -> Request:
         """Validate all arguments, and return the HTTP request that submits the component or workflow."""
+
+    def _check_before_submission(self) -> None:
+        """Check with White Rabbit what can't be checked without a request."""
 
     def _record_in(self, answer: Any) -> Any:
         """Return the execution's record in the HTTP response to the submission; None if the response has no record."""
@@ -103,20 +119,51 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
     def execute(self, context: Context) -> Any:
         """Submit the component or workflow, or find an earlier try's submission; then wait if configured to wait."""
         self._refuse_second_execute(context)
-        fence = fence_of(context, self.submission_name)
-        target_id, record = self._earlier(fence, context) or self._submit(self._request(), fence, context)
+        started: datetime | None = context["ti"].start_date
+        self._answered = False
+        with self._ending_for_good(context):
+            return self._execute(context, *self._prepare(context), started)
+
+    def execute_answered(self, context: Context, event: Any = None) -> Any:
+        """Continue after a person has answered the question of ``on_doubt="ask"``.
+
+        :param event: Airflow's event with the answer: ``{"chosen_options": […], "params_input": {…}, …}``.
+        """
+        from airflow_provider_whiterabbit.operators.question import answer_in
+
+        with self._ending_for_good(context):
+            answer = answer_in(event, self.waits_for.id_name)
+            self.log.info("%(by)s answered %(choice)r at %(at)s", answer)
+            request, fence = self._prepare(context)
+            earlier, self._answered = fence.earlier(), True
+            if earlier is None or earlier.settled != answer:  # else a try that was killed has obeyed it already
+                fence.note(answer=answer)
+            if answer["choice"] == "stop":
+                raise AirflowFailException(f"Stopped by the answer of {answer['by']}; nothing was submitted")
+            return self._execute(context, request, fence, datetime.now(UTC))
+
+    def _execute(self, context: Context, request: Request, fence: Fence, started: datetime | None) -> Any:
+        """Find or submit, then wait.
+
+        :param started: from when the task's timeout counts.
+        """
+        if found := self._earlier(fence, context):
+            target_id, record = found.target_id, found.record
+            self._keep_id(target_id, fence, context, found.earlier)
+        else:
+            target_id, record = self._submit(request, fence, context)
         if not self.wait_for_completion:
             return target_id
         if record is not None and record.is_terminal:
-            return self._end(record, fence, context)
-        deadline = self._deadline(context)
+            return self._end(record, context)
+        deadline = self._deadline(started)
         if self.deferrable:
             return self._defer_until_end(target_id, deadline, self.poll_interval)
         timeout = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
         followed = self.waits_for.followed(target_id)
         with self._as_task_timeout():
             record = self.whiterabbit_hook.get_conn().wait(followed, timeout=timeout, poll_interval=self.poll_interval)
-        return self._end(record, fence, context)
+        return self._end(record, context)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
         """Read the record of the execution or workflow run after the trigger's event, and return the task's result.
@@ -125,18 +172,16 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         :param identity: id of the execution or run; None in `dag.test()`, which hands on the event alone.
         """
         if identity is not None:
-            self._unfinished = self._named(identity)
-        record = self._record_after(event, identity)
-        self._push_link(context, record.id)
-        return self._end(record, fence_of(context, self.submission_name), context)
+            self._submitted = self._unfinished = self._named(identity)
+        with self._ending_for_good(context):
+            record = self._record_after(event, identity)
+            self._push_link(context, record.id)
+            return self._end(record, context)
 
     def on_kill(self) -> None:
         """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling."""
         if self._unfinished is not None:
             self.log.warning("%s may still be running at White Rabbit; it was not cancelled", self._unfinished)
-
-    def _named(self, target_id: str) -> str:
-        return f"The {self.waits_for.noun} {target_id}"
 
     def _refuse_second_execute(self, context: Context) -> None:
         """Refuse a second operator in a task, because the second operator would find the first one's submission."""
@@ -148,54 +193,51 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
             )
         marks[_EXECUTED_BY] = self.task_id
 
-    def _earlier(self, fence: Fence, context: Context) -> tuple[str, Any] | None:
-        """Return the id and record of what an earlier try of the task submitted; None if the task must submit now."""
-        if self.on_failed_execution == "resubmit" and not fence.survives_retries:
-            self.log.warning("on_failed_execution='resubmit' needs Airflow 3.3 or newer; here a retry never resubmits")
-        earlier = fence.earlier()
-        if earlier is None:
-            return None
-        if earlier.target_id is None:
-            self._refuse_if_uncertain(fence, earlier.made)
-            return None
+    @contextlib.contextmanager
+    def _ending_for_good(self, context: Context) -> Iterator[None]:
+        """End the task without retries after an error that no retry mends.
+
+        Before Airflow 3.3 a retry can't find what was submitted, so it would fail with another, misleading error.
+        """
         try:
-            record = self.whiterabbit_hook.get_conn().read(self.waits_for.followed(earlier.target_id))
-        except WhiteRabbitNotFoundError as error:
-            error.hint = fence.remedy
+            yield
+        except (AirflowFailException, AirflowSkipException):
             raise
-        self.log.info("Submitted before, at %s: %s is %s", earlier.at, earlier.target_id, record.progress)
-        if record.is_terminal and (fence.is_stale(earlier) or self._may_resubmit(record, fence)):
-            self.log.info("Submitting anew: %s", "the task was cleared" if fence.is_stale(earlier) else record.failure)
-            return None
-        self._keep_id(earlier.target_id, fence, context, earlier.at)
-        return earlier.target_id, record
+        except (Exception, AirflowTaskTimeout) as error:
+            refusals = () if self._submitted else (*INVALID, *UNAUTHORIZED)
+            if no_retry_mends(error, refusals) or not (has_store(context) or self._doubt_option() == "resubmit"):
+                submitted = f" ({self._submitted} was submitted)" if self._submitted else ""
+                raise AirflowFailException(f"{error}{submitted}") from error
+            raise
 
-    def _refuse_if_uncertain(self, fence: Fence, made: str) -> None:
-        if self.on_uncertain_submission == "fail":
-            raise fence.uncertain(made)
-        self.log.warning("Submitting anew, although the submission %s may have arrived", made)
-
-    def _may_resubmit(self, record: Any, fence: Fence) -> bool:
-        return bool(record.failed and self.on_failed_execution == "resubmit" and fence.survives_retries)
+    def _prepare(self, context: Context) -> tuple[Request, Fence]:
+        """Validate all arguments, and return the request and the guard against sending the request a second time."""
+        self._submitted = None
+        self._doubt_option()
+        request = self._request()
+        asked = digest(request, self.whiterabbit_conn_id, context["ti"])
+        return request, fence_of(context, self.submission_name, asked)
 
     def _submit(self, request: Request, fence: Fence, context: Context) -> tuple[str, Any]:
         client = self.whiterabbit_hook.get_conn()
+        self._check_before_submission()
         self._unfinished = f"The submission of {self.submission_name}"
-        fence.intend()  # from here on, time-outs, signals and kills leave the intent in the store
+        intent = fence.intend()  # from here on, time-outs, signals and kills leave the intent in the store
         try:
             answer = client.submit(request, self.waits_for, lambda target_id: self._keep_id(target_id, fence, context))
         except WhiteRabbitUncertainSubmissionError as error:
-            if self.on_uncertain_submission == "resubmit":
+            self._submitted = self._unfinished
+            if self._doubt_option() == "resubmit":
                 raise  # the retry submits anew
-            raise fence.uncertain("just made") from error
+            self._fail_or_ask(self._search(fence).uncertain(intent, f"{error.__cause__ or error}"), fence, context)
         except WhiteRabbitError:
             fence.withdraw()
             raise
         return answer[self.waits_for.answer_id], self._record_in(answer)
 
-    def _keep_id(self, target_id: str, fence: Fence, context: Context, at: str | None = None) -> None:
-        self._unfinished = self._named(target_id)
-        fence.adopt(target_id, at)
+    def _keep_id(self, target_id: str, fence: Fence, context: Context, earlier: Submission | None = None) -> None:
+        self._submitted = self._unfinished = self._named(target_id)
+        fence.adopt(target_id, earlier)
         try:
             if self.do_xcom_push:
                 context["ti"].xcom_push(key=self.waits_for.id_name, value=target_id)
@@ -203,8 +245,8 @@ class WhiteRabbitSubmitOperator(WaitingMixin, BaseOperator):
         except Exception:  # must not end the wait for what was just submitted
             self.log.exception("The id %s could not be stored as XCom", target_id)
 
-    def _end(self, record: Any, fence: Fence, context: Context) -> Any:
+    def _end(self, record: Any, context: Context) -> Any:
         self._push_usage(context, record)
-        if self._may_resubmit(record, fence):
+        if self._may_resubmit(record, has_store(context)):
             raise AirflowException(record.failure)  # keeps the retries, which submit anew
         return result_of(record)

@@ -83,7 +83,7 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
         return f"component {self.module}"
 
     def _request(self) -> Request:
-        request = self.whiterabbit_hook.component_request(
+        return self.whiterabbit_hook.component_request(
             self.module,
             input=self.input,
             config=self.config,
@@ -92,12 +92,17 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
             callback_url=self.callback_url,
             callback=self.callback,
         )
+
+    def _check_before_submission(self) -> None:
         if self.validate:
             from airflow_provider_whiterabbit.client import catalogue
 
             definition = catalogue.find(self.whiterabbit_hook.get_components(), self.module)
             catalogue.validate(definition, self.input or {}, self.config or {})
-        return request
+
+    def _submission_values(self) -> dict[str, Any]:
+        names = ("input", "config", "attempts", "callback_url", "callback")
+        return {name: value for name in names if (value := getattr(self, name)) not in (None, False)}
 
     def _record_in(self, answer: Any) -> Execution:
         from airflow_provider_whiterabbit.client.records.execution import Execution

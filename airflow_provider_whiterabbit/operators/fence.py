@@ -1,65 +1,46 @@
 """The guard against double submission: a task submits at most once, and once more after each clear by a user.
 
 Airflow 3.3+ has a task state store that survives retries, kills and clears. Directly before the POST, the operator
-stores an *intent* there; directly after it, the id of the execution or run. A later try then finds nothing and submits,
-or finds an id and waits for it, or finds an intent without an id. In that last case it is not known whether the POST
-arrived, and a person has to look.
+stores an *intent* there; directly after it, the id of the execution or run. Both records hold a digest of what was
+asked. A later try reads the record (`Submission`), and the module `doubt` decides what the record means.
 """
 
 from __future__ import annotations
 
 import logging
+import shlex
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
 
 import tenacity
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
+from airflow_provider_whiterabbit.operators.submission import KEY, Submission
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 log = logging.getLogger(__name__)
 
-KEY = "whiterabbit_submission"
-"""Key of a submission in Airflow's task state store: ``{"id": …, "max_tries": …, "try_number": …, "at": …}``."""
-
-UNKNOWN_TIME = "an unknown time"
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What is known of a task's earlier submission to White Rabbit, such as the id and the time.
-
-    :param target_id: id of the execution or run; None if it is not known whether the submission arrived.
-    :param max_tries: Airflow's `max_tries` at that time. A clear raises it, a retry does not. None if a person wrote
-        the record.
-    :param at: when it was submitted.
-    :param made: when or by whom, as part of a sentence.
-    """
-
-    target_id: str | None
-    max_tries: int | None = None
-    at: str = UNKNOWN_TIME
-    made: str = ""
-
 
 class Fence(ABC):
     """Guards one Airflow task instance against submitting to White Rabbit a second time.
 
     :param subject: names what is submitted, as ``component PAY``.
+    :param request: the digest of what this try of the task asks for.
     """
 
     survives_retries: ClassVar[bool]
     """Whether a retry of the task finds what an earlier try submitted."""
 
-    def __init__(self, context: Context, subject: str) -> None:
+    def __init__(self, context: Context, subject: str, request: str) -> None:
         self._ti: Any = context["ti"]
+        self._task: Any = context["task"]
         self._subject = subject
+        self.request = request
 
     @abstractmethod
     def earlier(self) -> Submission | None:
@@ -69,38 +50,39 @@ class Fence(ABC):
         """
 
     @abstractmethod
-    def intend(self) -> None:
-        """Store the intent to submit. If storing raises an error, no request was sent, and no request may be sent."""
+    def intend(self) -> Submission:
+        """Store the intent to submit, and return it.
+
+        If storing raises an error, no request was sent, and no request may be sent.
+        """
 
     @abstractmethod
-    def adopt(self, target_id: str, at: str | None = None) -> None:
+    def adopt(self, target_id: str, earlier: Submission | None = None) -> None:
         """Store the id of the submitted execution or workflow run. A failure to store the id is logged, never raised.
 
-        :param at: when it was submitted; None for now.
+        :param earlier: the submission that the task waits for; None if the task has just submitted.
         """
 
     @abstractmethod
     def withdraw(self) -> None:
-        """Delete the intent to submit, because certainly nothing was submitted. A failure is logged, never raised."""
+        """Undo `intend`, because certainly nothing was submitted. A failure is logged, never raised."""
+
+    @abstractmethod
+    def note(self, **entries: Any) -> None:
+        """Add entries to the stored record, such as ``doubt`` or ``answer``."""
+
+    @abstractmethod
+    def is_cleared(self, earlier: Submission) -> bool | None:
+        """Return whether a user has cleared the Airflow task since an earlier submission; None if it can't be told."""
+
+    @abstractmethod
+    def risks(self, earlier: Submission | None) -> Iterator[str]:
+        """Yield why this deployment may forget a submission, as sentences for a warning."""
 
     @property
     @abstractmethod
     def remedy(self) -> str:
-        """What a person has to do about a submission that may have arrived, as sentences for an error message."""
-
-    def is_stale(self, earlier: Submission) -> bool:
-        """Return whether a user has cleared the Airflow task since an earlier submission."""
-        return earlier.max_tries is not None and earlier.max_tries != self._ti.max_tries
-
-    def uncertain(self, made: str) -> AirflowFailException:
-        """Return the exception for a submission that may have arrived; the exception ends the task without retries.
-
-        :param made: when or by whom it was made, as part of a sentence.
-        """
-        return AirflowFailException(
-            f"It is not known whether White Rabbit received the submission of {self._subject} {made}, so it was not "
-            f"sent again: that could pay twice. Look for it in White Rabbit. {self.remedy}"
-        )
+        """How a person settles a doubt about an earlier submission, as sentences for an error message."""
 
 
 class StoredFence(Fence):
@@ -108,70 +90,120 @@ class StoredFence(Fence):
 
     survives_retries = True
 
-    def __init__(self, context: Context, subject: str) -> None:
-        super().__init__(context, subject)
+    def __init__(self, context: Context, subject: str, request: str) -> None:
+        super().__init__(context, subject, request)
         self._store: Any = context["task_state_store"]
+        self._clear_number: int | None = getattr(context.get("dag_run"), "clear_number", None)
+        self._before: Any = None  # the stored record that this try has found
+        self._settled: dict[str, Any] = {}  # the answer of a person that led to what this try stores
 
     def earlier(self) -> Submission | None:
         """Return the task's earlier submission from Airflow's task state store; None if the store holds none."""
-        stored = self._store.get(KEY)
-        if stored is None:
-            return None
-        if isinstance(stored, str) and stored:
-            return Submission(stored)
-        if isinstance(stored, dict) and isinstance(stored.get("id"), str | None):
-            max_tries = stored.get("max_tries")
-            at = str(stored.get("at") or UNKNOWN_TIME)
-            known_tries = max_tries if isinstance(max_tries, int) else None
-            return Submission(stored.get("id") or None, known_tries, at, f"made at {at}")
-        raise WhiteRabbitProtocolError(f"The stored submission record cannot be read: {stored!r:.200}. {self.remedy}")
+        self._before = stored = self._store.get(KEY)
+        try:
+            return None if stored is None else Submission.from_stored(stored)
+        except ValueError as error:
+            raise WhiteRabbitProtocolError(
+                f"{error} Correct or delete the key {KEY} of this task instance's task state store in Airflow's UI."
+            ) from None
 
-    def intend(self) -> None:
-        """Store the intent to submit in Airflow's task state store."""
-        self._write(None, None)
+    def intend(self) -> Submission:
+        """Store the intent to submit in Airflow's task state store, and return it."""
+        if self._before is not None:
+            self._settled = Submission.from_stored(self._before).answer
+        return Submission.from_stored(self._write(None, {}))
 
-    def adopt(self, target_id: str, at: str | None = None) -> None:
+    def adopt(self, target_id: str, earlier: Submission | None = None) -> None:
         """Store the submission's id in three attempts, which take half a minute while Airflow's API server is down.
 
         If all fail, a retry calls the submission uncertain, which is safe, and the log has the id.
         """
         log.info("Submitted %s as %s", self._subject, target_id)
         attempts = tenacity.Retrying(stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_fixed(1), reraise=True)
+        entries: dict[str, Any] = {}
+        if earlier is not None:
+            self._settled = earlier.answer or earlier.settled
+            entries["at"] = earlier.at
+            if earlier.request is None and earlier.max_tries is not None and not earlier.answer:
+                entries["request"] = None  # a record of an earlier version: what was asked stays unknown
         try:
-            attempts(self._write, target_id, at)
+            attempts(self._write, target_id, entries)
         except Exception:
             log.exception("The id could not be stored; a retry of this task will not find it")
 
     def withdraw(self) -> None:
-        """Delete the intent to submit from Airflow's task state store."""
+        """Delete the intent to submit from Airflow's task state store, or restore the record that it has replaced."""
         try:
-            self._store.delete(KEY)
+            if self._before is None:
+                self._store.delete(KEY)
+            else:
+                self._set(self._before)
         except Exception:
             log.exception("The intent could not be deleted; a retry of this task will call the submission uncertain")
 
+    def note(self, **entries: Any) -> None:
+        """Add entries to the record in Airflow's task state store."""
+        stored = self._store.get(KEY)
+        self._set({"id": None} | (stored if isinstance(stored, dict) else {"id": stored}) | entries)
+
+    def is_cleared(self, earlier: Submission) -> bool | None:
+        """Return whether a user has cleared the Airflow task since an earlier submission; None if it can't be told.
+
+        A clear sets `max_tries` to the number of tries so far plus the task's `retries`; a retry leaves `max_tries`. If
+        `retries` was lowered meanwhile, a clear can result in the same number. The DAG run's `clear_number` then tells
+        that some task of the run was cleared, but not which.
+        """
+        if earlier.max_tries is None:
+            return False  # a person stored the id after the clear
+        if earlier.max_tries != self._ti.max_tries:
+            return True
+        tries_before_clear = self._ti.max_tries - self._task.retries
+        if (
+            earlier.try_number is not None
+            and earlier.clear_number != self._clear_number
+            and earlier.try_number <= tries_before_clear < self._ti.try_number
+        ):
+            return None
+        return False
+
+    def risks(self, earlier: Submission | None) -> Iterator[str]:
+        """Yield why Airflow's task state store may forget a submission."""
+        if conf.getboolean("state_store", "clear_on_success", fallback=False):
+            yield (
+                "[state_store] clear_on_success is set: when this task has succeeded, Airflow forgets what the task "
+                "submitted, so after a clear the task always submits anew"
+            )
+        if earlier is None and self._ti.try_number > 1:
+            yield (
+                "The task state store holds no submission of an earlier try. If an earlier try ran before Airflow 3.3, "
+                "or if somebody emptied the store, a component that the earlier try submitted now runs twice"
+            )
+
     @property
     def remedy(self) -> str:
-        """The calls of Airflow's REST API with which a person settles a submission that may have arrived."""
-        ti = self._ti
-        path = "/".join(
-            f"{name}/{quote(value, safe='')}"
-            for name, value in (("dags", ti.dag_id), ("dagRuns", ti.run_id), ("taskInstances", ti.task_id))
-        )
-        record = f"/api/v2/{path}/state-store/{KEY}?map_index={ti.map_index}"
+        """The command with which a person settles a doubt."""
+        run = shlex.join([self._ti.dag_id, self._ti.run_id])
         return (
-            f'If it is there, PUT {{"value": {{"id": "<its id>"}}}} to {record} of Airflow\'s REST API; if not, DELETE '
-            "that. Then clear this task."
+            f"Look for it in White Rabbit, then settle the doubt with this command: airflow whiterabbit doubts {run} "
+            "(see at-most-once in this provider's documentation)."
         )
 
-    def _write(self, target_id: str | None, at: str | None) -> None:
-        from airflow.sdk.execution_time.context import NEVER_EXPIRE
-
-        record = {
+    def _write(self, target_id: str | None, entries: dict[str, Any]) -> dict[str, Any]:
+        record: dict[str, Any] = {
             "id": target_id,
             "max_tries": self._ti.max_tries,
             "try_number": self._ti.try_number,
-            "at": at or datetime.now(UTC).isoformat(timespec="seconds"),
+            "clear_number": self._clear_number,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "request": self.request,
         }
+        record |= entries | ({"settled": self._settled} if self._settled else {})
+        self._set(record)
+        return record
+
+    def _set(self, record: Any) -> None:
+        from airflow.sdk.execution_time.context import NEVER_EXPIRE
+
         self._store.set(KEY, record, retention=NEVER_EXPIRE)
 
 
@@ -179,10 +211,6 @@ class StorelessFence(Fence):
     """Guards a task in Airflow before 3.3, which has no task state store: a retry fails rather than submits again."""
 
     survives_retries = False
-
-    def __init__(self, context: Context, subject: str) -> None:
-        super().__init__(context, subject)
-        self._task: Any = context["task"]
 
     def earlier(self) -> Submission | None:
         """Return an uncertain submission in a retry; None in the task's first try and in the first try after a clear.
@@ -195,30 +223,47 @@ class StorelessFence(Fence):
             return Submission(None, made="made by an earlier try")
         return None
 
-    def intend(self) -> None:
+    def intend(self) -> Submission:
         """Store nothing, because Airflow before 3.3 has no task state store."""
+        return Submission(None, made="made just now")
 
-    def adopt(self, target_id: str, at: str | None = None) -> None:
+    def adopt(self, target_id: str, earlier: Submission | None = None) -> None:
         """Log the id of the submitted execution or workflow run."""
         log.info("Submitted %s as %s", self._subject, target_id)
 
     def withdraw(self) -> None:
         """Delete nothing, because Airflow before 3.3 has no task state store."""
 
+    def note(self, **entries: Any) -> None:
+        """Store nothing, because Airflow before 3.3 has no task state store."""
+
+    def is_cleared(self, earlier: Submission) -> bool | None:
+        """Return False: `earlier` finds nothing after a clear."""
+        return False
+
+    def risks(self, earlier: Submission | None) -> Iterator[str]:
+        """Yield nothing: a retry never submits."""
+        yield from ()
+
     @property
     def remedy(self) -> str:
         """What a person has to do about a submission that may have arrived, in Airflow before 3.3."""
         return (
-            "If it is not there, clear this task; if it is there, wait for it with the sensor. (Before version 3.3, "
-            "Airflow keeps no ids across retries. For future runs, set retries=0, or "
-            "on_uncertain_submission='resubmit' where submitting twice does no harm.)"
+            "Look for it in White Rabbit. If it is not there, clear this task; if it is there, wait for it with the "
+            "sensor. (Before version 3.3, Airflow keeps no ids across retries. For future runs, set retries=0, or "
+            "on_doubt='resubmit' where submitting twice does no harm.)"
         )
 
 
-def fence_of(context: Context, subject: str) -> Fence:
+def has_store(context: Context) -> bool:
+    """Return whether this Airflow has a task state store (Airflow 3.3+)."""
+    return context.get("task_state_store") is not None
+
+
+def fence_of(context: Context, subject: str, request: str) -> Fence:
     """Return the guard against a second submission for a running task.
 
     :param subject: names what is submitted, as ``component PAY``.
+    :param request: the digest of what this try of the task asks for.
     """
-    has_store = context.get("task_state_store") is not None
-    return StoredFence(context, subject) if has_store else StorelessFence(context, subject)
+    return (StoredFence if has_store(context) else StorelessFence)(context, subject, request)

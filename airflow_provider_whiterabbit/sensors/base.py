@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles
-from airflow_provider_whiterabbit.ending.verdict import result_of
+from airflow_provider_whiterabbit.ending.verdict import INVALID, no_retry_mends, result_of
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles
@@ -95,6 +95,10 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Read the record once; return whether the execution or workflow run has ended, False on a temporary error."""
+        with self._ending_for_good():
+            return self._poke(context)
+
+    def _poke(self, context: Context) -> bool | PokeReturnValue:
         from airflow_provider_whiterabbit.client.retry import is_transient
 
         followed = self.waits_for.followed(self._target_id)
@@ -124,7 +128,8 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         if isinstance(poked, PokeReturnValue):
             return poked.xcom_value
         soft_fail = self.soft_fail or self.never_fail
-        return self._defer_until_end(self._target_id, self._deadline(context), self.poke_interval, soft_fail=soft_fail)
+        deadline = self._deadline(context["ti"].start_date)
+        return self._defer_until_end(self._target_id, deadline, self.poke_interval, soft_fail=soft_fail)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
         """Read the record of the execution or workflow run after the trigger's event, and return the task's result.
@@ -151,6 +156,16 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
                 for obstacle in code_obstacles(self):
                     self.log.info("A worker ends the task: %s", obstacle)
             return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+
+    @contextlib.contextmanager
+    def _ending_for_good(self) -> Iterator[None]:
+        """End the task without retries after an error that no retry mends; with soft_fail, that would skip the task."""
+        try:
+            yield
+        except WhiteRabbitError as error:
+            if no_retry_mends(error, INVALID) and not (self.soft_fail or self.never_fail):
+                raise AirflowFailException(str(error)) from error
+            raise
 
     @contextlib.contextmanager
     def _skipping(self) -> Iterator[None]:

@@ -180,9 +180,9 @@ class DagRun:
         links = self.api.call("GET", f"{self.path}/taskInstances/{task_id}/links")
         return dict(links.get("extra_links", links))
 
-    def clear(self, task_id: str) -> None:
-        """Clear a task, so that it runs again."""
-        body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": [task_id], "only_failed": False}
+    def clear(self, *task_ids: str) -> None:
+        """Clear tasks, so that they run again."""
+        body = {"dry_run": False, "dag_run_id": self.run_id, "task_ids": task_ids, "only_failed": False}
         self.api.call("POST", f"/dags/{self.dag_id}/clearTaskInstances", body)
 
     def log(self, task_id: str, map_index: int = -1, attempt: int | None = None) -> str:

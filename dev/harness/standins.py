@@ -10,7 +10,9 @@ import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
@@ -30,7 +32,7 @@ RETRIES = 2
 class FakeStateStore:
     """A task state store in memory, with the methods of Airflow 3.3's `task_state_store`.
 
-    :param happened: list to which the store appends ``"intent"`` or ``"id stored"`` for each write.
+    :param happened: list to which the store appends ``"intent"``, ``"id stored"`` or ``"noted"`` for each write.
 
     `failing` is called with each call's name and value; the call raises ConnectionError if `failing` returns True.
     """
@@ -48,7 +50,7 @@ class FakeStateStore:
 
     def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
         """Store a JSON value."""
-        self.happened.append("intent" if value["id"] is None else "id stored")
+        self.happened.append(_step(value))
         self._fail_if_told("set", value)
         self.retentions.append(retention)
         self.values[key] = json.loads(json.dumps(value))
@@ -75,6 +77,15 @@ class FakeStateStore:
     def _fail_if_told(self, name: str, value: Any) -> None:
         if self.failing(name, value):
             raise ConnectionError("the API server is out of reach")
+
+
+def _step(value: Any) -> str:
+    """Return what an operator does when it stores this value: notes are a doubt or an answer in a record."""
+    if not isinstance(value, dict):
+        return "id stored"
+    if value.keys() & {"doubt", "answer"}:
+        return "noted"
+    return "intent" if value.get("id") is None else "id stored"
 
 
 def submission_record(identity: str | None, max_tries: int = RETRIES) -> dict[str, Any]:
@@ -105,6 +116,7 @@ class FakeTaskInstance:
     refused_xcoms: Collection[str] = ()
     task: Any = None
     pushes: list[tuple[str, Any]] = field(default_factory=list)
+    id: UUID = field(default_factory=uuid4)
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep an XCom."""
@@ -135,12 +147,14 @@ class FakeAirflow:
     :param has_store: False for an Airflow without a task state store. Versions before 3.3 never have one.
     :param timing: times of the waits and retries of each task that gets a context.
     :param refused_xcoms: keys of XComs that cannot be stored.
+    :param clear_number: how often tasks of the DAG run were cleared.
     """
 
     has_store: bool = True
     timing: Timing = field(default_factory=Timing)
     refused_xcoms: Collection[str] = ()
     happened: list[Any] = field(default_factory=list)
+    clear_number: int = 0
     ti: FakeTaskInstance = field(init=False)
 
     def __post_init__(self) -> None:
@@ -161,11 +175,14 @@ class FakeAirflow:
     def context(self, task: WaitingMixin) -> Any:
         """Return the context that the task is executed with, and give the task's hook the times of this Airflow."""
         task.whiterabbit_hook.timing = self.timing
-        return {"ti": self.ti, "task": task, **({"task_state_store": self._store} if self.has_store else {})}
+        run = SimpleNamespace(clear_number=self.clear_number)
+        return {"ti": self.ti, "task": task, "dag_run": run, **({"task_state_store": self._store} if self.has_store else {})}
 
 
 class FakeSupervisor:
-    """The supervisor process of a triggerer, which stores XComs; Airflow sends it messages with `asend`.
+    """The supervisor process of a triggerer, which stores XComs, or of a worker, which stores questions for people.
+
+    Airflow sends a triggerer's supervisor messages with `asend`, and a worker's supervisor with `send`.
 
     :param together: the supervisor answers no trigger until so many XComs were sent.
     :param refused: key of an XCom that the supervisor cannot store; None if it stores all.
@@ -175,8 +192,14 @@ class FakeSupervisor:
         self.together = together
         self.refused = refused
         self.xcoms: dict[str, Any] = {}
+        self.questions: list[Any] = []
         self._sent_xcoms = 0
         self._all_sent = asyncio.Event()
+
+    def send(self, msg: Any) -> None:
+        """Store a question for a person; ignore messages of other types."""
+        if type(msg).__name__ == "CreateHITLDetailPayload":
+            self.questions.append(msg)
 
     async def asend(self, message: Any) -> None:
         """Store an XCom; ignore messages of other types, such as a secret to mask."""

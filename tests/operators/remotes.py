@@ -10,11 +10,8 @@ from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteC
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
 from dev.harness.standins import RETRIES
 
-REMEDY = (
-    "/api/v2/dags/pay.daily/dagRuns/manual__2026-11-24T10%3A00%3A00%2B00%3A00%2F%C3%A9/taskInstances/group.pay"
-    "/state-store/whiterabbit_submission?map_index=3"
-)
-"""Part of the error of an uncertain submission: the path in Airflow's REST API of the stored record."""
+REMEDY = "airflow whiterabbit doubts pay.daily 'manual__2026-11-24T10:00:00+00:00/é'"
+"""Part of the error about a doubt: the command that settles it."""
 
 
 def component_operator(module: Any = "PAY", **arguments: Any) -> WhiteRabbitExecuteComponentOperator:

@@ -14,6 +14,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
 from dev.harness.standins import FakeAirflow
+from tests.failing import fails_for_good
 from tests.operators.remotes import Remote, component_operator
 
 # --- checks
@@ -32,7 +33,7 @@ from tests.operators.remotes import Remote, component_operator
         ({"poll_interval": float("inf")}, "poll_interval"),
         ({"on_failed_execution": "retry"}, "on_failed_execution"),
         ({"on_failed_execution": None}, "on_failed_execution"),
-        ({"on_uncertain_submission": True}, "on_uncertain_submission"),
+        ({"on_doubt": True}, "on_doubt"),
     ],
     ids=str,
 )
@@ -85,7 +86,7 @@ def test_wrong_templated_argument(
     airflow: FakeAirflow, whiterabbit_emulator: Emulator, arguments: dict[str, Any], message_part: str
 ) -> None:
     """A wrong templated argument raises an error before the operator stores or sends anything."""
-    with pytest.raises(exc.WhiteRabbitInputError) as caught:
+    with fails_for_good(exc.WhiteRabbitInputError) as caught:
         airflow.run(component_operator(**arguments))
     assert message_part in str(caught.value)
     assert not whiterabbit_emulator.journal
@@ -95,7 +96,7 @@ def test_wrong_templated_argument(
 @pytest.mark.parametrize("workflow_id", ["", "../x", "a/b", "{{ unrendered }}", None, 7])
 def test_wrong_workflow_id(airflow: FakeAirflow, whiterabbit_emulator: Emulator, workflow_id: Any) -> None:
     """A workflow id that cannot be part of a URL path raises an error before the operator stores or sends anything."""
-    with pytest.raises(exc.WhiteRabbitInputError, match="workflow_id"):
+    with fails_for_good(exc.WhiteRabbitInputError, "workflow_id"):
         airflow.run(WhiteRabbitTriggerWorkflowOperator(task_id="go", workflow_id=workflow_id))
     assert not whiterabbit_emulator.journal
     assert not airflow.happened
@@ -109,7 +110,7 @@ def test_wrong_connection(
 ) -> None:
     """With an invalid connection, the operator stores no intent."""
     monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps({**remote.wr.connection, **changes}))
-    with pytest.raises(exc.WhiteRabbitConfigError, match=message_part):
+    with fails_for_good(exc.WhiteRabbitConfigError, message_part):
         airflow.run(remote.operator())
     assert not airflow.happened
 
@@ -220,4 +221,4 @@ def test_template_fields_and_defaults() -> None:
     assert set(WhiteRabbitTriggerWorkflowOperator.template_fields) == {"workflow_id", "whiterabbit_conn_id"}
     task = component_operator()
     assert (task.wait_for_completion, task.deferrable, task.timeout, task.inline_wait) == (True, False, None, 0)
-    assert (task.on_failed_execution, task.on_uncertain_submission) == ("fail", "fail")
+    assert (task.on_failed_execution, task.on_doubt, task.on_clear) == ("fail", None, "resubmit")

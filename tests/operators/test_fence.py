@@ -42,7 +42,7 @@ def test_tries(remote: Remote, retries: int, try_number: int, max_tries: int, is
             airflow.run(remote.operator(retries=retries), try_number, max_tries)
         assert "state-store" not in str(caught.value)
         assert not remote.submissions
-        task = remote.operator(retries=retries, on_uncertain_submission="resubmit")
+        task = remote.operator(retries=retries, on_doubt="resubmit")
         airflow.run(task, try_number, max_tries)
     assert remote.submissions == 1
     assert airflow.ti.ids == {remote.id_name: remote.newest}

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.wire.json_in import integer
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 
@@ -48,14 +49,16 @@ def submitted_id(request: Request, data: Any, field: str) -> str:
     """Return the id in the HTTP response to a submission, before anything else in the response is validated.
 
     :param field: the member with the id, as ``id`` or ``runId``.
-    :raises WhiteRabbitUncertainSubmissionError: if there is none.
+    :raises WhiteRabbitUncertainSubmissionError: if there is no id that can be part of a path; the message quotes the
+        answer.
     """
-    submitted = data.get(field) if isinstance(data, dict) else None
-    if not isinstance(submitted, str) or not submitted:
+    try:
+        return checks.identifier(data.get(field) if isinstance(data, dict) else None, field)
+    except exc.WhiteRabbitInputError:
         raise exc.WhiteRabbitUncertainSubmissionError(
-            f"White Rabbit accepted {request.method} {request.path}, but its answer has no '{field}'"
-        )
-    return submitted
+            f"White Rabbit accepted {request.method} {request.path}, but its answer has no usable '{field}': "
+            f"{json.dumps(data):.300}"
+        ) from None
 
 
 def error_of(request: Request, response: Response) -> exc.WhiteRabbitResponseError:

@@ -28,7 +28,7 @@ from airflow_provider_whiterabbit.emulator.effects import (
 )
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
 
-Verdict = Literal["output", "error", "uncertain", "timeout"]
+Verdict = Literal["output", "error", "final", "uncertain", "timeout"]
 
 OUTPUT = {"paid": "12.5"}
 
@@ -120,10 +120,10 @@ CASES = (
     _first("garbage with 200", Answer(200, '{"id": nonsense'), "uncertain"),
     _first("204", Answer(204), "uncertain"),
     _first("redirect to another host", Answer(307, headers=OTHER_HOST), "uncertain", "error"),
-    _first("400", Answer(400, BUSY), "error", "error"),
-    _first("401", Answer(401, BUSY), "error", "error"),
-    _first("403", Answer(403, BUSY), "error", "error"),
-    _first("404", Answer(404, BUSY), "error", "error"),
+    _first("400", Answer(400, BUSY), "final", "final"),
+    _first("401", Answer(401, BUSY), "final", "error"),
+    _first("403", Answer(403, BUSY), "final", "error"),
+    _first("404", Answer(404, BUSY), "final", "final"),
     _first("408", Answer(408, BUSY), "uncertain"),
     _first("429", Answer(429, BUSY), "output"),
     _first("429 with Retry-After in seconds", Answer(429, BUSY, retry_after=1), "output"),

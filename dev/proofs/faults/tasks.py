@@ -37,7 +37,7 @@ TIMING = Timing(silence=3, recheck_after=4)
 class End:
     """How a task has ended.
 
-    :param verdict: ``output``, ``error``, ``uncertain`` or ``timeout``; a description for any other end.
+    :param verdict: ``output``, ``error``, ``final``, ``uncertain`` or ``timeout``; a description for any other end.
     :param message: the error message.
     """
 
@@ -102,7 +102,7 @@ def _end_of(execute: Callable[[], Any], output: Any) -> End:
         return End("uncertain", str(error))
     except AirflowFailException as error:
         # An operator turns an uncertain submission into this exception, so that Airflow does not retry the task.
-        return End("uncertain" if "It is not known" in str(error) else f"failed: {error}", str(error))
+        return End("uncertain" if "It is not known" in str(error) else "final", str(error))
     except (AirflowSensorTimeout, WhiteRabbitTimeoutError) as error:
         return End("timeout", str(error))
     except WhiteRabbitError as error:

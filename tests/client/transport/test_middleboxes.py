@@ -159,6 +159,6 @@ def test_empty_answers_to_posts(whiterabbit_emulator: Emulator, status: int) -> 
         for kind in ("replay", "submit"):
             wr.fault(effects.Answer(status, process=True), kind=kind)
         assert client.call(api.redeliver_callback(execution["id"])) is None
-        with pytest.raises(exc.WhiteRabbitUncertainSubmissionError, match="has no 'id'"):
+        with pytest.raises(exc.WhiteRabbitUncertainSubmissionError, match="has no usable 'id'"):
             client.submit(api.execute_component("PAY"))
     assert len(wr.requests(kind="replay")) == 1

@@ -232,7 +232,7 @@ def test_id_of_a_submission() -> None:
 @pytest.mark.parametrize("data", [{}, {"id": ""}, {"id": None}, {"id": 7}, {"id": ["1"]}, [], None, "7d0c", 1])
 def test_a_submission_without_id(data: Any) -> None:
     """A submission that was accepted, but whose answer has no id, raises the uncertain-submission error."""
-    with pytest.raises(exc.WhiteRabbitUncertainSubmissionError, match="has no 'id'"):
+    with pytest.raises(exc.WhiteRabbitUncertainSubmissionError, match="has no usable 'id'"):
         submitted_id(POST, data, "id")
 
 

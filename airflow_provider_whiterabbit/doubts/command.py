@@ -1,0 +1,119 @@
+"""The command line of `airflow whiterabbit doubts`: lists the doubts of a DAG run, or settles them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from airflow_provider_whiterabbit.doubts import answers
+from airflow_provider_whiterabbit.doubts.airflow_api import TOKEN_VARIABLE, AirflowApi, RunApi
+from airflow_provider_whiterabbit.doubts.arguments import ARGUMENTS, DESCRIPTION
+from airflow_provider_whiterabbit.doubts.finding import Doubt, find
+from airflow_provider_whiterabbit.doubts.settling import settle
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitInputError
+
+_HEADINGS = ("task", "map index", "kind", "state", "id", "at")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command as a module.
+
+    :raises SystemExit: with status 1 if something was refused or failed, and with status 2 if an argument is wrong.
+    """
+    parser = argparse.ArgumentParser(prog="python -m airflow_provider_whiterabbit.doubts", description=DESCRIPTION)
+    for name, options in ARGUMENTS.items():
+        parser.add_argument(name, **options)
+    run(parser.parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command with its parsed arguments.
+
+    :raises SystemExit: with status 1 if something was refused or failed.
+    """
+    try:
+        refused = _run(options)
+    except WhiteRabbitError as error:
+        for line in str(error).splitlines():
+            _print(line, error=True)
+        raise SystemExit(1) from None
+    if refused:
+        raise SystemExit(1)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """List or settle the doubts; return how many answers were refused."""
+    if sum(option is not None for option in (options.output, options.answers, options.all)) > 1:
+        raise WhiteRabbitInputError("Give one of --output, --answers and --all")
+    if options.answers is not None and (options.task_id or options.kind):
+        raise WhiteRabbitInputError("Give --answers without --task-id and --kind: the file says which doubts are meant")
+    entries = None if options.answers is None else answers.read(Path(options.answers))
+    api = AirflowApi(options.url or _base_url(), os.environ.get(TOKEN_VARIABLE, ""))
+    dag_run = RunApi(api, options.dag_id, options.run_id)
+    doubts = find(dag_run, options.task_id, options.kind)
+    if options.all is not None:
+        entries = answers.alike(doubts, options.all)
+    if entries is not None:
+        return _settle(dag_run, answers.plan(entries, doubts))
+    if options.output is not None:
+        _write(doubts, Path(options.output))
+    else:
+        _list(doubts)
+    return 0
+
+
+def _settle(dag_run: RunApi, plan: answers.Plan) -> int:
+    """Send the answers, and print what became of each; return how many were refused."""
+    for reason in plan.refused:
+        _print(f"refused: {reason}", error=True)
+    refused = len(plan.refused)
+    for answer, refusal in settle(dag_run, plan.answers):
+        name = answers.name_of(*answer.doubt.place)
+        if refusal is None:
+            _print(f"settled: {name}: {answer.choice}")
+        else:
+            refused += 1
+            _print(f"refused: {name}: {refusal}", error=True)
+    settled = len(plan.answers) + len(plan.refused) - refused
+    _print(f"{settled} settled, {plan.skipped} skipped, {refused} refused")
+    return refused
+
+
+def _list(doubts: Sequence[Doubt]) -> None:
+    rows: list[tuple[str, ...]] = [_HEADINGS]
+    for doubt in doubts:
+        listed = doubt.listed
+        cells = (doubt.task_id, doubt.map_index, doubt.kind, doubt.state, listed["id"], listed["at"])
+        rows.append(tuple("-" if cell is None else str(cell) for cell in cells))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows if doubts else ():
+        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    _print(f"{len(doubts)} doubts")
+
+
+def _write(doubts: Sequence[Doubt], path: Path) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            json.dump([doubt.listed for doubt in doubts], file, indent=1)
+    except OSError as error:
+        raise WhiteRabbitInputError(f"{path} can't be written: {error}. Name a new file.") from None
+    _print(f"{len(doubts)} doubts are in {path}. Fill in the answers, then pass the file with --answers.")
+
+
+def _print(text: str, error: bool = False) -> None:
+    """Print a line; characters that could control a terminal are printed as escapes."""
+    printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    print(printable, file=sys.stderr if error else sys.stdout)
+
+
+def _base_url() -> str:
+    from airflow.providers.common.compat.sdk import conf
+
+    url = conf.get("api", "base_url", fallback="") or ""
+    if not url:
+        raise WhiteRabbitInputError("Give the address of Airflow's API server with --url: [api] base_url is not set")
+    return str(url)

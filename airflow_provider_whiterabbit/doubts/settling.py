@@ -1,0 +1,81 @@
+"""Sends the answers that settle doubts: to a question that waits, or into the record of a task that is then cleared."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from airflow_provider_whiterabbit.doubts.airflow_api import AirflowApiError, RunApi
+from airflow_provider_whiterabbit.doubts.answers import Answer
+from airflow_provider_whiterabbit.operators.question import OPTIONS
+
+_BATCH = 50
+"""How many failed tasks are cleared at once. Their answers are stored before, and the moment between must be short."""
+
+
+class Refused(Exception):
+    """Raised if an answer does not fit the doubt any more."""
+
+
+def settle(run: RunApi, answers: Sequence[Answer]) -> Iterator[tuple[Answer, str | None]]:
+    """Settle doubts; yield each answer with None, or with the reason why it was refused.
+
+    In the end, the tasks that did not run because of a task upstream are cleared too: they have done nothing yet.
+
+    :raises AirflowApiError: if those can't be cleared.
+    """
+    any_cleared = False
+    for start in range(0, len(answers), _BATCH):
+        stored: list[Answer] = []
+        for answer in answers[start : start + _BATCH]:
+            try:
+                if _send(run, answer):
+                    stored.append(answer)
+                else:
+                    yield answer, None
+            except (AirflowApiError, Refused) as error:
+                yield answer, str(error)
+        if stored:
+            any_cleared = True
+            yield from _clear(run, stored)
+    if any_cleared and (waiting := list(run.instances("upstream_failed"))):
+        run.clear([(instance["task_id"], instance["map_index"]) for instance in waiting])
+
+
+def _send(run: RunApi, answer: Answer) -> bool:
+    """Send one answer; return whether the task has to be cleared.
+
+    :raises Refused: if the record of the submission is not the one that was listed.
+    """
+    doubt = answer.doubt
+    if run.record(*doubt.place) != doubt.record:
+        raise Refused("the record of the submission has changed meanwhile. List the doubts again.")
+    if doubt.waits:
+        values = {doubt.field: answer.target_id} if doubt.field and answer.target_id else {}
+        run.answer(*doubt.place, OPTIONS[answer.choice], values)
+        return False
+    given = {"choice": answer.choice, "by": _user(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    if answer.target_id:
+        given["id"] = answer.target_id
+    run.change_record(*doubt.place, {**doubt.record, "answer": given})
+    return True
+
+
+def _clear(run: RunApi, answers: Sequence[Answer]) -> Iterator[tuple[Answer, str | None]]:
+    """Clear the tasks whose answers have been stored."""
+    cleared: set[tuple[str, int]] = set()
+    reason = "the task was not cleared, because it is not failed any more."
+    try:
+        cleared = run.clear([answer.doubt.place for answer in answers])
+    except AirflowApiError as error:
+        reason = f"the clear failed. If the task is still failed, run this command again. {error}"
+    for answer in answers:
+        yield answer, None if answer.doubt.place in cleared else f"the answer is stored, but {reason}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "airflow whiterabbit doubts"  # a container may have no name for its user

@@ -1,0 +1,186 @@
+"""Doubts about an earlier submission: what a task finds may not be what the task asks for, or may not exist.
+
+A task that finds an earlier submission takes the earlier one, submits anew, or has a *doubt*. A doubt is never settled
+by a guess: the task fails, or asks a person, or submits anew because the DAG says so (`on_doubt`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from airflow_provider_whiterabbit.client.wait.target import Target
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitNotFoundError
+from airflow_provider_whiterabbit.operators.fence import Fence
+from airflow_provider_whiterabbit.operators.submission import Submission
+
+log = logging.getLogger(__name__)
+
+Choice = Literal["there", "earlier", "submit", "stop"]
+"""How a person settles a doubt: the submission is there under a given id, take the earlier one, submit now, or stop."""
+
+
+class Kind(StrEnum):
+    """The kinds of doubt, as messages and records name them."""
+
+    UNCERTAIN = "uncertain"
+    OTHER_REQUEST = "other request"
+    GONE = "gone"
+    PERHAPS_CLEARED = "perhaps cleared"
+
+
+CHOICES: dict[Kind, tuple[Choice, ...]] = {
+    Kind.UNCERTAIN: ("there", "submit", "stop"),
+    Kind.OTHER_REQUEST: ("earlier", "submit", "stop"),
+    Kind.GONE: ("there", "submit", "stop"),
+    Kind.PERHAPS_CLEARED: ("earlier", "submit", "stop"),
+}
+"""The choices that a person has, by the kind of the doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A doubt about a task's earlier submission.
+
+    :param facts: what is known, as sentences.
+    :param problem: why an answer of a person did not settle the doubt; empty if nobody has answered.
+    """
+
+    kind: Kind
+    earlier: Submission
+    facts: str
+    problem: str = ""
+
+    @property
+    def text(self) -> str:
+        """The doubt as sentences for an error message."""
+        return f"{self.problem}{' ' if self.problem else ''}{self.facts}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An earlier submission that the task takes for its own; `record` is its record."""
+
+    earlier: Submission
+    record: Any
+
+    @property
+    def target_id(self) -> str:
+        """The id of the execution or workflow run."""
+        return str(self.record.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Finds out what an earlier submission means for a task.
+
+    :param target: what the task submits.
+    :param subject: names what is submitted, as ``component PAY``.
+    :param module: the component's module; None for a workflow.
+    :param read: reads the record with an id; raises `WhiteRabbitInputError` for what can't be an id.
+    :param resubmits_cleared: whether the task submits anew after a clear.
+    :param may_resubmit: whether the task submits anew after what has this record, without a clear.
+    """
+
+    fence: Fence
+    target: Target[Any]
+    subject: str
+    module: str | None
+    read: Callable[[Any], Any]
+    resubmits_cleared: bool
+    may_resubmit: Callable[[Any], bool]
+
+    def result(self, earlier: Submission) -> Found | Doubt | None:
+        """Return the earlier submission if it is the task's own, or the doubt about it; None to submit anew."""
+        choice = earlier.answer.get("choice")
+        if choice == "submit":
+            log.info("Submitting anew: %s answered so", earlier.answer.get("by"))
+            return None
+        if choice == "there":
+            return self._named(earlier)
+        if choice not in (None, "earlier", "stop"):
+            log.warning("The stored answer %r is none of there, earlier, submit and stop", choice)
+        if earlier.target_id is None:
+            return self.uncertain(earlier)
+        record = self._record(earlier.target_id)
+        if record is None:
+            return Doubt(Kind.GONE, earlier, f"White Rabbit does not know {self._earlier(earlier)}.")
+        log.info("Submitted before, at %s: %s is %s", earlier.at, earlier.target_id, record.progress)
+        if choice == "earlier":
+            return Found(earlier, record)
+        return self._judged(earlier, record)
+
+    def uncertain(self, earlier: Submission, cause: str = "", problem: str = "") -> Doubt:
+        """Return the doubt whether a submission arrived.
+
+        :param cause: why it is not known; empty if an earlier try knows it.
+        """
+        facts = (
+            f"It is not known whether White Rabbit received the submission of {self.subject} {earlier.made}, so it was "
+            "not sent again: that could pay twice."
+        )
+        return Doubt(Kind.UNCERTAIN, earlier, f"{facts} ({cause})" if cause else facts, problem)
+
+    def _judged(self, earlier: Submission, record: Any) -> Found | Doubt | None:
+        """Compare an earlier submission with what the task asks for now."""
+        cleared = self.fence.is_cleared(earlier) if self.resubmits_cleared else False
+        if record.is_terminal and cleared:
+            log.info("Submitting anew: the task was cleared")
+            return None
+        if earlier.request not in (None, self.fence.request):
+            facts = (
+                f"This task submitted another request before: {self._earlier(earlier)} (request {earlier.request:.8}) "
+                f"is {record.status}, and this try asks for {self.subject} with request {self.fence.request:.8}. Its "
+                "output was not taken, and nothing was submitted."
+            )
+            return Doubt(Kind.OTHER_REQUEST, earlier, facts)
+        if (other := self._other_module(record)) is not None:
+            return Doubt(Kind.GONE, earlier, f"White Rabbit says that {self._earlier(earlier)} has {other}.")
+        if record.is_terminal and cleared is None:
+            facts = (
+                f"{self._earlier(earlier, 'The')} is {record.status}. It can't be told whether this task was cleared "
+                "since, because retries was lowered meanwhile. If you cleared the task to submit anew, clear it again."
+            )
+            return Doubt(Kind.PERHAPS_CLEARED, earlier, facts)
+        if record.is_terminal and self.may_resubmit(record):
+            log.info("Submitting anew: %s", record.failure)
+            return None
+        return Found(earlier, record)
+
+    def _named(self, earlier: Submission) -> Found | Doubt:
+        """Check the id that a person named as the id of a submission; if it is wrong, the doubt remains."""
+        named = earlier.answer.get("id")
+        problem: str | None
+        try:
+            record = self._record(named)
+            problem = "White Rabbit does not know this id" if record is None else self._other_module(record)
+        except WhiteRabbitInputError as error:
+            record, problem = None, str(error)
+        if record is not None and problem is None:
+            log.info("Submitted before, as %s answered: %s is %s", earlier.answer.get("by"), record.id, record.progress)
+            return Found(earlier, record)
+        problem = f"The answer {named!r:.100} can't be right: {problem}."
+        if earlier.target_id is None:
+            return self.uncertain(earlier, problem=problem)
+        return Doubt(Kind.GONE, earlier, f"White Rabbit does not know {self._earlier(earlier)}.", problem)
+
+    def _record(self, target_id: Any) -> Any:
+        """Read a record; None if White Rabbit's API says that there is none."""
+        try:
+            return self.read(target_id)
+        except WhiteRabbitNotFoundError as error:
+            if not error.errors:
+                raise  # a proxy may have answered, not the API
+            return None
+
+    def _other_module(self, record: Any) -> str | None:
+        module = getattr(record, "module", None)
+        if self.module is None or module in (None, self.module):
+            return None
+        return f"the module {module!r:.100}, not {self.module}"
+
+    def _earlier(self, earlier: Submission, article: str = "the") -> str:
+        return f"{article} {self.target.noun} {earlier.target_id}, submitted at {earlier.at}"

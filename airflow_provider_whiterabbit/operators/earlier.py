@@ -1,0 +1,127 @@
+"""What an operator does about an earlier submission of its task: take it, submit anew, fail, or ask a person."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, conf
+
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
+from airflow_provider_whiterabbit.operators.doubt import Doubt, Found, Search
+from airflow_provider_whiterabbit.operators.fence import Fence
+from airflow_provider_whiterabbit.waiting import WaitingMixin
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_whiterabbit.operators.question import Question
+
+OnFailedExecution = Literal["fail", "resubmit"]
+OnDoubt = Literal["fail", "resubmit", "ask"]
+OnClear = Literal["resubmit", "reattach"]
+
+
+class EarlierMixin(WaitingMixin):
+    """Mixin for operators that find what an earlier try of their task submitted."""
+
+    on_failed_execution: OnFailedExecution
+    on_doubt: OnDoubt | None
+    on_clear: OnClear
+    assigned_users: list[dict[str, str]] | None
+
+    _submitted: str | None = None
+    """What this task has submitted, in this try or an earlier one, as part of a sentence."""
+
+    _answered = False
+    """Whether a person has answered a question of this try."""
+
+    @property
+    @abstractmethod
+    def submission_name(self) -> str:
+        """The name of the submitted component or workflow in messages, such as ``component PAY``."""
+
+    def _submission_values(self) -> dict[str, Any]:
+        """Return the arguments of the submission that a person must see to settle a doubt."""
+        return {}
+
+    def _doubt_option(self) -> OnDoubt:
+        option = self.on_doubt or conf.get("whiterabbit", "on_doubt", fallback="fail")
+        if option not in get_args(OnDoubt):
+            choices = ", ".join(get_args(OnDoubt))
+            raise WhiteRabbitConfigError(f"[whiterabbit] on_doubt must be one of {choices}; got {option!r:.50}")
+        return cast(OnDoubt, option)
+
+    def _named(self, target_id: str) -> str:
+        return f"The {self.waits_for.noun} {target_id}"
+
+    def _earlier(self, fence: Fence, context: Context) -> Found | None:
+        """Return what an earlier try of the task submitted; None if the task must submit now."""
+        if self.on_failed_execution == "resubmit" and not fence.survives_retries:
+            self.log.warning("on_failed_execution='resubmit' needs Airflow 3.3 or newer; here a retry never resubmits")
+        earlier = fence.earlier()
+        for risk in fence.risks(earlier):
+            self.log.warning("%s", risk)
+        if earlier is None:
+            return None
+        if earlier.target_id is not None:
+            self._submitted = self._named(earlier.target_id)
+        found = self._search(fence).result(earlier)
+        if isinstance(found, Doubt):
+            self._settle(found, fence, context)
+            return None
+        return found
+
+    def _search(self, fence: Fence) -> Search:
+        return Search(
+            fence=fence,
+            target=self.waits_for,
+            subject=self.submission_name,
+            module=getattr(self, "module", None),
+            read=lambda target_id: self.whiterabbit_hook.get_conn().read(self.waits_for.followed(target_id)),
+            resubmits_cleared=self.on_clear == "resubmit",
+            may_resubmit=lambda record: self._may_resubmit(record, fence.survives_retries),
+        )
+
+    def _settle(self, doubt: Doubt, fence: Fence, context: Context) -> None:
+        """Settle a doubt as the DAG says: end the task, ask a person, or return to submit anew."""
+        if self._doubt_option() != "resubmit":
+            self._fail_or_ask(doubt, fence, context)
+        self.log.warning("Submitting anew, because on_doubt is 'resubmit' (doubt: %s). %s", doubt.kind, doubt.text)
+
+    def _fail_or_ask(self, doubt: Doubt, fence: Fence, context: Context) -> NoReturn:
+        fence.note(doubt=str(doubt.kind))
+        if self._doubt_option() == "ask":
+            self._ask(doubt, fence, context)
+        raise AirflowFailException(f"{doubt.text} (Doubt: {doubt.kind}.) {fence.remedy}")
+
+    def _ask(self, doubt: Doubt, fence: Fence, context: Context) -> None:
+        """Park the task until a person answers; return if this Airflow can't."""
+        from airflow_provider_whiterabbit.operators.question import obstacle
+
+        reason = obstacle() if fence.survives_retries else "Airflow is older than 3.3"
+        if reason is not None:
+            self.log.warning("The task fails instead of asking a person: %s", reason)
+            return
+        if self._answered and not doubt.problem:
+            # Within one try, Airflow 3.3 shows the text and the options of the first question again.
+            raise AirflowException(f"{doubt.text} (Doubt: {doubt.kind}.) The next try of this task asks about it.")
+        self.log.warning("Asking a person. %s", doubt.text)
+        self._question(doubt).ask(context, "execute_answered", self.assigned_users)
+
+    def _question(self, doubt: Doubt) -> Question:
+        from airflow_provider_whiterabbit.operators.question import Question
+
+        settings, target_id = self.whiterabbit_hook.get_conn().settings, doubt.earlier.target_id
+        return Question(
+            doubt=doubt,
+            noun=self.waits_for.noun,
+            field=self.waits_for.id_name,
+            subject=self.submission_name,
+            facts={"Connection": self.whiterabbit_conn_id, "Submitted": doubt.earlier.at},
+            values=self._submission_values(),
+            link=None if target_id is None else settings.link_to(self.waits_for, target_id),
+        )
+
+    def _may_resubmit(self, record: Any, survives_retries: bool) -> bool:
+        return bool(record.failed and self.on_failed_execution == "resubmit" and survives_retries)

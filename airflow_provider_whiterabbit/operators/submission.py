@@ -1,0 +1,96 @@
+"""What an operator keeps of its submission: the record in Airflow's task state store, with a digest of the request."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.client.wire.messages import Request
+
+KEY = "whiterabbit_submission"
+"""Key of a submission's record in Airflow's task state store."""
+
+UNKNOWN_TIME = "an unknown time"
+
+_NOT_ASKED = ("waitForMs", "callbackSecret", "callbackHeaders")
+"""Fields of a request that may change while it stays the same request: they say how, not what is executed."""
+
+_ROUNDS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What is known of a task's earlier submission to White Rabbit, such as the id and the time.
+
+    :param target_id: id of the execution or run; None if it is not known whether the submission arrived.
+    :param max_tries: Airflow's `max_tries` at that time. A clear changes it, a retry does not. None if a person wrote
+        the record.
+    :param try_number: the number of the try that submitted, or was the last to wait for it.
+    :param clear_number: Airflow's count of the clears in the DAG run at that time.
+    :param at: when it was submitted.
+    :param made: when or by whom, as part of a sentence.
+    :param request: the digest of what was asked; None if it is not known.
+    :param answer: how a person settled the doubt about this submission: ``{"choice": …, "id": …, "by": …, "at": …}``.
+    :param settled: the answer that led to this submission.
+    """
+
+    target_id: str | None
+    max_tries: int | None = None
+    try_number: int | None = None
+    clear_number: int | None = None
+    at: str = UNKNOWN_TIME
+    made: str = ""
+    request: str | None = None
+    answer: dict[str, Any] = field(default_factory=dict)
+    settled: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_stored(cls, stored: Any) -> Submission:
+        """Parse a record: this version's, that of an earlier version, or an id or ``{"id": …}`` that a person stored.
+
+        :raises ValueError: if the record has another form.
+        """
+        if isinstance(stored, str) and stored:
+            return cls(stored)
+        if not isinstance(stored, dict) or not isinstance(stored.get("id"), str | None):
+            raise ValueError(f"The stored submission record cannot be read: {stored!r:.200}.")
+
+        def value_of(name: str, kind: type) -> Any:
+            value = stored.get(name)
+            return value if isinstance(value, kind) and not isinstance(value, bool) else None
+
+        at = str(stored.get("at") or UNKNOWN_TIME)
+        return cls(
+            target_id=stored.get("id") or None,
+            max_tries=value_of("max_tries", int),
+            try_number=value_of("try_number", int),
+            clear_number=value_of("clear_number", int),
+            at=at,
+            made=f"made at {at}",
+            request=value_of("request", str),
+            answer=value_of("answer", dict) or {},
+            settled=value_of("settled", dict) or {},
+        )
+
+
+def digest(request: Request, conn_id: str, ti: Any) -> str:
+    """Return the digest of what a task asks of White Rabbit, 64 hexadecimal digits.
+
+    Two tries of a task instance have the same digest exactly if they ask for the same: the same component or workflow,
+    input, config, attempts and callback URL, through a connection of the same id. The order of an object's members does
+    not matter.
+
+    The digest is stored beside the submission's id. Inputs can be short and secret, so the digest is PBKDF2 (RFC 8018)
+    with HMAC-SHA256 and the identity of the task instance as salt: equal inputs of two task instances have different
+    digests, and no precomputed table fits. Whoever can read the store can still try out inputs, at some milliseconds
+    each.
+
+    :param ti: Airflow's task instance.
+    """
+    asked = {name: value for name, value in json.loads(request.body or b"{}").items() if name not in _NOT_ASKED}
+    message = json.dumps([request.path, asked, conn_id], sort_keys=True)
+    salt = json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index])
+    return hashlib.pbkdf2_hmac("sha256", message.encode(), salt.encode(), _ROUNDS).hex()

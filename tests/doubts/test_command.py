@@ -1,0 +1,191 @@
+"""The command lists the doubts of a DAG run, and settles them through Airflow's REST API."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doubts.conftest import Command
+from tests.doubts.fake_airflow import FakeAirflow, Instance
+
+AT = "2026-11-24T09:08:07+00:00"
+OPTIONS = {"there": "It is there", "earlier": "Take the earlier one", "submit": "Submit now", "stop": "Stop"}
+CHOICES = {
+    "uncertain": ("there", "submit", "stop"),
+    "other request": ("earlier", "submit", "stop"),
+    "gone": ("there", "submit", "stop"),
+    "perhaps cleared": ("earlier", "submit", "stop"),
+}
+KNOWN = {"uncertain": None, "other request": "e-1", "gone": "e-1", "perhaps cleared": "e-1"}
+"""The id in the record, by the kind of the doubt."""
+
+
+def failed(kind: str = "uncertain", **entries: Any) -> Instance:
+    """Return a task instance that failed with a doubt."""
+    return Instance("failed", {"id": KNOWN[kind], "max_tries": 2, "at": AT, "doubt": kind, **entries})
+
+
+def asking(kind: str = "uncertain") -> Instance:
+    """Return a task instance that asks a person about a doubt."""
+    question = {
+        "subject": "White Rabbit: a question about component PAY",
+        "options": [OPTIONS[choice] for choice in CHOICES[kind]],
+        "params": {"execution_id": {"value": None}} if "there" in CHOICES[kind] else {},
+    }
+    return Instance("awaiting_input", failed(kind).record, question)
+
+
+def filled(path: Path, *answers: dict[str, Any]) -> str:
+    """Fill answers into the entries of a file in their order; return its path."""
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps([entry | answer for entry, answer in zip(entries, answers, strict=True)]))
+    return str(path)
+
+
+def test_list(airflow: FakeAirflow, command: Command) -> None:
+    """The command lists failed tasks and questions with a doubt by task and map index, and nothing else."""
+    airflow.instances = {
+        ("pay", 10): failed("gone"),
+        ("pay", 2): asking("other request"),
+        ("intent", -1): Instance("failed", {"id": None, "at": AT}),
+        ("stopped", -1): failed(answer={"choice": "stop"}),
+        ("done", -1): Instance("success", {"id": None}),
+        ("known", -1): Instance("failed", {"id": "e-9", "at": AT}),
+        ("written by hand", -1): Instance("failed", "e-9"),
+        ("other operator", -1): Instance("failed"),
+        ("other question", -1): Instance(
+            "awaiting_input", None, {"subject": "White Rabbit: ok?", "options": ["Yes"], "params": {}}
+        ),
+    }
+    status, out, _ = command()
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["task", "intent", "pay", "pay", "stopped", "4"]
+    assert "pay      2          other request  waiting for an answer   e-1  2026-11-24T09:08:07+00:00" in out
+    assert "stopped  -1         uncertain      failed, answered: stop  -    2026-11-24T09:08:07+00:00" in out
+    assert airflow.writes == []
+
+
+def test_output(airflow: FakeAirflow, command: Command, tmp_path: Path) -> None:
+    """The command writes the doubts to a file without answers, and never overwrites a file."""
+    airflow.instances = {("pay", 0): failed("gone"), ("pay", 1): asking()}
+    file = tmp_path / "doubts.json"
+    assert command("--output", str(file))[0] == 0
+    assert json.loads(file.read_text()) == [
+        {"task_id": "pay", "map_index": 0, "kind": "gone", "id": "e-1", "at": AT, "answer": None},
+        {"task_id": "pay", "map_index": 1, "kind": "uncertain", "id": None, "at": AT, "answer": None},
+    ]
+    status, _, err = command("--output", str(file))
+    assert status == 1
+    assert "Name a new file" in err
+
+
+@pytest.mark.parametrize("kind", CHOICES)
+def test_answers(airflow: FakeAirflow, command: Command, tmp_path: Path, kind: str) -> None:
+    """An answer goes to the question that waits, or into the record of the failed task, which is then cleared."""
+    first = CHOICES[kind][0]
+    airflow.instances = {("ask", 0): asking(kind), ("pay", 0): failed(kind), ("pay", 1): failed(kind)}
+    before = {**airflow.instances["pay", 0].record}
+    file = tmp_path / "doubts.json"
+    command("--output", str(file))
+    answer = {"answer": first, **({"id": "e-2"} if first == "there" else {})}
+    status, out, err = command("--answers", filled(file, answer, answer, {"answer": None}))
+    assert (status, out.splitlines()[-1], err) == (0, "2 settled, 1 skipped, 0 refused", "")
+    params = {"execution_id": "e-2"} if first == "there" else {}
+    (asked, stored, cleared) = airflow.writes
+    assert asked == (
+        "PATCH",
+        "taskInstances/ask/0/hitlDetails",
+        {"chosen_options": [OPTIONS[first]], "params_input": params},
+    )
+    given = stored[2]["value"].pop("answer")
+    assert stored == ("PATCH", "taskInstances/pay/state-store/whiterabbit_submission", {"value": before})
+    assert (given["choice"], given.get("id")) == (first, "e-2" if first == "there" else None)
+    assert given["by"]
+    assert given["at"]
+    assert cleared[2]["task_ids"] == [["pay", 0]]
+
+
+def test_hundreds(airflow: FakeAirflow, command: Command) -> None:
+    """One command settles more doubts than the API returns at once, and reads no task instance without need."""
+    for number in range(250):
+        airflow.instances["pay", number] = failed()
+        airflow.instances["ask", number] = asking()
+        airflow.instances["done", number] = Instance("success", {"id": "e-1"})
+    status, out, _ = command("--all", "submit")
+    assert (status, out.splitlines()[-1]) == (0, "500 settled, 0 skipped, 0 refused")
+    assert {instance.state for instance in airflow.instances.values()} == {"scheduled", "success"}
+    assert not [path for _, path, _ in airflow.requests if "/done/" in path]
+    assert len([path for _, path, _ in airflow.requests if path in ("taskInstances", "hitlDetails")]) == 9
+    assert len([path for _, path, _ in airflow.requests if path == "clear"]) < 30
+
+
+def test_tasks_downstream(airflow: FakeAirflow, command: Command) -> None:
+    """Tasks that did not run because of a task upstream are cleared after the settled ones; failed ones are not."""
+    airflow.instances = {
+        ("pay", 0): failed("uncertain"),
+        ("report", -1): Instance("upstream_failed"),
+        ("other", -1): Instance("failed"),
+    }
+    assert command("--all", "submit")[0] == 0
+    assert [body["task_ids"] for _, path, body in airflow.writes if path == "clear"] == [[["pay", 0]], [["report", -1]]]
+    assert {place[0]: instance.state for place, instance in airflow.instances.items()} == {
+        "pay": "scheduled",
+        "report": "scheduled",
+        "other": "failed",
+    }
+
+
+def test_restricted(airflow: FakeAirflow, command: Command) -> None:
+    """``--task-id`` and ``--kind`` leave all other doubts alone."""
+    airflow.instances = {("a", -1): failed("gone"), ("b", -1): failed("gone"), ("b.c", -1): failed()}
+    assert command("--all", "submit", "--task-id", "b")[1].splitlines()[-1] == "1 settled, 0 skipped, 0 refused"
+    assert command("--all", "submit", "--kind", "uncertain")[1].splitlines()[-1] == "1 settled, 0 skipped, 0 refused"
+    assert airflow.instances["a", -1].state == "failed"
+
+
+def test_stop(airflow: FakeAirflow, command: Command) -> None:
+    """``stop`` ends a task that waits, and changes nothing for a task that has failed."""
+    airflow.instances = {("ask", -1): asking(), ("pay", -1): failed()}
+    assert command("--all", "stop")[1].splitlines()[-1] == "1 settled, 1 skipped, 0 refused"
+    assert [path for _, path, _ in airflow.writes] == ["taskInstances/ask/-1/hitlDetails"]
+
+
+def test_stopped(airflow: FakeAirflow, command: Command) -> None:
+    """``--all`` does not start a task that a person has stopped."""
+    airflow.instances = {("pay", -1): failed(answer={"choice": "stop", "by": "ada", "at": AT})}
+    assert command("--all", "submit")[1].splitlines()[-1] == "0 settled, 1 skipped, 0 refused"
+    assert airflow.writes == []
+
+
+def test_any_characters(airflow: FakeAirflow, command: Command) -> None:
+    """Ids may hold any character that Airflow allows; text is printed without control characters."""
+    airflow.dag_id, airflow.run_id = "zahlung.größe", "manual__10:00+00:00 a&b?c#d%2F"
+    airflow.instances = {("gruppe.größe", -1): failed(id="", at="\x1b[31m\u202e\ud800")}
+    status, out, _ = command()
+    assert status == 0
+    assert r"\x1b[31m\u202e\ud800" in out
+    summary = "1 settled, 0 skipped, 0 refused"
+    assert command("--all", "submit")[1].splitlines() == ["settled: gruppe.größe: submit", summary]
+
+
+@pytest.mark.parametrize("run_id", ["..", ".", "", "~"])
+def test_ids_that_are_no_ids(airflow: FakeAirflow, command: Command, run_id: str) -> None:
+    """An id that means another path, or all DAG runs, is refused."""
+    airflow.run_id = run_id
+    status, _, err = command()
+    assert status == 1
+    assert "can't address" in err
+    assert airflow.requests == []
+
+
+def test_one_thing_at_a_time(airflow: FakeAirflow, command: Command, tmp_path: Path) -> None:
+    """Options that contradict each other are refused before anything is sent."""
+    file = str(tmp_path / "doubts.json")
+    for options in (("--all", "stop", "--output", file), ("--answers", file, "--kind", "gone")):
+        status, _, err = command(*options)
+        assert status == 1
+        assert err.startswith("Give ")
+    assert airflow.requests == []
