@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
 
+from dev.harness.airflow_api import DagRun
 from dev.harness.polling import until
 from tests.ui import pages
 
@@ -133,3 +134,33 @@ def _parsed(text: str) -> tuple[Any] | None:
         return (json.loads(text.replace("\xa0", " ")),)
     except ValueError:
         return None
+
+
+class QuestionPage:
+    """The page of a task instance with the question that the task waits for: *Required Actions*."""
+
+    def __init__(self, page: Page, run: DagRun, task_id: str, map_index: int = -1) -> None:
+        self.page = page
+        task = task_id if map_index < 0 else f"{task_id}/mapped/{map_index}"
+        self._url = f"{run.api.url}/dags/{run.dag_id}/runs/{run.run_id}/tasks/{task}"
+
+    def open(self) -> str:
+        """Open the page, and return its text; an open page does not notice that a task asks again."""
+        self.page.goto(f"{self._url}/required_actions")
+        expect(self._option("Stop")).to_be_enabled()
+        return self.page.locator("body").inner_text()
+
+    def open_log(self) -> None:
+        """Open the log of the task instance."""
+        self.page.goto(self._url)
+
+    def answer(self, option: str, **fields: str) -> None:
+        """Fill in these fields of the open page, choose an option, and wait until Airflow has stored the answer."""
+        for name, value in fields.items():
+            self.page.locator(f"[name=element_{name}]").fill(value)
+        with self.page.expect_response("**/hitlDetails") as response:
+            self._option(option).click()
+        assert response.value.ok, response.value.text()
+
+    def _option(self, option: str) -> Locator:
+        return self.page.get_by_role("button", name=option, exact=True)

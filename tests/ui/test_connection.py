@@ -150,7 +150,7 @@ OUTCOMES = {
         False, "check the connection's host", answer=effects.Answer(404, {"detail": "Not Found"})
     ),
     "something that knows all": Outcome(False, "an execution that can't exist", answer=effects.Answer(200, {})),
-    "redirect": Outcome(False, "a redirect is never followed", answer=effects.Answer(302, {})),
+    "redirect": Outcome(False, "this provider follows no redirect", answer=effects.Answer(302, {})),
 }
 
 

@@ -57,14 +57,14 @@ def test_log_then_output(
     assert task.state == "deferred"
     page = task_page(run, "wait")
     page.open_log()
-    page.wait_for_log(f"Execution {execution}: CREATED after")
+    page.wait_for_log(f"Execution {execution}: CREATED, ")
     wr.start(execution)
-    page.wait_for_log(f"Execution {execution}: EXECUTING after")
+    page.wait_for_log(f"Execution {execution}: EXECUTING, ")
     assert run.task("wait").state == "deferred"
     shoot("log", height=480)
     until(lambda: not airflow.is_busy_with(task), "the worker to be free", 60)
     wr.complete(execution, OUTPUT)
-    page.wait_for_log(f"Execution {execution}: COMPLETED after")
+    page.wait_for_log(f"Execution {execution}: COMPLETED, ")
     assert run.wait() == "success", airflow.explain(run)
     page.open_xcoms()
     assert page.xcom("return_value") == OUTPUT
