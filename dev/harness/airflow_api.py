@@ -86,7 +86,7 @@ class AirflowApi:
             token = self._session.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
             self._session.headers["Authorization"] = f"Bearer {token}"
         url = f"{self.url}/api/v{2 if self._major > 2 else 1}{path}"
-        (answer,) = until(lambda: self._request(method, url, body, params), "Airflow's database to be free", 60)
+        (answer,) = until(lambda: self._request(method, url, body, params), "Airflow to answer", 90)
         if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
             return None
         if not answer.ok:
@@ -94,8 +94,16 @@ class AirflowApi:
         return answer.json() if answer.content else None
 
     def _request(self, method: str, url: str, body: Any, params: dict[str, Any]) -> tuple[requests.Response] | None:
-        """Send one request; return its response in a tuple (an error response is false), or None if SQLite was busy."""
-        answer = self._session.request(method, url, json=body, params=params, timeout=30)
+        """Send one request; return its response in a tuple (an error response is false).
+
+        :return: None if SQLite was busy, or if the answer to a GET did not come in time.
+        """
+        try:
+            answer = self._session.request(method, url, json=body, params=params, timeout=30)
+        except requests.ReadTimeout:
+            if method == "GET":
+                return None
+            raise
         busy = answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and "Database error" in answer.text
         return None if busy else (answer,)
 

@@ -176,7 +176,12 @@ class FakeAirflow:
         """Return the context that the task is executed with, and give the task's hook the times of this Airflow."""
         task.whiterabbit_hook.timing = self.timing
         run = SimpleNamespace(clear_number=self.clear_number)
-        return {"ti": self.ti, "task": task, "dag_run": run, **({"task_state_store": self._store} if self.has_store else {})}
+        return {
+            "ti": self.ti,
+            "task": task,
+            "dag_run": run,
+            **({"task_state_store": self._store} if self.has_store else {}),
+        }
 
 
 class FakeSupervisor:

@@ -1,28 +1,10 @@
-"""The cases of the kills: at which point of a submission which process is killed, and how the task must end."""
+"""The cases of the kills: what happens at which point of a submission, and how the tasks must end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
-
-Point = Literal[
-    "intent",
-    "post",
-    "request",
-    "answer",
-    "id",
-    "defer",
-    "deferred",
-    "meanwhile",
-    "resuming",
-    "waiting",
-    "cleared",
-    "failed",
-]
-Killed = Literal["nothing", "task", "supervisor", "both", "triggerer", "scheduler"]
-Remedy = Literal["store", "delete", "clear"]
-DagId = Literal["kills_deferred", "kills_worker", "kills_once", "kills_resubmit"]
+from dev.proofs.kills import changes, moments
+from dev.proofs.kills.case import Case, Killed, Outcome, RowSpec
+from dev.proofs.kills.killing import Kill, Point, Remedy
 
 POINTS: dict[Point, str] = {
     "intent": "before the intent is stored",
@@ -38,106 +20,85 @@ POINTS: dict[Point, str] = {
     "cleared": "no kill; a user clears the deferred task",
     "failed": "no kill; the execution is FAILED",
 }
-"""The points, and their descriptions in the table."""
+"""The points at which a process is killed, and their descriptions in the table."""
 
-REMEDIES: dict[Remedy, str] = {
-    "store": "then a user stores the id and clears the task",
-    "delete": "then a user deletes the record, clears the task",
-    "clear": "then a user clears the task",
+_REMEDIES: dict[Remedy, str] = {
+    "there": 'a user answers "there" with the id',
+    "submit": 'a user answers "submit"',
+    "store": "a user stores the id, and clears the task",
+    "clear": "a user clears the task",
 }
-"""What a user does after the first end of the task, and its description in the table."""
+_OPTIONS = {"kills_once": ", retries=0", "kills_resubmit": ", resubmit"}
 
-OUTPUT = "output"
-REATTACHED = "output, reattached"
-RESUBMITTED = "output, resubmitted"
-UNCERTAIN = "uncertain"
-FAILED = "FAILED"
+_ALICE_1 = "alice's receipt 1"
+_ALICE_2 = "alice's receipt 2 (resubmitted)"
+_UNCERTAIN = "doubt: uncertain"
 
-
-@dataclass(frozen=True)
-class Expected:
-    """How a task ends.
-
-    :param tries: the number of the task's last try.
-    :param submissions: how many submissions the emulator has received in all tries.
-    """
-
-    tries: int
-    submissions: int
-    end: str
+ONCE = Outcome(1, "alice", _ALICE_1)
+SUBMITTED = Outcome(2, "alice", _ALICE_1)
+REATTACHED = Outcome(2, "alice", f"{_ALICE_1} (reattached)")
+UNCERTAIN = Outcome(2, "alice", _UNCERTAIN)
+UNSENT = Outcome(2, "nothing", _UNCERTAIN)
+RESUBMITTED = Outcome(2, "alice, alice", _ALICE_2)
+CLEARED = Outcome(3, "alice, alice", _ALICE_2)
+FOUND = Outcome(3, "alice", f"{_ALICE_1} (reattached)")
 
 
-@dataclass(frozen=True)
-class Case:
-    """One run of a task and the specification of its end.
+def _kill(
+    point: Point,
+    killed: Killed,
+    expected: Outcome,
+    remedy: tuple[Remedy, Outcome] | None = None,
+    dag_id: str = "kills_deferred",
+) -> Case:
+    """Return a case that kills a process at a point of the submission.
 
-    :param point: the point at which the process is killed.
-    :param expected: how the task must end.
     :param remedy: what a user does afterwards, and how the task must end then.
     """
-
-    point: Point
-    killed: Killed
-    expected: Expected
-    remedy: tuple[Remedy, Expected] | None = None
-    dag_id: DagId = "kills_deferred"
-
-    @property
-    def title(self) -> str:
-        """The description of the point and of the operator's options."""
-        options = {"kills_once": ", retries=0", "kills_resubmit": ", resubmit"}.get(self.dag_id, "")
-        return POINTS[self.point] + options
-
-    @property
-    def rows(self) -> Iterator[tuple[str, Expected]]:
-        """The names of the case's rows in the table, each with how the task must end."""
-        yield f"{self.title}: {self.killed}", self.expected
-        if self.remedy:
-            yield f"{self.title}: {self.killed}, {REMEDIES[self.remedy[0]]}", self.remedy[1]
+    rows = [RowSpec("", expected, asked=2 if dag_id == "kills_resubmit" else 1)]
+    if remedy:
+        rows.append(RowSpec(_REMEDIES[remedy[0]], remedy[1], asked=0 if remedy[0] in ("there", "store") else 1))
+    steps = Kill(point, killed, dag_id, remedy[0] if remedy else None)
+    title = POINTS[point] + _OPTIONS.get(dag_id, "")
+    return Case(point, killed, title, tuple(rows), steps, last=killed == "scheduler")
 
 
-_ONCE = Expected(1, 1, OUTPUT)
-_SUBMITTED = Expected(2, 1, OUTPUT)
-_REATTACHED = Expected(2, 1, REATTACHED)
-_UNCERTAIN = Expected(2, 1, UNCERTAIN)
-_UNSENT = Expected(2, 0, UNCERTAIN)
-_RESUBMITTED = Expected(2, 2, RESUBMITTED)
-_CLEARED = Expected(3, 2, RESUBMITTED)
-
-# The cases start in this order: those that take longest come first.
-CASES = (
-    Case("deferred", "triggerer", _ONCE),
-    Case("meanwhile", "triggerer", _ONCE),
-    Case("resuming", "supervisor", _REATTACHED),
-    Case("resuming", "both", _REATTACHED),
-    Case("resuming", "task", _REATTACHED),
-    Case("intent", "supervisor", _SUBMITTED),
-    Case("intent", "both", _SUBMITTED),
-    Case("post", "supervisor", _UNCERTAIN),  # the surviving task process sends the POST
-    Case("post", "both", _UNSENT),
-    Case("request", "supervisor", _UNCERTAIN),
-    Case("request", "both", _UNCERTAIN),
-    Case("answer", "supervisor", _UNCERTAIN),
-    Case("answer", "both", _UNCERTAIN),
-    Case("id", "supervisor", _UNCERTAIN),
-    Case("id", "both", _UNCERTAIN),
-    Case("defer", "supervisor", _REATTACHED),
-    Case("defer", "both", _REATTACHED),
-    Case("waiting", "supervisor", _REATTACHED, dag_id="kills_worker"),
-    Case("waiting", "both", _REATTACHED, dag_id="kills_worker"),
-    Case("waiting", "task", _REATTACHED, dag_id="kills_worker"),
-    Case("intent", "task", _SUBMITTED),
-    Case("post", "task", _UNSENT, ("delete", Expected(3, 1, OUTPUT))),
-    Case("request", "task", _UNCERTAIN, ("store", Expected(3, 1, REATTACHED))),
-    Case("answer", "task", _UNCERTAIN, ("store", Expected(3, 1, REATTACHED))),
-    Case("id", "task", _UNCERTAIN, ("clear", Expected(3, 1, UNCERTAIN))),
-    Case("defer", "task", _REATTACHED, ("clear", _CLEARED)),
-    Case("answer", "task", _RESUBMITTED, dag_id="kills_resubmit"),
-    Case("failed", "nothing", Expected(1, 1, FAILED), ("clear", _RESUBMITTED)),
-    Case("failed", "nothing", _RESUBMITTED, dag_id="kills_resubmit"),
-    Case("cleared", "nothing", Expected(2, 1, REATTACHED), ("clear", _CLEARED)),
-    Case("intent", "scheduler", _SUBMITTED, dag_id="kills_once"),
-    Case("post", "scheduler", _UNSENT, dag_id="kills_once"),
-    Case("answer", "scheduler", _UNCERTAIN, dag_id="kills_once"),
-    Case("waiting", "scheduler", _REATTACHED, dag_id="kills_once"),
+KILLS = (
+    _kill("deferred", "triggerer", ONCE),
+    _kill("meanwhile", "triggerer", ONCE),
+    _kill("resuming", "supervisor", REATTACHED),
+    _kill("resuming", "both", REATTACHED),
+    _kill("resuming", "task", REATTACHED),
+    _kill("post", "task", UNSENT, ("submit", Outcome(3, "alice", f"{_ALICE_1} (resubmitted)"))),
+    _kill("request", "task", UNCERTAIN, ("there", FOUND)),
+    _kill("answer", "task", UNCERTAIN, ("store", FOUND)),
+    _kill("intent", "supervisor", SUBMITTED),
+    _kill("intent", "both", SUBMITTED),
+    _kill("post", "supervisor", UNCERTAIN),  # the surviving task process sends the POST
+    _kill("post", "both", UNSENT),
+    _kill("request", "supervisor", UNCERTAIN),
+    _kill("request", "both", UNCERTAIN),
+    _kill("answer", "supervisor", UNCERTAIN),
+    _kill("answer", "both", UNCERTAIN),
+    _kill("id", "supervisor", UNCERTAIN),
+    _kill("id", "both", UNCERTAIN),
+    _kill("defer", "supervisor", REATTACHED),
+    _kill("defer", "both", REATTACHED),
+    _kill("waiting", "supervisor", REATTACHED, dag_id="kills_worker"),
+    _kill("waiting", "both", REATTACHED, dag_id="kills_worker"),
+    _kill("waiting", "task", REATTACHED, dag_id="kills_worker"),
+    _kill("intent", "task", SUBMITTED),
+    _kill("id", "task", UNCERTAIN, ("clear", Outcome(3, "alice", _UNCERTAIN))),
+    _kill("defer", "task", REATTACHED, ("clear", CLEARED)),
+    _kill("answer", "task", RESUBMITTED, dag_id="kills_resubmit"),
+    _kill("failed", "nothing", Outcome(1, "alice", "FAILED"), ("clear", RESUBMITTED)),
+    _kill("failed", "nothing", RESUBMITTED, dag_id="kills_resubmit"),
+    _kill("cleared", "nothing", REATTACHED, ("clear", CLEARED)),
+    _kill("intent", "scheduler", SUBMITTED, dag_id="kills_once"),
+    _kill("post", "scheduler", UNSENT, dag_id="kills_once"),
+    _kill("answer", "scheduler", UNCERTAIN, dag_id="kills_once"),
+    _kill("waiting", "scheduler", REATTACHED, dag_id="kills_once"),
 )
+
+CASES = (*changes.CASES, *KILLS, *moments.CASES)
+"""All cases, in the order in which they start: those that take longest come first."""

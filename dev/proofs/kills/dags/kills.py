@@ -1,99 +1,69 @@
-"""DAGs whose task stops in its first try at the point that the run's configuration names, and waits to be killed."""
+"""The DAGs of the kills."""
 
 from __future__ import annotations
 
+import json
 import os
-import time
-from collections.abc import Callable
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
-from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from dev.proofs.kills.stopping import FOLDER, PAY, StoppingOperator, kills_dag
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-FOLDER = Path(os.environ["KILLS_FOLDER"])
-"""A task writes its process id to `<module>.pid` here, creates `<module>.<point>` when it stops, and continues when
-`<module>.go` exists."""
-
-
-class StoppingStateStore:
-    """Wraps the task state store and stops before and after the writes of the intent and of the id.
-
-    :param stop_at: is called with the name of each point that the task reaches.
-    """
-
-    def __init__(self, store: Any, stop_at: Callable[[str], None]) -> None:
-        self._store = store
-        self._stop_at = stop_at
-
-    def set(self, key: str, value: Any, **options: Any) -> None:
-        """Store a value."""
-        before, after = ("intent", "post") if value["id"] is None else ("id", "defer")
-        self._stop_at(before)
-        self._store.set(key, value, **options)
-        self._stop_at(after)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-
-class StoppingOperator(WhiteRabbitExecuteComponentOperator):
-    """Executes a component and stops at one point of the submission.
-
-    :param stops: name of the point; templated.
-    """
-
-    template_fields = (*WhiteRabbitExecuteComponentOperator.template_fields, "stops")
-
-    def __init__(self, *, stops: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.stops = stops
-
-    def execute(self, context: Context) -> Any:
-        """Write the process id, and submit the component."""
-        self._file("pid").write_text(str(os.getpid()))
-        if context["ti"].try_number == 1:
-            changed: Any = context
-            changed["task_state_store"] = StoppingStateStore(changed["task_state_store"], self._stop_at)
-        return super().execute(context)
-
-    def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
-        """Write the process id, and resume."""
-        self._file("pid").write_text(str(os.getpid()))
-        return super().execute_complete(context, event, identity)
-
-    def _stop_at(self, point: str) -> None:
-        if point == self.stops:
-            self._file(point).touch()
-            while not self._file("go").exists():
-                time.sleep(0.05)
-
-    def _file(self, suffix: str) -> Path:
-        return FOLDER / f"{self.module}.{suffix}"
-
-
-def kills_dag(dag_id: str, retries: int = 2, **options: Any) -> DAG:
-    """Return a DAG with one task, which has these options."""
-    with DAG(dag_id, schedule=None, catchup=False, max_active_runs=100, max_active_tasks=100) as dag:
-        StoppingOperator(
-            task_id="pay",
-            module="{{ dag_run.conf['module'] }}",
-            stops="{{ dag_run.conf['stops'] }}",
-            retries=retries,
-            retry_delay=timedelta(seconds=1),
-            **options,
-        )
-    return dag
-
-
 deferred = kills_dag("kills_deferred", deferrable=True)
 worker = kills_dag("kills_worker", deferrable=False)
 once = kills_dag("kills_once", deferrable=False, retries=0)
-resubmit = kills_dag(
-    "kills_resubmit", deferrable=True, on_failed_execution="resubmit", on_uncertain_submission="resubmit"
-)
+resubmit = kills_dag("kills_resubmit", deferrable=True, on_failed_execution="resubmit", on_doubt="resubmit")
+ask = kills_dag("kills_ask", deferrable=True, on_doubt="ask")
+moved = kills_dag("kills_moved", deferrable=True, whiterabbit_conn_id="kills_moved")
+child = kills_dag("kills_child", deferrable=True, on_clear="reattach")
+
+
+def inputs_of(module: str) -> list[dict[str, str]]:
+    """Return the inputs of the mapped task."""
+    inputs: list[dict[str, str]] = json.loads((FOLDER / f"{module}.payees").read_text())
+    return inputs
+
+
+with DAG("kills_mapped", schedule=None, catchup=False):
+    payees = PythonOperator(task_id="payees", python_callable=inputs_of, op_args=["{{ dag_run.conf['module'] }}"])
+    # The config tells the test which task instance has sent a submission.
+    config = {"index": "{{ ti.map_index }}"}
+    StoppingOperator.partial(**PAY, config=config, retries=2, deferrable=True).expand(input=payees.output)
+
+
+class PatientParent(TriggerDagRunOperator):
+    """Runs another DAG and waits for its end; in the first try too long, so that the try can be killed.
+
+    :param module: names the file for the process id; templated.
+    """
+
+    template_fields = (*TriggerDagRunOperator.template_fields, "module")
+
+    def __init__(self, *, module: str, **kwargs: Any) -> None:
+        super().__init__(conf={"module": module, "stops": ""}, **kwargs)
+        self.module = module
+
+    def execute(self, context: Context) -> Any:
+        """Write the process id, and run the other DAG."""
+        self.poke_interval = 3600 if context["ti"].try_number == 1 else 1
+        (FOLDER / f"{self.module}.parent.pid").write_text(str(os.getpid()))
+        return super().execute(context)
+
+
+with DAG("kills_parent", schedule=None, catchup=False):
+    PatientParent(
+        task_id="run_child",
+        trigger_dag_id="kills_child",
+        trigger_run_id="{{ dag_run.run_id }}-child",
+        module=PAY["module"],
+        reset_dag_run=True,
+        wait_for_completion=True,
+        retries=2,
+        retry_delay=PAY["retry_delay"],
+    )

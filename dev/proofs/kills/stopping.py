@@ -1,0 +1,97 @@
+"""The operator of the kills' DAGs: it stops in its first try at the point that the DAG run's configuration names."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+FOLDER = Path(os.environ["KILLS_FOLDER"])
+"""A task writes its process id to `<module>.pid` here, creates `<module>.<point>` when it stops, and continues when
+`<module>.go` exists."""
+
+PAY: dict[str, Any] = {
+    "task_id": "pay",
+    "module": "{{ dag_run.conf['module'] }}",
+    "stops": "{{ dag_run.conf['stops'] }}",
+    "retry_delay": timedelta(seconds=1),
+}
+"""The arguments that all tasks have in common."""
+
+
+class StoppingStateStore:
+    """Wraps the task state store and stops before and after the writes of the intent and of the id.
+
+    :param stop_at: is called with the name of each point that the task reaches.
+    """
+
+    def __init__(self, store: Any, stop_at: Callable[[str], None]) -> None:
+        self._store = store
+        self._stop_at = stop_at
+
+    def set(self, key: str, value: Any, **options: Any) -> None:
+        """Store a value."""
+        before, after = ("intent", "post") if value["id"] is None else ("id", "defer")
+        self._stop_at(before)
+        self._store.set(key, value, **options)
+        self._stop_at(after)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+class StoppingOperator(WhiteRabbitExecuteComponentOperator):
+    """Executes a component and stops at one point of the submission.
+
+    :param stops: name of the point; templated.
+    """
+
+    template_fields = (*WhiteRabbitExecuteComponentOperator.template_fields, "stops")
+
+    def __init__(self, *, stops: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stops = stops
+
+    def execute(self, context: Context) -> Any:
+        """Write the process id, and submit the component."""
+        self._file("pid").write_text(str(os.getpid()))
+        if context["ti"].try_number == 1:
+            changed: Any = context
+            changed["task_state_store"] = StoppingStateStore(changed["task_state_store"], self._stop_at)
+        return super().execute(context)
+
+    def execute_answered(self, context: Context, event: Any = None) -> Any:
+        """Write the process id, and continue after a person's answer."""
+        self._file("pid").write_text(str(os.getpid()))
+        return super().execute_answered(context, event)
+
+    def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
+        """Write the process id, and resume."""
+        self._file("pid").write_text(str(os.getpid()))
+        return super().execute_complete(context, event, identity)
+
+    def _stop_at(self, point: str) -> None:
+        if point == self.stops:
+            self._file(point).touch()
+            while not self._file("go").exists():
+                time.sleep(0.05)
+
+    def _file(self, suffix: str) -> Path:
+        return FOLDER / f"{self.module}.{suffix}"
+
+
+def kills_dag(dag_id: str, *, payee: str = "alice", retries: int = 2, **options: Any) -> DAG:
+    """Return a DAG with one task, which pays the payee and has these options."""
+    with DAG(dag_id, schedule=None, catchup=False, max_active_runs=100, max_active_tasks=100) as dag:
+        StoppingOperator(**PAY, input={"payee": payee}, retries=retries, **options)
+    return dag
