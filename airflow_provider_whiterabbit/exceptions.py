@@ -84,6 +84,11 @@ class WhiteRabbitResponseError(WhiteRabbitError):
         return ". ".join(part.rstrip(".") for part in parts if part)
 
     @property
+    def is_from_api(self) -> bool:
+        """Whether White Rabbit's API itself refused: its errors have a code and a message, those of proxies do not."""
+        return any(code and message for code, message in self.errors)
+
+    @property
     def codes(self) -> tuple[str, ...]:
         """The error codes in the server's HTTP response."""
         return tuple(code for code, _ in self.errors if code)

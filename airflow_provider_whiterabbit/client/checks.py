@@ -98,6 +98,16 @@ def choice(value: Any, name: str, choices: Collection[str]) -> None:
         raise WhiteRabbitInputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r:.50}")
 
 
+def users(value: Any, name: str) -> None:
+    """Check that a value is a list of users of Airflow, each ``{"id": …, "name": …}``; an empty list would mean all."""
+    keys = {"id", "name"}
+    if not isinstance(value, list) or not value:
+        raise WhiteRabbitInputError(f"{name} must be a list of users that is not empty, or None; got {value!r:.100}")
+    for user in value:
+        if not isinstance(user, dict) or user.keys() != keys or not all(isinstance(user[key], str) for key in keys):
+            raise WhiteRabbitInputError(f'{name} must hold users as {{"id": "7", "name": "Ada"}}, got {user!r:.100}')
+
+
 def seconds(value: Any, name: str, most: float = float("inf")) -> float:
     """Return a number of seconds or a `timedelta` as seconds; the value must not be negative or exceed `most`."""
     number = value.total_seconds() if isinstance(value, timedelta) else value

@@ -73,12 +73,16 @@ def plan(entries: list[Any], doubts: Iterable[Doubt]) -> Plan:
     found = {doubt.place: doubt for doubt in doubts}
     planned, problems = Plan(), []
     places: set[tuple[str, int]] = set()
+    named: set[str] = set()
     for number, entry in enumerate(entries, start=1):
         try:
             place = _place(entry)
             if place in places:
                 raise WhiteRabbitInputError(f"{name_of(*place)} has another entry already; keep one of them.")
             places.add(place)
+            if entry["answer"] == "there" and entry.get("id") in named:
+                raise WhiteRabbitInputError(f"{name_of(*place)}: another entry has the id {entry['id']!r} already.")
+            named |= {str(entry.get("id"))} if entry["answer"] == "there" else set()
             _add(entry, place, found.get(place), planned)
         except WhiteRabbitInputError as error:
             problems.append(f"Entry {number}: {error}")

@@ -68,14 +68,16 @@ def no_retry_mends(error: BaseException, refusals: Collection[int]) -> bool:
     """Return whether each retry of the task would meet the same error again.
 
     :param refusals: HTTP statuses that count, if the API itself gave them (a proxy's page may be gone in a minute).
+        Empty for a task that has submitted: a retry may find what the task has submitted, also after the connection was
+        repaired.
     """
     if isinstance(error, WhiteRabbitResponseError):
         from airflow_provider_whiterabbit.client.wire.answers import CLOCK_WINDOW  # a DAG file does not need it
 
         # Another worker's clock may be right, and this one's may be set.
         has_wrong_clock = error.status == 401 and abs(error.clock_offset or 0.0) >= CLOCK_WINDOW
-        return error.status in refusals and bool(error.errors) and not has_wrong_clock
-    return isinstance(error, WhiteRabbitInputError | WhiteRabbitConfigError)
+        return error.status in refusals and error.is_from_api and not has_wrong_clock
+    return isinstance(error, WhiteRabbitInputError) or (isinstance(error, WhiteRabbitConfigError) and bool(refusals))
 
 
 def ended_id(event: Any, target: Target[Any], expected_id: str | None) -> str:

@@ -27,7 +27,7 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitUncertainSubmissionError,
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.operators.earlier import EarlierMixin, OnClear, OnDoubt, OnFailedExecution
+from airflow_provider_whiterabbit.operators.earlier import EarlierMixin, OnClear, OnDoubt, OnFailedExecution, is_nested
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
 from airflow_provider_whiterabbit.operators.submission import Submission, digest
 from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, configured
@@ -93,6 +93,8 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             ("on_clear", on_clear, OnClear),
         ):
             checks.choice(choice, argument, get_args(choices))
+        if assigned_users is not None:
+            checks.users(assigned_users, "assigned_users")
         self.whiterabbit_conn_id = whiterabbit_conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable or bool(end_from_trigger)
@@ -118,11 +120,10 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit the component or workflow, or find an earlier try's submission; then wait if configured to wait."""
-        self._refuse_second_execute(context)
-        started: datetime | None = context["ti"].start_date
-        self._answered = False
+        self._submitted, self._answered = None, False
         with self._ending_for_good(context):
-            return self._execute(context, *self._prepare(context), started)
+            self._refuse_second_execute(context)
+            return self._execute(context, *self._prepare(context), context["ti"].start_date)
 
     def execute_answered(self, context: Context, event: Any = None) -> Any:
         """Continue after a person has answered the question of ``on_doubt="ask"``.
@@ -131,16 +132,15 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         """
         from airflow_provider_whiterabbit.operators.question import answer_in
 
-        with self._ending_for_good(context):
-            answer = answer_in(event, self.waits_for.id_name)
-            self.log.info("%(by)s answered %(choice)r at %(at)s", answer)
-            request, fence = self._prepare(context)
-            earlier, self._answered = fence.earlier(), True
-            if earlier is None or earlier.settled != answer:  # else a try that was killed has obeyed it already
-                fence.note(answer=answer)
-            if answer["choice"] == "stop":
-                raise AirflowFailException(f"Stopped by the answer of {answer['by']}; nothing was submitted")
-            return self._execute(context, request, fence, datetime.now(UTC))
+        answer = answer_in(event, self.waits_for.id_name)
+        self.log.info("%(by)s answered %(choice)r at %(at)s", answer)
+        request, fence = self._prepare(context)
+        earlier, self._answered = fence.earlier(), True
+        if earlier is None or earlier.settled != answer:  # else a try that was killed has obeyed it already
+            fence.note(answer=answer)
+        if answer["choice"] == "stop":
+            raise AirflowFailException(f"Stopped by the answer of {answer['by']}; nothing was submitted now")
+        return self._execute(context, request, fence, datetime.now(UTC))
 
     def _execute(self, context: Context, request: Request, fence: Fence, started: datetime | None) -> Any:
         """Find or submit, then wait.
@@ -151,13 +151,14 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             target_id, record = found.target_id, found.record
             self._keep_id(target_id, fence, context, found.earlier)
         else:
+            self._submitted = None  # what was submitted before is replaced
             target_id, record = self._submit(request, fence, context)
         if not self.wait_for_completion:
             return target_id
         if record is not None and record.is_terminal:
             return self._end(record, context)
         deadline = self._deadline(started)
-        if self.deferrable:
+        if self.deferrable and not is_nested(context):
             return self._defer_until_end(target_id, deadline, self.poll_interval)
         timeout = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
         followed = self.waits_for.followed(target_id)
@@ -173,10 +174,22 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         """
         if identity is not None:
             self._submitted = self._unfinished = self._named(identity)
+        record = self._record_after(event, identity)
+        self._push_link(context, record.id)
+        return self._end(record, context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume the task; an error ends the task for good where a retry would not mend it."""
+        if next_method != "execute_answered":
+            # If the trigger has failed, Airflow hands on an error alone.
+            xcom = None if next_kwargs and "identity" in next_kwargs else self._pulled_id(context)
+            self._submitted = None if xcom is None else self._named(xcom)
         with self._ending_for_good(context):
-            record = self._record_after(event, identity)
-            self._push_link(context, record.id)
-            return self._end(record, context)
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    def _pulled_id(self, context: Context) -> str | None:
+        pulled = context["ti"].xcom_pull(task_ids=self.task_id, key=self.waits_for.id_name, map_indexes=None)
+        return pulled if isinstance(pulled, str) else None
 
     def on_kill(self) -> None:
         """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling."""

@@ -95,17 +95,18 @@ class Search:
 
     def result(self, earlier: Submission) -> Found | Doubt | None:
         """Return the earlier submission if it is the task's own, or the doubt about it; None to submit anew."""
-        choice = earlier.answer.get("choice")
+        choice = self._choice(earlier)
         if choice == "submit":
             log.info("Submitting anew: %s answered so", earlier.answer.get("by"))
             return None
         if choice == "there":
             return self._named(earlier)
-        if choice not in (None, "earlier", "stop"):
-            log.warning("The stored answer %r is none of there, earlier, submit and stop", choice)
         if earlier.target_id is None:
             return self.uncertain(earlier)
-        record = self._record(earlier.target_id)
+        try:
+            record = self._record(earlier.target_id)
+        except WhiteRabbitInputError as error:
+            return Doubt(Kind.GONE, earlier, f"The stored id can't be one of White Rabbit: {error}.")
         if record is None:
             return Doubt(Kind.GONE, earlier, f"White Rabbit does not know {self._earlier(earlier)}.")
         log.info("Submitted before, at %s: %s is %s", earlier.at, earlier.target_id, record.progress)
@@ -113,15 +114,33 @@ class Search:
             return Found(earlier, record)
         return self._judged(earlier, record)
 
+    def _choice(self, earlier: Submission) -> Any:
+        """Return the choice of the person who answered; None if the answer does not count."""
+        choice = earlier.answer.get("choice")
+        if choice is None or choice == "stop":
+            return None
+        if choice not in ("there", "earlier", "submit"):
+            log.warning("The stored answer %r is none of there, earlier, submit and stop", choice)
+            return None
+        # A task that was killed has left no doubt, so the person has seen what was submitted.
+        if (earlier.asked or earlier.request) not in (None, self.fence.request):
+            log.warning("The stored answer %r does not count: this try asks for another request since", choice)
+            return None
+        return choice
+
     def uncertain(self, earlier: Submission, cause: str = "", problem: str = "") -> Doubt:
         """Return the doubt whether a submission arrived.
 
         :param cause: why it is not known; empty if an earlier try knows it.
         """
         facts = (
-            f"It is not known whether White Rabbit received the submission of {self.subject} {earlier.made}, so it was "
-            "not sent again: that could pay twice."
+            f"It is not known whether White Rabbit received the submission of {earlier.subject or self.subject} "
+            f"{earlier.made}, so it was not sent again: that could pay twice."
         )
+        if self._differs(earlier):
+            facts += f" It was another request than the one of this try, which asks for {self.subject}."
+        if earlier.replaces:
+            facts += f" It replaced {earlier.replaces.get('id')}, submitted at {earlier.replaces.get('at')}."
         return Doubt(Kind.UNCERTAIN, earlier, f"{facts} ({cause})" if cause else facts, problem)
 
     def _judged(self, earlier: Submission, record: Any) -> Found | Doubt | None:
@@ -130,7 +149,7 @@ class Search:
         if record.is_terminal and cleared:
             log.info("Submitting anew: the task was cleared")
             return None
-        if earlier.request not in (None, self.fence.request):
+        if self._differs(earlier):
             facts = (
                 f"This task submitted another request before: {self._earlier(earlier)} (request {earlier.request:.8}) "
                 f"is {record.status}, and this try asks for {self.subject} with request {self.fence.request:.8}. Its "
@@ -165,15 +184,19 @@ class Search:
         problem = f"The answer {named!r:.100} can't be right: {problem}."
         if earlier.target_id is None:
             return self.uncertain(earlier, problem=problem)
-        return Doubt(Kind.GONE, earlier, f"White Rabbit does not know {self._earlier(earlier)}.", problem)
+        kind = next((kind for kind in Kind if kind == earlier.doubt), Kind.GONE)
+        return Doubt(kind, earlier, f"The doubt about {self._earlier(earlier)} remains.", problem)
+
+    def _differs(self, earlier: Submission) -> bool:
+        return earlier.request not in (None, self.fence.request)
 
     def _record(self, target_id: Any) -> Any:
         """Read a record; None if White Rabbit's API says that there is none."""
         try:
             return self.read(target_id)
         except WhiteRabbitNotFoundError as error:
-            if not error.errors:
-                raise  # a proxy may have answered, not the API
+            if not error.is_from_api:
+                raise  # a proxy may have answered
             return None
 
     def _other_module(self, record: Any) -> str | None:

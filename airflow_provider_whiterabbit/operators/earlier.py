@@ -49,7 +49,9 @@ class EarlierMixin(WaitingMixin):
         option = self.on_doubt or conf.get("whiterabbit", "on_doubt", fallback="fail")
         if option not in get_args(OnDoubt):
             choices = ", ".join(get_args(OnDoubt))
-            raise WhiteRabbitConfigError(f"[whiterabbit] on_doubt must be one of {choices}; got {option!r:.50}")
+            raise WhiteRabbitConfigError(
+                f"on_doubt (the argument or the option of [whiterabbit]) must be one of {choices}; got {option!r:.50}"
+            )
         return cast(OnDoubt, option)
 
     def _named(self, target_id: str) -> str:
@@ -60,7 +62,7 @@ class EarlierMixin(WaitingMixin):
         if self.on_failed_execution == "resubmit" and not fence.survives_retries:
             self.log.warning("on_failed_execution='resubmit' needs Airflow 3.3 or newer; here a retry never resubmits")
         earlier = fence.earlier()
-        for risk in fence.risks(earlier):
+        for risk in () if self._answered else fence.risks(earlier):
             self.log.warning("%s", risk)
         if earlier is None:
             return None
@@ -90,7 +92,7 @@ class EarlierMixin(WaitingMixin):
         self.log.warning("Submitting anew, because on_doubt is 'resubmit' (doubt: %s). %s", doubt.kind, doubt.text)
 
     def _fail_or_ask(self, doubt: Doubt, fence: Fence, context: Context) -> NoReturn:
-        fence.note(doubt=str(doubt.kind))
+        fence.note(doubt=str(doubt.kind), asked=fence.request)
         if self._doubt_option() == "ask":
             self._ask(doubt, fence, context)
         raise AirflowFailException(f"{doubt.text} (Doubt: {doubt.kind}.) {fence.remedy}")
@@ -100,12 +102,16 @@ class EarlierMixin(WaitingMixin):
         from airflow_provider_whiterabbit.operators.question import obstacle
 
         reason = obstacle() if fence.survives_retries else "Airflow is older than 3.3"
+        if is_nested(context):
+            reason = "the operator is executed in the code of another task"
         if reason is not None:
             self.log.warning("The task fails instead of asking a person: %s", reason)
             return
         if self._answered and not doubt.problem:
             # Within one try, Airflow 3.3 shows the text and the options of the first question again.
-            raise AirflowException(f"{doubt.text} (Doubt: {doubt.kind}.) The next try of this task asks about it.")
+            raise AirflowException(
+                f"{doubt.text} (Doubt: {doubt.kind}.) A later try of this task asks about it. {fence.remedy}"
+            )
         self.log.warning("Asking a person. %s", doubt.text)
         self._question(doubt).ask(context, "execute_answered", self.assigned_users)
 
@@ -125,3 +131,8 @@ class EarlierMixin(WaitingMixin):
 
     def _may_resubmit(self, record: Any, survives_retries: bool) -> bool:
         return bool(record.failed and self.on_failed_execution == "resubmit" and survives_retries)
+
+
+def is_nested(context: Context) -> bool:
+    """Return whether an operator is executed in the code of another task, such as a `@task`, which Airflow resumes."""
+    return hasattr(context["task"], "python_callable")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import tenacity
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitProtocolError
 from airflow_provider_whiterabbit.operators.submission import KEY, Submission
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class StoredFence(Fence):
         self._clear_number: int | None = getattr(context.get("dag_run"), "clear_number", None)
         self._before: Any = None  # the stored record that this try has found
         self._settled: dict[str, Any] = {}  # the answer of a person that led to what this try stores
+        self._replaces: dict[str, Any] = {}  # the submission that this try's submission replaces
 
     def earlier(self) -> Submission | None:
         """Return the task's earlier submission from Airflow's task state store; None if the store holds none."""
@@ -104,14 +105,27 @@ class StoredFence(Fence):
             return None if stored is None else Submission.from_stored(stored)
         except ValueError as error:
             raise WhiteRabbitProtocolError(
-                f"{error} Correct or delete the key {KEY} of this task instance's task state store in Airflow's UI."
+                f"{error} Airflow's UI can edit it: it is the key {KEY} of this task instance's task state store. If "
+                'White Rabbit has the submission, store {"id": "<its id>"}; if not, delete the key, and the next try '
+                "submits."
             ) from None
 
     def intend(self) -> Submission:
-        """Store the intent to submit in Airflow's task state store, and return it."""
+        """Store the intent to submit in Airflow's task state store, and return it.
+
+        :raises WhiteRabbitError: if another process of the task has changed the record since this one has read it.
+        """
+        if self._store.get(KEY) != self._before:
+            raise WhiteRabbitError(
+                "Another process of this task has changed the stored submission meanwhile, so nothing was sent. A "
+                "retry takes what the other process has submitted."
+            )
         if self._before is not None:
-            self._settled = Submission.from_stored(self._before).answer
-        return Submission.from_stored(self._write(None, {}))
+            before = Submission.from_stored(self._before)
+            self._settled = before.answer
+            if before.target_id is not None:
+                self._replaces = {"replaces": {"id": before.target_id, "at": before.at}}
+        return Submission.from_stored(self._write(None, self._replaces))
 
     def adopt(self, target_id: str, earlier: Submission | None = None) -> None:
         """Store the submission's id in three attempts, which take half a minute while Airflow's API server is down.
@@ -120,12 +134,14 @@ class StoredFence(Fence):
         """
         log.info("Submitted %s as %s", self._subject, target_id)
         attempts = tenacity.Retrying(stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_fixed(1), reraise=True)
-        entries: dict[str, Any] = {}
+        entries = self._replaces.copy()
         if earlier is not None:
             self._settled = earlier.answer or earlier.settled
             entries["at"] = earlier.at
             if earlier.request is None and earlier.max_tries is not None and not earlier.answer:
                 entries["request"] = None  # a record of an earlier version: what was asked stays unknown
+            if earlier.replaces:
+                entries["replaces"] = earlier.replaces
         try:
             attempts(self._write, target_id, entries)
         except Exception:
@@ -182,7 +198,8 @@ class StoredFence(Fence):
     @property
     def remedy(self) -> str:
         """The command with which a person settles a doubt."""
-        run = shlex.join([self._ti.dag_id, self._ti.run_id])
+        ids = [self._ti.dag_id, self._ti.run_id]
+        run = shlex.join(["--", *ids] if any(name.startswith("-") for name in ids) else ids)
         return (
             f"Look for it in White Rabbit, then settle the doubt with this command: airflow whiterabbit doubts {run} "
             "(see at-most-once in this provider's documentation)."
@@ -191,6 +208,8 @@ class StoredFence(Fence):
     def _write(self, target_id: str | None, entries: dict[str, Any]) -> dict[str, Any]:
         record: dict[str, Any] = {
             "id": target_id,
+            "stored": target_id,
+            "subject": self._subject,
             "max_tries": self._ti.max_tries,
             "try_number": self._ti.try_number,
             "clear_number": self._clear_number,
@@ -220,7 +239,7 @@ class StorelessFence(Fence):
         """
         tries_before = self._ti.try_number - 1
         if tries_before > 0 and self._ti.max_tries != tries_before + self._task.retries:
-            return Submission(None, made="made by an earlier try")
+            return Submission(None, made="that an earlier try may have made")
         return None
 
     def intend(self) -> Submission:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import redact
@@ -48,6 +48,8 @@ _EXPLANATIONS: dict[Choice, str] = {
 }
 
 _MAX_SHOWN = 2_000
+
+_MAX_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Question:
         if self.link:
             lines.append(f"- **In White Rabbit's dashboard**: [{self.noun}](<{self.link}>)")
         if self.values:
-            shown = json.dumps(redact(dict(self.values)), indent=2, default=str)
+            shown = json.dumps(redact(_shortened(self.values)), indent=2)
             cut = "\n…" if len(shown) > _MAX_SHOWN else ""
             lines += [
                 "",
@@ -119,8 +121,9 @@ class Question:
         upsert_hitl_detail(
             ti_id=ti.id,
             options=[OPTIONS[choice] for choice in self.choices],
-            subject=SUBJECT + _SUBJECTS[self.doubt.kind].format(self.subject),
-            body=self.body,
+            # Servers' texts may repeat secrets that Airflow knows.
+            subject=str(redact(SUBJECT + _SUBJECTS[self.doubt.kind].format(self.subject)))[:500],
+            body=str(redact(self.body)),
             params=fields,
             assigned_users=assigned_users,  # type: ignore[arg-type]  # a TypedDict
         )
@@ -129,7 +132,20 @@ class Question:
 
 def _literal(text: str) -> str:
     """Return text for Markdown that shows it as it is: texts of servers must not add links to a question."""
-    return re.sub(r"([\\`*\[\]<>#|~!])", r"\\\1", " ".join(text.split()))
+    unlinked = " ".join(text.split()).replace("://", ":\u200b//").replace("www.", "www\u200b.")
+    return re.sub(r"([\\`*\[\]<>#|~!])", r"\\\1", unlinked)
+
+
+def _shortened(value: Any) -> Any:
+    """Return a JSON value whose long strings are cut, so that a long member does not hide the others."""
+    if isinstance(value, Mapping):
+        return {str(name)[:_MAX_TEXT]: _shortened(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}… ({len(text)} characters)"
 
 
 def obstacle() -> str | None:
@@ -154,8 +170,8 @@ def answer_in(event: Any, field: str) -> dict[str, Any]:
     choice = next((choice for choice, option in OPTIONS.items() if chosen == [option]), None)
     if choice is None:
         raise WhiteRabbitProtocolError(f"The answer can't be read: {event!r:.200}. Clear this task to be asked again.")
-    user, at = event.get("responded_by_user"), event.get("responded_at") or datetime.now(UTC)
-    named = (event.get("params_input") or {}).get(field)
+    user, at, fields = (event.get(name) for name in ("responded_by_user", "responded_at", "params_input"))
+    named = fields.get(field) if isinstance(fields, Mapping) else None
     answer: dict[str, Any] = {
         "choice": choice,
         "by": str((user.get("name") or user.get("id")) if isinstance(user, Mapping) else user or "somebody"),

@@ -33,7 +33,11 @@ class Submission:
     :param at: when it was submitted.
     :param made: when or by whom, as part of a sentence.
     :param request: the digest of what was asked; None if it is not known.
-    :param answer: how a person settled the doubt about this submission: ``{"choice": …, "id": …, "by": …, "at": …}``.
+    :param subject: names what was submitted, as ``component PAY``; empty if it is not known.
+    :param replaces: the submission that this one replaces, ``{"id": …, "at": …}``; empty if there is none.
+    :param doubt: the kind of the doubt about it; empty if there is none.
+    :param asked: the digest of what the try that had the doubt asked for; None if it is not known.
+    :param answer: how a person settled the doubt: ``{"choice": …, "id": …, "by": …, "at": …}``.
     :param settled: the answer that led to this submission.
     """
 
@@ -44,6 +48,10 @@ class Submission:
     at: str = UNKNOWN_TIME
     made: str = ""
     request: str | None = None
+    subject: str = ""
+    replaces: dict[str, Any] = field(default_factory=dict)
+    doubt: str = ""
+    asked: str | None = None
     answer: dict[str, Any] = field(default_factory=dict)
     settled: dict[str, Any] = field(default_factory=dict)
 
@@ -53,8 +61,8 @@ class Submission:
 
         :raises ValueError: if the record has another form.
         """
-        if isinstance(stored, str) and stored:
-            return cls(stored)
+        if isinstance(stored, str) and stored.strip():
+            return cls(stored.strip())
         if not isinstance(stored, dict) or not isinstance(stored.get("id"), str | None):
             raise ValueError(f"The stored submission record cannot be read: {stored!r:.200}.")
 
@@ -62,15 +70,21 @@ class Submission:
             value = stored.get(name)
             return value if isinstance(value, kind) and not isinstance(value, bool) else None
 
-        at = str(stored.get("at") or UNKNOWN_TIME)
+        target_id = (stored.get("id") or "").strip() or None
+        at = str(stored.get("at") or UNKNOWN_TIME)[:100]
+        edited = "stored" in stored and stored["stored"] != target_id  # a person has filled in another id
         return cls(
-            target_id=stored.get("id") or None,
-            max_tries=value_of("max_tries", int),
+            target_id=target_id,
+            max_tries=None if edited else value_of("max_tries", int),
             try_number=value_of("try_number", int),
             clear_number=value_of("clear_number", int),
             at=at,
             made=f"made at {at}",
-            request=value_of("request", str),
+            request=None if edited else value_of("request", str),
+            subject=(value_of("subject", str) or "")[:200],
+            replaces=value_of("replaces", dict) or {},
+            doubt=value_of("doubt", str) or "",
+            asked=value_of("asked", str),
             answer=value_of("answer", dict) or {},
             settled=value_of("settled", dict) or {},
         )
@@ -86,7 +100,7 @@ def digest(request: Request, conn_id: str, ti: Any) -> str:
     The digest is stored beside the submission's id. Inputs can be short and secret, so the digest is PBKDF2 (RFC 8018)
     with HMAC-SHA256 and the identity of the task instance as salt: equal inputs of two task instances have different
     digests, and no precomputed table fits. Whoever can read the store can still try out inputs, at some milliseconds
-    each.
+    each on one core and much faster on a GPU. So the store deserves the protection that rendered inputs have.
 
     :param ti: Airflow's task instance.
     """

@@ -155,15 +155,19 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
                 # No worker has logged it before, and the triggerer can't know it.
                 for obstacle in code_obstacles(self):
                     self.log.info("A worker ends the task: %s", obstacle)
-            return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+            with self._ending_for_good():
+                return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
 
     @contextlib.contextmanager
     def _ending_for_good(self) -> Iterator[None]:
-        """End the task without retries after an error that no retry mends; with soft_fail, that would skip the task."""
+        """End the task without retries after an error that no retry mends.
+
+        With `soft_fail`, that would skip the task; with `silent_fail`, the sensor shall poke on.
+        """
         try:
             yield
         except WhiteRabbitError as error:
-            if no_retry_mends(error, INVALID) and not (self.soft_fail or self.never_fail):
+            if no_retry_mends(error, INVALID) and not (self.soft_fail or self.never_fail or self.silent_fail):
                 raise AirflowFailException(str(error)) from error
             raise
 

@@ -90,8 +90,10 @@ def test_answers(airflow: FakeAirflow, command: Command, tmp_path: Path, kind: s
     before = {**airflow.instances["pay", 0].record}
     file = tmp_path / "doubts.json"
     command("--output", str(file))
-    answer = {"answer": first, **({"id": "e-2"} if first == "there" else {})}
-    status, out, err = command("--answers", filled(file, answer, answer, {"answer": None}))
+    asked_answer, answer = (
+        {"answer": first, **({"id": target_id} if first == "there" else {})} for target_id in ("e-2", "e-3")
+    )
+    status, out, err = command("--answers", filled(file, asked_answer, answer, {"answer": None}))
     assert (status, out.splitlines()[-1], err) == (0, "2 settled, 1 skipped, 0 refused", "")
     params = {"execution_id": "e-2"} if first == "there" else {}
     (asked, stored, cleared) = airflow.writes
@@ -102,7 +104,7 @@ def test_answers(airflow: FakeAirflow, command: Command, tmp_path: Path, kind: s
     )
     given = stored[2]["value"].pop("answer")
     assert stored == ("PATCH", "taskInstances/pay/state-store/whiterabbit_submission", {"value": before})
-    assert (given["choice"], given.get("id")) == (first, "e-2" if first == "there" else None)
+    assert (given["choice"], given.get("id")) == (first, "e-3" if first == "there" else None)
     assert given["by"]
     assert given["at"]
     assert cleared[2]["task_ids"] == [["pay", 0]]

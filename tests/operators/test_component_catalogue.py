@@ -16,7 +16,7 @@ from tests.operators.remotes import component_operator
 @pytest.mark.parametrize("status", [400, 404, 422])
 def test_suggestion(airflow: FakeAirflow, whiterabbit_emulator: Emulator, status: int) -> None:
     """The error for a refused module that the catalogue lacks holds the server's message and a similar module."""
-    whiterabbit_emulator.fault(effects.Answer(status, {"message": "unknown module"}), kind="submit")
+    whiterabbit_emulator.fault(effects.Answer(status, {"code": "NO", "message": "unknown module"}), kind="submit")
     with fails_for_good(exc.WhiteRabbitResponseError, "unknown module") as caught:
         airflow.run(component_operator("RANDOM_UID"))
     assert "did you mean RANDOM_UUID" in str(caught.value)
@@ -29,7 +29,7 @@ def test_suggestion(airflow: FakeAirflow, whiterabbit_emulator: Emulator, status
 )
 def test_no_suggestion(airflow: FakeAirflow, whiterabbit_emulator: Emulator, module: str, status: int) -> None:
     """The error suggests no module if the module exists, if none is similar, or if the status is 403."""
-    whiterabbit_emulator.fault(effects.Answer(status, {"message": "no"}), kind="submit")
+    whiterabbit_emulator.fault(effects.Answer(status, {"code": "NO", "message": "no"}), kind="submit")
     with fails_for_good(exc.WhiteRabbitResponseError, "no") as caught:
         airflow.run(component_operator(module))
     assert "did you mean" not in str(caught.value)
@@ -50,7 +50,7 @@ def test_no_suggestion(airflow: FakeAirflow, whiterabbit_emulator: Emulator, mod
 )
 def test_unreadable_catalogue(airflow: FakeAirflow, whiterabbit_emulator: Emulator, fault: effects.Effect) -> None:
     """If the catalogue cannot be read, the error still holds the server's message about the submission."""
-    whiterabbit_emulator.fault(effects.Answer(422, {"message": "unknown module"}), kind="submit")
+    whiterabbit_emulator.fault(effects.Answer(422, {"code": "NO", "message": "unknown module"}), kind="submit")
     whiterabbit_emulator.fault(fault, kind="catalogue", times=None)
     with fails_for_good(exc.WhiteRabbitInvalidRequestError, "unknown module"):
         airflow.run(component_operator("RANDOM_UID"))

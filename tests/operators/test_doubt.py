@@ -12,6 +12,7 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.submission import digest
 from dev.harness.standins import RETRIES, FakeAirflow, submission_record
 from tests.failing import fails_for_good
@@ -123,7 +124,7 @@ def test_refused_resubmission(airflow: FakeAirflow, wr: Emulator) -> None:
     """If a submission that replaces an earlier one is refused, the earlier one is not forgotten."""
     submitted(airflow, wr, ended=False)
     before = airflow.store.record
-    wr.fault(effects.Answer(422, {"message": "no"}), kind="submit")
+    wr.fault(effects.Answer(422, {"code": "NO", "message": "no"}), kind="submit")
     with pytest.raises((AirflowFailException, exc.WhiteRabbitError)):
         airflow.run(pay(BOB, on_doubt="resubmit"), 2)
     assert airflow.store.record == before
@@ -132,7 +133,7 @@ def test_refused_resubmission(airflow: FakeAirflow, wr: Emulator) -> None:
 def test_unknown_default(airflow: FakeAirflow, wr: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown word in the option of the deployment fails the task before anything is sent."""
     monkeypatch.setenv("AIRFLOW__WHITERABBIT__ON_DOUBT", "guess")
-    with pytest.raises(AirflowFailException, match="on_doubt must be one of fail, resubmit, ask; got 'guess'"):
+    with pytest.raises(AirflowFailException, match="must be one of fail, resubmit, ask; got 'guess'"):
         airflow.run(pay(BOB))
     assert not wr.journal
 
@@ -199,6 +200,7 @@ def answered(airflow: FakeAirflow, choice: str, identity: str | None = None) -> 
 def test_answer_earlier(airflow: FakeAirflow, wr: Emulator) -> None:
     """After the answer ``earlier``, the task takes the other request for its own, in later retries too."""
     submitted(airflow, wr, ended=True)
+    message_of_doubt(airflow, "other request", pay(BOB))
     answer = answered(airflow, "earlier")
     for try_number in (3, 4):
         assert airflow.run(pay(BOB), try_number) == ALICE
@@ -210,6 +212,7 @@ def test_answer_earlier(airflow: FakeAirflow, wr: Emulator) -> None:
 def test_answer_submit(airflow: FakeAirflow, wr: Emulator) -> None:
     """After the answer ``submit``, the task submits once, and a retry finds that submission."""
     submitted(airflow, wr, ended=False)
+    message_of_doubt(airflow, "other request", pay(BOB))
     answer = answered(airflow, "submit")
     for try_number in (3, 4):
         with pytest.raises(TaskDeferred):
@@ -237,6 +240,63 @@ def test_answer_there(airflow: FakeAirflow, wr: Emulator) -> None:
     assert airflow.store.record["id"] == execution_id
     assert airflow.store.record["request"]
     assert not wr.requests(kind="submit")
+
+
+def test_id_that_a_person_fills_in(airflow: FakeAirflow, wr: Emulator) -> None:
+    """An id that a person fills into the record of a lost submission counts, after a clear too."""
+    wr.fault(effects.Reset("answer"), kind="submit")
+    with pytest.raises(AirflowFailException, match="not known whether"):
+        airflow.run(pay(ALICE))
+    execution_id = wr.executions[-1]["id"]
+    wr.complete(execution_id, ALICE)
+    airflow.store.record |= {"id": f" {execution_id}\n"}
+    assert airflow.run(pay(ALICE), **CLEARED) == ALICE
+    assert len(wr.executions) == 1
+
+
+def test_answer_for_another_request(airflow: FakeAirflow, wr: Emulator) -> None:
+    """An answer counts for the request that the person was told of, not for one that the task asks for since."""
+    submitted(airflow, wr, ended=True)
+    message_of_doubt(airflow, "other request", pay(BOB))
+    answered(airflow, "earlier")
+    message_of_doubt(airflow, "other request", pay({"to": "carol"}), try_number=3)
+    answered(airflow, "earlier")
+    assert airflow.run(pay({"to": "carol"}), 3) == ALICE
+
+
+def test_uncertain_about_another_request(airflow: FakeAirflow, wr: Emulator) -> None:
+    """The doubt about a lost submission names what was submitted, and says that this try asks for something else."""
+    wr.fault(effects.Reset("answer"), kind="submit")
+    with pytest.raises(AirflowFailException):
+        airflow.run(pay(ALICE))
+    message = message_of_doubt(airflow, "uncertain", component_operator("REFUND", input=ALICE))
+    assert "the submission of component PAY made at" in message
+    assert "another request than the one of this try, which asks for component REFUND" in message
+
+
+def test_replacement_names_what_it_replaced(airflow: FakeAirflow, wr: Emulator) -> None:
+    """If the answer to a submission that replaces another is lost, the doubt still names the one before."""
+    execution_id = submitted(airflow, wr, ended=False)
+    message_of_doubt(airflow, "other request", pay(BOB))
+    answered(airflow, "submit")
+    wr.fault(effects.Reset("answer"), kind="submit")
+    assert f"It replaced {execution_id}, submitted at" in message_of_doubt(airflow, "uncertain", pay(BOB))
+
+
+def test_two_processes_of_one_try(airflow: FakeAirflow, wr: Emulator) -> None:
+    """If another process of the task submits while this one still prepares, this one sends nothing."""
+
+    class Slow(WhiteRabbitExecuteComponentOperator):
+        def _check_before_submission(self) -> None:
+            with pytest.raises(TaskDeferred):
+                airflow.run(pay(ALICE))
+
+    with pytest.raises(exc.WhiteRabbitError, match="Another process of this task"):
+        airflow.run(Slow(task_id="pay", module="PAY", input=ALICE, deferrable=True))
+    assert len(wr.requests(kind="submit")) == 1
+    with pytest.raises(TaskDeferred):
+        airflow.run(pay(ALICE), 2)
+    assert len(wr.requests(kind="submit")) == 1
 
 
 def test_answer_stop(airflow: FakeAirflow, wr: Emulator) -> None:
@@ -294,6 +354,48 @@ def test_errors_after_a_submission_keep_the_retries(airflow: FakeAirflow, wr: Em
         airflow.run(pay(ALICE), 2)
 
 
+def test_wrong_connection_after_a_submission(
+    airflow: FakeAirflow, wr: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that can't be used ends the task only if nothing was submitted; otherwise a retry may reattach."""
+    good = wr.environ["AIRFLOW_CONN_WHITERABBIT_DEFAULT"]
+    submitted(airflow, wr, ended=False)
+    monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", good.replace("127.0.0.1", "user:x@127.0.0.1"))
+    with pytest.raises(exc.WhiteRabbitConfigError):
+        airflow.run(pay(ALICE), 2)
+    airflow.store.values.clear()
+    with fails_for_good(exc.WhiteRabbitConfigError):
+        airflow.run(pay(ALICE))
+
+
+def test_refused_after_a_clear(airflow: FakeAirflow, wr: Emulator) -> None:
+    """A refusal of the submission after a clear ends the task, and its message does not blame the earlier one."""
+    submitted(airflow, wr, ended=True)
+    wr.fault(effects.Answer(422, {"code": "NO", "message": "no"}), kind="submit")
+    with fails_for_good(exc.WhiteRabbitInvalidRequestError) as caught:
+        airflow.run(pay(ALICE), **CLEARED)
+    assert "was submitted" not in str(caught.value)
+
+
+@pytest.mark.parametrize("users", [[], ["ada"], [{"id": "7"}], [{"id": 7, "name": "Ada"}], "ada", {"id": "7"}])
+def test_wrong_users(users: Any) -> None:
+    """Wrong `assigned_users` are refused when the DAG is parsed, also an empty list, which would mean everyone."""
+    with pytest.raises(exc.WhiteRabbitInputError, match="assigned_users must"):
+        pay(ALICE, assigned_users=users)
+
+
+def test_operator_in_the_code_of_a_task(airflow: FakeAirflow, wr: Emulator) -> None:
+    """An operator in the code of a `@task` neither defers nor asks, because Airflow would resume the `@task` itself."""
+    operator = pay(ALICE, on_doubt="ask")
+    context = airflow.context(operator) | {"task": SimpleNamespace(python_callable=print, retries=0)}
+    airflow.ti.try_number = 1
+    wr.script("PAY", output=ALICE)
+    assert operator.execute(context) == ALICE
+    airflow.store.record = submission_record(None)
+    with pytest.raises(AirflowFailException, match="not known whether"):
+        pay(ALICE, on_doubt="ask").execute(airflow.context(operator) | {"task": context["task"]})
+
+
 def test_errors_without_a_store_are_final(wr: Emulator) -> None:
     """Without a store, a retry could only fail with a misleading message, so the first error ends the task."""
     airflow = FakeAirflow(has_store=False, timing=Timing(first_pause=0))
@@ -303,8 +405,8 @@ def test_errors_without_a_store_are_final(wr: Emulator) -> None:
     with pytest.raises(exc.WhiteRabbitTransportError):
         airflow.run(pay(ALICE, on_doubt="resubmit"))
     wr.resume()
-    wr.fault(effects.Answer(401, {"message": "key revoked"}), kind="record", times=None)
-    wr.fault(effects.Answer(401, {"message": "key revoked"}), kind="stream", times=None)
+    wr.fault(effects.Answer(401, {"code": "NO", "message": "key revoked"}), kind="record", times=None)
+    wr.fault(effects.Answer(401, {"code": "NO", "message": "key revoked"}), kind="stream", times=None)
     with fails_for_good(exc.WhiteRabbitAuthenticationError) as caught:
         airflow.run(pay(ALICE, deferrable=False))
     assert f"(The execution {wr.executions[-1]['id']} was submitted)" in str(caught.value)

@@ -98,6 +98,8 @@ def test_uncertain_submission_fails(airflow: FakeAirflow, remote: Remote, max_tr
     for part in (REMEDY, "2026-11-24T09:08:07", "(Doubt: uncertain.)"):
         assert part in message
     assert remote.submissions == 0
+    asked = airflow.store.record.pop("asked")
+    assert len(asked) == 64
     assert airflow.store.record == submission_record(None) | {"doubt": "uncertain"}
 
 
@@ -156,7 +158,7 @@ def test_id_stored_by_a_person(
 def test_malformed_record(airflow: FakeAirflow, remote: Remote, value: Any) -> None:
     """A stored record that cannot be read raises an error that names its place, and nothing is submitted."""
     airflow.store.record = value
-    with pytest.raises(exc.WhiteRabbitProtocolError, match="delete the key whiterabbit_submission"):
+    with pytest.raises(exc.WhiteRabbitProtocolError, match="it is the key whiterabbit_submission"):
         airflow.run(remote.operator(), 2)
     assert not remote.wr.journal
     assert airflow.store.record == value

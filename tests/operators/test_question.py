@@ -108,7 +108,7 @@ def test_answer_is_obeyed_once(airflow: FakeAirflow, supervisor: Supervisor, rem
     ask(airflow, supervisor, lambda: airflow.run(operator, 2))
     remote.wr.fault(effects.Reset("answer"), kind=remote.submit)
     for _ in range(2):
-        with pytest.raises(AirflowException, match=r"The next try of this task asks about it") as caught:
+        with pytest.raises(AirflowException, match=r"A later try of this task asks about it") as caught:
             answer(airflow, operator, "Submit now")
         assert not isinstance(caught.value, AirflowFailException)  # the retry asks, with a text of its own
         assert remote.submissions == 1
@@ -147,7 +147,12 @@ def test_text_of_the_server(airflow: FakeAirflow, supervisor: Supervisor, remote
     hostile = "[pay here](https://evil.example) ![x](https://evil.example) <b> `x`\n# *now*"
     remote.wr.fault(effects.Answer(500, {"message": hostile}), kind=remote.submit)
     question = ask(airflow, supervisor, lambda: airflow.run(remote.operator(on_doubt="ask")))
-    assert r"\[pay here\](https://evil.example) \!\[x\](https://evil.example) \<b\> \`x\` \# \*now\*" in question.body
+    assert (
+        r"\[pay here\](https:|//evil.example) \!\[x\](https:|//evil.example) \<b\> \`x\` \# \*now\*".replace(
+            ":|", ":\u200b"
+        )
+        in question.body
+    )
 
 
 @needs_store

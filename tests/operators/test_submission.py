@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTas
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import effects
 from dev.harness.standins import FakeAirflow
+from tests.failing import fails_for_good
 from tests.operators.remotes import REMEDY, Remote
 from tests.versions import needs_store
 
@@ -215,7 +216,7 @@ def test_second_execute(airflow: FakeAirflow, remote: Remote, other_operator: bo
     operator = remote.operator()
     context = airflow.context(operator)
     operator.execute(context)
-    with pytest.raises(exc.WhiteRabbitInputError, match="Map one operator over its inputs"):
+    with fails_for_good(exc.WhiteRabbitInputError, "Map one operator over its inputs"):
         (remote.operator() if other_operator else operator).execute(context)
     assert remote.submissions == 1
 
@@ -254,7 +255,7 @@ def test_store_fails_once(airflow: FakeAirflow, remote: Remote) -> None:
 def test_intent_that_cannot_be_deleted(airflow: FakeAirflow, remote: Remote, caplog: pytest.LogCaptureFixture) -> None:
     """If the intent cannot be deleted, the task still fails with the server's refusal."""
     airflow.store.failing = lambda name, value: name == "delete"
-    remote.wr.fault(effects.Answer(403, {"message": "not allowed here"}), kind=remote.submit)
+    remote.wr.fault(effects.Answer(403, {"code": "NO", "message": "not allowed here"}), kind=remote.submit)
     with pytest.raises(AirflowFailException, match="not allowed here"):
         airflow.run(remote.operator())
     assert "could not be deleted" in caplog.text

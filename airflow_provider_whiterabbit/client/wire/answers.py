@@ -57,8 +57,15 @@ def submitted_id(request: Request, data: Any, field: str) -> str:
     except exc.WhiteRabbitInputError:
         raise exc.WhiteRabbitUncertainSubmissionError(
             f"White Rabbit accepted {request.method} {request.path}, but its answer has no usable '{field}': "
-            f"{json.dumps(data):.300}"
+            f"{json.dumps(_telling(data)):.300}"
         ) from None
+
+
+def _telling(data: Any) -> Any:
+    """Return the members of an answer that help to find a submission; the others can be secret or long."""
+    if not isinstance(data, dict):
+        return data
+    return {name: data[name] for name in ("id", "runId", "jobId", "status", "module", "createdAt") if name in data}
 
 
 def error_of(request: Request, response: Response) -> exc.WhiteRabbitResponseError:

@@ -102,7 +102,7 @@ def _clock(seconds: float) -> Action:
 
 
 HTML = "<html>maintenance</html>"
-BUSY = {"message": "slow down"}
+BUSY = {"code": "BUSY", "message": "slow down"}
 OTHER_HOST = {"Location": "https://elsewhere.invalid/"}
 
 CASES = (
