@@ -17,10 +17,19 @@ from airflow_provider_whiterabbit.operators.submission import digest
 from dev.harness.standins import RETRIES, FakeAirflow, submission_record
 from tests.failing import fails_for_good
 from tests.operators.remotes import REMEDY, component_operator
+from tests.versions import NO_STORE
 
 ALICE, BOB = {"to": "alice"}, {"to": "bob"}
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 CLEARED = {"try_number": 2, "max_tries": RETRIES + 1}
+
+
+@pytest.fixture
+def airflow(airflow: FakeAirflow) -> FakeAirflow:
+    """Return an Airflow with a task state store, without which there is nothing to compare."""
+    if not airflow.has_store:
+        pytest.skip(NO_STORE)
+    return airflow
 
 
 @pytest.fixture

@@ -83,7 +83,8 @@ def test_interrupted_submission(
 ) -> None:
     """After a time-out or a signal during the POST, the intent is stored, and a retry does not submit."""
     interrupt_submission(error)
-    with pytest.raises(type(error)):
+    uses_up_retries = airflow.has_store or choice == "resubmit" or not isinstance(error, AirflowTaskTimeout)
+    with pytest.raises(type(error) if uses_up_retries else AirflowFailException):
         airflow.run(remote.operator(on_doubt=choice))
     assert airflow.store.record["id"] is None
     assert remote.submissions == 1
