@@ -78,19 +78,19 @@ def test_every_answer(airflow: AirflowHome, wr: Emulator, tmp_path: Path) -> Non
     wr.clear_faults()
     file = tmp_path / "answers.json"
     assert doubts(airflow, run, "--output", str(file)).startswith("6 doubts are in ")
-    found = wr.create_execution(module="DOUBTED", output={"found": True})
+    found = [wr.create_execution(module="DOUBTED", output={"found": number}) for number in range(2)]
     entries = json.loads(file.read_text())
     for entry, answer in zip(entries, ["there", "submit", "stop"] * 2, strict=True):
-        entry |= {"answer": answer, "id": found if answer == "there" else None}
+        entry |= {"answer": answer, "id": found[entry["task_id"] == "pay.fail"] if answer == "there" else None}
     file.write_text(json.dumps(entries))
     assert doubts(airflow, run, "--answers", str(file)) == "5 settled, 1 skipped, 0 refused"
     assert run.wait(60) == "failed"
     ended = {place: (task.state, run.xcom(place[0], map_index=place[1])) for place, task in run.tasks().items()}
     for task_id in states:
-        assert ended[task_id, 0] == ("success", {"found": True}), airflow.explain(run)
+        assert ended[task_id, 0] == ("success", {"found": int(task_id == "pay.fail")}), airflow.explain(run)
         assert ended[task_id, 1] == ("success", {"paid": True}), airflow.explain(run)
         assert ended[task_id, 2] == ("failed", None)
-    assert len(wr.executions) == 3
+    assert len(wr.executions) == 4
 
 
 def test_many(airflow: AirflowHome) -> None:
