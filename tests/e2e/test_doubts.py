@@ -20,11 +20,11 @@ from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import ROOT
-from tests.e2e.doubt_dags.e2e_doubts import MANY
 from tests.versions import needs_store
 
 pytestmark = [pytest.mark.e2e, needs_store]
 
+MANY = 205
 AIRFLOW = str(Path(sys.executable).parent / "airflow")
 
 
@@ -38,7 +38,11 @@ def wr() -> Iterator[Emulator]:
 @pytest.fixture(scope="module")
 def airflow(wr: Emulator) -> Iterator[AirflowHome]:
     """Run Airflow on PostgreSQL with the DAGs that have doubts."""
-    environ = {"AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(wr.connection), "AIRFLOW__CORE__PARALLELISM": "8"}
+    environ = {
+        "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(wr.connection),
+        "AIRFLOW__CORE__PARALLELISM": "8",
+        "MANY": str(MANY),
+    }
     try:
         server = Postgres().__enter__()
     except FileNotFoundError as error:

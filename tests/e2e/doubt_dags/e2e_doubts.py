@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from airflow.sdk import DAG
 
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
-
-MANY = 205
 
 with DAG("e2e_doubts", schedule=None, max_active_tasks=8) as few:
     for on_doubt in ("fail", "ask"):
@@ -16,5 +16,5 @@ with DAG("e2e_doubts", schedule=None, max_active_tasks=8) as few:
 
 with DAG("e2e_many_doubts", schedule=None) as many:
     WhiteRabbitExecuteComponentOperator.partial(task_id="pay", module="DOUBTED", pool="closed").expand(
-        input=[{"number": number} for number in range(MANY)]
+        input=[{"number": number} for number in range(int(os.environ["MANY"]))]
     )
