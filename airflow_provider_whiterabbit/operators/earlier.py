@@ -92,7 +92,8 @@ class EarlierMixin(WaitingMixin):
         self.log.warning("Submitting anew, because on_doubt is 'resubmit' (doubt: %s). %s", doubt.kind, doubt.text)
 
     def _fail_or_ask(self, doubt: Doubt, fence: Fence, context: Context) -> NoReturn:
-        fence.note(doubt=str(doubt.kind), asked=fence.request)
+        # An answer that has not settled this doubt must not settle a later one.
+        fence.note(doubt=str(doubt.kind), asked=fence.request, answer={})
         if self._doubt_option() == "ask":
             self._ask(doubt, fence, context)
         raise AirflowFailException(f"{doubt.text} (Doubt: {doubt.kind}.) {fence.remedy}")

@@ -117,6 +117,20 @@ def test_answer_is_obeyed_once(airflow: FakeAirflow, supervisor: Supervisor, rem
 
 
 @needs_store
+def test_answer_to_another_request(
+    airflow: FakeAirflow, supervisor: Supervisor, whiterabbit_emulator: Emulator
+) -> None:
+    """An answer about one request never counts for another one, not even in a later try with that request."""
+    airflow.store.record = submission_record(None)
+    ask(airflow, supervisor, lambda: airflow.run(component_operator(input={"to": "bob"}, on_doubt="ask"), 2))
+    edited = component_operator(input={"to": "carol"}, on_doubt="ask")
+    with pytest.raises(AirflowException, match=r"A later try of this task asks about it"):
+        answer(airflow, edited, "Submit now")
+    ask(airflow, supervisor, lambda: airflow.run(edited, 3))
+    assert not whiterabbit_emulator.requests(kind="submit")
+
+
+@needs_store
 def test_stop(airflow: FakeAirflow, supervisor: Supervisor, remote: Remote) -> None:
     """After *Stop*, the task fails without retries, and names who stopped it."""
     airflow.store.record = submission_record(None)
