@@ -12,7 +12,7 @@ import requests
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitInputError
-from airflow_provider_whiterabbit.operators.submission import KEY
+from airflow_provider_whiterabbit.operators.submission import ANSWER_KEY, KEY
 
 TOKEN_VARIABLE = "AIRFLOW_CLI_TOKEN"  # noqa: S105  # the name of a variable, as airflowctl names it
 
@@ -51,7 +51,9 @@ class AirflowApi:
         self._url = url.rstrip("/")
         self._session = requests.Session()
         self._session.trust_env = not checks.is_loopback(host)
-        self._token = token
+        self._token = token.strip()  # a file from which it was read may end with a line break
+        if not re.fullmatch(r"[\x21-\x7e]*", self._token):
+            raise AirflowApiError(f"The environment variable {TOKEN_VARIABLE} holds characters that no token has.")
         self._session.auth = self._authorize  # else requests would take credentials from ~/.netrc
         self._token = self._token or self._token_for_everyone()
         self._refuse_old_airflow()
@@ -74,6 +76,17 @@ class AirflowApi:
         while page := self.call("GET", path, limit=_PAGE, offset=offset, **params)[items]:
             yield from page
             offset += len(page)
+
+    def linked_pages(self, path: str, items: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """Yield all items of a list whose pages name the next one: items that come or go meanwhile shift no other.
+
+        :param items: name of the list in the answer.
+        """
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self.call("GET", path, limit=_PAGE, cursor=cursor, **params)
+            yield from page[items]
+            cursor = page["next_cursor"]
 
     def _call(self, method: str, path: str, body: Any = None, params: Any = None) -> Any:
         url = self._url + path
@@ -159,20 +172,20 @@ class RunApi:
         :param task_id: None for all tasks.
         """
         wanted = {"task_id": task_id, "state": state, "order_by": "id"}
-        return self._api.pages(f"{self._run}/taskInstances", "task_instances", **wanted)
+        return self._api.linked_pages(f"{self._run}/taskInstances", "task_instances", **wanted)
 
     def record(self, task_id: str, map_index: int) -> Any:
         """Return a task instance's record of a submission; None if there is none."""
-        try:
-            return self._api.call("GET", self._record(task_id), map_index=map_index)["value"]
-        except AirflowApiError as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise
+        return self._stored(task_id, map_index, KEY)
 
-    def change_record(self, task_id: str, map_index: int, record: dict[str, Any]) -> None:
-        """Store a changed record of a submission; the time at which the record expires stays the same."""
-        self._api.call("PATCH", self._record(task_id), {"value": record}, map_index=map_index)
+    def answer_of(self, task_id: str, map_index: int) -> Any:
+        """Return the answer of a person that is stored for a task instance; None if there is none."""
+        return self._stored(task_id, map_index, ANSWER_KEY)
+
+    def store_answer(self, task_id: str, map_index: int, answer: dict[str, Any]) -> None:
+        """Store the answer of a person for a failed task instance; it never expires."""
+        path = f"{self._task(task_id)}/state-store/{ANSWER_KEY}"
+        self._api.call("PUT", path, {"value": answer, "expires_at": None}, map_index=map_index)
 
     def answer(self, task_id: str, map_index: int, option: str, values: dict[str, str]) -> None:
         """Answer the question of a task instance.
@@ -199,8 +212,13 @@ class RunApi:
     def _task(self, task_id: str) -> str:
         return f"{self._run}/taskInstances/{_segment(task_id)}"
 
-    def _record(self, task_id: str) -> str:
-        return f"{self._task(task_id)}/state-store/{KEY}"
+    def _stored(self, task_id: str, map_index: int, key: str) -> Any:
+        try:
+            return self._api.call("GET", f"{self._task(task_id)}/state-store/{key}", map_index=map_index)["value"]
+        except AirflowApiError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
 
 
 def _segment(name: str) -> str:

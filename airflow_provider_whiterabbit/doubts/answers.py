@@ -32,7 +32,7 @@ class Plan:
     """What is to be done about the entries of a file of answers.
 
     :param answers: the answers to send.
-    :param skipped: how many entries have no answer, or stop a task that has failed already.
+    :param skipped: how many entries have no answer.
     :param refused: why an entry does not match a doubt; nothing is sent for it.
     """
 
@@ -53,7 +53,7 @@ def read(path: Path) -> list[Any]:
     """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WhiteRabbitInputError(f"{path} can't be read: {error}") from None
     if not isinstance(entries, list):
         raise WhiteRabbitInputError(f"{path} must hold a JSON array, as --output writes it")
@@ -61,8 +61,14 @@ def read(path: Path) -> list[Any]:
 
 
 def alike(doubts: Iterable[Doubt], choice: str) -> list[Any]:
-    """Return the entries of a file that gives all doubts one answer, except those that a person answered with stop."""
-    return [doubt.listed | {"answer": None if doubt.answer.get("choice") == "stop" else choice} for doubt in doubts]
+    """Return the entries of a file that gives all doubts one answer.
+
+    A failed task that a person stopped, or for which a person named the id, keeps that answer.
+    """
+    return [
+        doubt.listed | {"answer": None if doubt.answer.get("choice") in ("stop", "there") else choice}
+        for doubt in doubts
+    ]
 
 
 def plan(entries: list[Any], doubts: Iterable[Doubt]) -> Plan:
@@ -80,7 +86,7 @@ def plan(entries: list[Any], doubts: Iterable[Doubt]) -> Plan:
             if place in places:
                 raise WhiteRabbitInputError(f"{name_of(*place)} has another entry already; keep one of them.")
             places.add(place)
-            if entry["answer"] == "there" and entry.get("id") in named:
+            if entry["answer"] == "there" and str(entry.get("id")) in named:
                 raise WhiteRabbitInputError(f"{name_of(*place)}: another entry has the id {entry['id']!r} already.")
             named |= {str(entry.get("id"))} if entry["answer"] == "there" else set()
             _add(entry, place, found.get(place), planned)
@@ -100,18 +106,17 @@ def _add(entry: Mapping[str, Any], place: tuple[str, int], doubt: Doubt | None, 
     if not isinstance(choice, str) or choice not in OPTIONS:
         raise WhiteRabbitInputError(f"{name}: answer {', '.join(OPTIONS)} or null, not {choice!r:.100}.")
     target_id = checks.identifier(entry.get("id"), f"{name}: id") if choice == "there" else None
-    compared = ["kind", "at"] if choice == "there" else ["kind", "at", "id"]
+    listed = {"request": None if doubt is None else doubt.listed["request"], **entry}  # a file may lack it
+    compared = ["kind", "at", "request"] if choice == "there" else ["kind", "at", "request", "id"]
     if doubt is None:
         planned.refused.append(f"{name}: there is no such doubt (any more). List the doubts again.")
-    elif changed := [member for member in compared if entry.get(member) != doubt.listed[member]]:
+    elif changed := [member for member in compared if listed.get(member) != doubt.listed[member]]:
         planned.refused.append(f"{name}: the doubt is another one now ({', '.join(changed)}). List the doubts again.")
     elif choice not in doubt.choices:
         raise WhiteRabbitInputError(
             f"{name}: {choice!r} does not settle a doubt of the kind {doubt.kind!r}. Answer "
             f"{', '.join(doubt.choices)}; with --all, use --kind."
         )
-    elif choice == "stop" and not doubt.waits:
-        planned.skipped += 1  # the task has failed already
     else:
         planned.answers.append(Answer(doubt, choice, target_id))
 
@@ -120,6 +125,6 @@ def _place(entry: Any) -> tuple[str, int]:
     """Return the task id and map index of an entry, which must have the members that --output writes."""
     if isinstance(entry, Mapping) and "answer" in entry:
         task_id, map_index = entry.get("task_id"), entry.get("map_index")
-        if isinstance(task_id, str) and isinstance(map_index, int):
+        if isinstance(task_id, str) and isinstance(map_index, int) and not isinstance(map_index, bool):
             return task_id, map_index
     raise WhiteRabbitInputError(f"task_id, map_index and answer must be as --output writes them, not {entry!r:.200}")

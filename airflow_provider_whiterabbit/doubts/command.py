@@ -13,7 +13,7 @@ from airflow_provider_whiterabbit.doubts import answers
 from airflow_provider_whiterabbit.doubts.airflow_api import TOKEN_VARIABLE, AirflowApi, RunApi
 from airflow_provider_whiterabbit.doubts.arguments import ARGUMENTS, DESCRIPTION
 from airflow_provider_whiterabbit.doubts.finding import Doubt, find
-from airflow_provider_whiterabbit.doubts.settling import settle
+from airflow_provider_whiterabbit.doubts.settling import clear_downstream, settle
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitInputError
 
 _HEADINGS = ("task", "map index", "kind", "state", "id", "at")
@@ -22,7 +22,8 @@ _HEADINGS = ("task", "map index", "kind", "state", "id", "at")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command as a module.
 
-    :raises SystemExit: with status 1 if something was refused or failed, and with status 2 if an argument is wrong.
+    :raises SystemExit: with status 1 if something was refused or failed, and with status 2 if argparse refused an
+        argument.
     """
     parser = argparse.ArgumentParser(prog="python -m airflow_provider_whiterabbit.doubts", description=DESCRIPTION)
     for name, options in ARGUMENTS.items():
@@ -49,6 +50,8 @@ def _run(options: argparse.Namespace) -> int:
     """List or settle the doubts; return how many answers were refused."""
     if sum(option is not None for option in (options.output, options.answers, options.all)) > 1:
         raise WhiteRabbitInputError("Give one of --output, --answers and --all")
+    if options.task_id == "":
+        raise WhiteRabbitInputError("Give --task-id a task id: an empty one would mean all tasks")
     if options.answers is not None and (options.task_id or options.kind):
         raise WhiteRabbitInputError("Give --answers without --task-id and --kind: the file says which doubts are meant")
     entries = None if options.answers is None else answers.read(Path(options.answers))
@@ -70,16 +73,21 @@ def _settle(dag_run: RunApi, plan: answers.Plan) -> int:
     """Send the answers, and print what became of each; return how many were refused."""
     for reason in plan.refused:
         _print(f"refused: {reason}", error=True)
-    refused = len(plan.refused)
-    for answer, refusal in settle(dag_run, plan.answers):
-        name = answers.name_of(*answer.doubt.place)
-        if refusal is None:
-            _print(f"settled: {name}: {answer.choice}")
-        else:
-            refused += 1
-            _print(f"refused: {name}: {refusal}", error=True)
-    settled = len(plan.answers) + len(plan.refused) - refused
-    _print(f"{settled} settled, {plan.skipped} skipped, {refused} refused")
+    settled, refused = 0, len(plan.refused)
+    try:
+        for answer, refusal in settle(dag_run, plan.answers):
+            name = answers.name_of(*answer.doubt.place)
+            if refusal is None:
+                settled += 1
+                _print(f"settled: {name}: {answer.choice}")
+            else:
+                refused += 1
+                _print(f"refused: {name}: {refusal}", error=True)
+        # Also if nothing was settled: an earlier command may have been killed before.
+        for place in clear_downstream(dag_run):
+            _print(f"not cleared: {answers.name_of(*place)} has submitted before; clear it yourself", error=True)
+    finally:
+        _print(f"{settled} settled, {plan.skipped} skipped, {refused} refused")
     return refused
 
 
@@ -107,7 +115,9 @@ def _write(doubts: Sequence[Doubt], path: Path) -> None:
 def _print(text: str, error: bool = False) -> None:
     """Print a line; characters that could control a terminal are printed as escapes."""
     printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-    print(printable, file=sys.stderr if error else sys.stdout)
+    stream = sys.stderr if error else sys.stdout
+    encoding = stream.encoding or "utf-8"
+    print(printable.encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 
 def _base_url() -> str:

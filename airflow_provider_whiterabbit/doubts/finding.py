@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from airflow_provider_whiterabbit.doubts.airflow_api import RunApi
 from airflow_provider_whiterabbit.operators.doubt import CHOICES, Choice, Kind
 from airflow_provider_whiterabbit.operators.question import OPTIONS, SUBJECT
+from airflow_provider_whiterabbit.operators.submission import answer_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class Doubt:
     :param waits: True if the task waits for an answer; False if it has failed.
     :param choices: the answers that settle the doubt.
     :param record: the record of the submission in Airflow's task state store.
+    :param answer: the answer that a person stored for a failed task; empty if there is none.
     :param field: the field of the question that takes an id; None if there is none.
     """
 
@@ -28,6 +31,7 @@ class Doubt:
     waits: bool
     choices: tuple[Choice, ...]
     record: Any
+    answer: dict[str, Any] = dataclasses.field(default_factory=dict)
     field: str | None = None
 
     @property
@@ -43,16 +47,17 @@ class Doubt:
         return f"failed, answered: {self.answer.get('choice')}" if self.answer else "failed"
 
     @property
-    def answer(self) -> dict[str, Any]:
-        """The answer that a person stored for a task that has failed since or before; empty if there is none."""
-        answer = None if self.waits else self._entry("answer")
-        return answer if isinstance(answer, dict) else {}
-
-    @property
     def listed(self) -> dict[str, Any]:
         """The doubt in a file of answers, without an answer."""
-        listed = {"task_id": self.task_id, "map_index": self.map_index, "kind": self.kind}
-        return {**listed, "id": self._entry("id"), "at": self._entry("at"), "answer": None}
+        return {
+            "task_id": self.task_id,
+            "map_index": self.map_index,
+            "kind": self.kind,
+            "id": self._entry("id"),
+            "at": self._entry("at"),
+            "request": str(self._entry("asked") or "")[:8] or None,
+            "answer": None,
+        }
 
     def _entry(self, name: str) -> Any:
         return self.record.get(name) if isinstance(self.record, dict) else None
@@ -64,8 +69,9 @@ def find(run: RunApi, task_id: str | None = None, kind: str | None = None) -> li
     :param task_id: None for all tasks.
     :param kind: None for all kinds.
     """
-    found = [*_asked(run, task_id), *_failed(run, task_id)]
-    return sorted((doubt for doubt in found if kind in (None, doubt.kind)), key=lambda doubt: doubt.place)
+    # A question that somebody stops meanwhile is found twice: what is found later counts.
+    found = {doubt.place: doubt for doubt in (*_asked(run, task_id), *_failed(run, task_id))}
+    return sorted((doubt for doubt in found.values() if kind in (None, doubt.kind)), key=lambda doubt: doubt.place)
 
 
 def _asked(run: RunApi, task_id: str | None) -> Iterator[Doubt]:
@@ -75,7 +81,7 @@ def _asked(run: RunApi, task_id: str | None) -> Iterator[Doubt]:
             place = question["task_instance"]["task_id"], question["task_instance"]["map_index"]
             record = run.record(*place)
             kind = (record.get("doubt") if isinstance(record, dict) else None) or Kind.UNCERTAIN
-            yield Doubt(*place, str(kind), True, choices, record, next(iter(question["params"]), None))
+            yield Doubt(*place, str(kind), True, choices, record, field=next(iter(question["params"]), None))
 
 
 def _failed(run: RunApi, task_id: str | None) -> Iterator[Doubt]:
@@ -90,4 +96,12 @@ def _failed(run: RunApi, task_id: str | None) -> Iterator[Doubt]:
         if isinstance(record, dict) and (record.get("doubt") or not record.get("id")):
             kind = record.get("doubt") or Kind.UNCERTAIN  # a killed task leaves its intent without the entry
             choices = next((choices for known, choices in CHOICES.items() if known == kind), ())
-            yield Doubt(*place, str(kind), False, choices, record)
+            yield Doubt(*place, str(kind), False, choices, record, _answer(run, place, record))
+
+
+def _answer(run: RunApi, place: tuple[str, int], record: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to a failed task's doubt that was given before, in Airflow's UI, by this command or by hand."""
+    if record.get("id") and "stored" in record and record["stored"] != record["id"]:
+        return {"choice": "there", "id": record["id"]}  # a person has filled in the id
+    answer = record.get("answer")
+    return answer if isinstance(answer, dict) and answer else answer_to(record, run.answer_of(*place))

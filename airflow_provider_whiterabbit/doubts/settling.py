@@ -1,4 +1,4 @@
-"""Sends the answers that settle doubts: to a question that waits, or into the record of a task that is then cleared."""
+"""Sends the answers that settle doubts: to a question that waits, or to the store of a task that is then cleared."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from airflow_provider_whiterabbit.doubts.airflow_api import AirflowApiError, RunApi
 from airflow_provider_whiterabbit.doubts.answers import Answer
 from airflow_provider_whiterabbit.operators.question import OPTIONS
+from airflow_provider_whiterabbit.operators.submission import addressed
 
 _BATCH = 50
 """How many failed tasks are cleared at once. Their answers are stored before, and the moment between must be short."""
@@ -19,13 +20,7 @@ class Refused(Exception):
 
 
 def settle(run: RunApi, answers: Sequence[Answer]) -> Iterator[tuple[Answer, str | None]]:
-    """Settle doubts; yield each answer with None, or with the reason why it was refused.
-
-    In the end, the tasks that did not run because of a task upstream are cleared too: they have done nothing yet.
-
-    :raises AirflowApiError: if those can't be cleared.
-    """
-    any_cleared = False
+    """Settle doubts; yield each answer with None, or with the reason why it was refused."""
     for start in range(0, len(answers), _BATCH):
         stored: list[Answer] = []
         for answer in answers[start : start + _BATCH]:
@@ -37,10 +32,22 @@ def settle(run: RunApi, answers: Sequence[Answer]) -> Iterator[tuple[Answer, str
             except (AirflowApiError, Refused) as error:
                 yield answer, str(error)
         if stored:
-            any_cleared = True
             yield from _clear(run, stored)
-    if any_cleared and (waiting := list(run.instances("upstream_failed"))):
-        run.clear([(instance["task_id"], instance["map_index"]) for instance in waiting])
+
+
+def clear_downstream(run: RunApi) -> list[tuple[str, int]]:
+    """Clear the tasks that did not run because of a task upstream; return those that have submitted in an earlier try.
+
+    Those are not cleared: a clear would tell them to submit anew. Airflow takes a task that waits for its retry for one
+    that did not run, if a task upstream is cleared and fails.
+
+    :raises AirflowApiError: if the others can't be cleared.
+    """
+    waiting = [(instance["task_id"], instance["map_index"]) for instance in run.instances("upstream_failed")]
+    submitted = [place for place in waiting if run.record(*place) is not None]
+    if unstarted := [place for place in waiting if place not in submitted]:
+        run.clear(unstarted)
+    return submitted
 
 
 def _send(run: RunApi, answer: Answer) -> bool:
@@ -58,8 +65,8 @@ def _send(run: RunApi, answer: Answer) -> bool:
     given = {"choice": answer.choice, "by": _user(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
     if answer.target_id:
         given["id"] = answer.target_id
-    run.change_record(*doubt.place, {**doubt.record, "answer": given})
-    return True
+    run.store_answer(*doubt.place, addressed(doubt.record, given))
+    return answer.choice != "stop"  # the task has failed already
 
 
 def _clear(run: RunApi, answers: Sequence[Answer]) -> Iterator[tuple[Answer, str | None]]:

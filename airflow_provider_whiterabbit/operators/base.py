@@ -6,7 +6,7 @@ import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_args
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -23,10 +23,12 @@ from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, n
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitInputError,
+    WhiteRabbitProtocolError,
     WhiteRabbitTimeoutError,
     WhiteRabbitUncertainSubmissionError,
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.operators.doubt import other_module
 from airflow_provider_whiterabbit.operators.earlier import EarlierMixin, OnClear, OnDoubt, OnFailedExecution, is_nested
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
 from airflow_provider_whiterabbit.operators.submission import Submission, digest
@@ -36,9 +38,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_whiterabbit.client.wire.messages import Request
-
-_EXECUTED_BY = "whiterabbit_operator"
-"""Key in a task's context whose value is the id of the operator that was executed in the task."""
 
 
 class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
@@ -70,6 +69,9 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
     """
 
     timeout_error = WhiteRabbitTimeoutError
+
+    _last_try: ClassVar[tuple[Any, int] | None] = None
+    """The task instance and the try that last executed an operator in this process."""
 
     def __init__(
         self,
@@ -123,7 +125,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         self._submitted, self._answered = None, False
         with self._ending_for_good(context):
             self._refuse_second_execute(context)
-            return self._execute(context, *self._prepare(context), context["ti"].start_date)
+            return self._execute(context, fence_of(context, self.submission_name), context["ti"].start_date)
 
     def execute_answered(self, context: Context, event: Any = None) -> Any:
         """Continue after a person has answered the question of ``on_doubt="ask"``.
@@ -134,20 +136,32 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
 
         answer = answer_in(event, self.waits_for.id_name)
         self.log.info("%(by)s answered %(choice)r at %(at)s", answer)
-        request, fence = self._prepare(context)
-        earlier, self._answered = fence.earlier(), True
+        self._submitted, self._answered = None, True
+        fence = fence_of(context, self.submission_name)
+        if answer["choice"] == "stop":
+            self._stop(fence, answer)
+        earlier = self._earlier_submission(fence)
         if earlier is None or earlier.settled != answer:  # else a try that was killed has obeyed it already
             fence.note(answer=answer)
-        if answer["choice"] == "stop":
-            raise AirflowFailException(f"Stopped by the answer of {answer['by']}; nothing was submitted now")
-        return self._execute(context, request, fence, datetime.now(UTC))
+        return self._execute(context, fence, datetime.now(UTC))
 
-    def _execute(self, context: Context, request: Request, fence: Fence, started: datetime | None) -> Any:
+    def _stop(self, fence: Fence, answer: dict[str, Any]) -> NoReturn:
+        try:
+            fence.note(answer=answer)
+        except Exception:  # must not keep the retries, which would ask again
+            self.log.exception("The answer could not be stored")
+        raise AirflowFailException(f"Stopped by the answer of {answer['by']}; nothing was submitted now")
+
+    def _execute(self, context: Context, fence: Fence, started: datetime | None) -> Any:
         """Find or submit, then wait.
 
         :param started: from when the task's timeout counts.
         """
-        if found := self._earlier(fence, context):
+        self._doubt_option()
+        earlier = self._earlier_submission(fence)
+        request = self._request()
+        fence.request = digest(request, self.whiterabbit_conn_id, context["ti"])
+        if found := self._earlier(earlier, fence, context):
             target_id, record = found.target_id, found.record
             self._keep_id(target_id, fence, context, found.earlier)
         else:
@@ -198,13 +212,14 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
 
     def _refuse_second_execute(self, context: Context) -> None:
         """Refuse a second operator in a task, because the second operator would find the first one's submission."""
-        marks = cast("dict[str, Any]", context)
-        if _EXECUTED_BY in marks:
+        ti: Any = context["ti"]  # the same object in each context of a task
+        last = WhiteRabbitSubmitOperator._last_try
+        if last is not None and last[0] is ti and last[1] == ti.try_number:
             raise WhiteRabbitInputError(
                 "A task submits once, but this one executes operators more than once. Map one operator over its "
                 "inputs, or use WhiteRabbitHook, which submits at every call"
             )
-        marks[_EXECUTED_BY] = self.task_id
+        WhiteRabbitSubmitOperator._last_try = ti, ti.try_number
 
     @contextlib.contextmanager
     def _ending_for_good(self, context: Context) -> Iterator[None]:
@@ -222,14 +237,6 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
                 submitted = f" ({self._submitted} was submitted)" if self._submitted else ""
                 raise AirflowFailException(f"{error}{submitted}") from error
             raise
-
-    def _prepare(self, context: Context) -> tuple[Request, Fence]:
-        """Validate all arguments, and return the request and the guard against sending the request a second time."""
-        self._submitted = None
-        self._doubt_option()
-        request = self._request()
-        asked = digest(request, self.whiterabbit_conn_id, context["ti"])
-        return request, fence_of(context, self.submission_name, asked)
 
     def _submit(self, request: Request, fence: Fence, context: Context) -> tuple[str, Any]:
         client = self.whiterabbit_hook.get_conn()
@@ -259,6 +266,8 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             self.log.exception("The id %s could not be stored as XCom", target_id)
 
     def _end(self, record: Any, context: Context) -> Any:
+        if (other := other_module(record, getattr(self, "module", None))) is not None:
+            raise WhiteRabbitProtocolError(f"White Rabbit says that {self._submitted} has {other}")
         self._push_usage(context, record)
         if self._may_resubmit(record, has_store(context)):
             raise AirflowException(record.failure)  # keeps the retries, which submit anew

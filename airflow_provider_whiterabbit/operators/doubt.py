@@ -156,7 +156,7 @@ class Search:
                 "output was not taken, and nothing was submitted."
             )
             return Doubt(Kind.OTHER_REQUEST, earlier, facts)
-        if (other := self._other_module(record)) is not None:
+        if (other := other_module(record, self.module)) is not None:
             return Doubt(Kind.GONE, earlier, f"White Rabbit says that {self._earlier(earlier)} has {other}.")
         if record.is_terminal and cleared is None:
             facts = (
@@ -175,7 +175,7 @@ class Search:
         problem: str | None
         try:
             record = self._record(named)
-            problem = "White Rabbit does not know this id" if record is None else self._other_module(record)
+            problem = "White Rabbit does not know this id" if record is None else other_module(record, self.module)
         except WhiteRabbitInputError as error:
             record, problem = None, str(error)
         if record is not None and problem is None:
@@ -199,11 +199,16 @@ class Search:
                 raise  # a proxy may have answered
             return None
 
-    def _other_module(self, record: Any) -> str | None:
-        module = getattr(record, "module", None)
-        if self.module is None or module in (None, self.module):
-            return None
-        return f"the module {module!r:.100}, not {self.module}"
-
     def _earlier(self, earlier: Submission, article: str = "the") -> str:
         return f"{article} {self.target.noun} {earlier.target_id}, submitted at {earlier.at}"
+
+
+def other_module(record: Any, asked: str | None) -> str | None:
+    """Return which other module a record has than the one that a task asked for; None if it has no other.
+
+    :param asked: None for a workflow.
+    """
+    module = getattr(record, "module", None)
+    if asked is None or module in (None, asked):
+        return None
+    return f"the module {module!r:.100}, not {asked}"

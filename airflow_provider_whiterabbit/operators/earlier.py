@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 from airflow_provider_whiterabbit.operators.doubt import Doubt, Found, Search
 from airflow_provider_whiterabbit.operators.fence import Fence
+from airflow_provider_whiterabbit.operators.submission import Submission
 from airflow_provider_whiterabbit.waiting import WaitingMixin
 
 if TYPE_CHECKING:
@@ -57,17 +58,21 @@ class EarlierMixin(WaitingMixin):
     def _named(self, target_id: str) -> str:
         return f"The {self.waits_for.noun} {target_id}"
 
-    def _earlier(self, fence: Fence, context: Context) -> Found | None:
-        """Return what an earlier try of the task submitted; None if the task must submit now."""
+    def _earlier_submission(self, fence: Fence) -> Submission | None:
+        """Read what an earlier try of the task submitted; None if there is nothing."""
+        earlier = fence.earlier()
+        if earlier is not None and earlier.target_id is not None:
+            self._submitted = self._named(earlier.target_id)
+        return earlier
+
+    def _earlier(self, earlier: Submission | None, fence: Fence, context: Context) -> Found | None:
+        """Return the earlier submission that the task takes; None if the task must submit now."""
         if self.on_failed_execution == "resubmit" and not fence.survives_retries:
             self.log.warning("on_failed_execution='resubmit' needs Airflow 3.3 or newer; here a retry never resubmits")
-        earlier = fence.earlier()
         for risk in () if self._answered else fence.risks(earlier):
             self.log.warning("%s", risk)
         if earlier is None:
             return None
-        if earlier.target_id is not None:
-            self._submitted = self._named(earlier.target_id)
         found = self._search(fence).result(earlier)
         if isinstance(found, Doubt):
             self._settle(found, fence, context)

@@ -11,6 +11,7 @@ import logging
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +19,7 @@ import tenacity
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitProtocolError
-from airflow_provider_whiterabbit.operators.submission import KEY, Submission
+from airflow_provider_whiterabbit.operators.submission import ANSWER_KEY, KEY, Submission, answer_to
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -30,17 +31,19 @@ class Fence(ABC):
     """Guards one Airflow task instance against submitting to White Rabbit a second time.
 
     :param subject: names what is submitted, as ``component PAY``.
-    :param request: the digest of what this try of the task asks for.
     """
 
     survives_retries: ClassVar[bool]
     """Whether a retry of the task finds what an earlier try submitted."""
 
-    def __init__(self, context: Context, subject: str, request: str) -> None:
+    request: str
+    """The digest of what this try of the task asks for. It is set after `earlier` was read: what was submitted before
+    must be known also if this try can't say what it asks for."""
+
+    def __init__(self, context: Context, subject: str) -> None:
         self._ti: Any = context["ti"]
         self._task: Any = context["task"]
         self._subject = subject
-        self.request = request
 
     @abstractmethod
     def earlier(self) -> Submission | None:
@@ -90,25 +93,31 @@ class StoredFence(Fence):
 
     survives_retries = True
 
-    def __init__(self, context: Context, subject: str, request: str) -> None:
-        super().__init__(context, subject, request)
+    def __init__(self, context: Context, subject: str) -> None:
+        super().__init__(context, subject)
         self._store: Any = context["task_state_store"]
         self._clear_number: int | None = getattr(context.get("dag_run"), "clear_number", None)
         self._before: Any = None  # the stored record that this try has found
+        self._found: Submission | None = None  # what the record says
         self._settled: dict[str, Any] = {}  # the answer of a person that led to what this try stores
         self._replaces: dict[str, Any] = {}  # the submission that this try's submission replaces
 
     def earlier(self) -> Submission | None:
         """Return the task's earlier submission from Airflow's task state store; None if the store holds none."""
         self._before = stored = self._store.get(KEY)
+        if stored is None:
+            return None
         try:
-            return None if stored is None else Submission.from_stored(stored)
+            self._found = Submission.from_stored(stored)
         except ValueError as error:
             raise WhiteRabbitProtocolError(
                 f"{error} Airflow's UI can edit it: it is the key {KEY} of this task instance's task state store. If "
                 'White Rabbit has the submission, store {"id": "<its id>"}; if not, delete the key, and the next try '
                 "submits."
             ) from None
+        if not self._found.answer and (answer := answer_to(stored, self._store.get(ANSWER_KEY))):
+            self._found = replace(self._found, answer=answer)
+        return self._found
 
     def intend(self) -> Submission:
         """Store the intent to submit in Airflow's task state store, and return it.
@@ -120,8 +129,7 @@ class StoredFence(Fence):
                 "Another process of this task has changed the stored submission meanwhile, so nothing was sent. A "
                 "retry takes what the other process has submitted."
             )
-        if self._before is not None:
-            before = Submission.from_stored(self._before)
+        if (before := self._found) is not None:
             self._settled = before.answer
             if before.target_id is not None:
                 self._replaces = {"replaces": {"id": before.target_id, "at": before.at}}
@@ -160,7 +168,8 @@ class StoredFence(Fence):
     def note(self, **entries: Any) -> None:
         """Add entries to the record in Airflow's task state store."""
         stored = self._store.get(KEY)
-        self._set({"id": None} | (stored if isinstance(stored, dict) else {"id": stored}) | entries)
+        record = stored if isinstance(stored, dict) else {"id": stored}
+        self._set({"id": None, "stored": record.get("id")} | record | entries)
 
     def is_cleared(self, earlier: Submission) -> bool | None:
         """Return whether a user has cleared the Airflow task since an earlier submission; None if it can't be told.
@@ -279,10 +288,9 @@ def has_store(context: Context) -> bool:
     return context.get("task_state_store") is not None
 
 
-def fence_of(context: Context, subject: str, request: str) -> Fence:
+def fence_of(context: Context, subject: str) -> Fence:
     """Return the guard against a second submission for a running task.
 
     :param subject: names what is submitted, as ``component PAY``.
-    :param request: the digest of what this try of the task asks for.
     """
-    return (StoredFence if has_store(context) else StorelessFence)(context, subject, request)
+    return (StoredFence if has_store(context) else StorelessFence)(context, subject)

@@ -89,7 +89,8 @@ class Question:
         if self.link:
             lines.append(f"- **In White Rabbit's dashboard**: [{self.noun}](<{self.link}>)")
         if self.values:
-            shown = json.dumps(redact(_shortened(self.values)), indent=2)
+            # Masked before it is cut: Airflow knows secrets only whole.
+            shown = json.dumps({name: _shortened(redact(value, name)) for name, value in self.values.items()}, indent=2)
             cut = "\n…" if len(shown) > _MAX_SHOWN else ""
             lines += [
                 "",
@@ -132,8 +133,9 @@ class Question:
 
 def _literal(text: str) -> str:
     """Return text for Markdown that shows it as it is: texts of servers must not add links to a question."""
-    unlinked = " ".join(text.split()).replace("://", ":\u200b//").replace("www.", "www\u200b.")
-    return re.sub(r"([\\`*\[\]<>#|~!])", r"\\\1", unlinked)
+    masked = " ".join(str(redact(text)).split())
+    unlinked = re.sub(r"(?i)(www)(?=\.)|(?<=:)(?=//)|(?<=@)", "\\1\u200b", masked)
+    return re.sub(r"([\\`*_\[\]<>#|~!&])", r"\\\1", unlinked)
 
 
 def _shortened(value: Any) -> Any:

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 KEY = "whiterabbit_submission"
 """Key of a submission's record in Airflow's task state store."""
 
+ANSWER_KEY = "whiterabbit_answer"
+"""Key of the answer of a person who settled the doubt of a failed task.
+
+The record has a key of its own: a person's late answer must never overwrite what a task has submitted meanwhile.
+"""
+
 UNKNOWN_TIME = "an unknown time"
 
 _NOT_ASKED = ("waitForMs", "callbackSecret", "callbackHeaders")
@@ -85,9 +91,29 @@ class Submission:
             replaces=value_of("replaces", dict) or {},
             doubt=value_of("doubt", str) or "",
             asked=value_of("asked", str),
-            answer=value_of("answer", dict) or {},
+            answer={} if edited else value_of("answer", dict) or {},  # the id is a person's later word
             settled=value_of("settled", dict) or {},
         )
+
+
+def addressed(record: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer in the form in which it is stored with `ANSWER_KEY`: with what the answer is about.
+
+    :param record: the record of the submission that has the doubt.
+    """
+    return {**answer, "for": _mark(record)}
+
+
+def answer_to(record: Any, stored: Any) -> dict[str, Any]:
+    """Return the answer stored with `ANSWER_KEY`, if it is about a record of a submission as it is; {} if not."""
+    if not isinstance(record, dict) or not isinstance(stored, dict) or stored.get("for") != _mark(record):
+        return {}
+    return {name: value for name, value in stored.items() if name != "for"}
+
+
+def _mark(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the members of a record that change when the task submits, takes a submission, or asks for another one."""
+    return {name: record.get(name) for name in ("id", "at", "asked")}
 
 
 def digest(request: Request, conn_id: str, ti: Any) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.waiting import WaitingMixin
 
 SUBMISSION_KEY = "whiterabbit_submission"
+ANSWER_KEY = "whiterabbit_answer"
 """The key under which an operator stores its submission record. Users read this key in messages, so it must not change;
 this module therefore repeats the literal instead of importing it."""
 
@@ -66,7 +67,7 @@ class FakeStateStore:
 
         :raises KeyError: if something is stored under another key.
         """
-        if other_keys := self.values.keys() - {SUBMISSION_KEY}:
+        if other_keys := self.values.keys() - {SUBMISSION_KEY, ANSWER_KEY}:
             raise KeyError(f"the store has unexpected keys: {other_keys}")
         return self.values.get(SUBMISSION_KEY)
 

@@ -18,11 +18,12 @@ Place = tuple[str, int]
 
 @dataclass
 class Instance:
-    """A task instance: its state, its record of a submission, and the question that it asks."""
+    """A task instance: its state, its record of a submission, the question that it asks, and a stored answer."""
 
     state: str
     record: Any = None
     question: dict[str, Any] | None = None
+    answer: Any = None
 
 
 @dataclass
@@ -56,13 +57,13 @@ class FakeAirflow:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = json.loads(self.rfile.read(length)) if length else None
                 status, answer = airflow.answer(self.command, self.path, body, self.headers.get("Authorization"))
-                content = json.dumps(answer).encode()
+                content = b"" if answer is None else json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_PATCH = do_POST = handle_request
+            do_GET = do_PATCH = do_POST = do_PUT = handle_request
 
             def log_message(self, *_: Any) -> None:
                 """Log nothing."""
@@ -94,7 +95,7 @@ class FakeAirflow:
         if parts == [self.dag_id, "clearTaskInstances"]:
             return self._respond(method, "clear", body, {})
         if parts[:3] == [self.dag_id, "dagRuns", self.run_id]:
-            query = {name: values[0] for name, values in parse_qs(url.query).items()}
+            query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
             return self._respond(method, "/".join(parts[3:]), body, query)
         return 404, {"detail": "not found"}
 
@@ -106,19 +107,23 @@ class FakeAirflow:
             return 200, self._page(path, query)
         if path == "clear":
             return 200, {"task_instances": self._clear(body)}
-        if path.endswith("/state-store/whiterabbit_submission"):
-            return self._store(method, (path.split("/")[1], int(query["map_index"])), body)
+        if "/state-store/" in path:
+            return self._store(method, path.rpartition("/")[2], (path.split("/")[1], int(query["map_index"])), body)
         if path.endswith("/hitlDetails"):
             instance = self.instances[path.split("/")[1], int(path.split("/")[2])]
             instance.question, instance.state = None, "scheduled"
         return 200, {}
 
-    def _store(self, method: str, place: Place, body: Any) -> tuple[int, Any]:
-        if self.instances[place].record is None:
-            return 404, {"detail": "Task state store key 'whiterabbit_submission' not found"}
-        if method == "PATCH":
-            self.instances[place].record = body["value"]
-        return 200, {"value": self.instances[place].record}
+    def _store(self, method: str, key: str, place: Place, body: Any) -> tuple[int, Any]:
+        instance = self.instances[place]
+        if (method, key) == ("PUT", "whiterabbit_answer"):
+            assert body["expires_at"] is None
+            instance.answer = body["value"]
+            return 204, None
+        value = {"whiterabbit_answer": instance.answer, "whiterabbit_submission": instance.record}[key]
+        return (
+            (404, {"detail": f"Task state store key '{key}' not found"}) if value is None else (200, {"value": value})
+        )
 
     def _page(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         found = [
@@ -128,9 +133,21 @@ class FakeAirflow:
         ]
         if path == "hitlDetails":
             found = [{**item["question"], "task_instance": item} for item in found if item["question"]]
-        offset = int(query["offset"])
-        items = found[offset : offset + min(PAGE, int(query["limit"]))]
-        return {"hitl_details" if path == "hitlDetails" else "task_instances": items, "total_entries": len(found)}
+        if path == "hitlDetails":
+            offset = int(query["offset"])
+            return {
+                "hitl_details": found[offset : offset + min(PAGE, int(query["limit"]))],
+                "total_entries": len(found),
+            }
+        # A cursor names the last item of a page, as in Airflow 3.3.
+        after = json.loads(query["cursor"]) if query["cursor"] else None
+        rest = [item for item in found if after is None or self._order(item) > after]
+        items = rest[: min(PAGE, int(query["limit"]))]
+        last = json.dumps(self._order(items[-1])) if len(rest) > len(items) else None
+        return {"task_instances": items, "next_cursor": last}
+
+    def _order(self, item: dict[str, Any]) -> int:
+        return list(self.instances).index((item["task_id"], item["map_index"]))
 
     def _clear(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         assert body == {"dry_run": False, "only_failed": True, "dag_run_id": self.run_id, "task_ids": body["task_ids"]}

@@ -37,6 +37,22 @@ def test_wrong_token(airflow: FakeAirflow, command: Command, monkeypatch: pytest
     assert "wrong-token" not in err
 
 
+@pytest.mark.parametrize("token", ["t\u00f6ken", "a b", "a\nb"])
+def test_unusable_token(airflow: FakeAirflow, command: Command, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    """A token with characters that no token has is refused without being printed."""
+    monkeypatch.setenv(TOKEN_VARIABLE, token)
+    status, _, err = command()
+    assert status == 1
+    assert TOKEN_VARIABLE in err
+    assert token not in err
+
+
+def test_token_of_a_file(airflow: FakeAirflow, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line break at the end of a token that was read from a file does not matter."""
+    monkeypatch.setenv(TOKEN_VARIABLE, f"{TOKEN}\n")
+    assert command()[:2] == (0, "0 doubts\n")
+
+
 def test_netrc(airflow: FakeAirflow, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Credentials in ``~/.netrc`` do not replace the token."""
     (tmp_path / "netrc").write_text("default login ada password secret\n")

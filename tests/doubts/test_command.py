@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +72,12 @@ def test_list(airflow: FakeAirflow, command: Command) -> None:
 
 def test_output(airflow: FakeAirflow, command: Command, tmp_path: Path) -> None:
     """The command writes the doubts to a file without answers, and never overwrites a file."""
-    airflow.instances = {("pay", 0): failed("gone"), ("pay", 1): asking()}
+    airflow.instances = {("pay", 0): failed("gone", asked="ab" * 32), ("pay", 1): asking()}
     file = tmp_path / "doubts.json"
     assert command("--output", str(file))[0] == 0
     assert json.loads(file.read_text()) == [
-        {"task_id": "pay", "map_index": 0, "kind": "gone", "id": "e-1", "at": AT, "answer": None},
-        {"task_id": "pay", "map_index": 1, "kind": "uncertain", "id": None, "at": AT, "answer": None},
+        {"task_id": "pay", "map_index": 0, "kind": "gone", "id": "e-1", "at": AT, "request": "ab" * 4, "answer": None},
+        {"task_id": "pay", "map_index": 1, "kind": "uncertain", "id": None, "at": AT, "request": None, "answer": None},
     ]
     status, _, err = command("--output", str(file))
     assert status == 1
@@ -102,8 +104,10 @@ def test_answers(airflow: FakeAirflow, command: Command, tmp_path: Path, kind: s
         "taskInstances/ask/0/hitlDetails",
         {"chosen_options": [OPTIONS[first]], "params_input": params},
     )
-    given = stored[2]["value"].pop("answer")
-    assert stored == ("PATCH", "taskInstances/pay/state-store/whiterabbit_submission", {"value": before})
+    assert stored[:2] == ("PUT", "taskInstances/pay/state-store/whiterabbit_answer")
+    given = stored[2]["value"]
+    assert given["for"] == {"id": before["id"], "at": AT, "asked": None}
+    assert airflow.instances["pay", 0].record == before
     assert (given["choice"], given.get("id")) == (first, "e-3" if first == "there" else None)
     assert given["by"]
     assert given["at"]
@@ -120,7 +124,7 @@ def test_hundreds(airflow: FakeAirflow, command: Command) -> None:
     assert (status, out.splitlines()[-1]) == (0, "500 settled, 0 skipped, 0 refused")
     assert {instance.state for instance in airflow.instances.values()} == {"scheduled", "success"}
     assert not [path for _, path, _ in airflow.requests if "/done/" in path]
-    assert len([path for _, path, _ in airflow.requests if path in ("taskInstances", "hitlDetails")]) == 9
+    assert len([path for _, path, _ in airflow.requests if path in ("taskInstances", "hitlDetails")]) == 8
     assert len([path for _, path, _ in airflow.requests if path == "clear"]) < 30
 
 
@@ -149,17 +153,114 @@ def test_restricted(airflow: FakeAirflow, command: Command) -> None:
 
 
 def test_stop(airflow: FakeAirflow, command: Command) -> None:
-    """``stop`` ends a task that waits, and changes nothing for a task that has failed."""
+    """``stop`` ends a task that waits; it is stored for a failed task, so that ``--all`` does not start the task."""
     airflow.instances = {("ask", -1): asking(), ("pay", -1): failed()}
-    assert command("--all", "stop")[1].splitlines()[-1] == "1 settled, 1 skipped, 0 refused"
-    assert [path for _, path, _ in airflow.writes] == ["taskInstances/ask/-1/hitlDetails"]
+    assert command("--all", "stop")[1].splitlines()[-1] == "2 settled, 0 skipped, 0 refused"
+    assert airflow.instances["pay", -1].state == "failed"
+    assert "failed, answered: stop" in command()[1]
+    assert command("--all", "submit")[1].splitlines()[-1] == "0 settled, 1 skipped, 0 refused"
 
 
-def test_stopped(airflow: FakeAirflow, command: Command) -> None:
-    """``--all`` does not start a task that a person has stopped."""
-    airflow.instances = {("pay", -1): failed(answer={"choice": "stop", "by": "ada", "at": AT})}
+def test_last_word(airflow: FakeAirflow, command: Command) -> None:
+    """``stop`` replaces an earlier answer whose task could not be cleared."""
+    airflow.instances = {("pay", 0): failed()}
+    airflow.before = lambda method, path: 503 if path == "clear" else None
+    assert command("--all", "submit")[0] == 1
+    airflow.before = lambda method, path: None
+    assert command("--all", "stop")[0] == 0
+    assert airflow.instances["pay", 0].answer["choice"] == "stop"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        failed(answer={"choice": "stop", "by": "ada", "at": AT}).record,
+        failed(id="e-7", stored=None).record,
+    ],
+    ids=["stopped in the UI", "id filled in by hand"],
+)
+def test_word_of_a_person(airflow: FakeAirflow, command: Command, record: Any) -> None:
+    """``--all`` leaves alone a task that a person has stopped, or whose id a person has filled in."""
+    airflow.instances = {("pay", -1): Instance("failed", record)}
     assert command("--all", "submit")[1].splitlines()[-1] == "0 settled, 1 skipped, 0 refused"
     assert airflow.writes == []
+
+
+def test_late_answer(airflow: FakeAirflow, command: Command) -> None:
+    """An answer that arrives after another person's answer started the task does not touch what the task submitted."""
+    airflow.instances = {("pay", 0): failed()}
+    submitted = {"id": "e-2", "stored": "e-2", "at": "2026-11-24T11:00:00+00:00", "settled": {"choice": "submit"}}
+
+    def before(method: str, path: str) -> None:
+        if method == "PUT":
+            airflow.instances["pay", 0] = Instance("deferred", submitted)
+
+    airflow.before = before
+    assert command("--all", "submit")[0] == 1
+    assert airflow.instances["pay", 0].record == submitted
+
+
+def test_interrupted(airflow: FakeAirflow, command: Command) -> None:
+    """After an interruption before the last step, the same command clears the tasks downstream."""
+    airflow.instances = {("pay", 0): failed(), ("report", -1): Instance("upstream_failed")}
+    airflow.before = lambda method, path: (
+        502 if path == "taskInstances" and airflow.instances["pay", 0].state == "scheduled" else None
+    )
+    status, out, err = command("--all", "submit")
+    assert (status, out.splitlines()[-1]) == (1, "1 settled, 0 skipped, 0 refused")
+    assert "Airflow answered 502" in err
+    airflow.before = lambda method, path: None
+    assert command("--all", "submit")[0] == 0
+    assert airflow.instances["report", -1].state == "scheduled"
+
+
+def test_downstream_has_submitted(airflow: FakeAirflow, command: Command) -> None:
+    """A task downstream that has submitted is not cleared, since a clear would tell it to submit anew."""
+    airflow.instances = {("buy", -1): failed(), ("pay", -1): Instance("upstream_failed", {"id": "e-1", "at": AT})}
+    _, _, err = command("--all", "submit")
+    assert "not cleared: pay has submitted before" in err
+    assert airflow.instances["pay", -1].state == "upstream_failed"
+
+
+def test_moving_pages(airflow: FakeAirflow, command: Command) -> None:
+    """Doubts that come or go while the command lists the others neither hide nor double one."""
+    airflow.instances = {("pay", number): failed() for number in range(150)}
+    pages: list[str] = []
+
+    def before(method: str, path: str) -> None:
+        pages.extend([path] if path == "taskInstances" else [])
+        if len(pages) == 2:
+            for number in range(10):
+                airflow.instances["pay", number].state = "running"
+
+    airflow.before = before
+    listed = [int(line.split()[1]) for line in command()[1].splitlines()[1:-1]]
+    assert listed == list(range(150))  # the first ten were listed before they left
+
+
+def test_stopped_while_listing(airflow: FakeAirflow, command: Command) -> None:
+    """A question that is stopped between the two lists is one doubt, that of a failed task."""
+    airflow.instances = {("pay", 0): asking()}
+
+    def before(method: str, path: str) -> None:
+        if path == "taskInstances":
+            airflow.instances["pay", 0] = failed(answer={"choice": "stop"})
+
+    airflow.before = before
+    assert command()[1].splitlines()[1:] == [
+        "pay   0          uncertain  failed, answered: stop  -   2026-11-24T09:08:07+00:00",
+        "1 doubts",
+    ]
+
+
+def test_terminal_without_unicode(airflow: FakeAirflow, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Characters that the terminal's encoding lacks are printed as escapes."""
+    output = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    airflow.instances = {("größe", -1): failed()}
+    assert command()[0] == 0
+    output.seek(0)
+    assert r"gr\xf6\xdfe" in output.read()
 
 
 def test_any_characters(airflow: FakeAirflow, command: Command) -> None:
@@ -181,6 +282,14 @@ def test_ids_that_are_no_ids(airflow: FakeAirflow, command: Command, run_id: str
     assert status == 1
     assert "can't address" in err
     assert airflow.requests == []
+
+
+def test_empty_task_id(airflow: FakeAirflow, command: Command) -> None:
+    """An empty ``--task-id``, as of an unset variable, is refused: it would mean all tasks."""
+    airflow.instances = {("pay", 0): failed()}
+    status, _, err = command("--all", "submit", "--task-id", "")
+    assert (status, airflow.writes) == (1, [])
+    assert "empty" in err
 
 
 def test_one_thing_at_a_time(airflow: FakeAirflow, command: Command, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ def file(tmp_path: Path) -> Path:
         (entry(answer=["submit"]), "answer there, earlier, submit, stop or null"),
         (entry(answer="earlier"), "Answer there, submit, stop"),
         (entry(answer="there"), "id must be a string"),
+        (entry(answer="there", id=[]), "id must be a string"),
+        (entry(answer="submit", map_index=False), "must be as --output writes them"),
         (entry(answer="there", id="../secrets"), "id must be an id as White Rabbit gave it"),
         (entry("ask"), "has another entry already"),
         ({"task_id": "pay", "map_index": 0}, "must be as --output writes them"),
@@ -50,7 +52,7 @@ def test_wrong_entries(airflow: FakeAirflow, command: Command, file: Path, wrong
     assert airflow.writes == []
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[", "\xff"], ids=repr)
+@pytest.mark.parametrize("content", ["", "{}", "[", "\xff", "[" * 100_000], ids=lambda content: repr(content[:9]))
 def test_wrong_files(airflow: FakeAirflow, command: Command, file: Path, content: str) -> None:
     """A file that is not a JSON array is named before any request."""
     file.write_bytes(content.encode("latin-1"))
@@ -75,15 +77,16 @@ def test_all_alike_must_fit(airflow: FakeAirflow, command: Command) -> None:
         failed(at="2026-11-24T10:00:00+00:00"),
         failed("gone"),
         failed(id="e-7"),
+        failed(asked="b" * 64),
         Instance("failed", {"id": "e-7", "at": AT}),
         Instance("success", {"id": None, "at": AT}),
     ],
-    ids=["time", "kind", "id", "no doubt", "not failed"],
+    ids=["time", "kind", "id", "request", "no doubt", "not failed"],
 )
 def test_a_file_of_yesterday(airflow: FakeAirflow, command: Command, file: Path, other: Instance) -> None:
     """An answer to a doubt that has changed since the file was written is refused, and the others are sent."""
     airflow.instances = {("pay", 0): other, ("pay", 1): failed()}
-    file.write_text(json.dumps([entry(answer="submit"), entry(map_index=1, answer="submit")]))
+    file.write_text(json.dumps([entry(answer="submit", request=None), entry(map_index=1, answer="submit")]))
     status, out, err = command("--answers", str(file))
     assert status == 1
     assert err.startswith("refused: pay [0]: ")
@@ -98,7 +101,7 @@ def test_changed_meanwhile(airflow: FakeAirflow, command: Command, instance: Ins
     reads: list[str] = []
 
     def change(method: str, path: str) -> None:
-        reads.extend([path] if "state-store" in path else [])
+        reads.extend([path] if "whiterabbit_submission" in path else [])
         if len(reads) == 2:  # both doubts have been listed
             instance.record = {**instance.record, "id": "e-7"}
 
@@ -124,7 +127,7 @@ def test_cleared_meanwhile(airflow: FakeAirflow, command: Command) -> None:
     assert out.splitlines()[-1] == "1 settled, 0 skipped, 1 refused"
 
 
-@pytest.mark.parametrize("part", ["/hitlDetails", "PATCH", "clear"])
+@pytest.mark.parametrize("part", ["/hitlDetails", "PUT", "clear"])
 def test_airflow_refuses(airflow: FakeAirflow, command: Command, part: str) -> None:
     """What Airflow refuses is refused with Airflow's reason; the same command settles the rest later."""
     airflow.instances = {("ask", 0): asking(), ("pay", 0): failed()}
@@ -136,4 +139,4 @@ def test_airflow_refuses(airflow: FakeAirflow, command: Command, part: str) -> N
     airflow.before = lambda method, path: None
     assert command("--all", "submit")[0] == 0
     assert {instance.state for instance in airflow.instances.values()} == {"scheduled"}
-    assert airflow.instances["pay", 0].record["answer"]["choice"] == "submit"
+    assert airflow.instances["pay", 0].answer["choice"] == "submit"

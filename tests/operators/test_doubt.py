@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.submission import digest
-from dev.harness.standins import RETRIES, FakeAirflow, submission_record
+from dev.harness.standins import ANSWER_KEY, RETRIES, FakeAirflow, submission_record
 from tests.failing import fails_for_good
 from tests.operators.remotes import REMEDY, component_operator
 from tests.versions import NO_STORE
@@ -202,7 +202,8 @@ def test_clear_after_the_end(airflow: FakeAirflow, wr: Emulator, choice: Any) ->
 def answered(airflow: FakeAirflow, choice: str, identity: str | None = None) -> dict[str, Any]:
     """Store an answer as the command does; return the answer."""
     answer = {"choice": choice, "by": "ann", "at": "2026-11-26T10:00:00+00:00"} | ({"id": identity} if identity else {})
-    airflow.store.record |= {"answer": answer}
+    record = airflow.store.record
+    airflow.store.values[ANSWER_KEY] = answer | {"for": {name: record.get(name) for name in ("id", "at", "asked")}}
     return answer
 
 
@@ -258,9 +259,41 @@ def test_id_that_a_person_fills_in(airflow: FakeAirflow, wr: Emulator) -> None:
         airflow.run(pay(ALICE))
     execution_id = wr.executions[-1]["id"]
     wr.complete(execution_id, ALICE)
-    airflow.store.record |= {"id": f" {execution_id}\n"}
+    answered(airflow, "submit")
+    airflow.store.record |= {"id": f" {execution_id}\n", "answer": {"choice": "submit"}}  # the id is the later word
     assert airflow.run(pay(ALICE), **CLEARED) == ALICE
     assert len(wr.executions) == 1
+
+
+def test_id_filled_into_a_record_of_an_earlier_version(airflow: FakeAirflow, wr: Emulator) -> None:
+    """An id that a person fills into an earlier version's record, about which this version had a doubt, counts too."""
+    airflow.store.record = submission_record(None)
+    message_of_doubt(airflow, "uncertain", pay(ALICE))
+    execution_id = wr.create_execution("PAY", output=ALICE)
+    airflow.store.record |= {"id": execution_id}
+    assert airflow.run(pay(ALICE), **CLEARED) == ALICE
+    assert not wr.requests(kind="submit")
+
+
+def test_late_answer(airflow: FakeAirflow, wr: Emulator) -> None:
+    """An answer that arrives when the task has submitted since does not count, and is not obeyed in a later try."""
+    wr.fault(effects.Reset("answer"), kind="submit")
+    message_of_doubt(airflow, "uncertain", pay(ALICE), try_number=1)
+    answered(airflow, "submit")
+    late = airflow.store.values[ANSWER_KEY]
+    for try_number in (2, 3):
+        with pytest.raises(TaskDeferred):
+            airflow.run(pay(ALICE), try_number)
+        airflow.store.values[ANSWER_KEY] = late
+    assert len(wr.requests(kind="submit")) == 2
+
+
+def test_answer_of_another_module(airflow: FakeAirflow, wr: Emulator) -> None:
+    """A record of another module in the answer to the submission, or at the end, is never the task's output."""
+    record = {"id": UNKNOWN, "module": "PAYROLL", "status": "COMPLETED", "output": "a salary", "error": None}
+    wr.fault(effects.Answer(200, record), kind="submit")
+    with pytest.raises(exc.WhiteRabbitProtocolError, match=rf"{UNKNOWN} has the module 'PAYROLL', not PAY"):
+        airflow.run(pay(ALICE))
 
 
 def test_answer_for_another_request(airflow: FakeAirflow, wr: Emulator) -> None:
@@ -370,8 +403,9 @@ def test_wrong_connection_after_a_submission(
     good = wr.environ["AIRFLOW_CONN_WHITERABBIT_DEFAULT"]
     submitted(airflow, wr, ended=False)
     monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", good.replace("127.0.0.1", "user:x@127.0.0.1"))
-    with pytest.raises(exc.WhiteRabbitConfigError):
-        airflow.run(pay(ALICE), 2)
+    for options in ({}, {"callback_url": "https://dags.example/"}):  # which takes its secret from the connection
+        with pytest.raises(exc.WhiteRabbitConfigError):
+            airflow.run(pay(ALICE, **options), 2)
     airflow.store.values.clear()
     with fails_for_good(exc.WhiteRabbitConfigError):
         airflow.run(pay(ALICE))
@@ -401,8 +435,11 @@ def test_operator_in_the_code_of_a_task(airflow: FakeAirflow, wr: Emulator) -> N
     wr.script("PAY", output=ALICE)
     assert operator.execute(context) == ALICE
     airflow.store.record = submission_record(None)
+    airflow.ti.try_number = 2
     with pytest.raises(AirflowFailException, match="not known whether"):
         pay(ALICE, on_doubt="ask").execute(airflow.context(operator) | {"task": context["task"]})
+    with pytest.raises(AirflowFailException, match="executes operators more than once"):
+        pay(ALICE).execute(airflow.context(operator) | {"task": context["task"]})  # another context of the same try
 
 
 def test_errors_without_a_store_are_final(wr: Emulator) -> None:

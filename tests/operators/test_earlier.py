@@ -100,7 +100,7 @@ def test_uncertain_submission_fails(airflow: FakeAirflow, remote: Remote, max_tr
     assert remote.submissions == 0
     asked = airflow.store.record.pop("asked")
     assert len(asked) == 64
-    assert airflow.store.record == submission_record(None) | {"doubt": "uncertain", "answer": {}}
+    assert airflow.store.record == submission_record(None) | {"stored": None, "doubt": "uncertain", "answer": {}}
 
 
 def test_retry_resubmits_uncertain(airflow: FakeAirflow, remote: Remote) -> None:

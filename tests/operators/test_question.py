@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred, mask_secret
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from dev.harness.standins import FakeAirflow, submission_record
@@ -75,7 +75,7 @@ def test_lost_answer(airflow: FakeAirflow, supervisor: Supervisor, remote: Remot
     assert question.subject == f"White Rabbit: did the submission of {operator.submission_name} arrive?"
     assert list(question.params) == [remote.id_name]
     assert [(user.id, user.name) for user in question.assigned_users] == [("7", "ann")]
-    for part in ("It is not known whether", "whiterabbit_default", airflow.store.record["at"]):
+    for part in ("It is not known whether", r"whiterabbit\_default", airflow.store.record["at"]):
         assert part in question.body
     for wrong, reason in ((UNKNOWN, "does not know this id"), ("", "must be an id"), (None, "must be a string")):
         again = partial(answer, airflow, operator, "It is there", **{remote.id_name: wrong})
@@ -139,6 +139,9 @@ def test_stop(airflow: FakeAirflow, supervisor: Supervisor, remote: Remote) -> N
     with pytest.raises(AirflowFailException, match="Stopped by the answer of ann"):
         answer(airflow, operator, "Stop")
     assert airflow.store.record["answer"]["choice"] == "stop"
+    airflow.store.failing = lambda name, value: name == "set"
+    with pytest.raises(AirflowFailException, match="Stopped by the answer of ann"):
+        answer(airflow, operator, "Stop")
     assert not remote.submissions
 
 
@@ -147,9 +150,15 @@ def test_question_shows_the_input(airflow: FakeAirflow, supervisor: Supervisor, 
     """The question shows what the task asks for, with secrets masked, bounded and safe in Markdown."""
     airflow.store.record = submission_record(None)
     hostile = "```\n# Click *Submit now*\n[x](javascript:alert(1)) \u0000"
-    values = {"to": hostile, "api_key": "hunter2-hunter2", "long": "x" * 5000}
+    token, key = "eyJ" + 100 * "Zx9Q", 'p\u00e4"ss-word'
+    for secret in (token, key):
+        mask_secret(secret)
+    nested = {"a": {"b": {"c": [key]}}}
+    values = {"to": hostile, "api_key": "hunter2-hunter2", "long": "x" * 5000, "token": token, "nested": nested}
     question = ask(airflow, supervisor, lambda: airflow.run(component_operator(input=values, on_doubt="ask"), 2))
     assert "hunter2" not in question.body
+    assert "eyJ" not in question.body
+    assert "ss-w" not in question.body
     assert "\n```\n" not in question.body.partition("```json\n")[2].partition("\n```\n\nWhat happens")[0]
     assert "\u0000" not in question.body
     assert len(question.body) < 4000
@@ -159,13 +168,17 @@ def test_question_shows_the_input(airflow: FakeAirflow, supervisor: Supervisor, 
 def test_text_of_the_server(airflow: FakeAirflow, supervisor: Supervisor, remote: Remote) -> None:
     """A server's error message can add no link, image or code to the question."""
     hostile = "[pay here](https://evil.example) ![x](https://evil.example) <b> `x`\n# *now*"
-    remote.wr.fault(effects.Answer(500, {"message": hostile}), kind=remote.submit)
+    linked = " WWW.evil.example https&colon;//evil.example pay@evil.example _now_"
+    remote.wr.fault(effects.Answer(500, {"message": hostile + linked}), kind=remote.submit)
     question = ask(airflow, supervisor, lambda: airflow.run(remote.operator(on_doubt="ask")))
     assert (
         r"\[pay here\](https:|//evil.example) \!\[x\](https:|//evil.example) \<b\> \`x\` \# \*now\*".replace(
             ":|", ":\u200b"
         )
         in question.body
+    )
+    assert (
+        r"WWW|.evil.example https\&colon;|//evil.example pay@|evil.example \_now\_".replace("|", "\u200b") in question.body
     )
 
 
