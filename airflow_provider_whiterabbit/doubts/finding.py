@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_whiterabbit.doubts.airflow_api import RunApi
 from airflow_provider_whiterabbit.operators.doubt import CHOICES, Choice, Kind
 from airflow_provider_whiterabbit.operators.question import OPTIONS, SUBJECT
-from airflow_provider_whiterabbit.operators.submission import answer_to
+from airflow_provider_whiterabbit.operators.submission import answer_to, is_edited
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _failed(run: RunApi, task_id: str | None) -> Iterator[Doubt]:
 
 def _answer(run: RunApi, place: tuple[str, int], record: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to a failed task's doubt that was given before, in Airflow's UI, by this command or by hand."""
-    if record.get("id") and "stored" in record and record["stored"] != record["id"]:
-        return {"choice": "there", "id": record["id"]}  # a person has filled in the id
+    if record.get("id") and is_edited(record):
+        return {"choice": "there", "id": record["id"]}
     answer = record.get("answer")
-    return answer if isinstance(answer, dict) and answer else answer_to(record, run.answer_of(*place))
+    return answer_to(record, run.answer_of(*place)) or (answer if isinstance(answer, dict) else {})

@@ -19,7 +19,7 @@ import tenacity
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitProtocolError
-from airflow_provider_whiterabbit.operators.submission import ANSWER_KEY, KEY, Submission, answer_to
+from airflow_provider_whiterabbit.operators.submission import ANSWER_KEY, KEY, Submission, answer_to, is_edited
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -115,7 +115,7 @@ class StoredFence(Fence):
                 'White Rabbit has the submission, store {"id": "<its id>"}; if not, delete the key, and the next try '
                 "submits."
             ) from None
-        if not self._found.answer and (answer := answer_to(stored, self._store.get(ANSWER_KEY))):
+        if answer := answer_to(stored, self._store.get(ANSWER_KEY)):  # later than an answer in the record, see `note`
             self._found = replace(self._found, answer=answer)
         return self._found
 
@@ -166,10 +166,16 @@ class StoredFence(Fence):
             log.exception("The intent could not be deleted; a retry of this task will call the submission uncertain")
 
     def note(self, **entries: Any) -> None:
-        """Add entries to the record in Airflow's task state store."""
+        """Add entries to the record in Airflow's task state store.
+
+        What a person has stored before is then settled or void: an answer by command, and an id that was filled in.
+        """
         stored = self._store.get(KEY)
         record = stored if isinstance(stored, dict) else {"id": stored}
-        self._set({"id": None, "stored": record.get("id")} | record | entries)
+        if is_edited(record):
+            record = {name: value for name, value in record.items() if name not in ("max_tries", "request", "answer")}
+        self._store.delete(ANSWER_KEY)
+        self._set({"id": None} | record | {"stored": record.get("id")} | entries)
 
     def is_cleared(self, earlier: Submission) -> bool | None:
         """Return whether a user has cleared the Airflow task since an earlier submission; None if it can't be told.

@@ -78,7 +78,7 @@ class Submission:
 
         target_id = (stored.get("id") or "").strip() or None
         at = str(stored.get("at") or UNKNOWN_TIME)[:100]
-        edited = "stored" in stored and stored["stored"] != target_id  # a person has filled in another id
+        edited = is_edited(stored)
         return cls(
             target_id=target_id,
             max_tries=None if edited else value_of("max_tries", int),
@@ -94,6 +94,11 @@ class Submission:
             answer={} if edited else value_of("answer", dict) or {},  # the id is a person's later word
             settled=value_of("settled", dict) or {},
         )
+
+
+def is_edited(record: dict[str, Any]) -> bool:
+    """Return whether a person has filled in another id than the one that the provider has stored."""
+    return "stored" in record and record["stored"] != record.get("id")
 
 
 def addressed(record: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:

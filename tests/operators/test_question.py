@@ -178,7 +178,8 @@ def test_text_of_the_server(airflow: FakeAirflow, supervisor: Supervisor, remote
         in question.body
     )
     assert (
-        r"WWW|.evil.example https\&colon;//evil.example pay@|evil.example \_now\_".replace("|", "\u200b") in question.body
+        r"WWW|.evil.example https\&colon;//evil.example pay@|evil.example \_now\_".replace("|", "\u200b")
+        in question.body
     )
 
 
