@@ -1,14 +1,23 @@
 """The exceptions of the White Rabbit provider; all of the exceptions derive from `WhiteRabbitError`.
 
 None of them is an `AirflowException`: after those, a sensor's ``soft_fail`` skips its task, and a refused key or an
-unknown execution must not look like a skipped task. No message contains a key, a secret or a signature.
+unknown execution must not look like a skipped task. No message contains a key, a secret or a signature. Each message
+has at most 2,000 characters, and none that a log or a database refuses.
 """
 
 from __future__ import annotations
 
+from airflow_provider_whiterabbit.client.text import clean
+
+_MAX_SERVER_ERRORS = 1_000
+"""How many characters of the server's errors a message shows at most, so that nothing behind them is cut."""
+
 
 class WhiteRabbitError(Exception):
     """Base class of all exceptions of the White Rabbit provider."""
+
+    def __str__(self) -> str:
+        return clean(super().__str__())
 
 
 class WhiteRabbitConfigError(WhiteRabbitError):
@@ -36,6 +45,10 @@ class WhiteRabbitProtocolError(WhiteRabbitError):
 
 class WhiteRabbitSignatureError(WhiteRabbitError):
     """Raised if a callback's signature is missing, wrong or too old, so that nothing in the callback can be trusted."""
+
+
+class WhiteRabbitOutputError(WhiteRabbitError):
+    """Raised if an execution or workflow run COMPLETED, but Airflow can't store its output as XCom."""
 
 
 class WhiteRabbitTimeoutError(WhiteRabbitError):
@@ -80,8 +93,9 @@ class WhiteRabbitResponseError(WhiteRabbitError):
 
     def __str__(self) -> str:
         server_errors = "; ".join(": ".join(part for part in pair if part) for pair in self.errors)
+        server_errors = clean(server_errors, _MAX_SERVER_ERRORS)
         parts = [f"White Rabbit answered {self.status} to {self.method} {self.path}", server_errors, self.hint]
-        return ". ".join(part.rstrip(".") for part in parts if part)
+        return clean(". ".join(part.rstrip(".") for part in parts if part))
 
     @property
     def is_from_api(self) -> bool:

@@ -14,7 +14,8 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles, task_obstacles
-from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, ended_id
+from airflow_provider_whiterabbit.ending.storable import check_storable
+from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, ended_id, result_of
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
@@ -128,6 +129,17 @@ class WaitingMixin(_Task):
             if self.do_xcom_push:
                 context["ti"].xcom_push(key=USAGE_KEY, value=record.total_usage)
 
+    def _result_of(self, record: Any, context: Context) -> Any:
+        """Return the task's result from the record of an execution or workflow run that has ended.
+
+        :raises AirflowFailException: if it did not complete.
+        :raises WhiteRabbitOutputError: if Airflow is to store the result as XCom, and can't.
+        """
+        result = result_of(record)
+        if self.do_xcom_push and not is_nested(context):
+            check_storable(result, self.waits_for, record.id)
+        return result
+
     def _record_after(self, event: Any, target_id: str | None) -> Any:
         """Read the record of the execution or workflow run after the trigger's event, which carries no output.
 
@@ -137,3 +149,8 @@ class WaitingMixin(_Task):
         with self._as_task_timeout():
             ended = ended_id(event, self.waits_for, target_id)
         return self.whiterabbit_hook.get_conn().read_ended(self.waits_for.followed(ended))
+
+
+def is_nested(context: Context) -> bool:
+    """Return whether an operator is executed in the code of another task, such as a `@task`, which Airflow resumes."""
+    return hasattr(context["task"], "python_callable")

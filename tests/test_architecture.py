@@ -14,6 +14,7 @@ NAME = "airflow_provider_whiterabbit"
 PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
+    ("client.text",),
     ("exceptions", "get_provider_info", "links"),
     ("client.checks", "client.defaults"),
     ("client.wire", "client.records"),

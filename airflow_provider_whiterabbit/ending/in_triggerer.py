@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.ending.obstacles import deployment_obstacles, task_obstacles, version_obstacles
+from airflow_provider_whiterabbit.ending.storable import check_storable
 from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
 from airflow_provider_whiterabbit.links import LINK_KEY
@@ -60,7 +62,7 @@ async def end_task(
         if obstacle is None:
             return await _end(task, client, status, succeeded, timeout_message)
     except Exception as error:  # Airflow's errors differ from version to version; a worker tries again
-        obstacle = f"{type(error).__name__}: {error}"
+        obstacle = clean(f"{type(error).__name__}: {error}")
     task.log.info("A worker ends the task: %s", obstacle)
     return None
 
@@ -87,6 +89,7 @@ async def _end(
             raise WhiteRabbitError(f"the wait ended with {status}, but the record read next says {record.status}")
         xcoms = {LINK_KEY: _link(task, client), USAGE_KEY: record.total_usage}
         if succeeded:
+            check_storable(record.result, task.target, task.target_id)
             xcoms[XCOM_RETURN_KEY] = record.result
         await _push_xcoms(task.task_instance, xcoms)
         if succeeded:

@@ -12,6 +12,7 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitConfigError,
     WhiteRabbitError,
     WhiteRabbitInputError,
+    WhiteRabbitOutputError,
     WhiteRabbitProtocolError,
     WhiteRabbitResponseError,
     WhiteRabbitTimeoutError,
@@ -77,7 +78,9 @@ def no_retry_mends(error: BaseException, refusals: Collection[int]) -> bool:
         # Another worker's clock may be right, and this one's may be set.
         has_wrong_clock = error.status == 401 and abs(error.clock_offset or 0.0) >= CLOCK_WINDOW
         return error.status in refusals and error.is_from_api and not has_wrong_clock
-    return isinstance(error, WhiteRabbitInputError) or (isinstance(error, WhiteRabbitConfigError) and bool(refusals))
+    if isinstance(error, WhiteRabbitInputError | WhiteRabbitOutputError):
+        return True
+    return isinstance(error, WhiteRabbitConfigError) and bool(refusals)
 
 
 def ended_id(event: Any, target: Target[Any], expected_id: str | None) -> str:

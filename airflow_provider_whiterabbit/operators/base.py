@@ -19,7 +19,8 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends, result_of
+from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitInputError,
@@ -29,15 +30,18 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.doubt import other_module
-from airflow_provider_whiterabbit.operators.earlier import EarlierMixin, OnClear, OnDoubt, OnFailedExecution, is_nested
+from airflow_provider_whiterabbit.operators.earlier import EarlierMixin, OnClear, OnDoubt, OnFailedExecution
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
 from airflow_provider_whiterabbit.operators.submission import Submission, digest
-from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, configured
+from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, configured, is_nested
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_whiterabbit.client.wire.messages import Request
+
+_MAX_CAUSE = 1_000
+"""How many characters of an error the message about an uncertain submission quotes at most."""
 
 
 class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
@@ -235,7 +239,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             refusals = () if self._submitted else (*INVALID, *UNAUTHORIZED)
             if no_retry_mends(error, refusals) or not (has_store(context) or self._doubt_option() == "resubmit"):
                 submitted = f" ({self._submitted} was submitted)" if self._submitted else ""
-                raise AirflowFailException(f"{error}{submitted}") from error
+                raise AirflowFailException(f"{clean(str(error))}{submitted}") from error
             raise
 
     def _submit(self, request: Request, fence: Fence, context: Context) -> tuple[str, Any]:
@@ -249,7 +253,8 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             self._submitted = self._unfinished
             if self._doubt_option() == "resubmit":
                 raise  # the retry submits anew
-            self._fail_or_ask(self._search(fence).uncertain(intent, f"{error.__cause__ or error}"), fence, context)
+            cause = clean(str(error.__cause__ or error), _MAX_CAUSE)
+            self._fail_or_ask(self._search(fence).uncertain(intent, cause), fence, context)
         except WhiteRabbitError:
             fence.withdraw()
             raise
@@ -271,4 +276,4 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         self._push_usage(context, record)
         if self._may_resubmit(record, has_store(context)):
             raise AirflowException(record.failure)  # keeps the retries, which submit anew
-        return result_of(record)
+        return self._result_of(record, context)

@@ -11,7 +11,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 from airflow_provider_whiterabbit.operators.doubt import Doubt, Found, Search
 from airflow_provider_whiterabbit.operators.fence import Fence
 from airflow_provider_whiterabbit.operators.submission import Submission
-from airflow_provider_whiterabbit.waiting import WaitingMixin
+from airflow_provider_whiterabbit.waiting import WaitingMixin, is_nested
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -137,8 +137,3 @@ class EarlierMixin(WaitingMixin):
 
     def _may_resubmit(self, record: Any, survives_retries: bool) -> bool:
         return bool(record.failed and self.on_failed_execution == "resubmit" and survives_retries)
-
-
-def is_nested(context: Context) -> bool:
-    """Return whether an operator is executed in the code of another task, such as a `@task`, which Airflow resumes."""
-    return hasattr(context["task"], "python_callable")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import redact
 
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 from airflow_provider_whiterabbit.operators.doubt import CHOICES, Choice, Doubt, Kind
 
@@ -50,6 +51,10 @@ _EXPLANATIONS: dict[Choice, str] = {
 _MAX_SHOWN = 2_000
 
 _MAX_TEXT = 200
+
+_MAX_SUBJECT = 500
+
+_MAX_BODY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +128,8 @@ class Question:
             ti_id=ti.id,
             options=[OPTIONS[choice] for choice in self.choices],
             # Servers' texts may repeat secrets that Airflow knows.
-            subject=str(redact(SUBJECT + _SUBJECTS[self.doubt.kind].format(self.subject)))[:500],
-            body=str(redact(self.body)),
+            subject=clean(str(redact(SUBJECT + _SUBJECTS[self.doubt.kind].format(self.subject))), _MAX_SUBJECT),
+            body=clean(str(redact(self.body)), _MAX_BODY),
             params=fields,
             assigned_users=assigned_users,  # type: ignore[arg-type]  # a TypedDict
         )
@@ -176,9 +181,9 @@ def answer_in(event: Any, field: str) -> dict[str, Any]:
     named = fields.get(field) if isinstance(fields, Mapping) else None
     answer: dict[str, Any] = {
         "choice": choice,
-        "by": str((user.get("name") or user.get("id")) if isinstance(user, Mapping) else user or "somebody"),
+        "by": clean(str((user.get("name") or user.get("id")) if isinstance(user, Mapping) else user or "somebody")),
         "at": at.isoformat() if isinstance(at, datetime) else str(at),
     }
     if choice == "there":
-        answer["id"] = named.strip() if isinstance(named, str) else None
+        answer["id"] = clean(named.strip()) if isinstance(named, str) else None
     return answer

@@ -19,6 +19,8 @@ from fastapi.responses import JSONResponse
 
 from airflow_provider_whiterabbit.client import webhooks
 from airflow_provider_whiterabbit.client.records.execution import Execution
+from airflow_provider_whiterabbit.client.records.fields import MAX_MODULE
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitSignatureError
 from airflow_provider_whiterabbit.receiver.bodies import SMALL_BODY, BodyReader, Refusal
 from airflow_provider_whiterabbit.receiver.events import CallbackResult, emit_events
@@ -111,7 +113,7 @@ class Receiver:
                 execution = await self._run_in_thread(_verified_execution, signature, body, secret)
             result = await self._run_in_thread(self._emit_or_refuse, connection_id, execution)
         if result is CallbackResult.NO_LISTENER:
-            reason = f"no unpaused DAG uses an asset of module {execution.module}"
+            reason = f"no unpaused DAG uses an asset of module {clean(str(execution.module), MAX_MODULE)}"
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after=60)
         return result
 

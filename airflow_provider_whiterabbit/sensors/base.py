@@ -17,8 +17,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles
-from airflow_provider_whiterabbit.ending.verdict import INVALID, no_retry_mends, result_of
+from airflow_provider_whiterabbit.ending.verdict import INVALID, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles
@@ -114,7 +115,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         if not record.is_terminal:
             return False
         self._push_usage(context, record)
-        return PokeReturnValue(is_done=True, xcom_value=result_of(record))
+        return PokeReturnValue(is_done=True, xcom_value=self._result_of(record, context))
 
     def execute(self, context: Context) -> Any:
         """Wait in the configured mode. The sensor does not defer if the execution or workflow run has ended already."""
@@ -140,7 +141,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         record = self._record_after(event, identity or self._target_id)
         self._push_link(context, record.id)
         self._push_usage(context, record)
-        return result_of(record)
+        return self._result_of(record, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume the task; with `soft_fail`, Airflow's own method would skip the task even after a lost connection."""
@@ -186,5 +187,5 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
             raise
         except Exception as error:
             if self.never_fail:
-                raise AirflowSkipException(f"Skipping because never_fail is set: {error}") from error
+                raise AirflowSkipException(f"Skipping because never_fail is set: {clean(str(error))}") from error
             raise

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.ending.verdict import ERROR, TIMEOUT
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError, WhiteRabbitError, WhiteRabbitTimeoutError
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 GRACE = timedelta(minutes=2)
 """How much later than a trigger's deadline Airflow's own timeout for the deferred task fires."""
+
+_MAX_TRACEBACK = 20_000
+"""How many characters of the traceback of an unexpected error a trigger logs at most."""
 
 _TRANSPORT = "airflow_provider_whiterabbit.client.transport.aio"
 _ENDING_ARGUMENTS = ("end_from_trigger", "soft_fail")
@@ -78,7 +83,7 @@ class WhiteRabbitTrigger(BaseTrigger):
 
     @property
     def _target_id(self) -> str:
-        return str(getattr(self, self.target.id_name))
+        return clean(str(getattr(self, self.target.id_name)))  # a template's value, which is validated only later
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments from which Airflow can create the trigger again."""
@@ -111,10 +116,13 @@ class WhiteRabbitTrigger(BaseTrigger):
         except WhiteRabbitError as error:
             status, message = ERROR, str(error)
         except Exception as error:
-            self.log.exception("Waiting for %s %s failed", self.target.noun, self._target_id)
+            trace = clean(traceback.format_exc(), _MAX_TRACEBACK)
+            self.log.error("Waiting for %s %s failed\n%s", self.target.noun, self._target_id, trace)
             status, message = ERROR, f"{type(error).__name__}: {error}"
         verdict = {self.target.id_name: self._target_id, "status": status, "message": message}
-        yield end_event or TriggerEvent(verdict)  # type: ignore[no-untyped-call]
+        # An event that can't be encoded ends the triggerer with all its triggers.
+        payload = {name: None if text is None else clean(text) for name, text in verdict.items()}
+        yield end_event or TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling.
@@ -138,7 +146,7 @@ class WhiteRabbitTrigger(BaseTrigger):
                 self.log.warning(
                     "The connection %s can't be read yet, trying again: %s",
                     self.whiterabbit_conn_id,
-                    state.outcome.exception(),
+                    clean(str(state.outcome.exception())),
                 )
 
         deadline, patience = self._deadline(), self.hook.timing.connection_patience

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowSkipException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException
 from airflow.triggers.base import TaskSkippedEvent, TriggerEvent
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
@@ -160,6 +160,20 @@ async def test_large_output(whiterabbit_emulator: Emulator, supervisor: FakeSupe
     execution_id = whiterabbit_emulator.create_execution("X", output="x" * (MAX_RECORD_BYTES + 1))
     assert (await event_of(execution_id)).payload == handed_over(execution_id)
     assert not supervisor.xcoms
+
+
+@needs_triggerer_end
+async def test_output_that_cannot_be_stored(
+    whiterabbit_emulator: Emulator, supervisor: FakeSupervisor, read_log: Callable[[], str]
+) -> None:
+    """If Airflow can't store the output, a worker ends the task; the trigger stores no XCom, and its log says why."""
+    execution_id = whiterabbit_emulator.create_execution("X", output={"a": ["half \ud83d"]}, usage=2.5)
+    event = await event_of(execution_id)
+    assert event.payload == handed_over(execution_id)
+    assert not supervisor.xcoms
+    assert "it has the character U+D83D at $.a[0]" in read_log()
+    with pytest.raises(AirflowFailException, match="is paid for"):
+        resume(event, execution_id, "record")
 
 
 async def test_failing_record(whiterabbit_emulator: Emulator, supervisor: FakeSupervisor) -> None:

@@ -10,6 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred, mask_secret
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.operators.question import answer_in
 from dev.harness.standins import FakeAirflow, submission_record
 from tests.operators.remotes import Remote, component_operator
 from tests.versions import needs_store
@@ -181,6 +182,25 @@ def test_text_of_the_server(airflow: FakeAirflow, supervisor: Supervisor, remote
         r"WWW|.evil.example https\&colon;//evil.example pay@|evil.example \_now\_".replace("|", "\u200b")
         in question.body
     )
+
+
+@needs_store
+def test_hostile_characters_of_the_server(airflow: FakeAirflow, supervisor: Supervisor, remote: Remote) -> None:
+    """A server's error message can add no character to the question that Airflow can't send or store."""
+    remote.wr.fault(effects.Answer(500, {"message": "half \ud83d, nothing \0"}), kind=remote.submit)
+    question = ask(airflow, supervisor, lambda: airflow.run(remote.operator(on_doubt="ask")))
+    assert "half \ufffd, nothing \ufffd" in question.body
+
+
+def test_hostile_answer() -> None:
+    """The name and the id in an answer, which the task stores and logs, are fit."""
+    event = {
+        "chosen_options": ["It is there"],
+        "params_input": {"execution_id": " e\0 "},
+        "responded_by_user": {"name": "\ud83d"},
+        "responded_at": None,
+    }
+    assert answer_in(event, "execution_id") == {"choice": "there", "by": "\ufffd", "at": "None", "id": "e\ufffd"}
 
 
 @needs_store

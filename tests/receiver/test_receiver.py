@@ -191,6 +191,14 @@ def test_errors_are_outputs_of_failures(start_receiver: StartReceiver, pay_datab
 # --- assets without an unpaused DAG
 
 
+def test_answer_about_a_hostile_module(receiver: RunningReceiver, database: AssetDatabase) -> None:
+    """The answer names the module in readable form; a lone surrogate could not be sent."""
+    database.add_assets(assets.module("OTHER"))
+    answer = receiver.post(record_of("half \ud83d"))
+    assert answer.status_code == 503
+    assert answer.json() == {"detail": "no unpaused DAG uses an asset of module half \ufffd"}
+
+
 def test_no_dag_uses_the_asset(receiver: RunningReceiver, database: AssetDatabase) -> None:
     """The receiver answers 503 while no DAG uses the asset, and accepts the callback once a DAG does."""
     database.add_assets(assets.module("OTHER"))

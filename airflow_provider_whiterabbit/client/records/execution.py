@@ -13,6 +13,7 @@ from typing import Any, Self
 import pendulum
 
 from airflow_provider_whiterabbit.client.records.fields import (
+    MAX_MODULE,
     error_text,
     lenient,
     list_of_str,
@@ -24,7 +25,11 @@ from airflow_provider_whiterabbit.client.records.fields import (
     time,
 )
 from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, HasStatus
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
+
+_MAX_ERROR = 1_600
+"""How many characters of an execution's error a message shows at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +97,8 @@ class Execution(HasStatus):
     @property
     def failure(self) -> str:
         """An error message that says why the execution did not complete."""
-        module = f" ({self.module})" if self.module else ""
-        return f"Execution {self.id}{module} {self.status}: {error_text(self.error)}"
+        module = f" ({clean(self.module, MAX_MODULE)})" if self.module else ""
+        return clean(f"Execution {self.id}{module} {self.status}: {error_text(self.error, _MAX_ERROR)}")
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:

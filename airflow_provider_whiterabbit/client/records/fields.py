@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 import pendulum
 
+from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 
 log = logging.getLogger(__name__)
@@ -84,16 +86,22 @@ def lenient(data: Mapping[str, Any], name: str, parse: Callable[[Any], T]) -> T 
         return None
 
 
-MAX_ERROR_LENGTH = 2000
-"""How many characters of an error from White Rabbit an exception's message holds at most."""
+MAX_MODULE = 60
+"""How many characters of a module's name a message shows at most."""
 
 
-def error_text(error: Any) -> str:
-    """Return an error from White Rabbit, which may be any JSON value, as text for an exception's message."""
+def error_text(error: Any, limit: int = MAX_LENGTH) -> str:
+    """Return an error from White Rabbit, which may be any JSON value, as text for an exception's message.
+
+    :param limit: how many characters the text has at most.
+    """
     if isinstance(error, dict) and isinstance(error.get("message"), str) and len(error) == 1:
         error = error["message"]
-    text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
-    return text if len(text) <= MAX_ERROR_LENGTH else f"{text[:MAX_ERROR_LENGTH]}… ({len(text)} characters)"
+    try:
+        text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
+    except RecursionError:
+        text = "an error that is nested too deeply to be shown"
+    return clean(text, limit)
 
 
 @cache
@@ -116,9 +124,11 @@ def of_type(kind: type[T]) -> Callable[[Any], T]:
 
 
 def number(value: Any) -> float:
-    """Parse a number."""
+    """Parse a number. NaN and the infinities, which Python's JSON parser accepts, have an unknown form."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError
+    if not math.isfinite(value):
+        raise ValueError
     return value
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 import pendulum
 
 from airflow_provider_whiterabbit.client.records.fields import (
+    MAX_MODULE,
     error_text,
     lenient,
     number,
@@ -20,6 +21,16 @@ from airflow_provider_whiterabbit.client.records.fields import (
     time,
 )
 from airflow_provider_whiterabbit.client.records.status import HasStatus, StageStatus, WorkflowRunStatus
+from airflow_provider_whiterabbit.client.text import clean
+
+_MAX_STAGES = 5
+"""How many failed stages a message names at most."""
+
+_MAX_REASON = 300
+"""How many characters of the reason of a cancellation a message shows at most."""
+
+_MAX_ERRORS = 1_200
+"""How many characters a message shows at most of that reason and of the errors of all stages that the message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +104,17 @@ class WorkflowRun(HasStatus):
     @property
     def failure(self) -> str:
         """An error message that names the failed stages of a workflow run, or the reason of its cancellation."""
-        failed = [
-            f"stage {number} ({stage.module or stage.id}) {stage.status}: {error_text(stage.error)}"
-            for number, stage in enumerate(self.stages, 1)
-            if stage.failed
-        ]
+        parts = []
         if self.status is WorkflowRunStatus.CANCELED:
-            failed.insert(0, self.cancel_reason or "no reason given")
-        return f"Workflow run {self.id} {self.status}: {'; '.join(failed) or 'no stage has an error'}"
+            parts.append(clean(self.cancel_reason or "no reason given", _MAX_REASON))
+        failed = [(position, stage) for position, stage in enumerate(self.stages, 1) if stage.failed]
+        limit = (_MAX_ERRORS - len("".join(parts))) // min(max(len(failed), 1), _MAX_STAGES)
+        for position, stage in failed[:_MAX_STAGES]:
+            module = clean(stage.module or stage.id, MAX_MODULE)
+            parts.append(f"stage {position} ({module}) {stage.status}: {error_text(stage.error, limit)}")
+        if len(failed) > _MAX_STAGES:
+            parts.append(f"and {len(failed) - _MAX_STAGES:,} more")
+        return clean(f"Workflow run {self.id} {self.status}: {'; '.join(parts) or 'no stage has an error'}")
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:

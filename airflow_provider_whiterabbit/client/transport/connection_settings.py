@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
 from airflow_provider_whiterabbit.client.wire.signing import EmptyBodySignature, load_private_key
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
@@ -88,7 +89,9 @@ class ClientSettings:
     def link_to(self, target: Target[Any], target_id: str) -> str | None:
         """Return the URL of an execution or workflow run in White Rabbit's dashboard; None if no template is set."""
         template: str | None = getattr(self, target.link_setting)
-        return None if template is None else template.replace(f"{{{target.id_name}}}", quote(target_id, safe=""))
+        if template is None:
+            return None
+        return clean(template.replace(f"{{{target.id_name}}}", quote(target_id, safe="")))
 
     @property
     def trust_store(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_whiterabbit import __version__
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, transport_error
 from airflow_provider_whiterabbit.client.wait.timing import Timing
@@ -99,5 +100,8 @@ def check_stream(request: Request, head: Response) -> None:
 
 
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return HTTP headers with lower-case names, as the class `Response` stores headers."""
-    return {name.lower(): value for name, value in headers.items()}
+    """Return HTTP headers with lower-case names, as the class `Response` stores headers.
+
+    Their values are fit for messages: aiohttp reads a byte that is not UTF-8 as a lone surrogate.
+    """
+    return {name.lower(): clean(value) for name, value in headers.items()}

@@ -7,11 +7,15 @@ import socket
 import ssl
 from urllib.parse import urlsplit
 
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitTransportError
 
 _PROXY_PASSWORD = re.compile(r"//[^/@\s]*@")  # some errors show the proxy's address with its password
+
+_MAX_CAUSE = 500
+"""How many characters of a library's error a message shows at most."""
 
 _UNKNOWN_ISSUER = (18, 19, 20, 21)  # OpenSSL, X509_V_ERR_…: no certificate authority that we know signed it
 
@@ -48,7 +52,7 @@ def transport_error(
 def root_cause_text(error: BaseException) -> str:
     """Describe the root cause of a library's exception. The outer exceptions repeat addresses, some with passwords."""
     cause = _root_cause(error)
-    text = _PROXY_PASSWORD.sub("//", str(cause))
+    text = clean(_PROXY_PASSWORD.sub("//", str(cause)), _MAX_CAUSE)  # it may quote what the server sent
     return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
 
 

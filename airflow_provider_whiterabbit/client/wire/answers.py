@@ -9,11 +9,15 @@ from typing import Any
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wire.json_in import integer
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 
 CLOCK_WINDOW = 25.0
 """Clock error, in seconds, that explains a refused signature: the server allows 30 seconds, less network delay."""
+
+_MAX_SHOWN = 500
+"""How many characters of a server's error code or error message an exception keeps at most."""
 
 _ERRORS: dict[int, type[exc.WhiteRabbitResponseError]] = {
     400: exc.WhiteRabbitInvalidRequestError,
@@ -121,8 +125,8 @@ def _server_errors(body: bytes) -> tuple[tuple[str, str], ...]:
 
 def _short(value: Any) -> str:
     if isinstance(value, list):
-        return "; ".join(json.dumps(item) if isinstance(item, list) else _short(item) for item in value[:10])[:500]
-    return "" if value is None else str(value)[:500]
+        value = "; ".join(json.dumps(item) if isinstance(item, list) else _short(item) for item in value[:10])
+    return "" if value is None else clean(str(value), _MAX_SHOWN)
 
 
 def _retry_after(response: Response) -> float | None:

@@ -28,6 +28,7 @@ class Answer(Effect):
     :param status: HTTP status, 200 or higher.
     :param body: the emulator sends bytes and text unchanged (as ``text/html`` unless `headers` name another type), and
         any other value as JSON.
+    :param headers: more headers, with one byte for each character of a value (at most U+00FF).
     :param process: the endpoint processes the request first, and the emulator discards its answer. Not supported for
         streams, whose answer does not end by itself.
     :param retry_after: the ``Retry-After`` header, in seconds.
@@ -68,7 +69,7 @@ class Answer(Effect):
         if retry_after is not None:
             response_headers["retry-after"] = str(retry_after)
         response_headers |= {name.lower(): value for name, value in self.headers.items()}
-        raw_response_headers = [(name.encode(), value.encode()) for name, value in response_headers.items()]
+        raw_response_headers = [(name.encode(), value.encode("latin-1")) for name, value in response_headers.items()]
         await call.send({"type": "http.response.start", "status": self.status, "headers": raw_response_headers})
         await call.finish(response_body)
 

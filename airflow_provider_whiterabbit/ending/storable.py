@@ -1,0 +1,96 @@
+"""Finds what Airflow can't store in the output of an execution or workflow run, and says where it is.
+
+An output may be any JSON value. Airflow 3 sends an XCom in UTF-8, which has no lone surrogates, and PostgreSQL stores
+no NUL, no NaN and no infinity. Without this check, a task with such an output ends without a reason in its log.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.client.wait.target import Target
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitOutputError
+
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+_MAX_PLACE = 500
+"""How many characters of the place of a character an error shows at most."""
+
+
+def check_storable(result: Any, target: Target[Any], target_id: str) -> None:
+    """Check that Airflow can store the result of a completed execution or workflow run as XCom.
+
+    :param result: the output of an execution, or the record of a workflow run.
+    :raises WhiteRabbitOutputError: if Airflow can't. The message says what it can't store, at which place, and how to
+        get the output.
+    """
+    if not _has_plain_xcoms():
+        return
+    found = unstorable(result)
+    if found is not None:
+        what, place = found
+        read = f"WhiteRabbitHook.get_{target.id_name.removesuffix('_id')}"
+        raise WhiteRabbitOutputError(
+            f"{target.noun.capitalize()} {target_id} COMPLETED and is paid for, but Airflow can't store its output as "
+            f"XCom: it has {what} at {clean(place, _MAX_PLACE)}. Read the output with {read}, use an XCom backend that "
+            "can store it, or set do_xcom_push=False"
+        )
+
+
+def unstorable(value: Any) -> tuple[str, str] | None:
+    """Return what in a JSON value Airflow can't store as XCom, and its place, such as ``$.a[0]``; None for nothing.
+
+    :param value: made of dicts, lists, strings, numbers, booleans and None.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+        if r"\u0000" not in text:
+            return None
+    except RecursionError:  # Airflow's own error says that the value is nested too deeply
+        return None
+    except ValueError:  # a lone surrogate, NaN or an infinity
+        pass
+    # This slow search finds nothing if the text only quotes the escape, as an article about JSON does.
+    return next(_faults(value), None)
+
+
+def _has_plain_xcoms() -> bool:
+    """Return whether Airflow stores XComs as they are: Airflow 2 escapes them, and a custom XCom backend may, too."""
+    try:
+        from airflow.sdk.execution_time import xcom
+    except ImportError:
+        return False
+    plain: Any = getattr(xcom, "BaseXCom")  # noqa: B009 (before Airflow 3.1 it is defined there, later imported)
+    return xcom.XCom is plain
+
+
+def _faults(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield everything in a JSON value that Airflow can't store, in the order of the JSON, with its place."""
+    levels = [iter([("$", "", value)])]  # no recursion, which the nesting of an output could exhaust
+    while levels:
+        for place, name, item in levels[-1]:
+            for text in name, item:
+                if isinstance(text, str) and (match := _UNSTORABLE.search(text)):
+                    yield f"the character U+{ord(match.group()):04X}", place
+            if isinstance(item, float) and not math.isfinite(item):
+                yield f"the number {item}", place
+            levels.append(_members(place, item))
+            break
+        else:
+            levels.pop()
+
+
+def _members(place: str, item: Any) -> Iterator[tuple[str, str, Any]]:
+    """Yield the members of a JSON object or the elements of an array, with their places and names."""
+    if isinstance(item, dict):
+        for name, member in item.items():
+            yield f"{place}.{name}" if name.isidentifier() else f"{place}[{name!r}]", name, member
+    elif isinstance(item, list):
+        for index, member in enumerate(item):
+            yield f"{place}[{index}]", "", member
