@@ -28,7 +28,6 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     lower_case,
 )
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
-from airflow_provider_whiterabbit.client.transport.pace import HostPausedError
 from airflow_provider_whiterabbit.client.transport.sharing import SharedSession, Turns, join, leave
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
@@ -237,12 +236,9 @@ class AsyncClient(ClientBase):
         return await self._at_pace(exchange, request, ends - monotonic())
 
     async def _at_pace(self, exchange: Callable[[Limits], Awaitable[T]], request: Request, within: float) -> T:
-        """Send a request as soon as the host's pace allows, and heed a ``Retry-After`` of the answer."""
+        """Send a request once, and heed a ``Retry-After`` of the answer. The session keeps the host's pace."""
         try:
-            await self._shared.line.admit()
             return await exchange(self._limits(request, within))
-        except HostPausedError as pause:
-            raise self._paused_error(request, pause) from None
         except WhiteRabbitResponseError as error:
             self._host.heed(error, self.timing.max_retry_after)
             raise

@@ -93,15 +93,12 @@ class ClientBase:
             offset, self._signer = self.clock_offset, Signer(*credentials.values())
             self._signer.offset = offset
 
-    def _paused_error(self, request: Request, pause: HostPausedError) -> WhiteRabbitTransportError:
-        """Return the exception for a request that was not sent, because the host asked for a pause."""
-        error = self.transport_error(request, pause)
-        error.sent, error.retry_after = False, pause.left
-        return error
-
     def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
         """Return the exception for a request that got no usable HTTP response; see `failures.transport_error`."""
-        return transport_error(self.settings, self._proxy, request, error)
+        result = transport_error(self.settings, self._proxy, request, error)
+        if isinstance(error, HostPausedError):
+            result.sent, result.retry_after = False, error.left
+        return result
 
 
 def check_stream(request: Request, head: Response) -> None:

@@ -67,10 +67,10 @@ class SharedSession:
     def __init__(self, key: tuple[str, str]) -> None:
         self.key = key
         base_url, trust_store = key
-        self.line = Line(host_of(base_url))
         self.stream_turns = Turns(STREAM_TURNS)
         self.streams = OpenStreams()
         self.users = 0
+        self._line = Line(host_of(base_url))
         self._record_turns = Turns(RECORD_TURNS)
         self._scarce_turns = Turns(SCARCE_TURNS)
         # A task, so that all clients that join while the certificates are read wait for the same session.
@@ -95,20 +95,28 @@ class SharedSession:
         context = await asyncio.to_thread(_tls_context, trust_store)  # parses for some 20 ms
         return aiohttp.ClientSession(
             # With a limit, the stream after the last one hangs.
-            connector=_WatchingConnector(self.streams, ssl=context, limit=0),
+            connector=_Connector(self._line, self.streams, ssl=context, limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
 
-class _WatchingConnector(aiohttp.TCPConnector):
-    """Notices that a connection can't be made because the process has no file descriptor left."""
+class _Connector(aiohttp.TCPConnector):
+    """Gives each request its connection at the host's pace, and notices if there is no file descriptor left for it.
 
-    def __init__(self, streams: OpenStreams, **options: Any) -> None:
+    Nothing else sees all requests: aiohttp sends a request twice if a connection that was kept alive turns out dead.
+    """
+
+    def __init__(self, line: Line, streams: OpenStreams, **options: Any) -> None:
         super().__init__(**options)
+        self._line = line
         self._streams = streams
 
     async def connect(self, *args: Any, **options: Any) -> aiohttp.connector.Connection:
-        """Return a connection, a kept one or a new one."""
+        """Return a connection for one request: a kept one or a new one.
+
+        :raises HostPausedError: if the host asked for a pause that is not over.
+        """
+        await self._line.admit()
         try:
             return await super().connect(*args, **options)
         except OSError as error:

@@ -286,8 +286,8 @@ class Client(ClientBase):
             while pause := self._host.take():
                 self._sleep(pause)
             return exchange(self._limits(request, within))
-        except HostPausedError as pause_of_host:
-            raise self._paused_error(request, pause_of_host) from None
+        except HostPausedError as error:
+            raise self.transport_error(request, error) from None
         except WhiteRabbitResponseError as error:
             self._host.heed(error, self.timing.max_retry_after)
             raise
