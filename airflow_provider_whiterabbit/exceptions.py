@@ -32,11 +32,13 @@ class WhiteRabbitTransportError(WhiteRabbitError):
     """Raised if no usable HTTP response arrived: the connection failed, or something other than the API responded.
 
     :param sent: False only if it is certain that no byte of the request left this machine.
+    :param retry_after: seconds that are left of a pause for which the host asked; None if it did not.
     """
 
-    def __init__(self, message: str, *, sent: bool = True) -> None:
+    def __init__(self, message: str, *, sent: bool = True, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.sent = sent
+        self.retry_after = retry_after
 
 
 class WhiteRabbitProtocolError(WhiteRabbitError):

@@ -5,7 +5,8 @@ measured programs.
 
 An execution whose id begins with ``run-`` runs until a client requests ``/end/<id>`` or ``/end/all``. An execution
 whose id begins with ``done-<bytes>-`` has completed, and its output has about that many bytes. ``/poll/<id>`` answers
-404 while the execution runs and 200 afterwards, for clients that look only at the status of an answer.
+404 while the execution runs and 200 afterwards, for clients that look only at the status of an answer. After
+``/outage/<seconds>``, the server aborts every stream and, for so long, every request.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import random
 import resource
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -58,6 +60,8 @@ class World:
         self.ping_interval = ping_interval
         self.ended: set[str] = set()
         self.requests: Counter[str] = Counter()
+        self.moments: list[float] = []
+        self.outage_ends = 0.0
         self.streams: list[list[Connection]] = [[] for _ in range(SLOTS)]
         self._outputs: dict[int, str] = {}
 
@@ -76,6 +80,14 @@ class World:
     def subscribe(self, stream: Connection) -> None:
         """Send pings to a stream from now on, in the slot with the fewest streams."""
         min(self.streams, key=len).append(stream)
+
+    def begin_outage(self, seconds: float) -> None:
+        """Abort all streams now, and all requests for so many seconds. Forget when requests have arrived."""
+        self.moments.clear()
+        self.outage_ends = time.monotonic() + seconds
+        for slot in self.streams:
+            for stream in slot:
+                stream.transport.abort()
 
     def end(self, execution_id: str = "all") -> None:
         """End one execution, or all, and send the terminal event to their streams."""
@@ -143,6 +155,11 @@ class Connection(asyncio.Protocol):
     def _answer(self, path: str) -> None:
         world = self._world
         *_, kind, name = path.split("/")
+        if path.startswith("/v1/"):
+            world.moments.append(time.monotonic())
+            if world.moments[-1] < world.outage_ends:
+                self.transport.abort()
+                return
         if name == "stream":
             world.requests["stream"] += 1
             self.execution_id = kind
@@ -160,6 +177,11 @@ class Connection(asyncio.Protocol):
         elif kind == "end":
             world.end(name)
             self._send(200, b"{}")
+        elif kind == "outage":
+            world.begin_outage(float(name))
+            self._send(200, b"{}")
+        elif name == "moments":
+            self._send(200, json.dumps(world.moments).encode())
         else:
             streams = sum(map(len, world.streams))
             self._send(200, json.dumps({"streams": streams, **world.requests}).encode())
@@ -212,7 +234,8 @@ def serving(ping_interval: float = 1.0) -> Iterator[str]:
 def get_json(url: str, path: str) -> Any:
     """Return the server's answer to a GET request.
 
-    :param path: a path of the API, ``/end/<id>``, or ``/counts`` for the number of open streams and received requests.
+    :param path: a path of the API, ``/end/<id>``, ``/outage/<seconds>``, ``/counts`` for the number of open streams and
+        received requests, or ``/moments`` for the times at which API requests have arrived since the last outage began.
     """
     with urllib.request.urlopen(f"{url}{path}", timeout=60) as answer:  # noqa: S310
         return json.load(answer)

@@ -73,7 +73,7 @@ def imported_packages(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("library", "modules"),
-    [("requests", {"sync", "sync_io"}), ("aiohttp", {"aio", "aio_io"}), ("urllib3", {"sync_io"})],
+    [("requests", {"sync", "sync_io"}), ("aiohttp", {"aio", "aio_io", "sharing"}), ("urllib3", {"sync_io"})],
 )
 def test_libraries_of_the_transports(library: str, modules: set[str]) -> None:
     """In the client, only the modules of a transport import its library."""

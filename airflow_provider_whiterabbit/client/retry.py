@@ -100,5 +100,7 @@ def policy(request: Request, first_pause: float = FIRST_PAUSE) -> dict[str, Any]
 
 
 def asked(error: BaseException | None) -> float:
-    """Return the ``Retry-After`` of an error's HTTP response, in seconds; 0 if the response has no such header."""
-    return (error.retry_after or 0.0) if isinstance(error, WhiteRabbitResponseError) else 0.0
+    """Return the seconds that the host asked to wait (``Retry-After``); 0 if it did not."""
+    if isinstance(error, WhiteRabbitResponseError | WhiteRabbitTransportError):
+        return error.retry_after or 0.0
+    return 0.0

@@ -57,7 +57,7 @@ class Emulator:
         ping_interval: float | None = 15.0,
         certificate: Certificate | None = None,
     ) -> None:
-        self.api_key = api_key or f"ws_{secrets.token_urlsafe(24)}"
+        self.api_key = api_key or _new_key()
         self.api_secret = api_secret or new_secret()
         self.settings = Settings(
             require_signature=require_signature,
@@ -68,9 +68,9 @@ class Emulator:
         self._host, self._port = host, port
         self._identity = None if certificate is None else Identity(certificate, host)
         self._world = World(self.settings)
-        authenticator = Authenticator(self.api_key, self.api_secret, self._world.clock, self.settings)
+        self._authenticator = Authenticator(self.api_key, self.api_secret, self._world.clock, self.settings)
         listener = Listener(None if self._identity is None else self._identity.context)
-        self._app = Application(self._world, authenticator, listener)
+        self._app = Application(self._world, self._authenticator, listener)
         self._background = Background(listener, on_start=self._world.resume, on_stop=self._app.close)
 
     def __repr__(self) -> str:
@@ -144,6 +144,11 @@ class Emulator:
     def environ(self) -> dict[str, str]:
         """The environment variable that defines the Airflow connection `whiterabbit_default` to this emulator."""
         return {"AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(self.connection)}
+
+    def rotate_key(self) -> None:
+        """Replace the API key and the API secret by new ones. Requests with the earlier ones answer 401 from now on."""
+        self.api_key, self.api_secret = _new_key(), new_secret()
+        self._call(lambda: self._authenticator.replace_key(self.api_key, self.api_secret))
 
     @property
     def clock_offset(self) -> float:
@@ -340,3 +345,7 @@ class Emulator:
 
     def _wait_until(self, changes: Changes, condition: Callable[[], bool], timeout: float) -> None:
         self._background.wait(changes.until(condition), timeout)
+
+
+def _new_key() -> str:
+    return f"ws_{secrets.token_urlsafe(24)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import BaseHook
@@ -216,7 +216,8 @@ class WhiteRabbitHook(BaseHook):
         from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
         from airflow_provider_whiterabbit.hooks.reading import read_together
 
-        return AsyncClient(await read_together(self, self.whiterabbit_conn_id), self.timing)
+        read = partial(read_together, self, self.whiterabbit_conn_id)
+        return AsyncClient(await read(), self.timing, read_again=read)
 
     def test_connection(self) -> tuple[bool, str]:
         """Test the API key, signature and clock by reading an execution that does not exist; nothing is submitted.
@@ -240,13 +241,17 @@ class WhiteRabbitHook(BaseHook):
     def _client(self) -> Client:
         from airflow_provider_whiterabbit.client.transport.sync import Client
 
-        return Client(self._settings, self.timing)
+        return Client(self._settings, self.timing, read_again=partial(self._read_settings, self.whiterabbit_conn_id))
 
     @cached_property
     def _settings(self) -> ClientSettings:
+        return self._read_settings(self.whiterabbit_conn_id)
+
+    @classmethod
+    def _read_settings(cls, connection_id: str) -> ClientSettings:
         from airflow.providers.common.compat.sdk import mask_secret
 
-        connection = self.get_connection(self.whiterabbit_conn_id)
+        connection = cls.get_connection(connection_id)
         extra = connection.extra_dejson
         for secret in secrets_of(connection, extra):
             mask_secret(secret)

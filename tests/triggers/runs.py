@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow_provider_whiterabbit.client.transport.aio_io import join, leave
+from airflow_provider_whiterabbit.client.transport.sharing import join, leave
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.triggers.base import WhiteRabbitTrigger

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_whiterabbit.client.transport.aio_io import MAX_CONCURRENT_REQUESTS
+from airflow_provider_whiterabbit.client.transport.sharing import RECORD_TURNS
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator, Entry, effects
 from dev.harness.polling import until
-from tests.triggers.runs import execution_trigger, payloads_of
+from tests.triggers.runs import FAST_POLLING, execution_trigger, payloads_of
 
 pytestmark = pytest.mark.alone
 
@@ -30,13 +31,13 @@ async def start(whiterabbit_emulator: Emulator) -> AsyncIterator[Start]:
     """Return a function that starts all waits and returns the future of their statuses."""
     tasks: list[asyncio.Task[Any]] = []
 
-    async def wait(poll_interval: float) -> Any:
+    async def wait(poll_interval: float, timing: Timing) -> Any:
         execution_id = whiterabbit_emulator.create_execution("SLOW", manual=True)
-        payloads = await payloads_of(execution_trigger(execution_id, poll_interval=poll_interval))
+        payloads = await payloads_of(execution_trigger(execution_id, poll_interval=poll_interval), timing)
         return [payload["status"] for payload in payloads]
 
-    def begin(poll_interval: float = 1.0) -> asyncio.Future[list[Any]]:
-        tasks.extend(asyncio.create_task(wait(poll_interval)) for _ in range(WAITS))
+    def begin(poll_interval: float = 1.0, timing: Timing = FAST_POLLING) -> asyncio.Future[list[Any]]:
+        tasks.extend(asyncio.create_task(wait(poll_interval, timing)) for _ in range(WAITS))
         return asyncio.gather(*tasks)
 
     yield begin
@@ -62,18 +63,28 @@ def complete_all(wr: Emulator) -> None:
 
 
 async def test_concurrent_requests(whiterabbit_emulator: Emulator, start: Start) -> None:
-    """While White Rabbit does not answer, `MAX_CONCURRENT_REQUESTS` requests are sent; later, all are."""
+    """While White Rabbit answers no request for a record, `RECORD_TURNS` are sent, and all streams are opened."""
     wr = whiterabbit_emulator
-    hold = wr.fault(effects.Hold(), times=None)
+    hold = wr.fault(effects.Hold(), kind="record", times=None)
     waits = start()
-    await arrive(wr, MAX_CONCURRENT_REQUESTS)
+    await arrive(wr, WAITS, kind="stream", answered=True)
     # The emulator handles this call after all requests that have arrived.
     await asyncio.to_thread(wr.create_execution, "OTHER")
-    assert len(wr.requests()) == MAX_CONCURRENT_REQUESTS
+    assert len(wr.requests(kind="record")) == RECORD_TURNS
     wr.release(hold)
-    await arrive(wr, WAITS, kind="stream", answered=True)
     await arrive(wr, WAITS, kind="record", answered=True)
     await asyncio.to_thread(complete_all, wr)
+    assert await waits == [["COMPLETED"]] * WAITS
+
+
+async def test_late_heads(whiterabbit_emulator: Emulator, start: Start) -> None:
+    """All streams are asked for although the server sends the head of none of them."""
+    wr = whiterabbit_emulator
+    hold = wr.fault(effects.Hold(), kind="stream", times=None)
+    waits = start(timing=Timing(late_head=0.1))
+    await arrive(wr, WAITS, kind="stream")
+    await asyncio.to_thread(complete_all, wr)
+    wr.release(hold)
     assert await waits == [["COMPLETED"]] * WAITS
 
 

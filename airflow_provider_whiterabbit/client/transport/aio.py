@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from functools import partial
@@ -14,17 +15,9 @@ from typing import Any, Self, TypeVar, cast
 
 import aiohttp
 
+from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.client.transport.aio_io import (
-    MAX_CONCURRENT_REQUESTS,
-    EventStream,
-    SharedSession,
-    join,
-    leave,
-    read_up_to,
-    read_whole,
-    transport_errors,
-)
+from airflow_provider_whiterabbit.client.transport.aio_io import EventStream, read_up_to, read_whole, transport_errors
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import (
     EVENT_STREAM,
@@ -35,6 +28,7 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     lower_case,
 )
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
+from airflow_provider_whiterabbit.client.transport.sharing import SharedSession, Turns, join, leave
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow
@@ -42,13 +36,17 @@ from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.json_in import peek
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
+from airflow_provider_whiterabbit.client.wire.signing import Signer
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitAuthenticationError,
     WhiteRabbitError,
     WhiteRabbitInputError,
+    WhiteRabbitResponseError,
 )
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 PEEK_BYTES = 256 * 1024
 """Bytes of an HTTP response after which the client stops reading if the response's first JSON members are enough."""
@@ -60,15 +58,22 @@ class AsyncClient(ClientBase):
     """An asynchronous client of White Rabbit's API, for ``async with``. All clients of an event loop share a session.
 
     :param timing: the times of waits and retries.
+    :param read_again: reads the settings again after the API has refused the key, which may have been replaced.
     """
 
-    __slots__ = ("_session", "_shared")
+    __slots__ = ("_read_again", "_session", "_shared")
 
     _session: aiohttp.ClientSession
     _shared: SharedSession
 
-    def __init__(self, settings: ClientSettings, timing: Timing = Timing()) -> None:  # noqa: B008 (frozen)
+    def __init__(
+        self,
+        settings: ClientSettings,
+        timing: Timing = Timing(),  # noqa: B008 (frozen)
+        read_again: Callable[[], Awaitable[ClientSettings]] | None = None,
+    ) -> None:
         super().__init__(settings, timing)
+        self._read_again = read_again
 
     async def __aenter__(self) -> Self:
         self._shared = join(self.settings)
@@ -89,7 +94,7 @@ class AsyncClient(ClientBase):
         wanted: tuple[str, ...] = (),
         max_bytes: int | None = None,
     ) -> Any:
-        """Send a request once, or twice if the first signature was made by a wrong clock; return the response's JSON.
+        """Send a request once, and again if its clock or its key was wrong; return the response's JSON.
 
         :param within: seconds that the exchange may take, the wait for its turn included.
         :param wanted: the only members that are needed; the rest of a large answer is not read.
@@ -101,8 +106,8 @@ class AsyncClient(ClientBase):
         if not request.idempotent:
             raise WhiteRabbitInputError(f"{request.method} {request.path} must be sent from a worker")
         exchange = partial(self._exchange, request, wanted, max_bytes or self.settings.max_answer_bytes)
-        async with self._turn(request, within) as left:
-            return await self._with_corrected_clock(exchange, request, left)
+        async with self._turn(self._shared.record_turns, request, within) as left:
+            return await self._with_valid_key(exchange, request, left)
 
     async def read_once(self, followed: Followed[R], max_bytes: int | None = None) -> R:
         """Read the record of an execution or workflow run in a single attempt, without retries.
@@ -152,8 +157,12 @@ class AsyncClient(ClientBase):
                 stream.close()
 
     async def _open(self, request: Request, within: float) -> EventStream:
-        async with self._turn(request, within) as left:
-            return await self._with_corrected_clock(partial(self._open_once, request), request, left)
+        streams, refused_for = self._shared.streams, self.timing.retry_stream_after
+        async with self._turn(self._shared.stream_turns, request, within, self.timing.late_head) as left:
+            with streams.opening(refused_for):
+                stream = await self._with_valid_key(partial(self._open_once, request), request, left)
+        streams.add(stream, refused_for)
+        return stream
 
     async def _open_once(self, request: Request, limits: Limits) -> EventStream:
         async with transport_errors(self, request, limits.read):
@@ -196,28 +205,51 @@ class AsyncClient(ClientBase):
             ),
         )
 
+    async def _with_valid_key(self, exchange: Callable[[Limits], Awaitable[T]], request: Request, within: float) -> T:
+        ends, signer = monotonic() + within, self._signer
+        try:
+            return await self._with_corrected_clock(exchange, request, within)
+        except WhiteRabbitAuthenticationError as error:
+            if not error.is_from_api or not await self._has_new_key(signer, ends - monotonic()):
+                raise
+        return await self._with_corrected_clock(exchange, request, ends - monotonic())
+
+    async def _has_new_key(self, refused: Signer, within: float) -> bool:
+        """Read the settings again after a key was refused; return whether they have another key."""
+        if self._signer is refused and self._read_again is not None:
+            try:
+                async with asyncio.timeout(within):
+                    self._sign_with(await self._read_again())
+            except Exception as error:  # whatever a secrets backend raises; the refusal is the error that counts
+                log.warning("The key was refused, and the connection can't be read again: %s", error)
+        return self._signer is not refused
+
     async def _with_corrected_clock(
         self, exchange: Callable[[Limits], Awaitable[T]], request: Request, within: float
     ) -> T:
-        ends = time.monotonic() + within
+        ends = monotonic() + within
         try:
-            return await exchange(self._limits(request, within))
+            return await self._at_pace(exchange, request, within)
         except WhiteRabbitAuthenticationError as error:
             if not self._correct_clock(error):
                 raise
-        return await exchange(self._limits(request, ends - time.monotonic()))
+        return await self._at_pace(exchange, request, ends - monotonic())
+
+    async def _at_pace(self, exchange: Callable[[Limits], Awaitable[T]], request: Request, within: float) -> T:
+        """Send a request once, and heed a ``Retry-After`` of the answer. The session keeps the host's pace."""
+        try:
+            return await exchange(self._limits(request, within))
+        except WhiteRabbitResponseError as error:
+            self._host.heed(error, self.timing.max_retry_after)
+            raise
 
     @contextlib.asynccontextmanager
-    async def _turn(self, request: Request, within: float) -> AsyncIterator[float]:
-        """Wait until the session's limit allows one more request; yield the seconds that are left for the request."""
-        started = time.monotonic()
+    async def _turn(
+        self, turns: Turns, request: Request, within: float, longest: float | None = None
+    ) -> AsyncIterator[float]:
+        """Wait until one more request may wait for a response; yield the seconds that are left for the request."""
         try:
-            async with asyncio.timeout(within):
-                await self._shared.turns.acquire()
-        except TimeoutError:
-            queue = f"{MAX_CONCURRENT_REQUESTS} other requests had no answer within {within:g} s"
-            raise self.transport_error(request, UnusableAnswerError(queue)) from None
-        try:
-            yield within - (time.monotonic() - started)
-        finally:
-            self._shared.turns.release()
+            async with turns.taken(within, longest) as left:
+                yield left
+        except UnusableAnswerError as error:
+            raise self.transport_error(request, error) from None

@@ -1,89 +1,20 @@
-"""I/O with aiohttp for the asynchronous client: sessions, event streams and HTTP responses."""
+"""I/O with aiohttp for the asynchronous client: event streams and HTTP responses."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, lower_case
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, root_cause_text
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
-
-MAX_CONCURRENT_REQUESTS = 64
-"""How many requests of a session may wait for a response at once. A stream counts until the stream is open."""
-
-
-class SharedSession:
-    """The aiohttp session that all clients of an event loop share that have the same base URL and CA certificates.
-
-    White Rabbit gets at most `MAX_CONCURRENT_REQUESTS` requests at a time from these clients, also after an outage.
-
-    :param key: the base URL, and the file or folder of CA certificates.
-    """
-
-    def __init__(self, key: tuple[str, str]) -> None:
-        self.key = key
-        _, trust_store = key
-        # A task, so that all clients that join while the certificates are read wait for the same session.
-        self._opening = asyncio.create_task(_open_session(trust_store))
-        self.turns = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
-        self.users = 0
-
-    async def opened(self) -> aiohttp.ClientSession:
-        """Wait until the aiohttp session is open, and return the session."""
-        return await asyncio.shield(self._opening)
-
-    async def close(self) -> None:
-        """Close the aiohttp session, if the session could be opened."""
-        with contextlib.suppress(Exception):  # the clients that waited for it have got the error
-            session = await self._opening
-            await session.close()
-
-
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], SharedSession]] = WeakKeyDictionary()
-
-
-def join(settings: ClientSettings) -> SharedSession:
-    """Return the event loop's shared session for a client's settings. Each call of `join` needs a call of `leave`."""
-    sessions = _shared.setdefault(asyncio.get_running_loop(), {})
-    key = (settings.base_url, settings.trust_store)
-    if key not in sessions:
-        sessions[key] = SharedSession(key)
-    sessions[key].users += 1
-    return sessions[key]
-
-
-async def leave(shared: SharedSession) -> None:
-    """Stop using a shared session. The last client that stops using a session closes the session."""
-    shared.users -= 1
-    if not shared.users:
-        del _shared[asyncio.get_running_loop()][shared.key]
-        await shared.close()
-
-
-async def _open_session(trust_store: str) -> aiohttp.ClientSession:
-    context = await asyncio.to_thread(_tls_context, trust_store)  # parses for some 20 ms
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=0),  # with a limit, the stream after the last one hangs
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
-
-
-def _tls_context(trust_store: str) -> ssl.SSLContext:
-    if Path(trust_store).is_dir():
-        return ssl.create_default_context(capath=trust_store)
-    return ssl.create_default_context(cafile=trust_store)
 
 
 @contextlib.asynccontextmanager
@@ -106,7 +37,7 @@ async def transport_errors(client: ClientBase, request: Request, seconds: float)
 class EventStream:
     """An open event stream (Server-Sent Events) of an execution or workflow run."""
 
-    __slots__ = ("_answer", "_decoder")
+    __slots__ = ("__weakref__", "_answer", "_decoder")
 
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
@@ -137,6 +68,11 @@ class EventStream:
                 return []
             if clock() >= last_byte_at + silence:
                 raise WhiteRabbitStreamError(f"the stream was silent for {silence:g} s")
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the event stream's connection is closed."""
+        return self._answer.closed
 
     def close(self) -> None:
         """Close the event stream's connection."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airflow_provider_whiterabbit import __version__
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, transport_error
+from airflow_provider_whiterabbit.client.transport.pace import HostPausedError, host_of
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.signing import Signer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitTransportError
+
+log = logging.getLogger(__name__)
 
 EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
@@ -42,13 +46,14 @@ class ClientBase:
     :raises WhiteRabbitConfigError: if the environment names a proxy that can't be used.
     """
 
-    __slots__ = ("_proxy", "_signer", "settings", "timing")
+    __slots__ = ("_host", "_proxy", "_signer", "settings", "timing")
 
     def __init__(self, settings: ClientSettings, timing: Timing) -> None:
         self.settings = settings
         self.timing = timing
         self._signer = Signer(settings.api_key, settings.api_secret, settings.empty_body_signature)
         self._proxy = settings.proxy
+        self._host = host_of(settings.base_url)
 
     @property
     def clock_offset(self) -> float:
@@ -79,9 +84,22 @@ class ClientBase:
     def _correct_clock(self, error: WhiteRabbitAuthenticationError) -> bool:
         return self.settings.is_trustworthy and self._signer.correct_clock(error)
 
+    def _sign_with(self, settings: ClientSettings) -> None:
+        """Sign requests with the key and the secret of settings that were read again."""
+        names = ("api_key", "api_secret", "empty_body_signature")
+        credentials = {name: getattr(settings, name) for name in names}
+        if any(getattr(self.settings, name) != value for name, value in credentials.items()):
+            log.info("The connection %s has a new key: requests are signed with it", settings.connection_id)
+            self.settings = replace(self.settings, **credentials)
+            offset, self._signer = self.clock_offset, Signer(*credentials.values())
+            self._signer.offset = offset
+
     def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
         """Return the exception for a request that got no usable HTTP response; see `failures.transport_error`."""
-        return transport_error(self.settings, self._proxy, request, error)
+        result = transport_error(self.settings, self._proxy, request, error)
+        if isinstance(error, HostPausedError):
+            result.sent, result.retry_after = False, error.left
+        return result
 
 
 def check_stream(request: Request, head: Response) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -12,6 +13,7 @@ import requests
 from tenacity import Retrying
 
 from airflow_provider_whiterabbit.client import retry
+from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import (
@@ -22,6 +24,7 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     check_stream,
     lower_case,
 )
+from airflow_provider_whiterabbit.client.transport.pace import HostPausedError
 from airflow_provider_whiterabbit.client.transport.sync_io import (
     EventStream,
     FreshConnectionAdapter,
@@ -36,6 +39,7 @@ from airflow_provider_whiterabbit.client.wait.target import EXECUTION, Target
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
+from airflow_provider_whiterabbit.client.wire.signing import Signer
 from airflow_provider_whiterabbit.client.wire.sse import MAX_EVENT_BYTES
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitAuthenticationError,
@@ -47,6 +51,8 @@ from airflow_provider_whiterabbit.exceptions import (
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 _FOREVER = float("inf")
 
 
@@ -55,6 +61,7 @@ class Client(ClientBase):
 
     :param timing: the times of waits and retries.
     :param sleep: waits so many seconds.
+    :param read_again: reads the settings again after the API has refused the key, which may have been replaced.
     """
 
     def __init__(
@@ -62,9 +69,11 @@ class Client(ClientBase):
         settings: ClientSettings,
         timing: Timing = Timing(),  # noqa: B008 (frozen)
         sleep: Callable[[float], None] = time.sleep,
+        read_again: Callable[[], ClientSettings] | None = None,
     ) -> None:
         super().__init__(settings, timing)
         self._sleep = sleep
+        self._read_again = read_again
         self._session = IsolatedSession()
 
     def __enter__(self) -> Self:
@@ -78,14 +87,14 @@ class Client(ClientBase):
         self._session.close()
 
     def send(self, request: Request, within: float = _FOREVER) -> Any:
-        """Send a request once, or twice if the first signature was made by a wrong clock; return the response's JSON.
+        """Send a request once, and again if its clock or its key was wrong; return the response's JSON.
 
         :param within: seconds that the exchange may take. An answer's head that arrives in pieces has this time for
             each of them.
         :raises WhiteRabbitResponseError: if the server refuses.
         :raises WhiteRabbitTransportError: if no usable answer arrives.
         """
-        return self._with_corrected_clock(partial(self._exchange, request), request, within)
+        return self._with_valid_key(partial(self._exchange, request), request, within)
 
     def call(self, request: Request) -> Any:
         """Send a request, with the retries that the module `retry` allows; return the response's JSON.
@@ -199,7 +208,7 @@ class Client(ClientBase):
                 stream.close()
 
     def _open(self, request: Request, within: float, max_event_bytes: int = MAX_EVENT_BYTES) -> EventStream:
-        return self._with_corrected_clock(partial(self._open_once, request, max_event_bytes), request, within)
+        return self._with_valid_key(partial(self._open_once, request, max_event_bytes), request, within)
 
     def _open_once(self, request: Request, max_event_bytes: int, limits: Limits) -> EventStream:
         with transport_errors(self, request):
@@ -244,11 +253,41 @@ class Client(ClientBase):
             stream=True,
         )
 
-    def _with_corrected_clock(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
-        ends = time.monotonic() + within
+    def _with_valid_key(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
+        ends, signer = monotonic() + within, self._signer
         try:
-            return exchange(self._limits(request, within))
+            return self._with_corrected_clock(exchange, request, within)
+        except WhiteRabbitAuthenticationError as error:
+            if not error.is_from_api or not request.idempotent or not self._has_new_key(signer):
+                raise
+        return self._with_corrected_clock(exchange, request, ends - monotonic())
+
+    def _has_new_key(self, refused: Signer) -> bool:
+        """Read the settings again after a key was refused; return whether they have another key."""
+        if self._signer is refused and self._read_again is not None:
+            try:
+                self._sign_with(self._read_again())
+            except Exception as error:  # whatever a secrets backend raises; the refusal is the error that counts
+                log.warning("The key was refused, and the connection can't be read again: %s", error)
+        return self._signer is not refused
+
+    def _with_corrected_clock(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
+        ends = monotonic() + within
+        try:
+            return self._at_pace(exchange, request, within)
         except WhiteRabbitAuthenticationError as error:
             if not self._correct_clock(error):
                 raise
-        return exchange(self._limits(request, ends - time.monotonic()))
+        return self._at_pace(exchange, request, ends - monotonic())
+
+    def _at_pace(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
+        """Send a request as soon as the host's pace allows, and heed a ``Retry-After`` of the answer."""
+        try:
+            while pause := self._host.take():
+                self._sleep(pause)
+            return exchange(self._limits(request, within))
+        except HostPausedError as error:
+            raise self.transport_error(request, error) from None
+        except WhiteRabbitResponseError as error:
+            self._host.heed(error, self.timing.max_retry_after)
+            raise

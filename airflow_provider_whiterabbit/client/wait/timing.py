@@ -18,6 +18,7 @@ class Timing:
     :param final_read: the last read of the record, at the deadline, may take so long.
     :param first_pause: upper bound of the first pause after a failure; it doubles with each further one.
     :param connection_patience: a trigger tries for so long to read its Airflow connection.
+    :param late_head: a stream that has sent nothing for so long, not even its head, delays no other request.
     """
 
     silence: float = 45.0
@@ -29,3 +30,4 @@ class Timing:
     final_read: float = 5.0
     first_pause: float = 0.5
     connection_patience: float = 120.0
+    late_head: float = 2.0

@@ -57,13 +57,17 @@ class Authenticator:
     """
 
     def __init__(self, api_key: str, api_secret: str, clock: Clock, settings: Settings) -> None:
+        self._clock = clock
+        self._settings = settings
+        self.replace_key(api_key, api_secret)
+
+    def replace_key(self, api_key: str, api_secret: str) -> None:
+        """Accept another API key and its secret from now on, instead of the current ones; raises as the constructor."""
         key = load_der_private_key(base64.b64decode(api_secret, validate=True), None)
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError("the API secret is a private key, but not an Ed25519 one")
         self._api_key = api_key.encode()
         self._public_key = key.public_key()
-        self._clock = clock
-        self._settings = settings
 
     def check(self, method: str, path: str, headers: Mapping[str, str], body: str | None) -> None:
         """Check the API key, the timestamp and the signature of a request.

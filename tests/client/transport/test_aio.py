@@ -1,4 +1,4 @@
-"""The asynchronous client: it reads and waits, submits nothing, and shares one session in each event loop."""
+"""The asynchronous client: it reads and waits, and submits nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.records.execution import ExecutionEvent
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
-from airflow_provider_whiterabbit.client.transport.aio_io import join, leave
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.emulator import Emulator
 from tests.client.transports import settings_for
@@ -44,20 +43,3 @@ async def test_wait(whiterabbit_emulator: Emulator) -> None:
         event = await waiting
     assert isinstance(event, ExecutionEvent)
     assert (event.id, event.status) == (execution_id, "COMPLETED")
-
-
-async def test_sessions_are_shared(whiterabbit_emulator: Emulator) -> None:
-    """Clients of one event loop with equal base URLs share a session, which the last client closes."""
-    settings = settings_for(whiterabbit_emulator)
-    first, second, other = join(settings), join(settings), join(settings_for(whiterabbit_emulator, "http://localhost"))
-    assert first is second
-    assert first is not other
-    session = await first.opened()
-    await leave(other)
-    await leave(first)
-    assert not session.closed
-    await leave(second)
-    assert session.closed
-    later = join(settings)
-    assert later is not first
-    await leave(later)

@@ -32,19 +32,14 @@ def test_reads_are_repeated(client: Client, whiterabbit_emulator: Emulator, stat
 
 
 def test_reads_give_up(client: Client, whiterabbit_emulator: Emulator, pauses: list[float]) -> None:
-    """A read gives up after five attempts, and at once if the server asks to wait for minutes."""
+    """A read gives up after five attempts."""
     wr = whiterabbit_emulator
     execution_id = wr.create_execution("X", output=1)
     fault = wr.fault(effects.Answer(500), kind="record", times=None)
     with pytest.raises(exc.WhiteRabbitServerError):
         client.read(EXECUTION.followed(execution_id))
     assert fault.hits == 5
-    wr.clear_faults()
-    wr.fault(effects.Answer(429, headers={"Retry-After": "600"}), kind="record", times=None)
-    pauses.clear()
-    with pytest.raises(exc.WhiteRabbitRateLimitError):
-        client.read(EXECUTION.followed(execution_id))
-    assert not pauses
+    assert len(pauses) == 4
 
 
 def test_unknown_execution(client: Client) -> None:

@@ -1,0 +1,152 @@
+"""What all asynchronous clients of an event loop share: the aiohttp session, its turns, its pace and its streams."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import aiohttp
+
+from airflow_provider_whiterabbit.client.clock import monotonic
+from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
+from airflow_provider_whiterabbit.client.transport.descriptors import OpenStreams, is_shortage
+from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
+from airflow_provider_whiterabbit.client.transport.pace import Line, host_of
+
+RECORD_TURNS = 32
+"""How many requests of a session for records may wait for a response at once."""
+
+STREAM_TURNS = 64
+"""How many streams of a session may be opened at once. A server may send the head of a stream with the first event, so
+an opening gives its turn back after `Timing.late_head`."""
+
+SCARCE_TURNS = 4
+"""How many requests for records may wait for a response at once while the process is short of file descriptors."""
+
+
+class Turns:
+    """Lets a number of requests wait for a response at the same time. Further requests queue, in order."""
+
+    __slots__ = ("_count", "_free")
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._free = asyncio.Semaphore(count)
+
+    @contextlib.asynccontextmanager
+    async def taken(self, within: float, longest: float | None = None) -> AsyncIterator[float]:
+        """Wait for a turn and keep the turn for an ``async with``; yield the seconds that are left of `within`.
+
+        :param longest: give the turn back after so many seconds although the request goes on.
+        :raises UnusableAnswerError: if there is no turn within so many seconds.
+        """
+        began = monotonic()
+        try:
+            async with asyncio.timeout(within):
+                await self._free.acquire()
+        except TimeoutError:
+            raise UnusableAnswerError(f"{self._count} other requests had no answer within {within:g} s") from None
+        with contextlib.ExitStack() as turn:
+            turn.callback(self._free.release)
+            if longest is not None:
+                turn.callback(asyncio.get_running_loop().call_later(longest, turn.close).cancel)
+            yield within - (monotonic() - began)
+
+
+class SharedSession:
+    """The aiohttp session that all clients of an event loop share that have the same base URL and CA certificates.
+
+    :param key: the base URL, and the file or folder of CA certificates.
+    """
+
+    def __init__(self, key: tuple[str, str]) -> None:
+        self.key = key
+        base_url, trust_store = key
+        self.stream_turns = Turns(STREAM_TURNS)
+        self.streams = OpenStreams()
+        self.users = 0
+        self._line = Line(host_of(base_url))
+        self._record_turns = Turns(RECORD_TURNS)
+        self._scarce_turns = Turns(SCARCE_TURNS)
+        # A task, so that all clients that join while the certificates are read wait for the same session.
+        self._opening = asyncio.create_task(self._open(trust_store))
+
+    @property
+    def record_turns(self) -> Turns:
+        """The turns of the requests for records: fewer without file descriptors, so that connections are used again."""
+        return self._scarce_turns if self.streams.are_scarce else self._record_turns
+
+    async def opened(self) -> aiohttp.ClientSession:
+        """Wait until the aiohttp session is open, and return the session."""
+        return await asyncio.shield(self._opening)
+
+    async def close(self) -> None:
+        """Close the aiohttp session, if the session could be opened."""
+        with contextlib.suppress(Exception):  # the clients that waited for it have got the error
+            session = await self._opening
+            await session.close()
+
+    async def _open(self, trust_store: str) -> aiohttp.ClientSession:
+        context = await asyncio.to_thread(_tls_context, trust_store)  # parses for some 20 ms
+        return aiohttp.ClientSession(
+            # With a limit, the stream after the last one hangs.
+            connector=_Connector(self._line, self.streams, ssl=context, limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Gives each request its connection at the host's pace, and notices if there is no file descriptor left for it.
+
+    Nothing else sees all requests: aiohttp sends a request twice if a connection that was kept alive turns out dead.
+    """
+
+    def __init__(self, line: Line, streams: OpenStreams, **options: Any) -> None:
+        super().__init__(**options)
+        self._line = line
+        self._streams = streams
+
+    async def connect(self, *args: Any, **options: Any) -> aiohttp.connector.Connection:
+        """Return a connection for one request: a kept one or a new one.
+
+        :raises HostPausedError: if the host asked for a pause that is not over.
+        """
+        await self._line.admit()
+        try:
+            return await super().connect(*args, **options)
+        except OSError as error:
+            if is_shortage(error):
+                self._streams.make_room()
+            raise
+
+
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], SharedSession]] = WeakKeyDictionary()
+
+
+def join(settings: ClientSettings) -> SharedSession:
+    """Return the event loop's shared session for a client's settings. Each call of `join` needs a call of `leave`."""
+    sessions = _shared.setdefault(asyncio.get_running_loop(), {})
+    key = (settings.base_url, settings.trust_store)
+    if key not in sessions:
+        sessions[key] = SharedSession(key)
+    sessions[key].users += 1
+    return sessions[key]
+
+
+async def leave(shared: SharedSession) -> None:
+    """Stop using a shared session. The last client that stops using a session closes the session."""
+    shared.users -= 1
+    if not shared.users:
+        del _shared[asyncio.get_running_loop()][shared.key]
+        await shared.close()
+
+
+def _tls_context(trust_store: str) -> ssl.SSLContext:
+    if Path(trust_store).is_dir():
+        return ssl.create_default_context(capath=trust_store)
+    return ssl.create_default_context(cafile=trust_store)
