@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_whiterabbit import __version__
+from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, transport_error
 from airflow_provider_whiterabbit.client.wait.timing import Timing
@@ -26,12 +26,12 @@ class Limits:
     connect: float
     read: float
     total: float
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=monotonic)
 
     @property
     def left(self) -> float:
         """Seconds until the total time limit of the HTTP request; negative after the limit."""
-        return self.begun + self.total - time.monotonic()
+        return self.begun + self.total - monotonic()
 
 
 class ClientBase:
@@ -77,6 +77,9 @@ class ClientBase:
 
     def _correct_clock(self, error: WhiteRabbitAuthenticationError) -> bool:
         return self.settings.is_trustworthy and self._signer.correct_clock(error)
+
+    def _undo_correction(self) -> None:
+        self._signer.undo_correction()
 
     def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
         """Return the exception for a request that got no usable HTTP response; see `failures.transport_error`."""
