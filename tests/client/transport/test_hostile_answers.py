@@ -6,14 +6,17 @@ import contextlib
 import gzip
 import json
 import socket
+import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from email.utils import formatdate
 
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator
 from tests.client.servers import read_request, server
@@ -251,3 +254,37 @@ def test_request_ids(whiterabbit_emulator: Emulator, fetch: Fetch, fields: list[
         fetch(settings_for(whiterabbit_emulator, url), "e-1")
     assert caught.value.request_id == request_id
     assert str(caught.value).endswith(f" (request id {request_id})") is (request_id is not None)
+
+
+# --- a clock that is not White Rabbit's
+
+
+def refusing(received: list[bytes]) -> contextlib.AbstractContextManager[int]:
+    """Run a server that refuses every request with a `Date` that is two minutes ahead; yield its port."""
+
+    def answer(connection: socket.socket) -> None:
+        received.append(read_request(connection))
+        date = formatdate(time.time() + 120, usegmt=True)
+        connection.sendall(head(f"Date: {date}", status="401 Unauthorized") + b'{"code": "KEY", "message": "revoked"}')
+
+    return server(answer)
+
+
+def test_useless_correction_of_the_clock(whiterabbit_emulator: Emulator) -> None:
+    """A correction is taken back if the corrected request is refused too: a wrong `Date` spoils no later signature."""
+    received: list[bytes] = []
+    with refusing(received) as port:
+        settings = settings_for(whiterabbit_emulator, f"http://127.0.0.1:{port}")
+        with Client(settings) as client, pytest.raises(exc.WhiteRabbitAuthenticationError, match="revoked"):
+            client.send(api.get_execution("e-1"))
+    assert (len(received), client.clock_offset) == (2, 0.0)
+
+
+async def test_useless_correction_of_the_clock_of_a_trigger(whiterabbit_emulator: Emulator) -> None:
+    """The asynchronous client takes a useless correction back as well."""
+    received: list[bytes] = []
+    with refusing(received) as port:
+        async with AsyncClient(settings_for(whiterabbit_emulator, f"http://127.0.0.1:{port}")) as client:
+            with pytest.raises(exc.WhiteRabbitAuthenticationError, match="revoked"):
+                await client.send(api.get_execution("e-1"))
+    assert (len(received), client.clock_offset) == (2, 0.0)

@@ -1,4 +1,4 @@
-"""Skimming a JSON object: the sketch keeps its top level alone, however the bytes are cut, in little time and memory."""
+"""Skimming a JSON object: the sketch keeps its top level alone, however the bytes are cut, in little time."""
 
 from __future__ import annotations
 
