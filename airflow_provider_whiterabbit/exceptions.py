@@ -71,6 +71,7 @@ class WhiteRabbitResponseError(WhiteRabbitError):
     :param retry_after: seconds that the server asked to wait (RFC 9110, section 10.2.3); None if it did not.
     :param clock_offset: seconds that the server's ``Date`` was ahead of this machine's clock; None if unknown.
     :param hint: what to do about it; empty if unknown.
+    :param request_id: the server's id of the request, for White Rabbit's support; None if it gave none.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class WhiteRabbitResponseError(WhiteRabbitError):
         retry_after: float | None = None,
         clock_offset: float | None = None,
         hint: str = "",
+        request_id: str | None = None,
     ) -> None:
         self.status = status
         self.method = method
@@ -91,13 +93,15 @@ class WhiteRabbitResponseError(WhiteRabbitError):
         self.retry_after = retry_after
         self.clock_offset = clock_offset
         self.hint = hint
+        self.request_id = request_id
         super().__init__(status, method, path, errors)
 
     def __str__(self) -> str:
         server_errors = "; ".join(": ".join(part for part in pair if part) for pair in self.errors)
         server_errors = clean(server_errors, _MAX_SERVER_ERRORS)
         parts = [f"White Rabbit answered {self.status} to {self.method} {self.path}", server_errors, self.hint]
-        return clean(". ".join(part.rstrip(".") for part in parts if part))
+        text = ". ".join(part.rstrip(".") for part in parts if part)
+        return clean(f"{text} (request id {self.request_id})" if self.request_id else text)
 
     @property
     def is_from_api(self) -> bool:

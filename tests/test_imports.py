@@ -73,7 +73,11 @@ def imported_packages(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("library", "modules"),
-    [("requests", {"sync", "sync_io"}), ("aiohttp", {"aio", "aio_io", "sharing"}), ("urllib3", {"sync_io"})],
+    [
+        ("requests", {"sync", "sync_io", "sync_sockets"}),
+        ("aiohttp", {"aio", "aio_io", "sharing"}),
+        ("urllib3", {"sync_io", "sync_sockets"}),
+    ],
 )
 def test_libraries_of_the_transports(library: str, modules: set[str]) -> None:
     """In the client, only the modules of a transport import its library."""

@@ -1,4 +1,4 @@
-"""The clock that measures durations. It runs on when a test freezes the time of day."""
+"""The clock for durations. Deadlines that outlive a process are Unix seconds, from `time.time`."""
 
 from __future__ import annotations
 
@@ -6,5 +6,9 @@ import time
 
 
 def monotonic() -> float:
-    """Return the seconds of the system's monotonic clock, which freezegun and time-machine leave alone."""
+    """Return the seconds of a clock that never jumps and never stops.
+
+    Libraries that freeze or shift time in tests replace `time.monotonic`, and not this clock, so a limit of time also
+    ends under a frozen clock.
+    """
     return time.clock_gettime(time.CLOCK_MONOTONIC)

@@ -22,7 +22,7 @@ Fetch = Callable[[ClientSettings, str], Any]
 def _open_and_read(execution_id: str) -> Generator[Command, Any, Any]:
     """Open a stream and return its first events."""
     yield Open(api.stream_execution(execution_id), 10)
-    return (yield Read(silence=10, within=10, quiet=0))
+    return (yield Read(silence=10, within=10, quiet=10))
 
 
 def _record_with_requests(settings: ClientSettings, execution_id: str) -> Any:
@@ -62,6 +62,11 @@ records_and_streams = pytest.mark.parametrize(
     ids=["requests", "aiohttp", "requests-stream", "aiohttp-stream"],
 )
 """Runs a test with each client, once to read a record and once to open a stream."""
+
+streams = pytest.mark.parametrize(
+    "fetch", [_stream_with_requests, _stream_with_aiohttp], ids=["requests-stream", "aiohttp-stream"]
+)
+"""Runs a test with each client, which opens a stream."""
 
 
 def settings_for(emulator: Emulator, url: str | None = None, **fields: Any) -> ClientSettings:

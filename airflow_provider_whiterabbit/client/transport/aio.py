@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from functools import partial
 from typing import Any, Self, TypeVar, cast
 
@@ -17,7 +18,7 @@ import aiohttp
 
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.client.transport.aio_io import EventStream, read_up_to, read_whole, transport_errors
+from airflow_provider_whiterabbit.client.transport.aio_io import EventStream, read_whole, transport_errors
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import (
     EVENT_STREAM,
@@ -28,13 +29,13 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     lower_case,
 )
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
+from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
 from airflow_provider_whiterabbit.client.transport.sharing import SharedSession, Turns, join, leave
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
-from airflow_provider_whiterabbit.client.wire.json_in import peek
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.signing import Signer
 from airflow_provider_whiterabbit.exceptions import (
@@ -47,9 +48,6 @@ from airflow_provider_whiterabbit.exceptions import (
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-PEEK_BYTES = 256 * 1024
-"""Bytes of an HTTP response after which the client stops reading if the response's first JSON members are enough."""
 
 _FOREVER = float("inf")
 
@@ -97,7 +95,7 @@ class AsyncClient(ClientBase):
         """Send a request once, and again if its clock or its key was wrong; return the response's JSON.
 
         :param within: seconds that the exchange may take, the wait for its turn included.
-        :param wanted: the only members that are needed; the rest of a large answer is not read.
+        :param wanted: the only members that are needed; the rest of a large answer is not kept.
         :param max_bytes: largest answer that is read; by default that of the settings.
         :raises WhiteRabbitInputError: if the request must not be sent twice.
         :raises WhiteRabbitResponseError: if the server refuses.
@@ -105,7 +103,8 @@ class AsyncClient(ClientBase):
         """
         if not request.idempotent:
             raise WhiteRabbitInputError(f"{request.method} {request.path} must be sent from a worker")
-        exchange = partial(self._exchange, request, wanted, max_bytes or self.settings.max_answer_bytes)
+        max_bytes = max_bytes or self.settings.max_answer_bytes
+        exchange = partial(self._exchange, request, wanted, max_bytes, itertools.count(1))
         async with self._turn(self._shared.record_turns, request, within) as left:
             return await self._with_valid_key(exchange, request, left)
 
@@ -158,35 +157,39 @@ class AsyncClient(ClientBase):
 
     async def _open(self, request: Request, within: float) -> EventStream:
         streams, refused_for = self._shared.streams, self.timing.retry_stream_after
+        opening = partial(self._open_once, request, itertools.count(1))
         async with self._turn(self._shared.stream_turns, request, within, self.timing.late_head) as left:
             with streams.opening(refused_for):
-                stream = await self._with_valid_key(partial(self._open_once, request), request, left)
+                stream = await self._with_valid_key(opening, request, left)
         streams.add(stream, refused_for)
         return stream
 
-    async def _open_once(self, request: Request, limits: Limits) -> EventStream:
-        async with transport_errors(self, request, limits.read):
-            answer = await self._start(request, limits, EVENT_STREAM)
-            try:
-                head = Response(answer.status, lower_case(answer.headers), b"", time.time())
-                if head.status != 200:
-                    head = await read_whole(answer, self.settings.max_answer_bytes)
-                check_stream(request, head)
-            except BaseException:
-                answer.close()
-                raise
-        return EventStream(answer)
+    async def _open_once(self, request: Request, attempts: Iterator[int], limits: Limits) -> EventStream:
+        with RequestLog(request, next(attempts)) as entry:
+            async with transport_errors(self, request, limits.read):
+                answer = await self._start(request, limits, EVENT_STREAM)
+                try:
+                    head = Response(answer.status, lower_case(answer.headers), b"", time.time())
+                    if head.status != 200:
+                        head = await read_whole(answer, self.settings.max_answer_bytes, entry)
+                    check_stream(request, head)
+                    stream = EventStream(answer, entry)
+                except BaseException:
+                    answer.close()
+                    raise
+            entry.stream_opened(head.headers)
+            return stream
 
-    async def _exchange(self, request: Request, wanted: tuple[str, ...], max_bytes: int, limits: Limits) -> Any:
-        async with transport_errors(self, request, limits.total):
-            answer = await self._start(request, limits, JSON)
-            try:
-                head = await read_up_to(answer, PEEK_BYTES)
-                if wanted and len(head) > PEEK_BYTES and answer.status == 200 and (members := peek(head, wanted)):
-                    return members
-                response = await read_whole(answer, max_bytes, head)
-            finally:
-                answer.release()  # its connection can be used again if the answer was read to its end
+    async def _exchange(
+        self, request: Request, wanted: tuple[str, ...], max_bytes: int, attempts: Iterator[int], limits: Limits
+    ) -> Any:
+        with RequestLog(request, next(attempts)) as entry:
+            async with transport_errors(self, request, limits.total):
+                answer = await self._start(request, limits, JSON)
+                try:
+                    response = await read_whole(answer, max_bytes, entry, wanted)
+                finally:
+                    answer.release()  # its connection can be used again if the answer was read to its end
         return answers.data_of(request, response)
 
     async def _start(self, request: Request, limits: Limits, accept: str) -> aiohttp.ClientResponse:
@@ -197,6 +200,7 @@ class AsyncClient(ClientBase):
             headers=self._headers(request, accept),
             proxy=self._proxy,
             allow_redirects=False,  # a redirect would carry the API key to another host
+            auto_decompress=False,  # `BodyDecoder` and `EventStream` decompress, within bounds
             # The read limit holds for plain answers. The follower judges the silence of a stream.
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -233,7 +237,11 @@ class AsyncClient(ClientBase):
         except WhiteRabbitAuthenticationError as error:
             if not self._correct_clock(error):
                 raise
-        return await self._at_pace(exchange, request, ends - monotonic())
+        try:
+            return await self._at_pace(exchange, request, ends - monotonic())
+        except WhiteRabbitAuthenticationError:
+            self._undo_correction()
+            raise
 
     async def _at_pace(self, exchange: Callable[[Limits], Awaitable[T]], request: Request, within: float) -> T:
         """Send a request once, and heed a ``Retry-After`` of the answer. The session keeps the host's pace."""

@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
 
+from airflow_provider_whiterabbit.client.transport.bodies import BodyDecoder
+from airflow_provider_whiterabbit.client.transport.compression import PIECE_BYTES, STREAM_PIECE_BYTES, Decompressor
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, lower_case
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, root_cause_text
+from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
+from airflow_provider_whiterabbit.client.wire.json_skim import Skimmer
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
+
+PEEK_BYTES = 256 * 1024
+"""Bytes of an HTTP response after which it is no longer kept if a few members of its JSON are enough."""
+
 
 
 @contextlib.asynccontextmanager
@@ -35,13 +43,20 @@ async def transport_errors(client: ClientBase, request: Request, seconds: float)
 
 
 class EventStream:
-    """An open event stream (Server-Sent Events) of an execution or workflow run."""
+    """An open event stream (Server-Sent Events) of an execution or workflow run.
 
-    __slots__ = ("__weakref__", "_answer", "_decoder")
+    :param entry: is told of the bytes and of the end of the stream.
+    :raises UnusableAnswerError: if the stream has an unknown content encoding.
+    """
 
-    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+    __slots__ = ("__weakref__", "_answer", "_decoder", "_decompressor", "_entry", "_pieces")
+
+    def __init__(self, answer: aiohttp.ClientResponse, entry: RequestLog) -> None:
         self._answer = answer
         self._decoder = EventDecoder()
+        self._decompressor = Decompressor(answer.headers.get("content-encoding", ""), STREAM_PIECE_BYTES)
+        self._pieces: Iterator[bytes] | None = None
+        self._entry = entry
 
     async def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
         """Return the JSON data of the stream's next events; None at the stream's end. For parameters, see `Read`.
@@ -56,11 +71,13 @@ class EventStream:
             timer = asyncio.timeout_at(min(last_byte_at + silence, begun + within))
             try:
                 async with timer:
-                    while chunk := await self._answer.content.readany():
+                    while piece := await self._next_piece():
                         last_byte_at = clock()
-                        if (events := self._decoder.feed(chunk)) or last_byte_at >= begun + quiet:
+                        if (events := self._decoder.feed(piece)) or last_byte_at >= begun + quiet:
                             return events
                 return None
+            except UnusableAnswerError as error:
+                raise WhiteRabbitTransportError(f"the stream broke: {error}") from None
             except (aiohttp.ClientError, OSError) as error:  # a TimeoutError too, the timer's or the connection's
                 if not timer.expired():
                     raise WhiteRabbitTransportError(f"the stream broke: {root_cause_text(error)}") from None
@@ -76,27 +93,64 @@ class EventStream:
 
     def close(self) -> None:
         """Close the event stream's connection."""
+        self._entry.stream_closed()
         self._answer.close()
 
+    async def _next_piece(self) -> bytes:
+        """Return the next plain bytes of the stream; an empty bytes object at its end."""
+        if self._pieces is not None:
+            await asyncio.sleep(0)  # one chunk may hold thousands of events: the other waits get their turn
+            if piece := next(self._pieces, None):
+                return piece
+        while chunk := await self._answer.content.readany():
+            self._entry.received += len(chunk)
+            self._pieces = self._decompressor.feed(chunk)
+            if piece := next(self._pieces, None):
+                return piece
+        return b""
 
-async def read_up_to(answer: aiohttp.ClientResponse, size: int) -> bytes:
-    """Read the beginning of an HTTP response's body: somewhat more than `size` bytes, or all of a smaller body."""
-    body = bytearray()
-    while len(body) <= size and (chunk := await answer.content.readany()):
-        body += chunk
-    return bytes(body)
 
-
-async def read_whole(answer: aiohttp.ClientResponse, max_bytes: int, head: bytes = b"") -> Response:
-    """Read the rest of an HTTP response's body, and return the whole response.
+async def read_whole(
+    answer: aiohttp.ClientResponse, max_bytes: int, entry: RequestLog, wanted: tuple[str, ...] = ()
+) -> Response:
+    """Read the body of an HTTP response, and return the whole response; of an error, the first bytes are enough.
 
     :param max_bytes: largest body that is read.
-    :param head: what was read of the body before.
-    :raises WhiteRabbitTransportError: if the body is too large.
+    :param entry: is told of the response's head and of its bytes.
+    :param wanted: the only members that are needed of a JSON object; empty for all. A large object is reduced to these,
+        or to its top level if some of them are missing.
+    :raises UnusableAnswerError: if the body is too large, or was compressed wrongly.
+    :raises ValueError: if a large body is not a JSON object although some of its members are wanted.
     """
-    body = head + await read_up_to(answer, max_bytes - len(head))
-    if len(body) > max_bytes:
-        raise WhiteRabbitTransportError(
-            f"{answer.method} {answer.url.path}: the answer has more than {max_bytes} bytes"
-        )
-    return Response(answer.status, lower_case(answer.headers), body, time.time())
+    headers = lower_case(answer.headers)
+    entry.answered(answer.status, headers)
+    body = bytearray()
+    async with contextlib.aclosing(_pieces_of(answer, BodyDecoder(answer.status, headers, max_bytes), entry)) as pieces:
+        async for piece in pieces:
+            body += piece
+            if wanted and answer.status == 200 and len(body) > PEEK_BYTES:
+                return Response(answer.status, headers, await _skimmed(body, pieces, wanted), time.time())
+    return Response(answer.status, headers, bytes(body), time.time())
+
+
+async def _skimmed(head: bytearray, pieces: AsyncIterator[bytes], wanted: tuple[str, ...]) -> bytes:
+    """Return the JSON of the wanted members of an object, whose beginning is `head` and whose rest is in `pieces`."""
+    skimmer = Skimmer(wanted)
+    for begin in range(0, len(head), PIECE_BYTES):
+        skimmer.feed(bytes(head[begin : begin + PIECE_BYTES]))
+        await asyncio.sleep(0)
+    while not skimmer.is_complete and (piece := await anext(pieces, None)):
+        skimmer.feed(piece)
+    return skimmer.result()
+
+
+async def _pieces_of(
+    answer: aiohttp.ClientResponse, decoder: BodyDecoder, entry: RequestLog
+) -> AsyncGenerator[bytes, None]:
+    """Yield the plain pieces of a response's body, and let the other waits take their turn after each."""
+    while not decoder.is_cut and (chunk := await answer.content.readany()):
+        entry.received += len(chunk)
+        for piece in decoder.feed(chunk):
+            yield piece
+            await asyncio.sleep(0)
+    decoder.finish()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from airflow_provider_whiterabbit import __version__
+from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, transport_error
@@ -31,12 +31,12 @@ class Limits:
     connect: float
     read: float
     total: float
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=monotonic)
 
     @property
     def left(self) -> float:
         """Seconds until the total time limit of the HTTP request; negative after the limit."""
-        return self.begun + self.total - time.monotonic()
+        return self.begun + self.total - monotonic()
 
 
 class ClientBase:
@@ -93,6 +93,8 @@ class ClientBase:
             self.settings = replace(self.settings, **credentials)
             offset, self._signer = self.clock_offset, Signer(*credentials.values())
             self._signer.offset = offset
+    def _undo_correction(self) -> None:
+        self._signer.undo_correction()
 
     def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
         """Return the exception for a request that got no usable HTTP response; see `failures.transport_error`."""

@@ -24,6 +24,10 @@ class UnusableAnswerError(Exception):
     """Raised if an HTTP response is too slow, too large or not in the expected form; the message says which."""
 
 
+class TooSlowError(UnusableAnswerError):
+    """Raised if the next byte of an HTTP response, or its last byte, does not arrive in time."""
+
+
 def too_large(max_bytes: int) -> UnusableAnswerError:
     """Return the exception for an HTTP response that is larger than the limit in bytes."""
     return UnusableAnswerError(f"the answer has more than {max_bytes} bytes")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import itertools
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -25,10 +27,11 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     lower_case,
 )
 from airflow_provider_whiterabbit.client.transport.pace import HostPausedError
+from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
 from airflow_provider_whiterabbit.client.transport.sync_io import (
     EventStream,
-    FreshConnectionAdapter,
     IsolatedSession,
+    KeptSession,
     read_whole,
     transport_errors,
 )
@@ -74,7 +77,7 @@ class Client(ClientBase):
         super().__init__(settings, timing)
         self._sleep = sleep
         self._read_again = read_again
-        self._session = IsolatedSession()
+        self._session = KeptSession()
 
     def __enter__(self) -> Self:
         return self
@@ -89,12 +92,11 @@ class Client(ClientBase):
     def send(self, request: Request, within: float = _FOREVER) -> Any:
         """Send a request once, and again if its clock or its key was wrong; return the response's JSON.
 
-        :param within: seconds that the exchange may take. An answer's head that arrives in pieces has this time for
-            each of them.
+        :param within: seconds that the exchange may take.
         :raises WhiteRabbitResponseError: if the server refuses.
         :raises WhiteRabbitTransportError: if no usable answer arrives.
         """
-        return self._with_valid_key(partial(self._exchange, request), request, within)
+        return self._send(itertools.count(1), request, within)
 
     def call(self, request: Request) -> Any:
         """Send a request, with the retries that the module `retry` allows; return the response's JSON.
@@ -102,7 +104,8 @@ class Client(ClientBase):
         :raises WhiteRabbitResponseError: if the server refuses.
         :raises WhiteRabbitTransportError: if no usable answer arrives.
         """
-        return Retrying(sleep=self._sleep, **retry.policy(request, self.timing.first_pause))(self.send, request)
+        retrying = Retrying(sleep=self._sleep, **retry.policy(request, self.timing.first_pause))
+        return retrying(self._send, itertools.count(1), request)
 
     def submit(
         self, request: Request, target: Target[Any] = EXECUTION, on_id: Callable[[str], None] = lambda _: None
@@ -207,36 +210,41 @@ class Client(ClientBase):
             if stream:
                 stream.close()
 
-    def _open(self, request: Request, within: float, max_event_bytes: int = MAX_EVENT_BYTES) -> EventStream:
-        return self._with_valid_key(partial(self._open_once, request, max_event_bytes), request, within)
+    def _send(self, attempts: Iterator[int], request: Request, within: float = _FOREVER) -> Any:
+        return self._with_valid_key(partial(self._exchange, request, attempts), request, within)
 
-    def _open_once(self, request: Request, max_event_bytes: int, limits: Limits) -> EventStream:
-        with transport_errors(self, request):
-            answer = self._start(self._session, request, limits, EVENT_STREAM)
+    def _open(self, request: Request, within: float, max_event_bytes: int = MAX_EVENT_BYTES) -> EventStream:
+        opening = partial(self._open_once, request, max_event_bytes, itertools.count(1))
+        return self._with_valid_key(opening, request, within)
+
+    def _open_once(
+        self, request: Request, max_event_bytes: int, attempts: Iterator[int], limits: Limits
+    ) -> EventStream:
+        limits = dataclasses.replace(limits, total=min(limits.read, limits.total))  # of the head, or of an error
+        with RequestLog(request, next(attempts)) as entry, transport_errors(self, request, limits):
+            answer = self._start(self._session.current(), request, limits, EVENT_STREAM)
             try:
                 head = Response(answer.status_code, lower_case(answer.headers), b"", time.time())
                 if head.status != 200:
-                    head = read_whole(answer, limits, self.settings.max_answer_bytes)
+                    head = read_whole(answer, self.settings.max_answer_bytes, entry)
                 check_stream(request, head)
+                stream = EventStream(answer, max_event_bytes, entry)
             except BaseException:
                 answer.close()
                 raise
-        return EventStream(answer, max_event_bytes)
+            entry.stream_opened(head.headers)
+            return stream
 
-    def _exchange(self, request: Request, limits: Limits) -> Any:
+    def _exchange(self, request: Request, attempts: Iterator[int], limits: Limits) -> Any:
         with contextlib.ExitStack() as stack:
-            if request.idempotent:
-                session, adapter = self._session, None
-            else:
-                # A connection that was kept alive may be dead. On a fresh one it is known whether anything was sent.
-                session, adapter = stack.enter_context(IsolatedSession()), FreshConnectionAdapter()
-                for scheme in ("http://", "https://"):
-                    session.mount(scheme, adapter)
+            entry = stack.enter_context(RequestLog(request, next(attempts)))
+            # A connection that was kept alive may be dead. On a fresh one it is known whether anything was sent.
+            session = self._session.current() if request.idempotent else stack.enter_context(IsolatedSession())
             try:
-                with transport_errors(self, request), self._start(session, request, limits, JSON) as answer:
-                    response = read_whole(answer, limits, self.settings.max_answer_bytes)
+                with transport_errors(self, request, limits), self._start(session, request, limits, JSON) as answer:
+                    response = read_whole(answer, self.settings.max_answer_bytes, entry)
             except WhiteRabbitTransportError as error:
-                error.sent = adapter is None or adapter.connected
+                error.sent = request.idempotent or session.adapter.connected
                 raise
         return answers.data_of(request, response)
 
@@ -278,7 +286,11 @@ class Client(ClientBase):
         except WhiteRabbitAuthenticationError as error:
             if not self._correct_clock(error):
                 raise
-        return self._at_pace(exchange, request, ends - monotonic())
+        try:
+            return self._at_pace(exchange, request, ends - monotonic())
+        except WhiteRabbitAuthenticationError:
+            self._undo_correction()
+            raise
 
     def _at_pace(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
         """Send a request as soon as the host's pace allows, and heed a ``Retry-After`` of the answer."""

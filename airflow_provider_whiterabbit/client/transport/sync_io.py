@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
+from airflow_provider_whiterabbit.client.clock import monotonic
+from airflow_provider_whiterabbit.client.transport.bodies import BodyDecoder
+from airflow_provider_whiterabbit.client.transport.compression import STREAM_PIECE_BYTES, Decompressor
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, Limits, lower_case
-from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, root_cause_text, too_large
+from airflow_provider_whiterabbit.client.transport.failures import TooSlowError, UnusableAnswerError, root_cause_text
+from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
+from airflow_provider_whiterabbit.client.transport.sync_sockets import LimitedAdapter, limited
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
 _CHUNK = 64 * 1024
+
+_HEAD_BYTES = 1024 * 1024
+"""How many bytes of an exchange may be something else than its body: heads, trailers, and the sizes of chunks."""
 
 _TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """The errors of a failed HTTP request; `requests` does not wrap all errors of urllib3, and none during raw reads."""
@@ -28,11 +35,15 @@ _TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OS
 class IsolatedSession(requests.Session):
     """A `requests` session that follows no redirect, and uses no cookies, no .netrc and no environment variables.
 
-    The settings read proxies and certificates from the environment, for both clients alike.
+    The settings read proxies and certificates from the environment, for both clients alike. The session is used within
+    `limited`.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.adapter = LimitedAdapter()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, self.adapter)
         self.trust_env = False
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
@@ -41,43 +52,36 @@ class IsolatedSession(requests.Session):
         return
 
 
-class FreshConnectionAdapter(HTTPAdapter):
-    """An HTTP adapter that records if a connection was established (TLS included), before which nothing is sent."""
+class KeptSession:
+    """The session of a client that keeps its connections alive, which belong to one process.
 
-    connected = False
+    After a fork, parent and child would read each other's answers from the connections that both inherit.
+    """
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Watch the connections that are made directly to the server, without a proxy."""
-        super().init_poolmanager(*args, **kwargs)
-        self._watch(self.poolmanager)
+    def __init__(self) -> None:
+        self._session, self._process = IsolatedSession(), os.getpid()
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Watch the connections that are made through a proxy."""
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        self._watch(manager)
-        return manager
+    def current(self) -> IsolatedSession:
+        """Return the session of this process. In a child, closing the inherited session leaves the parent's alone."""
+        if self._process != os.getpid():
+            self.close()
+            self._session, self._process = IsolatedSession(), os.getpid()
+        return self._session
 
-    def _watch(self, manager: urllib3.PoolManager) -> None:
-        manager.pool_classes_by_scheme = {
-            scheme: self._watched(pool) for scheme, pool in urllib3.poolmanager.pool_classes_by_scheme.items()
-        }
-
-    def _watched(self, pool: Any) -> Any:
-        adapter = self
-
-        class Connection(pool.ConnectionCls):  # type: ignore[misc]
-            def connect(self) -> None:
-                super().connect()
-                adapter.connected = True
-
-        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
 
 
 @contextlib.contextmanager
-def transport_errors(client: ClientBase, request: Request) -> Iterator[None]:
-    """Turn unusable HTTP responses and the errors of requests and urllib3 into `WhiteRabbitTransportError`."""
+def transport_errors(client: ClientBase, request: Request, limits: Limits) -> Iterator[None]:
+    """Turn unusable HTTP responses and the errors of requests and urllib3 into `WhiteRabbitTransportError`.
+
+    :param limits: time limits of the exchange, after which it is raised as well.
+    """
     try:
-        yield
+        with limited(limits, client.settings.max_answer_bytes + _HEAD_BYTES):
+            yield
     except (UnusableAnswerError, *_TRANSPORT_ERRORS) as error:
         raise client.transport_error(request, error) from None
 
@@ -86,11 +90,16 @@ class EventStream:
     """An open event stream (Server-Sent Events) of an execution or workflow run.
 
     :param max_event_bytes: largest event that is parsed, in bytes.
+    :param entry: is told of the bytes and of the end of the stream.
+    :raises UnusableAnswerError: if the stream has an unknown content encoding.
     """
 
-    def __init__(self, answer: requests.Response, max_event_bytes: int) -> None:
-        self._body = _Body(answer)
+    def __init__(self, answer: requests.Response, max_event_bytes: int, entry: RequestLog) -> None:
+        self._answer = answer
         self._decoder = EventDecoder(max_event_bytes)
+        self._decompressor = Decompressor(answer.headers.get("content-encoding", ""), STREAM_PIECE_BYTES)
+        self._pieces: Iterator[bytes] = iter(())
+        self._entry = entry
 
     def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
         """Return the JSON data of the stream's next events; None at the stream's end. For parameters, see `Read`.
@@ -98,97 +107,62 @@ class EventStream:
         :raises WhiteRabbitStreamError: if the stream is silent, or sends something that is not an event.
         :raises WhiteRabbitTransportError: if it breaks.
         """
-        begun = time.monotonic()
-        while (left := begun + within - time.monotonic()) > 0:
+        begun = monotonic()
+        while (left := begun + within - monotonic()) > 0:
             try:
-                chunk = self._body.read(min(silence, left))
-            except TimeoutError:
+                piece = self._next_piece(Limits(connect=left, read=silence, total=min(silence, left)))
+            except TooSlowError:
                 if left > silence:
                     raise WhiteRabbitStreamError(f"the stream was silent for {silence:g} s") from None
                 break
+            except UnusableAnswerError as error:
+                raise WhiteRabbitTransportError(f"the stream broke: {error}") from None
             except _TRANSPORT_ERRORS as error:
                 raise WhiteRabbitTransportError(f"the stream broke: {root_cause_text(error)}") from None
-            if not chunk:
+            if not piece:
                 return None
-            if (events := self._decoder.feed(chunk)) or time.monotonic() >= begun + quiet:
+            if (events := self._decoder.feed(piece)) or monotonic() >= begun + quiet:
                 return events
         return []
 
     def close(self) -> None:
         """Close the connection."""
-        self._body.close()
-
-
-def read_whole(answer: requests.Response, limits: Limits, max_bytes: int) -> Response:
-    """Read the body of an HTTP response within limits of time and size, and return the whole response.
-
-    :param max_bytes: largest body that is read.
-    :raises UnusableAnswerError: if the body is too slow or too large, or was compressed wrongly.
-    """
-    reader, body = _Body(answer), bytearray()
-    try:
-        while chunk := reader.read(min(limits.read, limits.left)):
-            body += chunk
-            if len(body) > max_bytes:
-                raise too_large(max_bytes)
-            if limits.left < 0:
-                raise TimeoutError
-    except BaseException as error:
-        body.clear()  # `contextlib` can tie an exception's frames into a cycle, and would keep a large body for long
-        if not isinstance(error, TimeoutError):
-            raise
-        raise UnusableAnswerError(
-            f"the answer was not complete after {limits.total:g} s" if limits.left < 0 else str(error)
-        ) from None
-    headers = lower_case(answer.headers)
-    return Response(answer.status_code, headers, _decompressed(body, headers, max_bytes), time.time())
-
-
-class _Body:
-    """Reads the body of an HTTP response piece by piece, with a time limit for each piece."""
-
-    def __init__(self, answer: requests.Response) -> None:
-        self._answer = answer
-        self._socket = _socket_of(answer)
-
-    def read(self, seconds: float) -> bytes:
-        """Return the next bytes of the response's body; an empty bytes object at the body's end.
-
-        :raises TimeoutError: if no byte arrives within so many seconds.
-        """
-        # The socket may be closed after an answer's last byte.
-        if self._socket is not None and self._socket.fileno() >= 0:
-            self._socket.settimeout(max(seconds, 0.001))  # 0 would mean not to wait at all
-        try:
-            return cast(bytes, self._answer.raw.read1(_CHUNK))
-        except urllib3.exceptions.ReadTimeoutError:
-            raise TimeoutError(f"nothing arrived for {seconds:g} s") from None
-
-    def close(self) -> None:
-        """Close the connection."""
+        self._entry.stream_closed()
         self._answer.close()
 
+    def _next_piece(self, limits: Limits) -> bytes:
+        """Return the next plain bytes of the stream; an empty bytes object at its end."""
+        while (piece := next(self._pieces, None)) is None:
+            with limited(limits):
+                chunk = _read_chunk(self._answer)
+            if not chunk:
+                return b""
+            self._entry.received += len(chunk)
+            self._pieces = self._decompressor.feed(chunk)
+        return piece
 
-def _socket_of(answer: requests.Response) -> Any:
-    """Return the socket of an HTTP response, to set the timeout of each read; no public interface gives the socket.
 
-    Where the server is going to close the connection, the answer has taken over the socket. Through a proxy that is
-    itself reached over TLS it is no `socket.socket`, but has the same methods.
+def read_whole(answer: requests.Response, max_bytes: int, entry: RequestLog) -> Response:
+    """Read the body of an HTTP response, and return the whole response; of an error, the first bytes are enough.
+
+    :param max_bytes: largest body that is read.
+    :param entry: is told of the response's head and of its bytes.
+    :raises UnusableAnswerError: if the body is too slow or too large, or was compressed wrongly.
     """
-    of_connection = getattr(answer.raw.connection, "sock", None)
-    reader = getattr(getattr(answer.raw, "_fp", None), "fp", None)
-    of_answer = getattr(getattr(reader, "raw", None), "_sock", None)
-    return of_connection or of_answer
-
-
-def _decompressed(body: bytearray, headers: Mapping[str, str], max_bytes: int) -> bytes:
-    """Decompress the body of an HTTP response, because some proxies compress responses without being asked."""
-    if headers.get("content-encoding") not in ("gzip", "deflate"):
-        return bytes(body)
+    headers = lower_case(answer.headers)
+    entry.answered(answer.status_code, headers)
+    decoder, body = BodyDecoder(answer.status_code, headers, max_bytes), bytearray()
     try:
-        plain = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, max_bytes + 1)
-    except zlib.error as error:
-        raise UnusableAnswerError(f"the answer can't be decompressed: {error}") from None
-    if len(plain) > max_bytes:
-        raise too_large(max_bytes)
-    return plain
+        while not decoder.is_cut and (chunk := _read_chunk(answer)):
+            entry.received += len(chunk)
+            for piece in decoder.feed(chunk):
+                body += piece
+        decoder.finish()
+        return Response(answer.status_code, headers, bytes(body), time.time())
+    finally:
+        body.clear()  # `contextlib` can tie an exception's frames into a cycle, and would keep a large body for long
+
+
+def _read_chunk(answer: requests.Response) -> bytes:
+    """Return the next bytes of a response's body as they were sent; an empty bytes object at the body's end."""
+    return cast(bytes, answer.raw.read1(_CHUNK, decode_content=False))

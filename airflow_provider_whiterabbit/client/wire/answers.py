@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -27,6 +29,25 @@ _ERRORS: dict[int, type[exc.WhiteRabbitResponseError]] = {
     422: exc.WhiteRabbitInvalidRequestError,
     429: exc.WhiteRabbitRateLimitError,
 }
+
+
+_REQUEST_IDS = (
+    "x-request-id",
+    "x-correlation-id",
+    "request-id",
+    "x-amzn-requestid",
+    "x-amzn-trace-id",
+    "x-amz-cf-id",
+    "cf-ray",
+    "x-vercel-id",
+    "fly-request-id",
+    "x-cloud-trace-context",
+    "x-azure-ref",
+    "traceparent",
+)
+"""Headers in which servers, clouds and proxies name a request, in the order of their use to White Rabbit's support."""
+
+_VISIBLE = re.compile(r"[!-~]{1,100}")
 
 
 def data_of(request: Request, response: Response) -> Any:
@@ -85,7 +106,17 @@ def error_of(request: Request, response: Response) -> exc.WhiteRabbitResponseErr
         retry_after=_retry_after(response),
         clock_offset=offset,
         hint=_hint(request, status, offset),
+        request_id=request_id(response.headers),
     )
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """Return the id that the server gave a request, at most 100 visible ASCII characters of it; None without one.
+
+    :param headers: of the HTTP response, with names in lower case.
+    """
+    found = (_VISIBLE.match(headers.get(name, "").strip()) for name in _REQUEST_IDS)
+    return next((match[0] for match in found if match), None)
 
 
 def clock_message(offset: float) -> str:

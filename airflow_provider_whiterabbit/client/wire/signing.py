@@ -81,7 +81,7 @@ class Signer:
     :raises WhiteRabbitConfigError: if the secret is not an Ed25519 private key.
     """
 
-    __slots__ = ("_api_key", "_clock", "_empty_body", "_private_key", "offset")
+    __slots__ = ("_api_key", "_clock", "_empty_body", "_offset_before", "_private_key", "offset")
 
     def __init__(
         self,
@@ -94,6 +94,7 @@ class Signer:
         self._private_key = load_private_key(api_secret)
         self._empty_body: EmptyBodySignature = empty_body
         self._clock = clock
+        self._offset_before = 0.0
         self.offset = 0.0
         """Seconds that are added to this machine's clock for signing requests, because the server's clock is ahead."""
 
@@ -124,5 +125,13 @@ class Signer:
                 "%s. Requests are signed by White Rabbit's clock; set this machine's clock (NTP).",
                 clock_message(offset),
             )
-        self.offset = offset
+        self._offset_before, self.offset = self.offset, offset
         return True
+
+    def undo_correction(self) -> None:
+        """Take back the last correction, because the server refused the corrected request too: its reason is another.
+
+        A wrong ``Date`` of a proxy would otherwise spoil the signatures of a clock that is right.
+        """
+        log.info("The corrected clock did not help; requests are signed by the clock as it was before")
+        self.offset = self._offset_before

@@ -11,14 +11,18 @@ from typing import Any
 
 import aiohttp
 import pytest
-import requests
 
+from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport import aio_io, sync_io
+from airflow_provider_whiterabbit.client.transport.exchange import Limits
+from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
+from airflow_provider_whiterabbit.client.transport.sync_sockets import limited
 from airflow_provider_whiterabbit.client.wire.sse import MAX_EVENT_BYTES
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
 pytestmark = pytest.mark.alone
 
+REQUEST = api.stream_execution("e-1")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 PING = b":ping\n\n"
 EVENT = b'data: {"a": 1}\n\n'
@@ -74,14 +78,16 @@ def server() -> Iterator[StreamServer]:
 def read(request: pytest.FixtureRequest, server: StreamServer) -> Iterator[Read]:
     """Open the server's stream with each transport, and yield the method that reads it."""
     if request.param == "requests":
-        blocking = sync_io.EventStream(requests.get(server.url, stream=True, timeout=LONG), MAX_EVENT_BYTES)
+        with limited(Limits(connect=LONG, read=LONG, total=LONG)):
+            answer = sync_io.IsolatedSession().get(server.url, stream=True)
+        blocking = sync_io.EventStream(answer, MAX_EVENT_BYTES, RequestLog(REQUEST, 1))
         yield blocking.read
         blocking.close()
         return
 
     async def opened() -> tuple[aiohttp.ClientSession, aio_io.EventStream]:
-        session = aiohttp.ClientSession()
-        return session, aio_io.EventStream(await session.get(server.url))
+        session = aiohttp.ClientSession(auto_decompress=False)
+        return session, aio_io.EventStream(await session.get(server.url), RequestLog(REQUEST, 1))
 
     with asyncio.Runner() as runner:
         session, stream = runner.run(opened())

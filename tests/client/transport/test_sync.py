@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -150,3 +151,28 @@ def test_wait_times_out(whiterabbit_emulator: Emulator) -> None:
     ):
         client.wait(EXECUTION.followed(execution_id), timeout=0.3)
     wr.wait_for_stream(execution_id, count=0)
+
+
+# --- processes
+
+
+def test_a_client_of_before_a_fork(client: Client, whiterabbit_emulator: Emulator) -> None:
+    """A child of the process uses connections of its own: each process reads its own answers, and both go on."""
+    wr = whiterabbit_emulator
+    ids = [wr.create_execution("X", output=number) for number in range(2)]
+    client.read(EXECUTION.followed(ids[0]))  # a connection is kept alive now
+    readers = []
+    for _ in range(3):
+        reader, writer = os.pipe()
+        if not (process := os.fork()):
+            with contextlib.suppress(BaseException):
+                outputs = {client.read(EXECUTION.followed(ids[1])).output for _ in range(20)}
+                os.write(writer, repr(outputs).encode())
+            os._exit(0)
+        os.close(writer)
+        readers.append((process, reader))
+    assert {client.read(EXECUTION.followed(ids[0])).output for _ in range(20)} == {0}
+    for process, reader in readers:
+        os.waitpid(process, 0)
+        assert os.read(reader, 100) == b"{1}"
+        os.close(reader)

@@ -276,3 +276,13 @@ def test_a_correction_logs_a_warning(offset: float, words: str, caplog: pytest.L
     [record] = caplog.records
     assert words in record.getMessage()
     assert "NTP" in record.getMessage()
+
+
+@pytest.mark.parametrize("before", [0.0, 100.0])
+def test_a_correction_that_does_not_help_is_taken_back(before: float) -> None:
+    """Taking a correction back restores the clock as it was before, whether corrected or not."""
+    signer = Signer("ws_key", SECRET)
+    signer.correct_clock(refusal(before))
+    assert signer.correct_clock(refusal(200.0))
+    signer.undo_correction()
+    assert signer.offset == before

@@ -1,0 +1,184 @@
+"""The connections of the blocking client: each byte that a socket sends or receives has a limit of time.
+
+The timeouts of `requests` hold for each read from a socket. A server that sends a byte every now and then (in a head,
+in interim responses, in the extension of a chunk, in trailers) would never reach them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from airflow_provider_whiterabbit.client.transport.exchange import Limits
+from airflow_provider_whiterabbit.client.transport.failures import TooSlowError, UnusableAnswerError
+
+T = TypeVar("T")
+
+MAX_INTERIM = 100
+"""How many interim responses (1xx) are skipped before a response."""
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """What the sockets of a thread may take: the time of `limits`, and so many bytes."""
+
+    limits: Limits
+    bytes_left: float
+
+    def seconds(self) -> float:
+        """Return how long the socket may wait for its next byte."""
+        if (left := self.limits.left) <= 0:
+            raise TooSlowError(f"the answer was not complete after {self.limits.total:g} s")
+        return min(self.limits.read, left)
+
+    def receive(self, count: int) -> None:
+        self.bytes_left -= count
+        if self.bytes_left < 0:
+            raise UnusableAnswerError("the answer has too many bytes besides its body")
+
+
+_allowance: ContextVar[_Allowance] = ContextVar("whiterabbit_allowance")
+
+
+@contextlib.contextmanager
+def limited(limits: Limits, max_bytes: float = float("inf")) -> Iterator[None]:
+    """Limit the time and the bytes of all sockets of `LimitedAdapter` that this thread uses meanwhile.
+
+    Within it, a socket raises `TooSlowError`, or `UnusableAnswerError` for too many bytes.
+    """
+    token = _allowance.set(_Allowance(limits, max_bytes))
+    try:
+        yield
+    finally:
+        _allowance.reset(token)
+
+
+class _LimitedSocket:
+    """A socket, or what urllib3 uses as one, that keeps the limits of `limited`; all the rest is the socket's own."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    @property
+    def _io_refs(self) -> int:
+        """Count the files of the socket, which stays open for them. TLS through a proxy with TLS sets it."""
+        return int(self._socket._io_refs)
+
+    @_io_refs.setter
+    def _io_refs(self, count: int) -> None:
+        self._socket._io_refs = count
+
+    def makefile(self, mode: str, *_: Any, **__: Any) -> io.BufferedReader:
+        """Return a file to read the socket's bytes, the only kind that `http.client` asks for."""
+        return io.BufferedReader(_LimitedFile(self._socket.makefile(mode, buffering=0), self._in_time))
+
+    def recv(self, size: int, *flags: int) -> bytes:
+        return bytes(self._in_time(lambda: self._socket.recv(size, *flags)))
+
+    def sendall(self, data: Any, *flags: int) -> None:
+        with memoryview(data) as view, view.cast("B") as rest:
+            sent = 0
+            while sent < len(rest):
+                sent += self._in_time(lambda: self._socket.send(rest[sent:], *flags))  # noqa: B023 (called at once)
+
+    def _in_time(self, action: Callable[[], T]) -> T:
+        """Send or receive once, for as long as the limits allow."""
+        seconds = _allowance.get().seconds()
+        self._socket.settimeout(seconds)
+        try:
+            return action()
+        except TimeoutError:
+            _allowance.get().seconds()  # if the time is over in all, this says so
+            raise TooSlowError(f"nothing arrived for {seconds:g} s") from None
+
+
+class _LimitedFile(io.RawIOBase):
+    """A socket's file that keeps the limits of `limited`."""
+
+    def __init__(self, file: io.RawIOBase, in_time: Callable[[Callable[[], Any]], Any]) -> None:
+        self._file = file
+        self._in_time = in_time
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = int(self._in_time(lambda: self._file.readinto(buffer)))
+        _allowance.get().receive(count)
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+class _FinalResponse(http.client.HTTPResponse):
+    """A response of `http.client`, which itself skips 100 only, and as many as the server sends."""
+
+    def _read_status(self) -> Any:
+        for _ in range(MAX_INTERIM + 1):
+            status_line = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status_line[1] < 200 or status_line[1] == http.client.SWITCHING_PROTOCOLS:
+                return status_line
+            http.client.parse_headers(self.fp)
+        raise UnusableAnswerError(f"more than {MAX_INTERIM} interim responses (1xx) came instead of an answer")
+
+
+class LimitedAdapter(HTTPAdapter):
+    """An HTTP adapter whose connections keep the limits of `limited`, within which alone they can be used.
+
+    It records if a connection was established (TLS included), before which nothing of a request is sent.
+    """
+
+    connected = False
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Limit the connections that are made directly to the server, without a proxy."""
+        super().init_poolmanager(*args, **kwargs)
+        self._limit(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Limit the connections that are made through a proxy."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        self._limit(manager)
+        return manager
+
+    def _limit(self, manager: urllib3.PoolManager) -> None:
+        manager.pool_classes_by_scheme = {
+            scheme: self._limited(pool) for scheme, pool in urllib3.poolmanager.pool_classes_by_scheme.items()
+        }
+
+    def _limited(self, pool: Any) -> Any:
+        adapter = self
+
+        class Connection(pool.ConnectionCls):  # type: ignore[misc]
+            sock: Any
+            response_class = _FinalResponse
+
+            def _new_conn(self) -> Any:
+                return _LimitedSocket(super()._new_conn())
+
+            def _connect_tls_proxy(self, *args: Any) -> Any:
+                return _LimitedSocket(super()._connect_tls_proxy(*args))
+
+            def connect(self) -> None:
+                super().connect()
+                if not isinstance(self.sock, _LimitedSocket):
+                    self.sock = _LimitedSocket(self.sock)
+                adapter.connected = True
+
+        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
