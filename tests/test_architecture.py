@@ -15,7 +15,7 @@ PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("exceptions", "get_provider_info", "links"),
-    ("client.checks", "client.defaults"),
+    ("client.checks", "client.clock", "client.defaults"),
     ("client.wire", "client.records"),
     ("client.api", "client.catalogue", "client.retry", "client.webhooks"),
     ("client.wait",),

@@ -13,13 +13,15 @@ from airflow_provider_whiterabbit.client.records.fields import (
     lenient,
     number,
     of_type,
+    stage_status,
     strict_id,
     strict_list,
     strict_object,
     strict_status,
     time,
+    warn_of,
 )
-from airflow_provider_whiterabbit.client.records.status import HasStatus, StageStatus, WorkflowRunStatus
+from airflow_provider_whiterabbit.client.records.status import TERMINAL, HasStatus, StageStatus, WorkflowRunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class RunStage(HasStatus):
     """One stage of a workflow run. `credit_usage` is the number of credits that the stage spent."""
 
     id: str
-    status: StageStatus
+    status: StageStatus | str
     output: Any
     error: Any
     module: str | None = None
@@ -46,7 +48,7 @@ class RunStage(HasStatus):
         stage = strict_object(data, "stage")
         return cls(
             id=strict_id(stage, "stage"),
-            status=strict_status(stage, StageStatus, "stage"),
+            status=stage_status(stage, StageStatus, "stage"),
             output=stage.get("output"),
             error=stage.get("error"),
             module=lenient(stage, "module", of_type(str)),
@@ -63,7 +65,7 @@ class WorkflowRun(HasStatus):
     """The record of a workflow run. `total_usage` is the number of credits that the workflow run spent."""
 
     id: str
-    status: WorkflowRunStatus
+    status: WorkflowRunStatus | str
     stages: tuple[RunStage, ...]
     pending_stage_count: int | None = None
     failed_stage_count: int | None = None
@@ -78,6 +80,11 @@ class WorkflowRun(HasStatus):
     def completed(self) -> bool:
         """Whether the workflow run has ended, successfully or not."""
         return self.is_terminal
+
+    @property
+    def lags(self) -> bool:
+        """Whether the record has ended by its field ``completed``, but not by its status."""
+        return self.raw.get("completed") is True and not self.is_terminal
 
     @property
     def progress(self) -> str:
@@ -98,7 +105,7 @@ class WorkflowRun(HasStatus):
             for number, stage in enumerate(self.stages, 1)
             if stage.failed
         ]
-        if self.status is WorkflowRunStatus.CANCELED:
+        if self.status == WorkflowRunStatus.CANCELED:
             failed.insert(0, self.cancel_reason or "no reason given")
         return f"Workflow run {self.id} {self.status}: {'; '.join(failed) or 'no stage has an error'}"
 
@@ -109,7 +116,7 @@ class WorkflowRun(HasStatus):
         :raises WhiteRabbitProtocolError: if `id`, `status` or a stage is not as documented.
         """
         record = strict_object(data, "run record")
-        return cls(
+        run = cls(
             id=strict_id(record, "run record"),
             status=strict_status(record, WorkflowRunStatus, "run record"),
             stages=tuple(RunStage.from_dict(stage) for stage in strict_list(record, "runStages", "run record")),
@@ -122,6 +129,11 @@ class WorkflowRun(HasStatus):
             updated_at=lenient(record, "updatedAt", time),
             raw=record,
         )
+        failed = sum(stage.failed for stage in run.stages)
+        if run.succeeded and failed:
+            warn_of(record, f"the status is {run.status} although {failed} of its {len(run.stages)} stages FAILED")
+        _warn_of_cancellation(record, run.status, run.cancel_requested_at)
+        return run
 
     def to_dict(self) -> dict[str, Any]:
         """Return the workflow run's record as the API sent it: a JSON object, suitable for XCom."""
@@ -137,7 +149,7 @@ class WorkflowRunEvent(HasStatus):
     """
 
     id: str
-    status: WorkflowRunStatus
+    status: WorkflowRunStatus | str
     open_count: int | None = None
     total_usage: float | None = None
     timestamp: pendulum.DateTime | None = None
@@ -165,9 +177,11 @@ class WorkflowRunEvent(HasStatus):
         event = strict_object(data, "stream event")
         output = lenient(event, "output", of_type(dict)) or {}
         stages = lenient(output, "nonTerminalStages", of_type(list))
+        status = strict_status(event, WorkflowRunStatus, "stream event", is_part=True)
+        _warn_of_cancellation(event, status, lenient(output, "cancelRequestedAt", time))
         return cls(
             id=strict_id(event, "stream event"),
-            status=strict_status(event, WorkflowRunStatus, "stream event"),
+            status=status,
             open_count=None if stages is None else len(stages),
             total_usage=lenient(output, "totalUsage", number),
             timestamp=lenient(event, "timestamp", time),
@@ -175,7 +189,7 @@ class WorkflowRunEvent(HasStatus):
         )
 
 
-def progress_text(status: WorkflowRunStatus, done: int | None, count: int | None, credits_: float | None) -> str:
+def progress_text(status: str, done: int | None, count: int | None, credits_: float | None) -> str:
     """Return the progress of a workflow run, as text for the log: ``EXECUTING, 2 of 5 stages done, 1.5 credits``."""
     parts = [str(status)]
     if done is not None and count is not None:
@@ -183,3 +197,8 @@ def progress_text(status: WorkflowRunStatus, done: int | None, count: int | None
     if credits_ is not None:
         parts.append(f"{credits_:.12g} credits")
     return ", ".join(parts)
+
+
+def _warn_of_cancellation(data: Mapping[str, Any], status: str, requested_at: pendulum.DateTime | None) -> None:
+    if requested_at is not None and status not in TERMINAL:
+        warn_of(data, f"its cancellation was requested at {requested_at.isoformat()}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_whiterabbit import __version__
+from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, transport_error
 from airflow_provider_whiterabbit.client.wait.timing import Timing
@@ -26,12 +26,12 @@ class Limits:
     connect: float
     read: float
     total: float
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=monotonic)
 
     @property
     def left(self) -> float:
         """Seconds until the total time limit of the HTTP request; negative after the limit."""
-        return self.begun + self.total - time.monotonic()
+        return self.begun + self.total - monotonic()
 
 
 class ClientBase:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
+from airflow_provider_whiterabbit.client.wire.sse import EventDecoder, event_data
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError
 from tests.client.properties import examples
 
@@ -72,7 +72,7 @@ TEXTS = {
 def decode(chunks: Iterable[bytes], **options: Any) -> list[Any]:
     """Return the data of all events in these chunks of a stream."""
     decoder = EventDecoder(**options)
-    return [event for chunk in chunks for event in decoder.feed(chunk)]
+    return [event_data(event) for event in [event for chunk in chunks for event in decoder.feed(chunk)]]
 
 
 def cut(text: bytes, places: Iterable[int]) -> list[bytes]:
@@ -111,7 +111,7 @@ def test_an_event_is_returned_with_its_last_byte(end: str) -> None:
     text = f"id: 1{end}data: 1{end}{end}".encode()
     decoder = EventDecoder()
     at = len(text) - (end == "\r\n")  # a CR ends its line, whether or not an LF follows
-    assert [decoder.feed(text[i : i + 1]) for i in range(at)] == [[]] * (at - 1) + [[1]]
+    assert [decoder.feed(text[i : i + 1]) for i in range(at)] == [[]] * (at - 1) + [[b"id: 1\ndata: 1\n\n"]]
     assert decoder.feed(text[at:]) == []
 
 
