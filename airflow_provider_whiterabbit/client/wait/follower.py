@@ -186,6 +186,9 @@ class _Follower:
                         return record
                     read_at, interval = self.clock(), self._recheck_interval()
                     continue  # reading took some of the seconds that were left
+                if not self.is_up_to_date and until_recheck <= self.timing.late_head:  # a keep-alive may come later
+                    yield Sleep(min(until_recheck, left))
+                    continue
                 quiet = until_recheck if event is None else min(until_recheck, self.narrator.progress_due_in)
                 events = yield Read(self.timing.silence, left, quiet)
                 if events is None:
