@@ -180,15 +180,14 @@ class _Follower:
         try:
             while (left := self.deadline.seconds_left) > 0:
                 until_recheck = read_at + min(interval, self._longest_interval) - self.clock()
-                if until_recheck <= 0:
+                is_soon = not self.is_up_to_date and until_recheck <= self.timing.late_head
+                if is_soon or until_recheck <= 0:
+                    yield Sleep(max(0.0, min(until_recheck, left)))  # the next keep-alive may come much later
                     record = yield from self._read_record()
                     if record is not None and record.is_terminal:
                         return record
                     read_at, interval = self.clock(), self._recheck_interval()
                     continue  # reading took some of the seconds that were left
-                if not self.is_up_to_date and until_recheck <= self.timing.late_head:  # a keep-alive may come later
-                    yield Sleep(min(until_recheck, left))
-                    continue
                 quiet = until_recheck if event is None else min(until_recheck, self.narrator.progress_due_in)
                 events = yield Read(self.timing.silence, left, quiet)
                 if events is None:

@@ -154,12 +154,14 @@ CASES = (
     _stream("terminal event lost, then closed", Drop("terminal"), times=None),
     _stream("terminal event lost, pings continue", Drop("terminal"), Linger(0.5), times=None),
     _stream("no event, then closed", Drop(), times=None),
-    _stream("garbage instead of JSON", Inject("data: {not json\n\n", events=1)),
-    _stream("bytes that are not UTF-8", Inject(b"data: \xff\xfe\n\n", events=1)),
-    _stream("unknown status", Replace({"status": "PAUSED"}, 1)),
+    # An event that another one follows at once is not parsed, and does no harm: the stream goes on.
+    _stream("garbage instead of JSON", Inject("data: {not json\n\n", events=1), times=1),
+    _stream("bytes that are not UTF-8", Inject(b"data: \xff\xfe\n\n", events=1), times=1),
+    _stream("unknown status", Replace({"status": "PAUSED"}, 1), times=1),
     _stream(
         "terminal event of another execution",
         Inject(f'data: {{"id": "{OTHER_EXECUTION_ID}", "status": "COMPLETED"}}\n\n', events=1),
+        times=1,
     ),
     _stream("event larger than the limit", times=None, output="x" * 2_000_000),
     _stream("HTML with 200", Answer(200, HTML)),
