@@ -2,7 +2,8 @@
 
 Besides success, a request has three outcomes. *Never sent*: it failed before its first byte was written. *Refused*: the
 answer is a 4xx other than 408. *Uncertain*: everything else. A POST can move money, so it is sent again only if it was
-never sent, or was answered with 429. An idempotent request is also sent again if its outcome is uncertain.
+never sent, or was answered with 429. An idempotent request is also sent again if its outcome is uncertain, or if
+something other than the API refused it: only the API knows about an execution.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitRateLimitError,
     WhiteRabbitResponseError,
-    WhiteRabbitServerError,
     WhiteRabbitTransportError,
 )
 
@@ -32,12 +32,24 @@ MAX_PAUSE = 20.0
 
 _REQUEST_TIMEOUT = 408
 
+_TEMPORARY = (_REQUEST_TIMEOUT, 425, 429)
+"""The HTTP statuses below 500 of a trouble that passes: *Request Timeout*, *Too Early*, *Too Many Requests*."""
+
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether an error may be temporary: a failed connection, too many requests, or a failing server."""
+    """Return whether an error may be temporary: a failed connection, too many requests, or a failing server.
+
+    An answer that is not one of the API is temporary whatever its status: a proxy, an ingress or a firewall sent it,
+    which knows nothing about an execution.
+    """
     if isinstance(error, WhiteRabbitResponseError):
-        return isinstance(error, WhiteRabbitRateLimitError | WhiteRabbitServerError) or error.status == _REQUEST_TIMEOUT
+        return not (error.is_from_api and error.status >= 400 and is_refusal(error))
     return isinstance(error, WhiteRabbitTransportError)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether an HTTP response refuses a request for more than a moment, if its sender is to be believed."""
+    return isinstance(error, WhiteRabbitResponseError) and error.status < 500 and error.status not in _TEMPORARY
 
 
 def may_repeat(request: Request, error: BaseException) -> bool:
@@ -74,8 +86,12 @@ def pause_after(
     :param first: the bound after the first failure, in seconds.
     :param uniform: returns a random number between two bounds.
     """
-    bound = min(longest, first * 2 ** min(failures - 1, 30))
-    return asked(error) + uniform(0, bound)
+    return asked(error) + jitter(failures, longest=longest, first=first, uniform=uniform)
+
+
+def jitter(failures: int, *, longest: float, first: float, uniform: Callable[[float, float], float]) -> float:
+    """Return the random part of a pause in seconds; for the parameters, see `pause_after`."""
+    return uniform(0, min(longest, first * 2 ** min(failures - 1, 30)))
 
 
 def policy(request: Request, first_pause: float = FIRST_PAUSE) -> dict[str, Any]:

@@ -30,6 +30,29 @@ def server(handle: Callable[[socket.socket], None]) -> Iterator[int]:
             thread.join()
 
 
+@contextlib.contextmanager
+def concurrent_server(handle: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Accept connections on loopback, pass each to `handle` in a thread of its own, and yield the port."""
+    threads: list[threading.Thread] = []
+    connections: list[socket.socket] = []
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            handle(connection)
+
+    def accept(connection: socket.socket) -> None:
+        connections.append(connection.dup())
+        threads.append(threading.Thread(target=serve, args=(connections[-1],)))
+        threads[-1].start()
+
+    with server(accept) as port:
+        yield port
+    for connection, thread in zip(connections, threads, strict=True):
+        with contextlib.suppress(OSError):  # the client may have closed it
+            connection.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
 def read_request(connection: socket.socket) -> bytes:
     """Read one whole request. A connection that is closed while bytes are unread would be reset."""
     stream = connection.makefile("rb")

@@ -26,8 +26,13 @@ IDEMPOTENT_POST = Request("POST", "/v1/sdk/components/executions/1/replay-callba
 
 
 def answered(status: int) -> Exception:
-    """Return the error of a POST that was answered with this status."""
-    return error_of(POST, Response(status, {}, b"", 0.0))
+    """Return the error of a POST that the API answered with this status."""
+    return error_of(POST, Response(status, {}, b'{"code": "NO", "message": "no"}', 0.0))
+
+
+def page(status: int) -> Exception:
+    """Return the error of a POST that something else answered, such as a proxy."""
+    return error_of(POST, Response(status, {"content-type": "text/html"}, b"<html>maintenance</html>", 0.0))
 
 
 NEVER_SENT = WhiteRabbitTransportError("connection refused", sent=False)
@@ -37,9 +42,13 @@ RESET = WhiteRabbitTransportError("connection reset")
 OUTCOMES = [
     *((answered(status), False, False, False, False) for status in (400, 401, 402, 403, 404, 405, 409, 410, 413, 422)),
     (answered(408), True, False, True, True),
+    (answered(425), True, False, True, False),
     (answered(429), True, True, True, False),
     *((answered(status), True, False, True, True) for status in (500, 501, 502, 503, 504, 520, 599)),
-    *((answered(status), False, False, False, True) for status in (100, 301, 302, 304, 307, 308)),
+    *((answered(status), True, False, True, True) for status in (100, 301, 302, 304, 307, 308)),
+    *((page(status), True, False, True, False) for status in (400, 401, 403, 404, 405, 407, 409, 422, 425, 451)),
+    *((page(status), True, False, True, True) for status in (302, 307, 408, 500, 502, 503)),
+    (page(429), True, True, True, False),
     (NEVER_SENT, True, True, True, False),
     (RESET, True, False, True, True),
     (WhiteRabbitStreamError("silent"), False, False, False, True),

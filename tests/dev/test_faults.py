@@ -14,6 +14,7 @@ from tests.versions import needs_store
 
 pytestmark = needs_store
 
+UNKNOWN = Answer(404, {"code": "NOT_FOUND", "message": "unknown"})
 LOST_ANSWER = Case(FIRST, "answer lost", (Reset("answer"),), 1, operators="uncertain")
 
 
@@ -30,7 +31,10 @@ def test_right_expectations() -> None:
     [
         (replace(LOST_ANSWER, operators="output"), "output was expected, not uncertain"),
         (replace(LOST_ANSWER, operators="error"), "error was expected, not uncertain"),
-        (Case(RECORD, "unreadable", (Answer(404),), operators="output"), "output was expected, not error"),
+        (
+            Case(RECORD, "unreadable", (Answer(404, {"code": "NONE", "message": "none"}),), operators="output"),
+            "output was expected, not error",
+        ),
     ],
 )
 def test_wrong_expectation(case: Case, difference: str) -> None:

@@ -96,6 +96,27 @@ def test_outage(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
 
 
 @needs_triggerer_end
+@pytest.mark.parametrize("status", [302, 401, 403, 404, 409, 425, 451])
+def test_pages_of_strangers(airflow: FakeAirflow, whiterabbit_emulator: Emulator, status: int) -> None:
+    """A page that a proxy sends instead of the record is an outage: the sensor pokes again, or defers."""
+    wr = whiterabbit_emulator
+    execution_id = wr.create_execution("X", output=1)
+    page = effects.Answer(status, "<html>back in a minute</html>")
+    wr.fault(page, kind="record", times=3)
+    assert airflow.run(sensor(execution_id, poke_interval=0.01)) == 1
+    wr.fault(page, kind="record")
+    with pytest.raises(TaskDeferred):
+        airflow.run(sensor(execution_id, deferrable=True))
+
+
+def test_unknown_status(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """An unknown status of an execution that has not ended makes the sensor poke again."""
+    wr = whiterabbit_emulator
+    execution_id = wr.create_execution("X", output=1)
+    wr.fault(effects.Alter({"status": "PAUSED", "completed": False}), kind="record", times=2)
+    assert airflow.run(sensor(execution_id, poke_interval=0.01)) == 1
+
+
 def test_log_of_obstacles(airflow: FakeAirflow, whiterabbit_emulator: Emulator, read_log: Callable[[], str]) -> None:
     """A worker that ends a task which started in the triggerer logs why the triggerer could not end the task."""
     execution_id = whiterabbit_emulator.create_execution("X", output=1)

@@ -9,11 +9,14 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
+
 from airflow_provider_whiterabbit.client.transport.sharing import join, leave
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.triggers.base import WhiteRabbitTrigger
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
+from dev.harness.polling import until
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
@@ -21,8 +24,8 @@ LONGEST_BLOCK = 0.05
 """Seconds for which one piece of work may block the event loop. They are seconds of the thread's CPU time, which other
 processes do not disturb."""
 
-FAST_POLLING = Timing(min_poll_interval=0.01)
-"""Allows tests to poll more often than once a second."""
+FAST_POLLING = Timing(min_poll_interval=0.01, progress_interval=0.0)
+"""Allows tests to poll more often than once a second, and to see all progress in the log."""
 
 
 @contextlib.asynccontextmanager
@@ -45,6 +48,11 @@ async def never_blocked() -> AsyncIterator[None]:
         measuring.cancel()
         gc.enable()
     assert longest_block < LONGEST_BLOCK, f"the event loop was blocked for {longest_block * 1000:.0f} ms"
+
+
+async def logged(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Wait until the log holds a text."""
+    await asyncio.to_thread(until, lambda: text in caplog.text, f"{text!r} in the log", 10.0, 0.01)
 
 
 async def payloads_of(trigger: WhiteRabbitTrigger, timing: Timing = FAST_POLLING) -> list[Any]:

@@ -11,8 +11,9 @@ import pytest
 
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.emulator.world.journal import Kind
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
-from tests.triggers.runs import UNKNOWN, completed, end_of, execution_trigger, payloads_of
+from tests.triggers.runs import UNKNOWN, completed, end_of, execution_trigger, logged, payloads_of, session_users
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -71,6 +72,7 @@ async def test_ended_while_opening(whiterabbit_emulator: Emulator) -> None:
 async def test_broken_stream(whiterabbit_emulator: Emulator, fault: effects.Effect) -> None:
     """The trigger opens a stream again that closes, breaks or sends nonsense, and sees the end on the new stream."""
     wr = whiterabbit_emulator
+    wr.stream_options(announce=not isinstance(fault, effects.Inject))  # only the last event of a chunk counts
     wr.fault(fault, kind="stream", times=2)
     execution_id = wr.create_execution("SLOW", manual=True)
     trigger = asyncio.create_task(end_of(execution_id))
@@ -94,11 +96,51 @@ async def test_silent_stream(whiterabbit_emulator: Emulator) -> None:
 async def test_refused_stream(whiterabbit_emulator: Emulator, status: int) -> None:
     """If the stream is refused, the trigger polls the record; after a 4xx, it does not ask for the stream again."""
     wr = whiterabbit_emulator
-    wr.fault(effects.Answer(status, {"message": "no streams here"}), kind="stream", times=None)
+    error = {"code": "NO_STREAMS", "message": "no streams here"}
+    wr.fault(effects.Answer(status, error), kind="stream", times=None)
     execution_id = wr.create_execution("POLLED", polls=4, output=1)
     assert await end_of(execution_id) == completed(execution_id)
     if status < 500:
         assert len(wr.requests(kind="stream")) == 1
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 404, 405, 409, 425, 451])
+@pytest.mark.parametrize("kind", ["stream", "record"])
+async def test_pages_of_strangers(whiterabbit_emulator: Emulator, kind: Kind, status: int) -> None:
+    """A page that a proxy sends instead of the API's answer does not end the wait, whatever its status."""
+    wr = whiterabbit_emulator
+    wr.fault(effects.Answer(status, "<html>back in a minute</html>"), kind=kind, times=2)
+    execution_id = wr.create_execution("SLOW", manual=True)
+    trigger = asyncio.create_task(end_of(execution_id))
+    await asyncio.to_thread(wr.wait_for_request, kind=kind, count=3)
+    wr.complete(execution_id, 1)
+    assert await trigger == completed(execution_id)
+
+
+async def test_late_heads(whiterabbit_emulator: Emulator) -> None:
+    """An execution that has ended is noticed although no stream answers; the streams leave nothing behind."""
+    wr = whiterabbit_emulator
+    wr.fault(effects.Silence(), kind="stream", times=None)
+    execution_id = wr.create_execution("QUICK", output=1)
+    tasks_before = asyncio.all_tasks()
+    timing = Timing(late_head=0.05)
+    for _ in range(3):
+        assert await end_of(execution_id, timing) == completed(execution_id)
+    assert asyncio.all_tasks() == tasks_before
+
+
+async def test_a_wait_that_is_cancelled_while_it_opens_its_stream(whiterabbit_emulator: Emulator) -> None:
+    """A wait that is cancelled before its stream has answered leaves no task and no session."""
+    wr = whiterabbit_emulator
+    wr.fault(effects.Silence(), kind="stream", times=None)
+    tasks_before = asyncio.all_tasks()
+    trigger = asyncio.create_task(end_of(wr.create_execution("SLOW", manual=True), Timing(late_head=0.05)))
+    await asyncio.to_thread(wr.wait_for_request, kind="record", answered=True)
+    trigger.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await trigger
+    assert await session_users() == 0
+    assert asyncio.all_tasks() == tasks_before
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
@@ -207,6 +249,7 @@ async def test_log(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptureFixt
     # The trigger reads the record after it opens a stream, and once more after the stream closed.
     await asyncio.to_thread(wr.wait_for_request, kind="record", count=7, answered=True)
     wr.start(execution_id)
+    await logged(f"{execution_id}: EXECUTING", caplog)
     wr.complete(execution_id, 1)
     await trigger
     for status in ("CREATED", "EXECUTING", "COMPLETED"):

@@ -23,6 +23,7 @@ from airflow_provider_whiterabbit.client.records.fields import (
     strict_object,
     strict_status,
     time,
+    warn_of,
 )
 from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, HasStatus
 from airflow_provider_whiterabbit.client.text import clean
@@ -69,7 +70,7 @@ class Execution(HasStatus):
     """
 
     id: str
-    status: ExecutionStatus
+    status: ExecutionStatus | str
     output: Any
     error: Any
     module: str | None = None
@@ -83,6 +84,11 @@ class Execution(HasStatus):
     def completed(self) -> bool:
         """Whether the execution has ended, successfully or not (the API's meaning of *completed*)."""
         return self.is_terminal
+
+    @property
+    def lags(self) -> bool:
+        """Whether the record has ended by its field ``completed``, but not by its status."""
+        return self.raw.get("completed") is True and not self.is_terminal
 
     @property
     def progress(self) -> str:
@@ -111,6 +117,8 @@ class Execution(HasStatus):
         status = strict_status(record, ExecutionStatus, "execution record")
         callback = lenient(record, "callback", of_type(dict))
         output, error = _strict_outcome(record, status, "execution record")
+        if status == ExecutionStatus.COMPLETED and error is not None:
+            warn_of(record, f"the status is {status} although there is an error: {error_text(error):.300}")
         return cls(
             id=execution_id,
             status=status,
@@ -146,7 +154,7 @@ class ExecutionEvent(HasStatus):
     """One event of an execution's event stream (White Rabbit's API reference, *Status & Streaming*)."""
 
     id: str
-    status: ExecutionStatus
+    status: ExecutionStatus | str
     output: Any
     error: Any
     timestamp: pendulum.DateTime | None = None
@@ -168,7 +176,7 @@ class ExecutionEvent(HasStatus):
         :raises WhiteRabbitProtocolError: if `id`, `status`, `output` or `error` are not as documented.
         """
         event = strict_object(data, "stream event")
-        status = strict_status(event, ExecutionStatus, "stream event")
+        status = strict_status(event, ExecutionStatus, "stream event", is_part=True)
         output, error = _strict_outcome(event, status, "stream event")
         return cls(
             id=strict_id(event, "stream event"),
@@ -179,9 +187,9 @@ class ExecutionEvent(HasStatus):
         )
 
 
-def _strict_outcome(data: Mapping[str, Any], status: ExecutionStatus, where: str) -> tuple[Any, Any]:
+def _strict_outcome(data: Mapping[str, Any], status: str, where: str) -> tuple[Any, Any]:
     """Return output and error; the status COMPLETED requires an ``output`` member and FAILED an ``error`` member."""
-    promised = {ExecutionStatus.COMPLETED: "output", ExecutionStatus.FAILED: "error"}.get(status)
+    promised = {"COMPLETED": "output", "FAILED": "error"}.get(status)
     if promised is not None and promised not in data:
         raise WhiteRabbitProtocolError(f"{where}: status is {status} but '{promised}' is missing")
     return data.get("output"), data.get("error")

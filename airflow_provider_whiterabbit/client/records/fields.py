@@ -11,11 +11,12 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import pendulum
 
+from airflow_provider_whiterabbit.client.records.status import TERMINAL
 from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 
@@ -47,17 +48,47 @@ def strict_id(data: Mapping[str, Any], where: str) -> str:
     return identity
 
 
-def strict_status(data: Mapping[str, Any], statuses: type[S], where: str) -> S:
+def strict_status(data: Mapping[str, Any], statuses: type[S], where: str, *, is_part: bool = False) -> S | str:
     """Return the field `status` of a JSON object as a member of an enum of known statuses.
 
-    :raises WhiteRabbitProtocolError: if the status is not one of the enum.
+    An unknown status is returned as a `str`, with a warning, if ``completed`` is false: it means neither success nor
+    failure. Other contradictions between the two fields are warned of.
+
+    :param is_part: the object is an event or a part of a record, where ``completed`` may be missing.
+    :raises WhiteRabbitProtocolError: if the status is no string, or is unknown and may be an end.
     """
-    status = data.get("status")
-    if status not in list(statuses):
-        raise WhiteRabbitProtocolError(
-            f"{where}: the status {status!r:.80} is unknown; known are {', '.join(statuses)}"
-        )
-    return statuses(status)
+    status: Any = data.get("status")
+    completed = data.get("completed")
+    try:
+        known = statuses(status)
+    except ValueError:
+        goes_on = completed is False or (is_part and completed is None)
+        if not isinstance(status, str) or not status or not goes_on:
+            raise WhiteRabbitProtocolError(
+                f"{where}: the status {status!r:.80} is unknown; known are {', '.join(statuses)}"
+            ) from None
+        warn_of(data, f"the status {status!r:.80} is unknown and counts as not ended")
+        return status
+    if known in TERMINAL and completed is False:
+        warn_of(data, f"the status is {known} although 'completed' is false; the status counts")
+    elif known not in TERMINAL and completed is True and not is_part:
+        warn_of(data, f"'completed' is true although the status is {known}; the record counts as not up to date")
+    return known
+
+
+def stage_status(data: Mapping[str, Any], statuses: type[S], where: str) -> S | str:
+    """Return the field `status` of a stage: an unknown one as a `str`, with a warning, because no verdict needs it.
+
+    :raises WhiteRabbitProtocolError: if the status is no string.
+    """
+    status: Any = data.get("status")
+    try:
+        return statuses(status)
+    except ValueError:
+        if not isinstance(status, str) or not status:
+            return strict_status(data, statuses, where)
+        _warn(f"a stage: the status {status!r:.80} is unknown and counts as not ended")
+        return status
 
 
 def strict_list(data: Mapping[str, Any], name: str, where: str) -> list[Any]:
@@ -102,6 +133,25 @@ def error_text(error: Any, limit: int = MAX_LENGTH) -> str:
     except RecursionError:
         text = "an error that is nested too deeply to be shown"
     return clean(text, limit)
+
+
+def warn_of(data: Mapping[str, Any], text: str) -> None:
+    """Log a warning about an execution or a workflow run, once per process.
+
+    :param data: its record or event.
+    """
+    _warn(f"{data.get('id')!r:.100}: {text}")
+
+
+@lru_cache(maxsize=1024)
+def _warn(text: str) -> None:
+    log.warning("White Rabbit's answer about %s", text)
+
+
+def forget_warnings() -> None:
+    """Let every warning be logged once more."""
+    _warn.cache_clear()
+    warn_once.cache_clear()
 
 
 @cache

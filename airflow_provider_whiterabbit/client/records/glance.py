@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.client.records.fields import (
     strict_status,
     time,
 )
-from airflow_provider_whiterabbit.client.records.status import HasStatus, Status
+from airflow_provider_whiterabbit.client.records.status import TERMINAL, HasStatus, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,14 @@ class Glance(HasStatus):
 
     :param created_at: None where it was not read.
     :param updated_at: None where it was not read.
+    :param lags: whether the record has ended by its field ``completed``, but not by its status.
     """
 
     id: str
-    status: Status
+    status: Status | str
     created_at: pendulum.DateTime | None = None
     updated_at: pendulum.DateTime | None = None
+    lags: bool = False
 
     @property
     def progress(self) -> str:
@@ -36,15 +38,18 @@ class Glance(HasStatus):
         return str(self.status)
 
     @classmethod
-    def from_dict(cls, data: Any, statuses: type[Status]) -> Self:
+    def from_dict(cls, data: Any, statuses: type[Status], *, is_part: bool = False) -> Self:
         """Parse the id and the status of a record, of which perhaps only the first JSON members were read.
 
+        :param is_part: ``completed`` was perhaps not read.
         :raises WhiteRabbitProtocolError: if the id or the status is not as documented.
         """
         record = strict_object(data, "record")
+        status = strict_status(record, statuses, "record", is_part=is_part)
         return cls(
             strict_id(record, "record"),
-            strict_status(record, statuses, "record"),
+            status,
             lenient(record, "createdAt", time),
             lenient(record, "updatedAt", time),
+            lags=record.get("completed") is True and status not in TERMINAL,
         )

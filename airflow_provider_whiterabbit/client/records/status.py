@@ -57,8 +57,16 @@ class StageStatus(Status):
     CANCELED = "CANCELED"
 
 
+def status_text(status: Any) -> str:
+    """Return a status as text for a message; an unknown one in quotes and cut."""
+    return str(status) if isinstance(status, Status) else f"{status!r:.80}"
+
+
 class HasStatus:
-    """Base class of records, stages and stream events, with properties that tell what the status means."""
+    """Base class of records, stages and stream events, with properties that tell what the status means.
+
+    An unknown status is a `str`. It means neither that something has ended nor that it succeeded or failed.
+    """
 
     __slots__ = ()
 
@@ -67,14 +75,19 @@ class HasStatus:
     @property
     def is_terminal(self) -> bool:
         """Whether the execution, workflow run or stage has ended, successfully or not."""
-        return bool(self.status.is_terminal)
+        return isinstance(self.status, Status) and self.status.is_terminal
 
     @property
     def succeeded(self) -> bool:
         """Whether the status is COMPLETED."""
-        return bool(self.status.succeeded)
+        return bool(self.status == "COMPLETED")
 
     @property
     def failed(self) -> bool:
         """Whether the status is FAILED; a workflow run with the status CANCELED does not count as failed."""
-        return bool(self.status.failed)
+        return bool(self.status == "FAILED")
+
+    @property
+    def lags(self) -> bool:
+        """Whether the record contradicts itself: it has ended by its field ``completed``, but not by its status."""
+        return False

@@ -14,13 +14,15 @@ from airflow_provider_whiterabbit.client.records.fields import (
     lenient,
     number,
     of_type,
+    stage_status,
     strict_id,
     strict_list,
     strict_object,
     strict_status,
     time,
+    warn_of,
 )
-from airflow_provider_whiterabbit.client.records.status import HasStatus, StageStatus, WorkflowRunStatus
+from airflow_provider_whiterabbit.client.records.status import TERMINAL, HasStatus, StageStatus, WorkflowRunStatus
 from airflow_provider_whiterabbit.client.text import clean
 
 _MAX_STAGES = 5
@@ -38,7 +40,7 @@ class RunStage(HasStatus):
     """One stage of a workflow run. `credit_usage` is the number of credits that the stage spent."""
 
     id: str
-    status: StageStatus
+    status: StageStatus | str
     output: Any
     error: Any
     module: str | None = None
@@ -57,7 +59,7 @@ class RunStage(HasStatus):
         stage = strict_object(data, "stage")
         return cls(
             id=strict_id(stage, "stage"),
-            status=strict_status(stage, StageStatus, "stage"),
+            status=stage_status(stage, StageStatus, "stage"),
             output=stage.get("output"),
             error=stage.get("error"),
             module=lenient(stage, "module", of_type(str)),
@@ -74,7 +76,7 @@ class WorkflowRun(HasStatus):
     """The record of a workflow run. `total_usage` is the number of credits that the workflow run spent."""
 
     id: str
-    status: WorkflowRunStatus
+    status: WorkflowRunStatus | str
     stages: tuple[RunStage, ...]
     pending_stage_count: int | None = None
     failed_stage_count: int | None = None
@@ -91,6 +93,11 @@ class WorkflowRun(HasStatus):
         return self.is_terminal
 
     @property
+    def lags(self) -> bool:
+        """Whether the record has ended by its field ``completed``, but not by its status."""
+        return self.raw.get("completed") is True and not self.is_terminal
+
+    @property
     def progress(self) -> str:
         """The workflow run's status and the number of stages that have ended, as text for the log."""
         done = sum(stage.is_terminal for stage in self.stages)
@@ -105,7 +112,7 @@ class WorkflowRun(HasStatus):
     def failure(self) -> str:
         """An error message that names the failed stages of a workflow run, or the reason of its cancellation."""
         parts = []
-        if self.status is WorkflowRunStatus.CANCELED:
+        if self.status == WorkflowRunStatus.CANCELED:
             parts.append(clean(self.cancel_reason or "no reason given", _MAX_REASON))
         failed = [(position, stage) for position, stage in enumerate(self.stages, 1) if stage.failed]
         limit = (_MAX_ERRORS - len("".join(parts))) // min(max(len(failed), 1), _MAX_STAGES)
@@ -123,7 +130,7 @@ class WorkflowRun(HasStatus):
         :raises WhiteRabbitProtocolError: if `id`, `status` or a stage is not as documented.
         """
         record = strict_object(data, "run record")
-        return cls(
+        run = cls(
             id=strict_id(record, "run record"),
             status=strict_status(record, WorkflowRunStatus, "run record"),
             stages=tuple(RunStage.from_dict(stage) for stage in strict_list(record, "runStages", "run record")),
@@ -136,6 +143,11 @@ class WorkflowRun(HasStatus):
             updated_at=lenient(record, "updatedAt", time),
             raw=record,
         )
+        failed = sum(stage.failed for stage in run.stages)
+        if run.succeeded and failed:
+            warn_of(record, f"the status is {run.status} although {failed} of its {len(run.stages)} stages FAILED")
+        _warn_of_cancellation(record, run.status, run.cancel_requested_at)
+        return run
 
     def to_dict(self) -> dict[str, Any]:
         """Return the workflow run's record as the API sent it: a JSON object, suitable for XCom."""
@@ -151,7 +163,7 @@ class WorkflowRunEvent(HasStatus):
     """
 
     id: str
-    status: WorkflowRunStatus
+    status: WorkflowRunStatus | str
     open_count: int | None = None
     total_usage: float | None = None
     timestamp: pendulum.DateTime | None = None
@@ -179,9 +191,11 @@ class WorkflowRunEvent(HasStatus):
         event = strict_object(data, "stream event")
         output = lenient(event, "output", of_type(dict)) or {}
         stages = lenient(output, "nonTerminalStages", of_type(list))
+        status = strict_status(event, WorkflowRunStatus, "stream event", is_part=True)
+        _warn_of_cancellation(event, status, lenient(output, "cancelRequestedAt", time))
         return cls(
             id=strict_id(event, "stream event"),
-            status=strict_status(event, WorkflowRunStatus, "stream event"),
+            status=status,
             open_count=None if stages is None else len(stages),
             total_usage=lenient(output, "totalUsage", number),
             timestamp=lenient(event, "timestamp", time),
@@ -189,7 +203,7 @@ class WorkflowRunEvent(HasStatus):
         )
 
 
-def progress_text(status: WorkflowRunStatus, done: int | None, count: int | None, credits_: float | None) -> str:
+def progress_text(status: str, done: int | None, count: int | None, credits_: float | None) -> str:
     """Return the progress of a workflow run, as text for the log: ``EXECUTING, 2 of 5 stages done, 1.5 credits``."""
     parts = [str(status)]
     if done is not None and count is not None:
@@ -197,3 +211,8 @@ def progress_text(status: WorkflowRunStatus, done: int | None, count: int | None
     if credits_ is not None:
         parts.append(f"{credits_:.12g} credits")
     return ", ".join(parts)
+
+
+def _warn_of_cancellation(data: Mapping[str, Any], status: str, requested_at: pendulum.DateTime | None) -> None:
+    if requested_at is not None and status not in TERMINAL:
+        warn_of(data, f"its cancellation was requested at {requested_at.isoformat()}")

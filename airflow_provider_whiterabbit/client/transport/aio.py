@@ -29,6 +29,7 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     lower_case,
 )
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
+from airflow_provider_whiterabbit.client.transport.opening import StreamOfWait
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
 from airflow_provider_whiterabbit.client.transport.sharing import SharedSession, Turns, join, leave
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
@@ -128,7 +129,7 @@ class AsyncClient(ClientBase):
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the I/O commands that the generator `follow` yields; return the result of `follow`."""
-        stream: EventStream | None = None
+        stream = StreamOfWait(self._open)
         answer: Any = None
         failure: WhiteRabbitError | None = None
         try:
@@ -137,12 +138,12 @@ class AsyncClient(ClientBase):
                 answer = failure = None
                 try:
                     match command:
-                        case Read(silence, within, quiet) if stream:
+                        case Read(silence, within, quiet):
                             answer = await stream.read(silence, within, quiet)
-                        case Open(request, within):
-                            stream = await self._open(request, within)
-                        case Close() if stream:
-                            stream.close()
+                        case Open(request, within, patience):
+                            answer = await stream.open(request, within, patience)
+                        case Close():
+                            await stream.close()
                         case Get(request, within, wanted):
                             answer = await self.send(request, within, wanted)
                         case Sleep(seconds):
@@ -152,8 +153,7 @@ class AsyncClient(ClientBase):
         except StopIteration as end:
             return cast(T, end.value)
         finally:
-            if stream:
-                stream.close()
+            await stream.close()
 
     async def _open(self, request: Request, within: float) -> EventStream:
         streams, refused_for = self._shared.streams, self.timing.retry_stream_after

@@ -184,6 +184,7 @@ class Client(ClientBase):
     def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the I/O commands that the generator `follow` yields; return the result of `follow`."""
         stream: EventStream | None = None
+        may_wait = False
         answer: Any = None
         failure: WhiteRabbitError | None = None
         try:
@@ -194,8 +195,10 @@ class Client(ClientBase):
                     match command:
                         case Read(silence, within, quiet) if stream:
                             answer = stream.read(silence, within, quiet)
-                        case Open(request, within):
-                            stream = self._open(request, within)
+                        case Open(_, _, patience) if patience < _FOREVER and not may_wait:
+                            answer, may_wait = False, True  # opening blocks, so the record is read first
+                        case Open(request, within, _):
+                            stream, answer = self._open(request, within), True
                         case Close() if stream:
                             stream.close()
                         case Get(request, within, _):

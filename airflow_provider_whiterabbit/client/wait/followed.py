@@ -9,8 +9,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
 from airflow_provider_whiterabbit.client.records.glance import Glance
-from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, WorkflowRunStatus
+from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, Status, WorkflowRunStatus
 from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
+from airflow_provider_whiterabbit.client.wire import sse
 from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitStreamError
 
@@ -24,7 +25,7 @@ class Snapshot(Protocol):
 
     @property
     def status(self) -> Any:
-        """The status of the execution or workflow run: a member of `ExecutionStatus` or `WorkflowRunStatus`."""
+        """The status: a member of `ExecutionStatus` or `WorkflowRunStatus`, or a `str` if it is unknown."""
 
     @property
     def is_terminal(self) -> bool:
@@ -33,6 +34,10 @@ class Snapshot(Protocol):
     @property
     def succeeded(self) -> bool:
         """Whether the status of the execution or workflow run is COMPLETED."""
+
+    @property
+    def lags(self) -> bool:
+        """Whether the record contradicts itself: it has ended by its field ``completed``, but not by its status."""
 
     @property
     def progress(self) -> str:
@@ -57,9 +62,11 @@ class Followed(Generic[R]):
     :param name: what messages call it, as ``Execution 1b4e…``.
     :param record_request: reads its record; `parse_record` parses the JSON of the answer.
     :param stream_request: opens its stream; `parse_event` parses the JSON of an event.
-    :param parse_glance: parses a record of which perhaps only `id` and `status` were read.
+    :param parse_glance: parses a record of which perhaps only the members `glance_members` were read.
+    :param glance_members: the members of the record that tell whether it has ended.
+    :param statuses: the known statuses.
 
-    The methods `record_of`, `glance_of` and `event_of` parse, and refuse what has another id.
+    The methods `record_of`, `glance_of`, `event_of` and `peek_of` parse, and refuse what has another id.
     """
 
     id: str
@@ -69,6 +76,8 @@ class Followed(Generic[R]):
     parse_record: Callable[[Any], R]
     parse_event: Callable[[Any], Snapshot]
     parse_glance: Callable[[Any], Snapshot]
+    glance_members: tuple[str, ...]
+    statuses: type[Status]
 
     def record_of(self, data: Any) -> R:
         """Parse the JSON of the record of an execution or workflow run, and check the record's id.
@@ -84,13 +93,26 @@ class Followed(Generic[R]):
         """
         return self._with_same_id(self.parse_glance(data))
 
-    def event_of(self, data: Any) -> Snapshot:
-        """Parse the JSON of an event from an event stream, and check the event's id.
+    def event_of(self, event: bytes) -> Snapshot:
+        """Parse an event from an event stream, and check the event's id.
 
         :raises WhiteRabbitStreamError: if it is not as documented, or has another id.
         """
         try:
-            return self._with_same_id(self.parse_event(data))
+            return self._with_same_id(self.parse_event(sse.event_data(event)))
+        except WhiteRabbitProtocolError as error:
+            raise WhiteRabbitStreamError(str(error)) from None
+
+    def peek_of(self, event: bytes) -> Snapshot | None:
+        """Parse only the id and the status of an event; None if they are not its first members.
+
+        :raises WhiteRabbitStreamError: if they are not as documented, or the event has another id.
+        """
+        members = sse.peek_data(event, ("id", "status"))
+        if members is None:
+            return None
+        try:
+            return self._with_same_id(Glance.from_dict(members, self.statuses, is_part=True))
         except WhiteRabbitProtocolError as error:
             raise WhiteRabbitStreamError(str(error)) from None
 
@@ -113,6 +135,8 @@ def followed_execution(execution_id: str) -> Followed[Execution]:
         parse_record=Execution.from_dict,
         parse_event=ExecutionEvent.from_dict,
         parse_glance=lambda data: Glance.from_dict(data, ExecutionStatus),
+        glance_members=("id", "status", "completed"),
+        statuses=ExecutionStatus,
     )
 
 
@@ -130,8 +154,9 @@ def followed_workflow_run(workflow_run_id: str) -> Followed[WorkflowRun]:
         return run
 
     def parse_glance(data: Any) -> Snapshot:
-        glance = Glance.from_dict(data, WorkflowRunStatus)
-        return parse_record(data) if "runStages" in data else glance
+        if isinstance(data, dict) and "runStages" in data:
+            return parse_record(data)
+        return Glance.from_dict(data, WorkflowRunStatus, is_part=True)
 
     return Followed(
         id=workflow_run_id,
@@ -141,4 +166,6 @@ def followed_workflow_run(workflow_run_id: str) -> Followed[WorkflowRun]:
         parse_record=parse_record,
         parse_event=lambda data: WorkflowRunEvent.from_dict(data, stage_count),
         parse_glance=parse_glance,
+        glance_members=("id", "status"),  # a run has no documented member `completed`
+        statuses=WorkflowRunStatus,
     )

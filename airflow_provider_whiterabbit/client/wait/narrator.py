@@ -1,53 +1,106 @@
-"""Log messages of a wait for an execution or workflow run: each progress and each failure is logged once."""
+"""Log messages of a wait for an execution or workflow run: few lines, however long the wait and its troubles last."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Hashable
 from typing import Any
 
+from airflow_provider_whiterabbit.client.records.status import Status
 from airflow_provider_whiterabbit.client.wait.followed import Snapshot
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
+from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitResponseError
 
 log = logging.getLogger(__name__)
+
+MAX_KINDS = 20
+"""How many kinds of failures of one wait are told apart: an error's code can be anything."""
 
 
 class Narrator:
     """Logs the progress and the failures of a wait for an execution or workflow run, and keeps the last known status.
 
+    Each status is logged once; other progress at most every `Timing.progress_interval`; failures of the same kind at
+    most every `Timing.trouble_interval`. Failures are of the same kind if class, HTTP status and error codes are equal:
+    texts may hold ids that differ from answer to answer.
+
     :param name: what messages call the execution or run.
+    :param clock: returns the seconds of a monotonic clock.
     """
 
-    __slots__ = ("_created_at", "_name", "_progress", "_troubles", "status")
+    __slots__ = (
+        "_clock",
+        "_created_at",
+        "_looked_at",
+        "_name",
+        "_progress",
+        "_statuses",
+        "_timing",
+        "_troubles",
+        "status",
+    )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, timing: Timing, clock: Callable[[], float]) -> None:
         self._name = name
+        self._timing = timing
+        self._clock = clock
         self._created_at: Any = None
-        self._progress: set[str] = set()
-        self._troubles: set[str] = set()
+        self._progress = ""
+        self._looked_at = float("-inf")
+        self._statuses: list[Status] = []
+        self._troubles: dict[Hashable, tuple[float, int]] = {}
         self.status: Any = None
         """The last known status of the execution or workflow run; None if no status was read."""
 
+    @property
+    def progress_due_in(self) -> float:
+        """Seconds until progress with the same status may be logged again; 0 if it may."""
+        return max(0.0, self._looked_at + self._timing.progress_interval - self._clock())
+
+    def has_told(self, status: Any) -> bool:
+        """Whether this status was logged, so that its progress can wait until a line is due."""
+        return status in self._statuses
+
     def tell_progress(self, snapshot: Snapshot) -> None:
-        """Log the progress of the execution or workflow run, unless the same progress was logged before."""
-        self.status = snapshot.status
+        """Log the progress of the execution or workflow run, if there is any, and if a line is due."""
+        status = self.status = snapshot.status
         self._created_at = getattr(snapshot, "created_at", None) or self._created_at
-        if snapshot.progress not in self._progress:  # a stream may repeat what the record has passed
-            self._progress.add(snapshot.progress)
+        if not isinstance(status, Status):  # unknown: the parser has warned
+            return
+        if status in self._statuses and (status is not self._statuses[-1] or self.progress_due_in > 0):
+            return  # behind what was told, or too soon
+        self._looked_at = self._clock()
+        if status not in self._statuses:
+            self._statuses.append(status)
+        if snapshot.progress != self._progress:
+            self._progress = snapshot.progress
             log.info("%s: %s%s", self._name, snapshot.progress, self._age(snapshot))
 
     def tell_trouble(self, error: WhiteRabbitError) -> None:
-        """Log a failure that does not end the wait, unless the failure was logged since the last `forget_troubles`."""
-        if str(error) not in self._troubles:  # an outage of hours must not fill the log
-            self._troubles.add(str(error))
-            log.warning("%s: %s; the wait continues", self._name, error)
+        """Log a failure that does not end the wait, unless one of its kind was logged a short time ago."""
+        if (repeated := self._repeated("trouble", error)) is not None:
+            log.warning("%s: %s; the wait continues%s", self._name, error, repeated)
 
     def tell_polling(self, error: WhiteRabbitError, poll_interval: float) -> None:
         """Log that White Rabbit refused the event stream, so that the wait polls the record."""
-        log.warning("%s: the stream was refused (%s); polling every %g s", self._name, error, poll_interval)
+        if (repeated := self._repeated("polling", error)) is not None:
+            log.warning(
+                "%s: the stream was refused (%s); polling every %g s%s", self._name, error, poll_interval, repeated
+            )
 
-    def forget_troubles(self) -> None:
-        """Allow failures that were logged before to be logged again."""
-        self._troubles.clear()
+    def _repeated(self, what: str, error: WhiteRabbitError) -> str | None:
+        """Return what to append to the line about a failure; None if no line is due."""
+        kind: Hashable = (what, type(error))
+        if isinstance(error, WhiteRabbitResponseError):
+            kind = (what, type(error), error.status, error.codes)
+        if kind not in self._troubles and len(self._troubles) >= MAX_KINDS:
+            kind = "others"
+        told_at, withheld = self._troubles.get(kind, (float("-inf"), 0))
+        if self._clock() - told_at < self._timing.trouble_interval:
+            self._troubles[kind] = (told_at, withheld + 1)
+            return None
+        self._troubles[kind] = (self._clock(), 0)
+        return f" ({withheld} more failures of this kind since the last message)" if withheld else ""
 
     def _age(self, snapshot: Snapshot) -> str:
         """Return the age of the execution or workflow run at its last update, by White Rabbit's clock, for the log."""

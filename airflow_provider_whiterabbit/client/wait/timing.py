@@ -10,6 +10,8 @@ class Timing:
     """Time limits and pauses, in seconds, of waits and retries. The defaults are for production.
 
     :param silence: a stream that sends no byte for so long is dead: three missed pings of 15 s (*Status & Streaming*).
+    :param late_head: the record is read after so long although the stream's response has not begun: some servers send
+        its head with the first event or ping.
     :param stable_after: a stream that lived for so long was stable: the next failure counts as the first one again.
     :param recheck_after: the record is read after so long although the stream lives: the server may have lost the end.
     :param retry_stream_after: a stream that was refused is asked for again after so long.
@@ -18,10 +20,12 @@ class Timing:
     :param final_read: the last read of the record, at the deadline, may take so long.
     :param first_pause: upper bound of the first pause after a failure; it doubles with each further one.
     :param connection_patience: a trigger tries for so long to read its Airflow connection.
-    :param late_head: a stream that has sent nothing for so long, not even its head, delays no other request.
+    :param progress_interval: progress with the same status is logged again no sooner than this.
+    :param trouble_interval: the same kind of failure is logged again no sooner than this.
     """
 
     silence: float = 45.0
+    late_head: float = 2.0
     stable_after: float = 20.0
     recheck_after: float = 900.0
     retry_stream_after: float = 600.0
@@ -30,4 +34,5 @@ class Timing:
     final_read: float = 5.0
     first_pause: float = 0.5
     connection_patience: float = 120.0
-    late_head: float = 2.0
+    progress_interval: float = 5.0
+    trouble_interval: float = 900.0

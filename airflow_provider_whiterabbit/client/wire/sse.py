@@ -1,29 +1,35 @@
 """Decodes the bytes of a stream of Server-Sent Events into events (WHATWG HTML, section 9.2).
 
-The bytes may arrive split anywhere. sseclient-py parses each event, but it takes half an event at the end of its input
-for a whole one. So complete events are cut out at their blank line first.
+The bytes may arrive split anywhere. sseclient-py parses an event, but it takes half an event at the end of its input
+for a whole one. So complete events are cut out at their blank line first, and parsed only if they matter: most events
+of a long wait are soon followed by another one.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 
 import sseclient
 
-from airflow_provider_whiterabbit.client.wire.json_in import integer
+from airflow_provider_whiterabbit.client.wire.json_in import integer, peek
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError
 
 MAX_EVENT_BYTES = 1024 * 1024
 """Largest stream event that is parsed, in bytes. After a larger event, the client reads the execution's record."""
 
+_HEAD_BYTES = 1024
+"""How many bytes of an event's data `peek_data` looks at."""
+
 _BOM = b"\xef\xbb\xbf"
 _PING = re.compile(rb":[^\r\n]*\n\n")
+_DATA = re.compile(rb"^data:[^\S\n]*(?=(\S))", re.MULTILINE)
 
 
 class EventDecoder:
-    """Decodes the bytes of an event stream into the JSON data of the stream's events, however the bytes are split.
+    """Decodes the bytes of an event stream into the stream's events, however the bytes are split.
 
     Comments, keep-alives (``:ping``, also as data) and events without data are dropped. Half an event at the end of the
     stream is dropped too.
@@ -40,24 +46,27 @@ class EventDecoder:
         self._after_cr = False
         self._at_start = True
 
-    def feed(self, chunk: bytes) -> list[Any]:
-        """Take the next bytes of the stream, and return the JSON data of the events that the bytes complete, in order.
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take the next bytes of the stream, and return the events that the bytes complete, in order, for `event_data`.
 
-        :raises WhiteRabbitStreamError: if an event is not UTF-8, not JSON, or larger than the bound.
+        :raises WhiteRabbitStreamError: if an event is larger than the bound.
         """
         if not self._buffer and _PING.fullmatch(chunk):  # thousands of times an hour: the fast path
             self._after_cr = self._at_start = False
             return []
         self._append(chunk)
         events = []
-        while (end := self._buffer.find(b"\n\n", self._searched)) >= 0:
-            frame = bytes(self._buffer[: end + 2])
-            del self._buffer[: end + 2]
-            self._searched = 0
-            if len(frame) > self._max_bytes:
+        begin = 0
+        while (end := self._buffer.find(b"\n\n", max(begin, self._searched))) >= 0:
+            event = bytes(self._buffer[begin : end + 2])
+            begin = end + 2
+            if len(event) > self._max_bytes:
                 break
-            events += _parse(frame)
+            first = _DATA.search(event)
+            if first and first[1] != b":":
+                events.append(event)
         else:
+            del self._buffer[:begin]
             self._searched = max(0, len(self._buffer) - 1)
             if len(self._buffer) <= self._max_bytes:
                 return events
@@ -78,16 +87,24 @@ class EventDecoder:
                 self._searched = 0
 
 
-def _parse(frame: bytes) -> list[Any]:
+def event_data(event: bytes) -> Any:
+    """Return the JSON data of an event.
+
+    :raises WhiteRabbitStreamError: if it is not JSON in UTF-8.
+    """
     try:
-        found = [event.data for event in sseclient.SSEClient(iter((frame,))).events()]
+        [parsed] = sseclient.SSEClient(iter((event,))).events()
+        return json.loads(parsed.data, parse_int=integer)
     except UnicodeDecodeError:
         raise WhiteRabbitStreamError("an event is not UTF-8") from None
-    return [_json(data) for data in found if data.strip() and not data.lstrip().startswith(":")]
-
-
-def _json(data: str) -> Any:
-    try:
-        return json.loads(data, parse_int=integer)
     except (ValueError, RecursionError):
         raise WhiteRabbitStreamError("an event is not JSON") from None
+
+
+def peek_data(event: bytes, names: Collection[str]) -> dict[str, Any] | None:
+    """Return the named members of an event's JSON object from its first bytes; None if they are not all there.
+
+    An event of a run with thousands of open stages takes milliseconds to parse whole.
+    """
+    first = _DATA.search(event)
+    return peek(event[first.end() : first.end() + _HEAD_BYTES], names) if first else None

@@ -12,8 +12,8 @@ from airflow_provider_whiterabbit.client.records import fields
 
 @pytest.fixture(autouse=True)
 def _forget_warned_fields() -> None:
-    """Forget which fields were warned about, as a new process does."""
-    fields.warn_once.cache_clear()
+    """Forget what was warned about, as a new process does."""
+    fields.forget_warnings()
 
 
 @pytest.fixture

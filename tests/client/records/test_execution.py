@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_whiterabbit.client.records.execution import Callback, Execution, ExecutionEvent
+from airflow_provider_whiterabbit.client.records.glance import Glance
 from airflow_provider_whiterabbit.client.records.status import ExecutionStatus
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 from tests.client.properties import examples
@@ -89,13 +90,60 @@ def test_a_documented_event(warnings: Callable[[], list[str]]) -> None:
     ids=lambda changes: repr(changes)[:40],
 )
 def test_unknown_is_not_success(parse: Any, changes: dict[str, Any]) -> None:
-    """An id or a status that is missing or unknown raises an error with a short message."""
-    data = {"id": "1", "status": "COMPLETED", "output": 1, "error": None}
+    """An id or a status that is missing, or unknown and perhaps an end, raises an error with a short message."""
+    data = {"id": "1", "status": "COMPLETED", "completed": True, "output": 1, "error": None}
     with pytest.raises(WhiteRabbitProtocolError) as refused:
         parse({**data, **changes})
     assert len(str(refused.value)) < 250
     with pytest.raises(WhiteRabbitProtocolError):
         parse({name: value for name, value in data.items() if name not in changes})
+
+
+@pytest.mark.parametrize("status", ["PAUSED", "completed", "CANCELED", "\ud83d\x00", "x" * 10_000], ids=ascii)
+def test_an_unknown_status_that_is_no_end(status: str, warnings: Callable[[], list[str]]) -> None:
+    """An unknown status is kept if ``completed`` is false: neither success nor failure, with one short warning."""
+    data = {"id": "1", "status": status, "completed": False, "output": None, "error": None}
+    event = {name: value for name, value in data.items() if name != "completed"}
+    for parsed in (Execution.from_dict(data), ExecutionEvent.from_dict(event), Execution.from_dict(data)):
+        assert parsed.status == status
+        assert not any((parsed.is_terminal, parsed.succeeded, parsed.failed, parsed.lags))
+    [warning] = warnings()
+    assert "is unknown and counts as not ended" in warning
+    assert len(warning.encode()) < 250
+
+
+@pytest.mark.parametrize(
+    ("status", "completed", "lags", "warning"),
+    [
+        ("COMPLETED", True, False, None),
+        ("COMPLETED", False, False, "the status counts"),
+        ("FAILED", False, False, "the status counts"),
+        ("COMPLETED", None, False, None),
+        ("EXECUTING", True, True, "not up to date"),
+        ("CREATED", True, True, "not up to date"),
+        ("EXECUTING", False, False, None),
+        ("EXECUTING", "true", False, None),
+    ],
+)
+def test_completed(
+    status: str, completed: Any, lags: bool, warning: str | None, warnings: Callable[[], list[str]]
+) -> None:
+    """The status tells an end; a field ``completed`` that contradicts it gives a warning, once for each execution."""
+    data = {"id": "1", "status": status, "completed": completed, "output": 1, "error": None if lags else "no"}
+    if status == "COMPLETED":
+        data["error"] = None
+    for _ in range(2):
+        for record in (Execution.from_dict(data), Glance.from_dict(data, ExecutionStatus)):
+            assert (record.lags, record.is_terminal) == (lags, status in ("COMPLETED", "FAILED"))
+    assert len(warnings()) == (warning is not None)
+    assert (warning or "") in "".join(warnings())
+
+
+def test_completed_with_an_error(warnings: Callable[[], list[str]]) -> None:
+    """COMPLETED with an error is COMPLETED; a warning quotes the error."""
+    data = {"id": "1", "status": "COMPLETED", "completed": True, "output": 1, "error": {"message": "half of it"}}
+    assert Execution.from_dict(data).succeeded
+    assert ["half of it" in warning for warning in warnings()] == [True]
 
 
 @pytest.mark.parametrize("parse", [Execution.from_dict, ExecutionEvent.from_dict])

@@ -16,7 +16,7 @@ from airflow_provider_whiterabbit.client.records.workflow_run import RunStage, W
     ("status", "terminal"), [("CREATED", False), ("EXECUTING", False), ("COMPLETED", True), ("FAILED", True)]
 )
 def test_statuses_of_executions(status: str, terminal: bool) -> None:
-    """An execution has four statuses, two of them terminal; the field ``completed`` of a record is ignored."""
+    """An execution has four statuses, two of them terminal, whatever the field ``completed`` of a record says."""
     record = Execution.from_dict({"id": "1", "status": status, "output": 1, "error": 2, "completed": not terminal})
     event = ExecutionEvent.from_dict({"id": "1", "status": status, "output": 1, "error": 2})
     assert record.status == event.status == status

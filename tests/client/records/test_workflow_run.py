@@ -157,15 +157,56 @@ def test_wrong_id_or_status(model: Any, data: dict[str, Any], name: str, value: 
         (WorkflowRun, RECORD, "CANCELLED"),
         (WorkflowRun, RECORD, "RUNNING"),
         (WorkflowRun, RECORD, "completed"),
-        (RunStage, STAGE, "EXECUTING"),
-        (RunStage, STAGE, "SKIPPED"),
         (WorkflowRunEvent, EVENT, "PAUSED"),
     ],
 )
 def test_unknown_status(model: Any, data: dict[str, Any], status: str) -> None:
-    """An unknown status raises an error: RUNNING for a run, EXECUTING for a stage, CANCELLED with two L."""
+    """An unknown status that may be an end raises an error: RUNNING for a run, CANCELLED with two L."""
     with pytest.raises(WhiteRabbitProtocolError, match=f"'{status}'"):
-        model.from_dict({**data, "status": status})
+        model.from_dict({**data, "status": status, "completed": True})
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "PAUSED"])
+def test_an_unknown_status_that_is_no_end(status: str, warnings: Callable[[], list[str]]) -> None:
+    """An unknown status of a run is kept if ``completed`` is false, or missing in an event, with one warning."""
+    for parsed in (
+        WorkflowRun.from_dict({**RECORD, "status": status, "completed": False}),
+        WorkflowRunEvent.from_dict({**EVENT, "status": status}),
+    ):
+        assert parsed.status == status
+        assert not any((parsed.is_terminal, parsed.succeeded, parsed.failed))
+        assert parsed.progress.startswith(f"{status}, ")
+    assert len(warnings()) == 1
+
+
+@pytest.mark.parametrize("status", ["EXECUTING", "SKIPPED", "x" * 10_000])
+def test_unknown_statuses_of_stages(status: str, warnings: Callable[[], list[str]]) -> None:
+    """A stage with an unknown status is kept as it is, warned of once, and the run's verdict is its own status."""
+    stages = [{**STAGE, "id": f"s-{number}", "status": status} for number in range(3)]
+    workflow_run = WorkflowRun.from_dict({**RECORD, "status": "COMPLETED", "runStages": stages})
+    assert workflow_run.succeeded
+    assert [stage.status for stage in workflow_run.stages] == [status] * 3
+    assert not any(stage.is_terminal or stage.failed or stage.succeeded for stage in workflow_run.stages)
+    assert workflow_run.progress == "COMPLETED, 0 of 3 stages done, 2.5 credits"
+    [warning] = warnings()
+    assert len(warning) < 250
+
+
+def test_completed_with_failed_stages(warnings: Callable[[], list[str]]) -> None:
+    """A run that is COMPLETED although stages FAILED is COMPLETED, and a warning says how many."""
+    assert WorkflowRun.from_dict({**RECORD, "status": "COMPLETED"}).succeeded
+    assert ["1 of its 2 stages FAILED" in warning for warning in warnings()] == [True]
+
+
+def test_a_requested_cancellation(warnings: Callable[[], list[str]]) -> None:
+    """A cancellation that was requested is told once while the run goes on, from its record or from an event."""
+    requested = "2026-04-20T10:00:07Z"
+    for _ in range(2):
+        WorkflowRun.from_dict({**RECORD, "status": "EXECUTING", "cancelRequestedAt": requested})
+        WorkflowRunEvent.from_dict({**EVENT, "output": {"cancelRequestedAt": requested}})
+    assert ["its cancellation was requested at 2026-04-20T10:00:07" in warning for warning in warnings()] == [True]
+    WorkflowRun.from_dict({**RECORD, "id": "r-2", "status": "CANCELED", "cancelRequestedAt": requested})
+    assert len(warnings()) == 1
 
 
 @pytest.mark.parametrize("stages", [None, {}, "x", 7, [None], [{}], [7]], ids=repr)

@@ -35,18 +35,24 @@ OTHER_ID = "00000000-1111-4222-8333-444444444444"
 EPOCH = 1_776_679_200.0
 """When the simulation begins and the execution is created, in Unix seconds."""
 
+API_ERRORS = (("REFUSED", "no"),)
+"""The errors of an answer that is the API's."""
+
 PING_INTERVAL = 15.0
 """Seconds between two pings of a stream."""
 
 REFUSED_STREAMS = ("stream 403", "stream 404")
-FAILED_STREAMS = ("unavailable", "limited", "unreachable", "hangs")
+FAILED_STREAMS = ("unavailable", "limited", "unreachable", "hangs", "page")
 OPENED_STREAMS = (
     *("sends changes", "sends changes twice", "sends the status first", "closes", "closes after 50 s", "breaks"),
     *("silent", "silent after pings", "malformed event", "event of another id", "unknown status", "loses the end"),
     "sends the status and closes",
 )
-STREAMS = (*OPENED_STREAMS, *FAILED_STREAMS, *REFUSED_STREAMS)
-RECORDS = ("ok", "ok", "limited", "unavailable", "unreachable", "hangs", "slow")
+LATE_STREAMS = {"late head": PING_INTERVAL, "later head": 100.0}
+"""Streams that send their head, and then their changes, only after so many seconds."""
+
+STREAMS = (*LATE_STREAMS, *OPENED_STREAMS, *FAILED_STREAMS, *REFUSED_STREAMS)
+RECORDS = ("ok", "ok", "limited", "unavailable", "unreachable", "hangs", "slow", "page", "lags", "paused")
 
 
 @dataclass
@@ -73,6 +79,8 @@ class SimulatedServer:
     commands: list[tuple[float, Command]] = field(default_factory=list)
     last_record: str = ""
     open_stream: str | None = None
+    opens_at: float | None = None
+    opening: str = ""
     chunks: list[tuple[float, bytes]] = field(default_factory=list)
     decoder: EventDecoder = field(default_factory=EventDecoder)
 
@@ -85,18 +93,18 @@ class SimulatedServer:
         self.commands.append((self.now, command))
         assert len(self.commands) < 20_000, "too many commands: a hot loop"
         match command:
-            case Open(request, within):
+            case Open(request, within, patience):
                 assert request.path == f"/v1/sdk/components/executions/{ID}/stream"
                 assert self.open_stream is None, "two streams at once"
-                assert within > 0
-                self._open(self.streams.pop(0) if self.streams else self.later_streams, within)
+                assert 0 < patience <= within
+                return self._open(within, patience)
             case Read(silence, within, quiet):
                 assert self.open_stream is not None, "there is no open stream to read from"
                 assert within > 0
                 return self._read(silence, self.now + within, self.now + quiet)
             case Close():
                 assert self.open_stream is not None, "there is no open stream to close"
-                self.open_stream = None
+                self.open_stream = self.opens_at = None
             case Get(request, within, wanted):
                 assert request.path == f"/v1/sdk/components/executions/{ID}"
                 assert within > 0
@@ -121,6 +129,8 @@ class SimulatedServer:
             case "limited":
                 self.now += self.latency
                 raise WhiteRabbitRateLimitError(429, "GET", path, retry_after=7.0)
+            case "limited for five minutes":
+                raise WhiteRabbitRateLimitError(429, "GET", path, retry_after=300.0)
             case "limited for a day":
                 raise WhiteRabbitRateLimitError(429, "GET", path, retry_after=86_400.0)
             case "unreachable":
@@ -128,16 +138,28 @@ class SimulatedServer:
             case "hangs":
                 self.now += min(within, 300.0)
                 raise WhiteRabbitTransportError(f"GET {path}: no answer in {within:g} s")
-            case "stream 403":
-                raise WhiteRabbitPermissionError(403, "GET", path)
-            case "stream 404":
+            case "page":
+                self.now += self.latency
                 raise WhiteRabbitNotFoundError(404, "GET", path)
+            case "stream 403":
+                raise WhiteRabbitPermissionError(403, "GET", path, API_ERRORS)
+            case "stream 404":
+                raise WhiteRabbitNotFoundError(404, "GET", path, API_ERRORS)
 
-    def _open(self, behavior: str, within: float) -> None:
-        self._fail(behavior, "/stream", within)
-        self.now += min(self.latency, within)
-        self.open_stream, self.decoder = behavior, EventDecoder()
-        self.chunks = sorted(self._chunks_of(behavior), key=lambda chunk: chunk[0])
+    def _open(self, within: float, patience: float) -> bool:
+        """Open a stream or go on opening it; return whether it is open."""
+        if self.opens_at is None:
+            self.opening = self.streams.pop(0) if self.streams else self.later_streams
+            self._fail(self.opening, "/stream", within)
+            is_late = self.opening in LATE_STREAMS
+            self.opens_at = self.now + (LATE_STREAMS[self.opening] if is_late else min(self.latency, patience))
+        if self.opens_at > self.now + patience:
+            self.now += patience
+            return False
+        self.now = max(self.now, self.opens_at)
+        self.open_stream, self.decoder, self.opens_at = self.opening, EventDecoder(), None
+        self.chunks = sorted(self._chunks_of(self.opening), key=lambda chunk: chunk[0])
+        return True
 
     def _chunks_of(self, behavior: str) -> list[tuple[float, bytes]]:
         """Return what a stream sends and when. Empty bytes close the stream."""
@@ -147,7 +169,9 @@ class SimulatedServer:
         close = (max(self.now, last_change), b"")
         pings_before_the_end = [ping for ping in pings if ping[0] < close[0]]
         match behavior:
-            case "sends changes":  # a stream that is opened after the end sends nothing and closes
+            case (
+                "sends changes" | "late head" | "later head"
+            ):  # a stream that is opened after the end sends nothing and closes
                 return [*changes, *pings_before_the_end, close]
             case "sends changes twice":
                 return [*(event for event in changes for _ in range(2)), *pings_before_the_end, close]
@@ -159,6 +183,8 @@ class SimulatedServer:
                 return [(self.now, b"")]
             case "sends the status and closes":
                 return [(self.now, self._event(self.now)), (self.now + 25, b"")]
+            case "closes after an hour":
+                return [*pings[:239], (self.now + 3600, b"")]
             case "closes after 50 s":
                 return [*pings[:3], (self.now + 50, b"")]
             case "breaks":
@@ -208,7 +234,12 @@ class SimulatedServer:
         status, reached_at = self._status(self.now - self.lag)
         self.last_record = status
         times = {"createdAt": iso(EPOCH), "updatedAt": iso(reached_at)}
-        return {"id": ID, "status": status, "output": {"a": 1}, "error": None, **times}
+        completed = status in ("COMPLETED", "FAILED")
+        if behavior == "lags":
+            self.last_record, status, completed = behavior, "EXECUTING", True
+        if behavior == "paused":
+            self.last_record, status, completed = behavior, "PAUSED", False
+        return {"id": ID, "status": status, "completed": completed, "output": {"a": 1}, "error": None, **times}
 
 
 SERVERS = st.builds(
@@ -233,7 +264,8 @@ def iso(unix_seconds: float) -> str:
 def run_follow(server: SimulatedServer, **options: Any) -> Execution | ExecutionEvent | Glance:
     """Follow the execution to its end, as the transports do. The options are those of `follow`."""
     options.setdefault("uniform", random.Random(7).uniform)  # noqa: S311
-    steps = follow(EXECUTION.followed(ID), clock=lambda: server.now, **options)
+    options.setdefault("wall", lambda: server.now)
+    steps = follow(EXECUTION.followed(ID), clock=lambda: server.now - EPOCH, **options)
     end: Execution | ExecutionEvent | Glance = run_steps(steps, server)
     return end
 

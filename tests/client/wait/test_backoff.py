@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from airflow_provider_whiterabbit.client.wait.backoff import Backoff
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitRateLimitError,
-    WhiteRabbitStreamError,
     WhiteRabbitTransportError,
 )
 
 RESET = WhiteRabbitTransportError("connection reset")
 
 
-def backoff(poll_interval: float = 30.0, timing: Timing = Timing()) -> Backoff:  # noqa: B008 (frozen)
+def backoff(
+    poll_interval: float = 30.0,
+    timing: Timing = Timing(),  # noqa: B008 (frozen)
+    clock: Callable[[], float] | None = None,
+) -> Backoff:
     """Return a back-off whose random pauses are always the longest possible ones."""
-    return Backoff(poll_interval, timing, lambda _, upper: upper)
+    return Backoff(poll_interval, timing, lambda _, upper: upper, clock or (lambda: 0.0))
 
 
 def limited(retry_after: float) -> WhiteRabbitRateLimitError:
@@ -61,7 +66,7 @@ def test_pauses_are_random() -> None:
         bounds.append((lower, upper))
         return 0.125
 
-    random_backoff = Backoff(30.0, Timing(), uniform)
+    random_backoff = Backoff(30.0, Timing(), uniform, lambda: 0.0)
     random_backoff.count(RESET)
     assert random_backoff.next_pause() == 0.125
     assert bounds == [(0, 0.5)]
@@ -96,38 +101,50 @@ def test_reset() -> None:
 
 
 def test_reset_between_a_failure_and_its_pause() -> None:
-    """A `reset` after a failure keeps the error of the failure, whose pause is then that of a first failure."""
+    """A `reset` after a failure forgets the failure and its `Retry-After`: all is well again."""
     failing = backoff()
     for _ in range(5):
-        failing.count(limited(7.0))
+        failing.count(limited(70.0))
     failing.reset()
-    assert failing.next_pause() == 7.5
+    assert (failing.error, failing.asked, failing.next_pause()) == (None, 0.0, 30.0)
+
+
+def test_a_retry_after_ends() -> None:
+    """A `Retry-After` counts from the answer that has it: hours later, it does not delay anything."""
+    now = [0.0]
+    failing = backoff(clock=lambda: now[0])
+    failing.count(limited(70.0))
+    now[0] = 50.0
+    failing.count(RESET)
+    assert (failing.asked, failing.next_pause()) == (20.0, 20.0 + 1.0)
+    now[0] = 7200.0
+    failing.count(RESET)
+    assert (failing.asked, failing.next_pause()) == (0.0, 2.0)
+
+
+def test_a_retry_after_that_is_left_delays_a_poll() -> None:
+    """A pause without a failure before it ends no earlier than a `Retry-After`."""
+    failing = backoff(10.0)
+    failing.count(limited(70.0))
+    failing.next_pause()
+    assert failing.next_pause() == 70.0
 
 
 @pytest.mark.parametrize("errors", [[limited(7.0), limited(3.0), RESET], [RESET, limited(3.0), limited(7.0)]])
 def test_longest_retry_after_decides(errors: list[WhiteRabbitTransportError]) -> None:
-    """Of several errors before one pause, the error with the longest `Retry-After` decides."""
+    """Of several errors before one pause, the longest `Retry-After` counts, and the last error is kept."""
     failing = backoff()
     for error in errors:
         failing.count(error)
-    assert str(failing.error) == str(limited(7.0))
+    assert failing.error is errors[-1]
     assert failing.next_pause() == 7.0 + 2.0
 
 
-def test_last_error_is_kept() -> None:
-    """Of several errors with the same `Retry-After`, the last one is in `error`."""
-    failing = backoff()
-    silent = WhiteRabbitStreamError("the stream was silent")
-    failing.count(RESET)
-    failing.count(silent)
-    assert failing.error is silent
-
-
 def test_longest_pause() -> None:
-    """A `Retry-After` beyond `max_retry_after` is cut to it, the random part included."""
+    """A `Retry-After` beyond `max_retry_after` is cut to it; the random part is added, or all would come at once."""
     failing = backoff()
     failing.count(limited(86_400.0))
-    assert failing.next_pause() == 300.0
+    assert failing.next_pause() == 300.5
     short = backoff(timing=Timing(max_retry_after=2.0))
     short.count(limited(5.0))
-    assert short.next_pause() == 2.0
+    assert short.next_pause() == 2.5

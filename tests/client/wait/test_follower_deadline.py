@@ -26,10 +26,10 @@ def test_a_deadline_is_kept(server: SimulatedServer, whole_record: bool, seed: i
     uniform = random.Random(seed).uniform  # noqa: S311
     result = run_follow_until(server, deadline, whole_record=whole_record, uniform=uniform)
     if isinstance(result, WhiteRabbitTimeoutError):
-        assert server.now >= deadline
+        assert server.now >= deadline - 0.001
         assert ID in str(result)
         assert isinstance(server.commands[-1][1], Get)
-        assert server.last_record in ("failed", "CREATED", "EXECUTING")
+        assert server.last_record in ("failed", "lags", "paused", "CREATED", "EXECUTING")
     else:
         assert result.status == server.final_status
         assert server.now >= EPOCH + server.ends

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +10,22 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit.client.wait.followed import Snapshot
-from airflow_provider_whiterabbit.client.wait.narrator import Narrator
+from airflow_provider_whiterabbit.client.wait.narrator import MAX_KINDS, Narrator
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
+from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitResponseError,
+    WhiteRabbitServerError,
+    WhiteRabbitStreamError,
+    WhiteRabbitTransportError,
+)
 
 CREATED_AT = "2020-02-02T10:00:00.000Z"
 """A time far from this machine's clock."""
 
 UPDATED_AT = "2020-02-02T10:00:03.200Z"
+
+TIMING = Timing()
 
 Logged = Callable[[], list[tuple[str, str]]]
 """Returns the level and the message of each log entry."""
@@ -29,6 +38,22 @@ def logged(caplog: pytest.LogCaptureFixture) -> Logged:
     return lambda: [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
+class Clock:
+    """A monotonic clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        """Return the seconds of the clock."""
+        return self.now
+
+
+def narrator_of(name: str = "Execution e-1", clock: Clock | None = None) -> Narrator:
+    """Return a narrator with the times of production."""
+    return Narrator(name, TIMING, clock or Clock())
+
+
 def record(status: str = "EXECUTING", **times: str) -> Snapshot:
     """Return the record of an execution."""
     return EXECUTION.followed("e-1").record_of({"id": "e-1", "status": status, "output": 1, "error": 2, **times})
@@ -36,26 +61,79 @@ def record(status: str = "EXECUTING", **times: str) -> Snapshot:
 
 def event(status: str = "EXECUTING", **times: str) -> Snapshot:
     """Return an event of an execution."""
-    return EXECUTION.followed("e-1").event_of({"id": "e-1", "status": status, "output": 1, "error": 2, **times})
+    return EXECUTION.followed("e-1").event_of(
+        b"data: %s\n\n" % json.dumps({"id": "e-1", "status": status, "output": 1, "error": 2, **times}).encode()
+    )
 
 
-def glance(status: str = "EXECUTING", **times: str) -> Snapshot:
+def glance(status: str = "EXECUTING", **times: Any) -> Snapshot:
     """Return the first members of the record of an execution."""
     return EXECUTION.followed("e-1").glance_of({"id": "e-1", "status": status, **times})
 
 
 @pytest.mark.parametrize("snapshot_of", [record, event, glance])
-def test_progress_is_logged_once(snapshot_of: Callable[[str], Snapshot], logged: Logged) -> None:
-    """The same progress is logged once, also when other progress was logged in between."""
-    narrator = Narrator("Execution e-1")
+def test_each_status_is_logged_once(snapshot_of: Callable[[str], Snapshot], logged: Logged) -> None:
+    """Each status is logged once and at once, also when another one was logged in between, or long ago."""
+    clock = Clock()
+    narrator = narrator_of(clock=clock)
     for status in ("CREATED", "CREATED", "EXECUTING", "CREATED", "EXECUTING"):
+        narrator.tell_progress(snapshot_of(status))
+        assert narrator.has_told(status)
+    clock.now += 1000
+    for status in ("CREATED", "EXECUTING"):
         narrator.tell_progress(snapshot_of(status))
     assert logged() == [("INFO", "Execution e-1: CREATED"), ("INFO", "Execution e-1: EXECUTING")]
 
 
+def run_event(open_count: int, status: str = "EXECUTING") -> Snapshot:
+    """Return an event of a workflow run with 9 stages."""
+    followed = WORKFLOW_RUN.followed("r-1")
+    stages = [{"id": str(n), "status": "RUNNING"} for n in range(9)]
+    followed.record_of({"id": "r-1", "status": "EXECUTING", "runStages": stages})
+    data = {"id": "r-1", "status": status, "output": {"nonTerminalStages": stages[:open_count]}}
+    return followed.event_of(b"data: %s\n\n" % json.dumps(data).encode())
+
+
+def test_progress_is_logged_at_intervals(logged: Logged) -> None:
+    """Progress with the same status is logged at most once per interval, and a new status at once."""
+    clock = Clock()
+    narrator = narrator_of("Run", clock)
+    for step in range(90):
+        clock.now = 100 + step / 10
+        narrator.tell_progress(run_event(9 - step // 10))
+    narrator.tell_progress(run_event(0, "COMPLETED"))
+    assert [message for _, message in logged()] == [
+        "Run: EXECUTING, 0 of 9 stages done",
+        "Run: EXECUTING, 5 of 9 stages done",
+        "Run: COMPLETED, 9 of 9 stages done",
+    ]
+
+
+def test_when_progress_is_due() -> None:
+    """A line is due at first, and again after the interval, whether or not the last look at it logged something."""
+    clock = Clock()
+    narrator = narrator_of("Run", clock)
+    assert narrator.progress_due_in == 0
+    narrator.tell_progress(run_event(9))
+    assert narrator.progress_due_in == TIMING.progress_interval
+    clock.now += 2 * TIMING.progress_interval
+    assert narrator.progress_due_in == 0
+    narrator.tell_progress(run_event(9))
+    assert narrator.progress_due_in == TIMING.progress_interval
+
+
+def test_an_unknown_status_is_no_progress(logged: Logged) -> None:
+    """An unknown status is kept as the last known one, and is no progress; the parser warns of it."""
+    narrator = narrator_of()
+    unknown = glance("PAUSED", completed=False)
+    logged_before = logged()
+    narrator.tell_progress(unknown)
+    assert (narrator.status, narrator.has_told("PAUSED"), logged()) == ("PAUSED", False, logged_before)
+
+
 def test_last_known_status() -> None:
     """A narrator keeps the last known status, also one that it does not log again."""
-    narrator = Narrator("Execution e-1")
+    narrator = narrator_of("Execution e-1")
     assert narrator.status is None
     for status in ("CREATED", "EXECUTING", "CREATED"):
         narrator.tell_progress(record(status))
@@ -65,14 +143,14 @@ def test_last_known_status() -> None:
 @pytest.mark.parametrize("snapshot_of", [record, glance])
 def test_age(snapshot_of: Callable[..., Snapshot], logged: Logged) -> None:
     """The age is the difference of two times of White Rabbit, so this machine's clock does not matter."""
-    Narrator("Execution e-1").tell_progress(snapshot_of(createdAt=CREATED_AT, updatedAt=UPDATED_AT))
+    narrator_of("Execution e-1").tell_progress(snapshot_of(createdAt=CREATED_AT, updatedAt=UPDATED_AT))
     assert logged() == [("INFO", "Execution e-1: EXECUTING, 3.2 s after it was created")]
 
 
 def test_age_of_a_workflow_run(logged: Logged) -> None:
     """The age of a workflow run follows its progress."""
     data = {"id": "r-1", "status": "EXECUTING", "runStages": [], "createdAt": CREATED_AT, "updatedAt": UPDATED_AT}
-    Narrator("Workflow run r-1").tell_progress(WORKFLOW_RUN.followed("r-1").record_of(data))
+    narrator_of("Workflow run r-1").tell_progress(WORKFLOW_RUN.followed("r-1").record_of(data))
     assert logged() == [
         ("INFO", "Workflow run r-1: EXECUTING, 0 of 0 stages done, 3.2 s after it was created"),
     ]
@@ -82,13 +160,13 @@ def test_age_of_a_workflow_run(logged: Logged) -> None:
 @pytest.mark.parametrize("snapshot_of", [record, glance])
 def test_no_age_without_both_times(snapshot_of: Callable[..., Snapshot], times: dict[str, str], logged: Logged) -> None:
     """A record without one of the two times is logged without an age."""
-    Narrator("Execution e-1").tell_progress(snapshot_of(**times))
+    narrator_of("Execution e-1").tell_progress(snapshot_of(**times))
     assert logged() == [("INFO", "Execution e-1: EXECUTING")]
 
 
 def test_events_use_the_creation_time_of_the_record(logged: Logged) -> None:
     """The age in the log of an event is the event's time minus the creation time of the record before it."""
-    narrator = Narrator("Execution e-1")
+    narrator = narrator_of("Execution e-1")
     narrator.tell_progress(record("CREATED", createdAt=CREATED_AT, updatedAt=CREATED_AT))
     narrator.tell_progress(event("EXECUTING", timestamp=UPDATED_AT))
     assert logged() == [
@@ -99,7 +177,7 @@ def test_events_use_the_creation_time_of_the_record(logged: Logged) -> None:
 
 def test_a_missing_creation_time_is_not_invented(logged: Logged) -> None:
     """Without a creation time there is no age: neither an earlier event nor this machine's clock replaces it."""
-    narrator = Narrator("Execution e-1")
+    narrator = narrator_of("Execution e-1")
     narrator.tell_progress(event("CREATED", timestamp=CREATED_AT))
     narrator.tell_progress(record("EXECUTING", updatedAt=UPDATED_AT))
     narrator.tell_progress(event("COMPLETED", timestamp=UPDATED_AT))
@@ -111,24 +189,53 @@ def test_a_missing_creation_time_is_not_invented(logged: Logged) -> None:
 
 
 def test_failures_are_logged_once(logged: Logged) -> None:
-    """The same failure is logged once as a warning, until `forget_troubles`; another failure is logged too."""
-    narrator = Narrator("Execution e-1")
+    """Failures of one kind are logged once per interval, with the number of those in between; other kinds too."""
+    clock = Clock()
+    narrator = narrator_of(clock=clock)
     reset, silent = WhiteRabbitTransportError("connection reset"), WhiteRabbitStreamError("the stream was silent")
-    expected: list[Any] = [
-        ("WARNING", "Execution e-1: connection reset; the wait continues"),
-        ("WARNING", "Execution e-1: the stream was silent; the wait continues"),
-    ]
-    for error in (reset, silent, reset, WhiteRabbitTransportError("connection reset")):
+    for error in (reset, silent, reset, WhiteRabbitTransportError("refused by port 50123")):
         narrator.tell_trouble(error)
-    assert logged() == expected
-    narrator.forget_troubles()
+    clock.now += TIMING.trouble_interval - 1
     narrator.tell_trouble(reset)
-    assert logged() == [*expected, expected[0]]
+    clock.now += 1
+    narrator.tell_trouble(WhiteRabbitTransportError("refused by port 50124"))
+    messages = ["connection reset", "the stream was silent", "refused by port 50124"]
+    expected = [("WARNING", f"Execution e-1: {message}; the wait continues") for message in messages]
+    *first, (level, last) = logged()
+    assert [*first, (level, last.partition(" (")[0])] == expected
+    assert last.endswith("(3 more failures of this kind since the last message)")
+
+
+def test_kinds_of_refusals(logged: Logged) -> None:
+    """HTTP errors are told apart by status and codes, and not by messages, which may hold the id of a request."""
+    narrator = narrator_of()
+    for request_id in range(50):
+        for status, code in ((500, "A"), (500, "B"), (503, "A")):
+            narrator.tell_trouble(WhiteRabbitServerError(status, "GET", "/p", ((code, f"request {request_id}"),)))
+    assert len(logged()) == 3
+
+
+def test_kinds_are_bounded(logged: Logged) -> None:
+    """A server that invents an error code for each answer does not fill the log."""
+    narrator = narrator_of()
+    for number in range(500):
+        narrator.tell_trouble(WhiteRabbitResponseError(418, "GET", "/p", ((f"CODE_{number}", "no"),)))
+    assert len(logged()) == MAX_KINDS + 1
+
+
+def test_polling_is_logged_once(logged: Logged) -> None:
+    """A stream that is refused again and again for the same reason is logged once per interval."""
+    clock = Clock()
+    narrator = narrator_of(clock=clock)
+    for _ in range(36):
+        narrator.tell_polling(WhiteRabbitStreamError("no"), 10.0)
+        clock.now += 100
+    assert len(logged()) == 3600 / TIMING.trouble_interval
 
 
 def test_polling_is_logged(logged: Logged) -> None:
     """A refused stream is logged as a warning with the reason and the poll interval."""
-    Narrator("Execution e-1").tell_polling(WhiteRabbitStreamError("White Rabbit answered 403"), 10.0)
+    narrator_of("Execution e-1").tell_polling(WhiteRabbitStreamError("White Rabbit answered 403"), 10.0)
     assert logged() == [
         ("WARNING", "Execution e-1: the stream was refused (White Rabbit answered 403); polling every 10 s")
     ]
@@ -144,5 +251,5 @@ def test_polling_is_logged(logged: Logged) -> None:
 )
 def test_times_that_cannot_be_subtracted(created_at: str, updated_at: str, logged: Logged) -> None:
     """Times at the ends of the calendar, or with an impossible offset, leave the age out and raise nothing."""
-    Narrator("Execution e-1").tell_progress(record("COMPLETED", createdAt=created_at, updatedAt=updated_at))
+    narrator_of("Execution e-1").tell_progress(record("COMPLETED", createdAt=created_at, updatedAt=updated_at))
     assert [message.partition(",")[0] for _, message in logged()][-1] == "Execution e-1: COMPLETED"

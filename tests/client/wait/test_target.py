@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
@@ -51,6 +52,13 @@ RUN_RECORD = {
         {"id": "s-1", "status": "FAILED", "output": None, "error": "no"},
     ],
 }
+
+
+def sent(data: Any) -> bytes:
+    """Return the bytes of an event with this data."""
+    return b"data: %s\n\n" % json.dumps(data).encode()
+
+
 RUN_EVENT = {
     "id": "r-1",
     "status": "EXECUTING",
@@ -64,7 +72,7 @@ def test_a_followed_execution() -> None:
     assert (followed.id, followed.name) == ("e-1", "Execution e-1")
     assert (followed.record_request, followed.stream_request) == (api.get_execution("e-1"), api.stream_execution("e-1"))
     assert followed.record_of(EXECUTION_RECORD) == Execution.from_dict(EXECUTION_RECORD)
-    assert followed.event_of(EXECUTION_RECORD) == ExecutionEvent.from_dict(EXECUTION_RECORD)
+    assert followed.event_of(sent(EXECUTION_RECORD)) == ExecutionEvent.from_dict(EXECUTION_RECORD)
     assert followed.glance_of({"id": "e-1", "status": "CREATED"}) == Glance("e-1", ExecutionStatus.CREATED)
 
 
@@ -75,7 +83,7 @@ def test_a_followed_workflow_run() -> None:
     assert followed.record_request == api.get_workflow_run("r-1")
     assert followed.stream_request == api.stream_workflow_run("r-1")
     assert followed.record_of(RUN_RECORD) == WorkflowRun.from_dict(RUN_RECORD)
-    assert followed.event_of(RUN_EVENT) == WorkflowRunEvent.from_dict(RUN_EVENT, stage_count=2)
+    assert followed.event_of(sent(RUN_EVENT)) == WorkflowRunEvent.from_dict(RUN_EVENT, stage_count=2)
 
 
 FOLLOWED = [(EXECUTION.followed("other"), EXECUTION_RECORD), (WORKFLOW_RUN.followed("other"), RUN_RECORD)]
@@ -88,7 +96,8 @@ def test_answers_of_another_id(followed: Followed[Any], data: dict[str, Any]) ->
     for parse, error in (
         (followed.record_of, WhiteRabbitProtocolError),
         (followed.glance_of, WhiteRabbitProtocolError),
-        (followed.event_of, WhiteRabbitStreamError),
+        (lambda data: followed.event_of(sent(data)), WhiteRabbitStreamError),
+        (lambda data: followed.peek_of(sent(data)), WhiteRabbitStreamError),
     ):
         with pytest.raises(error, match=message):
             parse(data)
@@ -101,11 +110,27 @@ def test_answers_of_another_id(followed: Followed[Any], data: dict[str, Any]) ->
 def test_malformed_answers(target: Target[Any], data: Any) -> None:
     """A malformed record or glance raises a protocol error, and a malformed event a stream error."""
     followed = target.followed("x")
-    for parse in (followed.record_of, followed.glance_of):
+    with pytest.raises(WhiteRabbitProtocolError):
+        followed.record_of(data)
+    if target is EXECUTION or "PAUSED" not in str(data):  # of a run, this may be a part of the record
         with pytest.raises(WhiteRabbitProtocolError):
-            parse(data)
+            followed.glance_of(data)
     with pytest.raises(WhiteRabbitStreamError):
-        followed.event_of(data)
+        followed.event_of(sent({**data, "completed": True} if "PAUSED" in str(data) else data))
+
+
+@both_targets
+def test_a_peek_at_an_event(target: Target[Any]) -> None:
+    """A peek parses id and status alone, if they come first; an unknown status is no error and no end."""
+    followed = target.followed("x")
+    peeked = followed.peek_of(b'data: {"id": "x", "status": "EXECUTING", "output": not parsed\n\n')
+    assert peeked is not None
+    assert (peeked.status, peeked.is_terminal) == (followed.statuses("EXECUTING"), False)
+    assert followed.peek_of(b'data: {"output": "%s", "id": "x", "status": "EXECUTING"}\n\n' % (b"a" * 9999)) is None
+    assert followed.peek_of(b'data: {"id": "x",\ndata: "status": "EXECUTING"}\n\n') is None
+    unknown = followed.peek_of(b'data: {"id": "x", "status": "PAUSED"}\n\n')
+    assert unknown is not None
+    assert (unknown.status, unknown.is_terminal) == ("PAUSED", False)
 
 
 # --- the stages of a workflow run

@@ -16,7 +16,7 @@ from airflow_provider_whiterabbit.client.wire.answers import data_of
 from airflow_provider_whiterabbit.client.wire.canonical import to_json
 from airflow_provider_whiterabbit.client.wire.json_in import integer, peek
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
-from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
+from airflow_provider_whiterabbit.client.wire.sse import event_data
 from tests.client.properties import examples
 
 # --- integer
@@ -63,7 +63,7 @@ OUTPUT = {"wei": 1e20, "id": "123456789012345678901"}
     "read_output",
     [
         lambda: data_of(Request("GET", "/"), Response(200, {}, ANSWER, 0.0))["output"],
-        lambda: EventDecoder().feed(b"data: " + ANSWER + b"\n\n")[0]["output"],
+        lambda: event_data(b"data: " + ANSWER + b"\n\n")["output"],
         lambda: finished_record(ANSWER).output,
     ],
     ids=["answer", "event", "callback"],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
+from airflow_provider_whiterabbit.client.wire.sse import EventDecoder, event_data, peek_data
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError
 from tests.client.properties import examples
 
@@ -72,7 +73,7 @@ TEXTS = {
 def decode(chunks: Iterable[bytes], **options: Any) -> list[Any]:
     """Return the data of all events in these chunks of a stream."""
     decoder = EventDecoder(**options)
-    return [event for chunk in chunks for event in decoder.feed(chunk)]
+    return [event_data(event) for event in [event for chunk in chunks for event in decoder.feed(chunk)]]
 
 
 def cut(text: bytes, places: Iterable[int]) -> list[bytes]:
@@ -111,7 +112,7 @@ def test_an_event_is_returned_with_its_last_byte(end: str) -> None:
     text = f"id: 1{end}data: 1{end}{end}".encode()
     decoder = EventDecoder()
     at = len(text) - (end == "\r\n")  # a CR ends its line, whether or not an LF follows
-    assert [decoder.feed(text[i : i + 1]) for i in range(at)] == [[]] * (at - 1) + [[1]]
+    assert [decoder.feed(text[i : i + 1]) for i in range(at)] == [[]] * (at - 1) + [[b"id: 1\ndata: 1\n\n"]]
     assert decoder.feed(text[at:]) == []
 
 
@@ -268,3 +269,37 @@ def test_a_large_event_in_small_pieces() -> None:
     text = b"data: " + json.dumps("ab" * 2**21).encode() + b"\n\n"
     pieces = (text[at : at + 1024] for at in range(0, len(text), 1024))
     assert decode(pieces, max_bytes=2**23) == ["ab" * 2**21]
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (b'data: {"id": "1", "status": "A", "output": never parsed\n\n', {"id": "1", "status": "A"}),
+        (b'id: 7\nevent: x\ndata:{"status":"A","id":"1"}\n\n', {"id": "1", "status": "A"}),
+        (b'data: {"id": "1"}\n\n', None),
+        (b'data: {"id": "1",\ndata: "status": "A"}\n\n', None),
+        (b'data: {"output": "%s", "id": "1", "status": "A"}\n\n' % (b"a" * 2000), None),
+        (b'data: {"id": "\xff", "status": "A"}\n\n', None),
+        (b"data: []\n\n", None),
+        (b"id: 7\n\n", None),
+    ],
+    ids=ascii,
+)
+def test_a_peek_at_the_data(event: bytes, expected: Any) -> None:
+    """A peek returns the named members if they come first and in one line, and otherwise None."""
+    assert peek_data(event, ("id", "status")) == expected
+
+
+def test_an_event_of_a_large_run_is_cheap() -> None:
+    """A peek at an event with thousands of open stages takes less than a twentieth of the time of parsing it."""
+    stages = [{"id": f"{n:036}", "module": "A", "status": "RUNNING", "executionAttempt": 1} for n in range(4000)]
+    text = json.dumps({"id": "1", "status": "EXECUTING", "output": {"nonTerminalStages": stages}})
+    event = b"data: %s\n\n" % text.encode()
+
+    def seconds(call: Callable[[], object]) -> float:
+        started = time.thread_time()
+        for _ in range(20):
+            call()
+        return time.thread_time() - started
+
+    assert seconds(lambda: peek_data(event, ("id", "status"))) * 20 < seconds(lambda: event_data(event))
