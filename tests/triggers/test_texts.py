@@ -29,7 +29,7 @@ def check(payload: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", ["execution", "workflow run"])
 async def test_refusal(whiterabbit_emulator: Emulator, kind: str) -> None:
     """The event of a refused wait holds the API's message with U+FFFD instead of what is not fit."""
-    refusal = {"errors": [{"code": "NOT_FOUND", "message": HOSTILE}, {"code": "LONG", "message": "x" * 100_000}]}
+    refusal = {"errors": [{"code": "NOT_FOUND", "message": HOSTILE}, {"code": "LONG", "message": "x" * 50_000}]}
     whiterabbit_emulator.fault(effects.Answer(404, refusal), times=None)
     trigger = execution_trigger(UNKNOWN) if kind == "execution" else WhiteRabbitWorkflowRunTrigger(UNKNOWN)
     payload = await only_payload_of(trigger)

@@ -18,6 +18,7 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.wait.commands import Open, Read
+from airflow_provider_whiterabbit.client.wire.sse import event_data
 from airflow_provider_whiterabbit.emulator import Emulator
 from tests.client.servers import read_request, server
 from tests.client.transports import settings_for
@@ -138,7 +139,7 @@ async def test_floods_of_a_stream(whiterabbit_emulator: Emulator, kind: str, com
                 yield Open(api.stream_execution("e-1"), 60)
                 return (yield Read(silence=60, within=60, quiet=60))
 
-            assert await client.run(steps()) == [{"a": 1}]
+            assert [event_data(event) for event in await client.run(steps())] == [{"a": 1}]
 
 
 async def test_flood_of_events(whiterabbit_emulator: Emulator) -> None:
@@ -155,4 +156,5 @@ async def test_flood_of_events(whiterabbit_emulator: Emulator) -> None:
                     found += yield Read(silence=60, within=60, quiet=60)
                 return found
 
-            assert await client.run(steps()) == [{"a": number} for number in range(count)]
+            found = await client.run(steps())
+            assert [event_data(event) for event in found] == [{"a": number} for number in range(count)]
