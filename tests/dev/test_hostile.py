@@ -7,10 +7,12 @@ import re
 import socket
 import time
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from dev.proofs.hostile import gauges
+from dev.proofs.hostile.case import Way
 from dev.proofs.hostile.cases import CASES, GROUPS
 from dev.proofs.hostile.cases.plays import OK, REST, broken, say, valid
 from dev.proofs.hostile.cases.records import record
@@ -28,8 +30,9 @@ CLAUSE = re.compile(r"(RFC \d+|WHATWG HTML), \d+(\.\d+)*|White Rabbit API, [A-Z]
 
 def test_right_expectations() -> None:
     """A case whose expectations are right has no unexpected cell in any way."""
-    cells = list(run_cases([LOST_ANSWER, RIGHT_ANSWER]))
-    assert [cell.unexpected for cell in cells] == [""] * 14
+    case = replace(LOST_ANSWER, ways=get_args(Way))
+    cells = list(run_cases([case, RIGHT_ANSWER]))
+    assert not [cell.unexpected for cell in cells if cell.unexpected]
     assert [cell.way for cell in cells[:7]] == ["hook", "trigger", "poke", "hook", "trigger", "component", "workflow"]
     assert "| answer lost | RFC 9112, 9.6 | ended | ended | uncertain |" in markdown(cells)
 

@@ -148,7 +148,7 @@ def _timing(task: Task) -> Timing:
 
 
 async def _run_trigger(task: Task) -> Outcome:
-    kinds = {"execution": WhiteRabbitExecutionTrigger, "run": WhiteRabbitWorkflowRunTrigger}
+    kinds: dict[str, Any] = {"execution": WhiteRabbitExecutionTrigger, "run": WhiteRabbitWorkflowRunTrigger}
     deadline = datetime.now(UTC) + timedelta(seconds=task.timeout)
     trigger = kinds[task.target](IDENTITY, CONNECTION_ID, POLL_INTERVAL, deadline)
     trigger.hook.timing = _timing(task)
@@ -229,18 +229,18 @@ def _end_of(execute: Callable[[], Outcome]) -> Outcome:
         return execute()
     except (AirflowSensorTimeout, WhiteRabbitTimeoutError) as error:
         return Outcome("timeout", str(error))
-    except AirflowFailException as error:
+    except (AirflowFailException, WhiteRabbitError) as error:
         return Outcome(_kind_of_failure(str(error)), str(error))
-    except WhiteRabbitError as error:
-        return Outcome("error", str(error))
     except Exception as error:
         return Outcome(f"{type(error).__name__}: {error!a:.200}")
 
 
 def _kind_of_failure(text: str) -> str:
-    """Return the verdict of an error that uses up no retries."""
+    """Return the verdict of an error, by its message."""
     if "It is not known" in text:
         return "uncertain"
-    if "COMPLETED" in text:
+    if re.search(r"White Rabbit answered 4\d\d to POST", text):
+        return "refused"
+    if "COMPLETED" in text and "is unknown" not in text:
         return "unstorable"
-    return "failed" if re.search("FAILED|CANCELED", text) else "error"
+    return "failed" if re.match(r"(Execution|Workflow run) \S+( \(.*?\))? (FAILED|CANCELED)", text) else "error"

@@ -28,6 +28,10 @@ PARALLEL_CELLS = 24
 MAX_BLOCK = 0.2
 """Longest block of the event loop, in seconds."""
 
+ATTEMPTS = 3
+"""How often a cell is run at most if its event loop seems to be blocked for too long, or if its misbehaviour did not
+happen: once, a busy machine can be the reason."""
+
 MAX_GROWTH = 64.0
 """By how many MiB the memory may grow."""
 
@@ -95,13 +99,22 @@ def run_cases(cases: Iterable[Case] = CASES) -> Iterator[Cell]:
 
 
 def _run_cell(case: Case, place: Place, way: Way, target: Target) -> Cell:
+    for _ in range(ATTEMPTS):
+        cell, happened = _run_once(case, place, way, target)
+        if happened and (cell.outcome.block or 0.0) <= MAX_BLOCK:
+            break
+    return cell
+
+
+def _run_once(case: Case, place: Place, way: Way, target: Target) -> tuple[Cell, bool]:
+    """Run a cell; return also whether the misbehaviour happened."""
     lag = _LAG.get(way, 0.0) if place == "stream" and case.is_valid else 0.0
     with Server(case, place, target, lag) as server:
         recheck_after = 10 * case.timeout if lag else case.recheck_after
         task = Task(way, target, _connection(server.port, case.request_timeout), case.timeout, recheck_after)
         outcome = _in_own_process(task)
     differences = "; ".join(_differences(case, place, way, outcome, server))
-    return Cell(case, place, way, target, outcome, differences)
+    return Cell(case, place, way, target, outcome, differences), server.hits > 0
 
 
 @cache
@@ -146,7 +159,7 @@ def _connection(port: int, request_timeout: float) -> str:
 
 def specified(case: Case, place: Place, way: Way) -> Verdict:
     """Return the specified verdict."""
-    return case.poke if way == "poke" and case.poke else getattr(case, place)  # type: ignore[no-any-return]
+    return case.poke if way == "poke" and case.poke else getattr(case, place)
 
 
 def _differences(case: Case, place: Place, way: Way, outcome: Outcome, server: Server) -> Iterator[str]:
@@ -154,7 +167,7 @@ def _differences(case: Case, place: Place, way: Way, outcome: Outcome, server: S
     if outcome.verdict not in expected.split(" or "):
         yield f"{expected} was expected, not {outcome.verdict} {outcome.text}".rstrip()
     deadline = ANSWER_TIMEOUTS * case.request_timeout if place == "submission" else case.timeout
-    limit = case.within or deadline + GRACE
+    limit = deadline + GRACE if case.within is None else case.within
     if outcome.seconds > limit:
         yield f"it took {outcome.seconds:.1f} s instead of {limit:g} s at most"
     if way == "trigger" and server.lag and outcome.verdict == "ended" and outcome.seconds >= server.lag:

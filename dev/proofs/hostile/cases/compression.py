@@ -122,7 +122,6 @@ def _right() -> Iterator[Case]:
 def _wrong() -> Iterator[Case]:
     for name, clause, coding, pack in (
         ("gzip that is cut", "RFC 1952, 2.3", "gzip", lambda data: gzip.compress(data)[:-20]),
-        ("gzip without its trailer", "RFC 1952, 2.3.1", "gzip", lambda data: gzip.compress(data)[:-8]),
         (
             "gzip with a wrong checksum",
             "RFC 1952, 2.3.1",
@@ -158,6 +157,7 @@ _STATUS_LAST = b'{"id": "%s", "output": "'
 CASES = (
     *_right(),
     *_wrong(),
+    lenient("gzip without its trailer", "RFC 1952, 2.3.1", packed("gzip", lambda data: gzip.compress(data)[:-8])),
     lenient("an empty list of codings", "RFC 9110, 8.4", packed("", bytes)),
     lenient("gzip, twice", "RFC 9110, 8.4", packed("gzip, gzip", lambda data: gzip.compress(gzip.compress(data)))),
     lenient(

@@ -102,11 +102,16 @@ def leave(peer: Peer, then: Then) -> None:
 
 
 def valid(name: str, clause: str, play: Play, places: str = "record stream submission", **more: Any) -> Case:
-    """Return the case of an answer that breaks no rule, so that it must be understood."""
+    """Return the case of an answer that breaks no rule, so that it must be understood, also by a busy machine."""
     verdicts: dict[str, Any] = dict.fromkeys(places.split(), "ended")
     if "submission" in verdicts:
         verdicts["submission"] = "submitted"
-    return Case(name, clause, play, **({"times": None, "is_valid": True, "timeout": 10.0} | verdicts | more))
+    return Case(
+        name,
+        clause,
+        play,
+        **({"times": None, "is_valid": True, "timeout": 10.0, "request_timeout": 5.0} | verdicts | more),
+    )
 
 
 def broken(name: str, clause: str, play: Play, places: str = "record stream submission", **more: Any) -> Case:

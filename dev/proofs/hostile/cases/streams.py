@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dev.proofs.hostile.case import Case, Play
@@ -11,6 +13,7 @@ from dev.proofs.hostile.cases.json_texts import BOTH, HOSTILE
 from dev.proofs.hostile.cases.plays import DRIBBLE, OK, broken, endless, leave, lenient, say, valid
 from dev.proofs.hostile.cases.statuses import error
 from dev.proofs.hostile.peer import Peer, head
+from dev.proofs.hostile.server import event_of
 
 if TYPE_CHECKING:
     from dev.proofs.hostile.server import Server
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 STREAM = "White Rabbit API, Stream"
 FETCH = "WHATWG HTML, 9.2.3"
 _HEAD = OK + "Content-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+AT_ONCE = 0.0
+"""No pause between two pieces of a stream, so that there are always bytes to read."""
+
 _PING = ":ping\n\n"
 _BUSY = {"errors": [{"code": "BUSY", "message": "slow down"}]}
 
@@ -62,10 +68,16 @@ def _progress(server: Server, number: int) -> bytes:
     return server.event("EXECUTING", output={"totalUsage": number, "nonTerminalStages": open_stages})
 
 
-def _open_stages(server: Server, number: int) -> bytes:
+@cache
+def _event_with_stages() -> bytes:
     stage = {"module": "PAY", "status": "RUNNING", "executionEventId": "e" * 36, "executionAttempt": 1}
-    stages = [{"id": f"s{index}", **stage} for index in range(4000)]
-    return server.event("EXECUTING", output={"totalUsage": number, "nonTerminalStages": stages})
+    stages = [{"id": f"s{number}", **stage} for number in range(4000)]
+    return json.dumps(event_of("run", "EXECUTING", output={"totalUsage": -1, "nonTerminalStages": stages})).encode()
+
+
+def _open_stages(server: Server, number: int) -> bytes:
+    """Return an event of a run with 4,000 open stages."""
+    return _event_with_stages().replace(b"-1", b"%d" % number, 1)
 
 
 def _late_head(seconds: float) -> Play:
@@ -202,10 +214,10 @@ CASES = (
         "200 events with 4,000 open stages", STREAM, _many(_open_stages, 200), "stream", targets=("run",), timeout=40.0
     ),
     _survived("an event of 2 MB", MEANING, stream(b'data: "' + b"x" * 2_000_000 + b'"\n\n')),
-    _survived("an event without end", PARSING, endless(_HEAD + "data: ", "x" * 65536)),
-    _survived("a comment without end", PARSING, endless(_HEAD + ":", "x" * 65536)),
-    _survived("data lines without end", PARSING, endless(_HEAD, "data: x\n" * 8000)),
-    _survived("comments without end", PARSING, endless(_HEAD, ":\n" * 30_000), timeout=30.0),
-    _survived("blank lines without end", PARSING, endless(_HEAD, "\n" * 60_000), timeout=30.0),
-    _survived("events without end", PARSING, endless(_HEAD, "data: 1\n\n" * 7000), timeout=30.0),
+    _survived("an event without end", PARSING, endless(_HEAD + "data: ", "x" * 65536, AT_ONCE)),
+    _survived("a comment without end", PARSING, endless(_HEAD + ":", "x" * 65536, AT_ONCE)),
+    _survived("data lines without end", PARSING, endless(_HEAD, "data: x\n" * 8000, AT_ONCE)),
+    _survived("comments without end", PARSING, endless(_HEAD, ":\n" * 30_000, AT_ONCE), timeout=30.0),
+    _survived("blank lines without end", PARSING, endless(_HEAD, "\n" * 60_000, AT_ONCE), timeout=30.0),
+    _survived("events without end", PARSING, endless(_HEAD, "data: 1\n\n" * 7000, AT_ONCE), timeout=30.0),
 )
