@@ -62,6 +62,7 @@ class Case:
     :param targets: what is waited for.
     :param submissions: how many submissions the server receives.
     :param max_lines: how many lines the log may have.
+    :param is_heavy: it needs a processor for a while, so few such cases run at the same time.
     """
 
     name: str
@@ -83,3 +84,4 @@ class Case:
     targets: tuple[Target, ...] = ("execution",)
     submissions: int = 1
     max_lines: int = 40
+    is_heavy: bool = False

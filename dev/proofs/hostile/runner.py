@@ -25,6 +25,9 @@ from dev.proofs.hostile.server import Server, Target
 PARALLEL_CELLS = 24
 """How many cells run at the same time; most of them only wait."""
 
+PARALLEL_HEAVY_CELLS = 2
+"""How many of the cells that need a processor run at the same time."""
+
 MAX_BLOCK = 0.2
 """Longest block of the event loop, in seconds."""
 
@@ -94,8 +97,10 @@ def _targets(case: Case, way: Way) -> tuple[Target, ...]:
 
 def run_cases(cases: Iterable[Case] = CASES) -> Iterator[Cell]:
     """Run all cells of the cases; yield them in this order."""
-    with ThreadPoolExecutor(PARALLEL_CELLS) as threads:
-        yield from threads.map(lambda cell: _run_cell(*cell), [found for case in cases for found in cells_of(case)])
+    with ThreadPoolExecutor(PARALLEL_CELLS) as light, ThreadPoolExecutor(PARALLEL_HEAVY_CELLS) as heavy:
+        found = [cell for case in cases for cell in cells_of(case)]
+        futures = [(heavy if cell[0].is_heavy else light).submit(_run_cell, *cell) for cell in found]
+        yield from (future.result() for future in futures)
 
 
 def _run_cell(case: Case, place: Place, way: Way, target: Target) -> Cell:

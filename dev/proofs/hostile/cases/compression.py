@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from dev.proofs.hostile.case import Case, Play
-from dev.proofs.hostile.cases.plays import broken, lenient, valid
+from dev.proofs.hostile.cases.plays import broken, heavy, lenient, valid
 from dev.proofs.hostile.peer import Peer, head
 from dev.proofs.hostile.server import IDENTITY
 
@@ -172,15 +172,17 @@ CASES = (
     valid("a stream in gzip, event by event", "RFC 1952, 2.2", _flushed(31, "gzip"), "stream"),
     valid("a stream in deflate, event by event", "RFC 1950, 2.2", _flushed(15, "deflate"), "stream"),
     valid("a stream in raw deflate, event by event", "RFC 1951, 2", _flushed(-15, "deflate"), "stream"),
-    broken("a bomb of 1 GB as an error", "RFC 1952, 2.3", _bomb(1000, "500 No")),
-    broken("a bomb of 1 GB as a refusal", "RFC 1952, 2.3", _bomb(1000, "404 No"), submission="refused"),
-    broken("a bomb of 1 GB as a stream", "RFC 1952, 2.3", _bomb(1000), "stream"),
-    broken("a bomb of 1 GB as a record", "RFC 1952, 2.3", _bomb(1000), "record", ways=("trigger",)),
-    broken(
-        "a bomb of 1 GB before the status",
-        "RFC 1952, 2.3",
-        _bomb(1000, before=_STATUS_LAST),
-        "record",
-        ways=("trigger",),
+    *heavy(
+        broken("a bomb of 1 GB as an error", "RFC 1952, 2.3", _bomb(1000, "500 No")),
+        broken("a bomb of 1 GB as a refusal", "RFC 1952, 2.3", _bomb(1000, "404 No"), submission="refused"),
+        broken("a bomb of 1 GB as a stream", "RFC 1952, 2.3", _bomb(1000), "stream"),
+        broken("a bomb of 1 GB as a record", "RFC 1952, 2.3", _bomb(1000), "record", ways=("trigger",)),
+        broken(
+            "a bomb of 1 GB before the status",
+            "RFC 1952, 2.3",
+            _bomb(1000, before=_STATUS_LAST),
+            "record",
+            ways=("trigger",),
+        ),
     ),
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from dev.proofs.hostile.case import Case
 from dev.proofs.hostile.cases.plays import (
@@ -49,6 +50,20 @@ def _unasked_408(peer: Peer, server: Server) -> None:
     peer.answer()
     peer.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     leave(peer, "close")
+
+
+def _each_time() -> Iterator[Case]:
+    """Yield the cases of answers that never end, however often the record is read: the deadline ends the wait."""
+    for name, clause, play in (
+        ("no answer", "RFC 9112, 9.5", say("", "hold")),
+        ("100 Continue every 0.1 s", "RFC 9110, 15.2.1", endless("", "HTTP/1.1 100 Continue\r\n\r\n", DRIBBLE)),
+        ("a head that dribbles", "RFC 9112, 2.1", endless(OK + "X-Filler: ", "y", DRIBBLE)),
+        ("a body that dribbles", "RFC 9112, 6.2", endless(_length("99999", ""), " ", DRIBBLE)),
+        ("a chunk extension that dribbles", "RFC 9112, 7.1.1", endless(CHUNKED + "5;", "a", DRIBBLE)),
+        ("trailers that dribble", "RFC 9112, 7.1.2", endless(_CHUNK + "0\r\n", "X-A: b\r\n", DRIBBLE)),
+    ):
+        options: dict[str, Any] = {"times": None, "ends": "never", "timeout": 3.0, "ways": ("hook", "trigger")}
+        yield Case(f"{name}, each time", clause, play, record="timeout", stream="timeout", **options)
 
 
 CASES: tuple[Case, ...] = (
@@ -129,6 +144,7 @@ CASES: tuple[Case, ...] = (
     broken("trailers without end", "RFC 9112, 7.1.2", endless(_CHUNK + "0\r\n", "X-A: b\r\n" * 8000)),
     broken("trailers that dribble", "RFC 9112, 7.1.2", endless(_CHUNK + "0\r\n", "X-A: b\r\n", DRIBBLE)),
     broken("a trailer that dribbles", "RFC 9112, 7.1.2", endless(_CHUNK + "0\r\nX-A: ", "b", DRIBBLE)),
+    *_each_time(),
     # The connection.
     broken("the end before the answer", "RFC 9112, 9.6", say("", "close")),
     broken("a reset before the answer", "RFC 9112, 9.6", say("", "reset")),

@@ -215,7 +215,7 @@ _LARGE: dict[str, Callable[[], bytes]] = {
 
 
 def _large() -> Iterator[Case]:
-    more: dict[str, Any] = {"ways": ("trigger",), "timeout": 20.0, "request_timeout": 3.0}
+    more: dict[str, Any] = {"ways": ("trigger",), "timeout": 40.0, "request_timeout": 5.0, "is_heavy": True}
     for order in ("first", "last"):
         for name, rest in _LARGE.items():
             play = large(rest, order == "first")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dev.proofs.hostile.case import Case, Play
@@ -126,3 +127,9 @@ def lenient(name: str, clause: str, play: Play, places: str = "record stream sub
     """Return the case of an answer that a client may understand or not: both is safe."""
     either = {"submission": "submitted or uncertain"} if "submission" in places else {}
     return broken(name, clause, play, places, **(either | more))
+
+
+def heavy(*cases: Case) -> Iterator[Case]:
+    """Yield cases that need a processor for a while, marked as such."""
+    for case in cases:
+        yield replace(case, is_heavy=True)

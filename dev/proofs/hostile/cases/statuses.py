@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dev.proofs.hostile.case import Case, Play, Verdict
-from dev.proofs.hostile.cases.plays import CHUNKED, DRIBBLE, HTML, OK, broken, endless, lenient, repeated, say
+from dev.proofs.hostile.cases.plays import CHUNKED, DRIBBLE, HTML, OK, broken, endless, heavy, lenient, repeated, say
 
 _PAGES: dict[str, str] = {
     "300 Multiple Choices": "RFC 9110, 15.4.1",
@@ -180,10 +180,12 @@ CASES = (
     _retry_after("in digits that are not ASCII", "\xb2", "RFC 9110, 5.6.1"),
     # Bodies of errors.
     broken("an error without a body", "RFC 9110, 15.6", say("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")),
-    broken(
-        "an error of 60 MB",
-        "RFC 9110, 15.6",
-        repeated("HTTP/1.1 500 No\r\nContent-Length: 60000000\r\n\r\n", b"x" * 60_000, 1000),
+    *heavy(
+        broken(
+            "an error of 60 MB",
+            "RFC 9110, 15.6",
+            repeated("HTTP/1.1 500 No\r\nContent-Length: 60000000\r\n\r\n", b"x" * 60_000, 1000),
+        ),
     ),
     broken("an error without end", "RFC 9112, 6.3", endless("HTTP/1.1 500 No\r\n\r\n", "x" * 65536)),
     broken("an error that dribbles", "RFC 9112, 6.3", endless("HTTP/1.1 500 No\r\n\r\n", "x", DRIBBLE)),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dev.proofs.hostile.case import Case, Play
 from dev.proofs.hostile.cases.events import END, MEANING, PARSING, stream
 from dev.proofs.hostile.cases.json_texts import BOTH, HOSTILE
-from dev.proofs.hostile.cases.plays import DRIBBLE, OK, broken, endless, leave, lenient, say, valid
+from dev.proofs.hostile.cases.plays import DRIBBLE, OK, broken, endless, heavy, leave, lenient, say, valid
 from dev.proofs.hostile.cases.statuses import error
 from dev.proofs.hostile.peer import Peer, head
 from dev.proofs.hostile.server import event_of
@@ -201,23 +201,30 @@ CASES = (
     valid("the same event 1,000 times", STREAM, stream(b"data: %X\n\n" * 1000 + END), "stream", targets=BOTH),
     lenient("an event after the end", STREAM, stream(END + b"data: %X\n\n", "close"), "stream", targets=BOTH),
     # Volume.
-    valid(
-        "40,000 events of progress",
-        STREAM,
-        _many(_progress, 40_000),
-        "stream",
-        targets=("run",),
-        timeout=30.0,
-        max_lines=60,
+    *heavy(
+        valid(
+            "40,000 events of progress",
+            STREAM,
+            _many(_progress, 40_000),
+            "stream",
+            targets=("run",),
+            timeout=30.0,
+            max_lines=60,
+        ),
+        valid(
+            "200 events with 4,000 open stages",
+            STREAM,
+            _many(_open_stages, 200),
+            "stream",
+            targets=("run",),
+            timeout=40.0,
+        ),
+        _survived("an event of 2 MB", MEANING, stream(b'data: "' + b"x" * 2_000_000 + b'"\n\n')),
+        _survived("an event without end", PARSING, endless(_HEAD + "data: ", "x" * 65536, AT_ONCE)),
+        _survived("a comment without end", PARSING, endless(_HEAD + ":", "x" * 65536, AT_ONCE)),
+        _survived("data lines without end", PARSING, endless(_HEAD, "data: x\n" * 8000, AT_ONCE)),
+        _survived("comments without end", PARSING, endless(_HEAD, ":\n" * 30_000, AT_ONCE), timeout=30.0),
+        _survived("blank lines without end", PARSING, endless(_HEAD, "\n" * 60_000, AT_ONCE), timeout=30.0),
+        _survived("events without end", PARSING, endless(_HEAD, "data: 1\n\n" * 7000, AT_ONCE), timeout=30.0),
     ),
-    valid(
-        "200 events with 4,000 open stages", STREAM, _many(_open_stages, 200), "stream", targets=("run",), timeout=40.0
-    ),
-    _survived("an event of 2 MB", MEANING, stream(b'data: "' + b"x" * 2_000_000 + b'"\n\n')),
-    _survived("an event without end", PARSING, endless(_HEAD + "data: ", "x" * 65536, AT_ONCE)),
-    _survived("a comment without end", PARSING, endless(_HEAD + ":", "x" * 65536, AT_ONCE)),
-    _survived("data lines without end", PARSING, endless(_HEAD, "data: x\n" * 8000, AT_ONCE)),
-    _survived("comments without end", PARSING, endless(_HEAD, ":\n" * 30_000, AT_ONCE), timeout=30.0),
-    _survived("blank lines without end", PARSING, endless(_HEAD, "\n" * 60_000, AT_ONCE), timeout=30.0),
-    _survived("events without end", PARSING, endless(_HEAD, "data: 1\n\n" * 7000, AT_ONCE), timeout=30.0),
 )
