@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 from dataclasses import dataclass
@@ -100,17 +101,10 @@ class Peer:
 
         :raises GoneError: as soon as the client closes the connection.
         """
-        try:
-            self._connection.settimeout(seconds)
-            if not self._connection.recv(1, socket.MSG_PEEK):
-                raise GoneError
-        except TimeoutError:
-            pass
-        except OSError:
-            raise GoneError from None
-        finally:
-            with contextlib.suppress(OSError):
-                self._connection.settimeout(None)
+        watch = select.poll()
+        watch.register(self._connection, select.POLLRDHUP)  # a further request is no reason to stop waiting
+        if watch.poll(1000 * seconds):
+            raise GoneError
 
     def hold(self) -> None:
         """Say nothing more, until the client closes the connection."""
