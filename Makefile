@@ -25,7 +25,7 @@ export UV_SYSTEM_CERTS := 1
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-fast lint types check kills bad-day faults bench bench-smoke bench-latency docs docs-serve build matrix ui-test chromium live constraints clean
+.PHONY: help demo demo-ui test test-fast lint types check kills bad-day faults hostile bench bench-smoke bench-latency docs docs-serve build matrix ui-test chromium live constraints clean
 
 help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bad-day: $(READY) ## Let each part of a deployment fail while 200 tasks wait; pr
 
 faults: $(READY) ## Run every way of waiting under every fault; write the table into docs/reliability.md
 	$(BIN)/python -m dev.proofs.faults
+
+hostile: $(READY) ## Run waits and submissions against a server that breaks all rules; write the tables into docs/reliability.md
+	$(BIN)/python -m dev.proofs.hostile
 
 bench: $(BENCH)/.ready ## Run all benchmarks (20 minutes); write benchmarks/results/ and the tables and plots of docs/performance.md
 	$(BENCH)/bin/python -m benchmarks

@@ -1,0 +1,1 @@
+"""Run waits and submissions against a server that breaks the rules of HTTP, event streams and JSON, one by one."""
