@@ -153,4 +153,4 @@ class WaitingMixin(_Task):
 
 def is_nested(context: Context) -> bool:
     """Return whether an operator is executed in the code of another task, such as a `@task`, which Airflow resumes."""
-    return hasattr(context["task"], "python_callable")
+    return hasattr(context.get("task"), "python_callable")

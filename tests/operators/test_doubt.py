@@ -161,7 +161,7 @@ def test_gone(airflow: FakeAirflow, wr: Emulator) -> None:
 def test_page_of_a_proxy_is_no_doubt(airflow: FakeAirflow, wr: Emulator) -> None:
     """A 404 without the API's JSON says nothing about the execution, so a retry may find it."""
     submitted(airflow, wr, ended=False)
-    wr.fault(effects.Answer(404, "<html>not here</html>"), kind="record")
+    wr.fault(effects.Answer(404, "<html>not here</html>"), kind="record", times=None)
     with pytest.raises(exc.WhiteRabbitNotFoundError):
         airflow.run(pay(ALICE), 2)
     assert "doubt" not in airflow.store.record

@@ -24,7 +24,6 @@ PEEK_BYTES = 256 * 1024
 """Bytes of an HTTP response after which it is no longer kept if a few members of its JSON are enough."""
 
 
-
 @contextlib.asynccontextmanager
 async def transport_errors(client: ClientBase, request: Request, seconds: float) -> AsyncIterator[None]:
     """Turn unusable HTTP responses and the errors of aiohttp into `WhiteRabbitTransportError`.

@@ -93,6 +93,7 @@ class ClientBase:
             self.settings = replace(self.settings, **credentials)
             offset, self._signer = self.clock_offset, Signer(*credentials.values())
             self._signer.offset = offset
+
     def _undo_correction(self) -> None:
         self._signer.undo_correction()
 

@@ -149,7 +149,9 @@ def _server_errors(body: bytes) -> tuple[tuple[str, str], ...]:
         return ()
     errors = data.get("errors")
     if not isinstance(errors, list):
-        errors = [{"code": data.get("code") or data.get("error"), "message": data.get("message")}]
+        # NestJS, with which White Rabbit's server seems to be built, sends the status alone with an error of its own.
+        code = data.get("code") or data.get("error") or data.get("statusCode")
+        errors = [{"code": code, "message": data.get("message")}]
     pairs = [(_short(e.get("code")), _short(e.get("message"))) for e in errors[:10] if isinstance(e, dict)]
     return tuple(pair for pair in pairs if any(pair))
 

@@ -74,6 +74,7 @@ def test_each_status_has_its_error(status: int) -> None:
         ({"errors": []}, (), ""),
         ({}, (), ""),
         ({"message": "no", "error": "Bad Request", "statusCode": 400}, (("Bad Request", "no"),), "Bad Request: no"),
+        ({"message": "Unauthorized", "statusCode": 401}, (("401", "Unauthorized"),), "401: Unauthorized"),
         ({"message": "no", "error": "Bad Request", "code": "X"}, (("X", "no"),), "X: no"),
         ({"message": ["a bad", "b bad"], "error": "E"}, (("E", "a bad; b bad"),), "E: a bad; b bad"),
         ({"message": "größer 🐇"}, (("", "größer 🐇"),), "größer 🐇"),
