@@ -25,7 +25,7 @@ from airflow_provider_whiterabbit.client.records.fields import (
     time,
     warn_of,
 )
-from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, HasStatus
+from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, HasStatus, status_text
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 
@@ -93,7 +93,7 @@ class Execution(HasStatus):
     @property
     def progress(self) -> str:
         """The execution's status as text, for the log."""
-        return str(self.status)
+        return status_text(self.status)
 
     @property
     def result(self) -> Any:
@@ -162,7 +162,7 @@ class ExecutionEvent(HasStatus):
     @property
     def progress(self) -> str:
         """The execution's status as text, for the log."""
-        return str(self.status)
+        return status_text(self.status)
 
     @property
     def updated_at(self) -> pendulum.DateTime | None:

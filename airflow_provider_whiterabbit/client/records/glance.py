@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.client.records.fields import (
     strict_status,
     time,
 )
-from airflow_provider_whiterabbit.client.records.status import TERMINAL, HasStatus, Status
+from airflow_provider_whiterabbit.client.records.status import TERMINAL, HasStatus, Status, status_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Glance(HasStatus):
     @property
     def progress(self) -> str:
         """The status of the execution or workflow run as text, for the log."""
-        return str(self.status)
+        return status_text(self.status)
 
     @classmethod
     def from_dict(cls, data: Any, statuses: type[Status], *, is_part: bool = False) -> Self:

@@ -22,7 +22,13 @@ from airflow_provider_whiterabbit.client.records.fields import (
     time,
     warn_of,
 )
-from airflow_provider_whiterabbit.client.records.status import TERMINAL, HasStatus, StageStatus, WorkflowRunStatus
+from airflow_provider_whiterabbit.client.records.status import (
+    TERMINAL,
+    HasStatus,
+    StageStatus,
+    WorkflowRunStatus,
+    status_text,
+)
 from airflow_provider_whiterabbit.client.text import clean
 
 _MAX_STAGES = 5
@@ -173,7 +179,7 @@ class WorkflowRunEvent(HasStatus):
     def progress(self) -> str:
         """The workflow run's status and the number of stages that have ended, as text for the log."""
         if self.open_count is None:
-            return str(self.status)
+            return status_text(self.status)
         done = None if self.stage_count is None else max(0, self.stage_count - self.open_count)
         return progress_text(self.status, done, self.stage_count, self.total_usage)
 
@@ -205,7 +211,7 @@ class WorkflowRunEvent(HasStatus):
 
 def progress_text(status: str, done: int | None, count: int | None, credits_: float | None) -> str:
     """Return the progress of a workflow run, as text for the log: ``EXECUTING, 2 of 5 stages done, 1.5 credits``."""
-    parts = [str(status)]
+    parts = [status_text(status)]
     if done is not None and count is not None:
         parts.append(f"{done} of {count} stages done")
     if credits_ is not None:

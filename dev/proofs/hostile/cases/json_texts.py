@@ -127,9 +127,11 @@ def _no_json() -> Iterator[Case]:
         ("overlong UTF-8", "RFC 3629, 3", b'{"id": "a\xc0\xaf"}'),
         ("100,000 open arrays", "RFC 8259, 9", b"[" * 100_000),
         ("100,000 nested arrays", "RFC 8259, 9", b"[" * 100_000 + b"]" * 100_000),
-        ("100,000 nested objects", "RFC 8259, 9", b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
     ):
         yield broken(name, clause, text_alone(text), "record submission")
+    deep = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+    # It is JSON, but not a record. A client may refuse so deep a nesting before it knows.
+    yield broken("100,000 nested objects", "RFC 8259, 9", text_alone(deep), record="ended or error")
 
 
 def _no_object() -> Iterator[Case]:
@@ -171,7 +173,7 @@ def _odd() -> Iterator[Case]:
             ),
         ),
         ("a member twice", "RFC 8259, 4", changed(lambda right: right[:-1] + b", " + right[1:])),
-        ("unknown members", "RFC 8259, 4", _first(b'"": [{}], "__proto__": {"status": "FAILED"}, "\\u0000": null')),
+        ("unknown members", "RFC 8259, 4", _first(b'"": [{}], "__proto__": {"status": "FAILED"}, "\\u0001": null')),
         ("a number beyond 64-bit floats", "RFC 8259, 6", _first(number + b"1e400")),
         ("a number of 10,000 digits", "RFC 8259, 6", _first(number + b"9" * 10_000)),
         ("an exponent of 10 digits", "RFC 8259, 6", _first(number + b"1e-9999999999")),
@@ -182,10 +184,12 @@ def _odd() -> Iterator[Case]:
             changed(lambda right: right.replace(b'"totalUsage": 1', b'"totalUsage": "x"')),
         ),
         ("a member of 5 MB", "RFC 8259, 9", _first(b'"a": "' + b"x" * 5_000_000 + b'"')),
-        ("100,000 members", "RFC 8259, 9", _first(b",".join(b'"a%d":%d' % (i, i) for i in range(100_000)))),
         ("500 nested arrays", "RFC 8259, 9", _first(b'"a": ' + b"[" * 500 + b"]" * 500)),
     ):
         yield valid(name, clause, play, "record submission", targets=BOTH)
+    many = _first(b",".join(b'"a%d":%d' % (i, i) for i in range(100_000)))
+    yield valid("100,000 members", "RFC 8259, 9", many, "submission", targets=BOTH)
+    yield lenient("a record with 100,000 members", "RFC 8259, 9", many, "record", targets=BOTH)
 
 
 def large(rest: Callable[[], bytes], status_first: bool) -> Play:
