@@ -36,9 +36,9 @@ def check_storable(result: Any, target: Target[Any], target_id: str) -> None:
         what, place = found
         read = f"WhiteRabbitHook.get_{target.id_name.removesuffix('_id')}"
         raise WhiteRabbitOutputError(
-            f"{target.noun.capitalize()} {target_id} COMPLETED and is paid for, but Airflow can't store its output as "
-            f"XCom: it has {what} at {clean(place, _MAX_PLACE)}. Read the output with {read}, use an XCom backend that "
-            "can store it, or set do_xcom_push=False"
+            f"{target.noun.capitalize()} {target_id} has completed and is paid for, but Airflow can't store its output "
+            f"as XCom: it has {what} at {clean(place, _MAX_PLACE)}. Read the output with {read}, use an XCom backend "
+            "that can store it, or set do_xcom_push=False"
         )
 
 

@@ -22,8 +22,8 @@ SHOWN = {
     "controls": "NOT_FOUND: red: \ufffd[31m",
     "content_type": "(text/\ufffd\ufffd)",
     "error": "FAILED: half \ufffd and nothing \ufffd",
-    "output": "COMPLETED and is paid for, but Airflow can't store its output as XCom: it has the character U+D83D at "
-    "$.notes[0]",
+    "output": "has completed and is paid for, but Airflow can't store its output as XCom: it has the character "
+    "U+D83D at $.notes[0]",
     "output_nul": "it has the character U+0000 at $.a[0].b",
     "status": "status",
 }

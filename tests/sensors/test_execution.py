@@ -95,7 +95,6 @@ def test_outage(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
         airflow.run(sensor(execution_id, deferrable=True))
 
 
-@needs_triggerer_end
 @pytest.mark.parametrize("status", [302, 401, 403, 404, 409, 425, 451])
 def test_pages_of_strangers(airflow: FakeAirflow, whiterabbit_emulator: Emulator, status: int) -> None:
     """A page that a proxy sends instead of the record is an outage: the sensor pokes again, or defers."""
@@ -117,6 +116,7 @@ def test_unknown_status(airflow: FakeAirflow, whiterabbit_emulator: Emulator) ->
     assert airflow.run(sensor(execution_id, poke_interval=0.01)) == 1
 
 
+@needs_triggerer_end
 def test_log_of_obstacles(airflow: FakeAirflow, whiterabbit_emulator: Emulator, read_log: Callable[[], str]) -> None:
     """A worker that ends a task which started in the triggerer logs why the triggerer could not end the task."""
     execution_id = whiterabbit_emulator.create_execution("X", output=1)

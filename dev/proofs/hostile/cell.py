@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import aiohttp  # noqa: F401 (this import and those of the transports are no cost of the cell)
-import structlog
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 import airflow_provider_whiterabbit.client.transport.aio
@@ -110,6 +109,8 @@ def run(task: Task, result: Connection) -> None:
 
 def _capture_logs() -> list[str]:
     """Return the list that gets all lines of the log from now on."""
+    import structlog  # of Airflow 3
+
     lines: list[str] = []
 
     def keep(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
@@ -241,6 +242,6 @@ def _kind_of_failure(text: str) -> str:
         return "uncertain"
     if re.search(r"White Rabbit answered 4\d\d to POST", text):
         return "refused"
-    if "COMPLETED" in text and "is unknown" not in text:
+    if "has completed and is paid for" in text:
         return "unstorable"
     return "failed" if re.match(r"(Execution|Workflow run) \S+( \(.*?\))? (FAILED|CANCELED)", text) else "error"

@@ -175,7 +175,7 @@ def test_an_unknown_status_that_is_no_end(status: str, warnings: Callable[[], li
     ):
         assert parsed.status == status
         assert not any((parsed.is_terminal, parsed.succeeded, parsed.failed))
-        assert parsed.progress.startswith(f"{status}, ")
+        assert parsed.progress.startswith(f"{status!r}, ")
     assert len(warnings()) == 1
 
 
