@@ -86,8 +86,8 @@ def test_task_fails_without_retries(whiterabbit_emulator: Emulator) -> None:
         FakeAirflow().run(sensor(execution_id))
     assert str(caught.value) == (
         f"Execution {execution_id} has completed and is paid for, but Airflow can't store its output as XCom: it has "
-        "the character U+D83D at $.a[0]. Read the output with WhiteRabbitHook.get_execution, use an XCom backend that can "
-        "store it, or set do_xcom_push=False"
+        "the character U+D83D at $.a[0]. Read the output with WhiteRabbitHook.get_execution, use an XCom backend that "
+        "can store it, or set do_xcom_push=False"
     )
 
 
