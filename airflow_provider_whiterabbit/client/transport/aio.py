@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from functools import partial
@@ -16,14 +15,13 @@ from typing import Any, Self, TypeVar, cast
 
 import aiohttp
 
-from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.transport.aio_io import EventStream, read_whole, transport_errors
+from airflow_provider_whiterabbit.client.transport.aio_sending import SendingClient
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import (
     EVENT_STREAM,
     JSON,
-    ClientBase,
     Limits,
     check_stream,
     lower_case,
@@ -38,29 +36,24 @@ from airflow_provider_whiterabbit.client.wait.follower import follow
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
-from airflow_provider_whiterabbit.client.wire.signing import Signer
 from airflow_provider_whiterabbit.exceptions import (
-    WhiteRabbitAuthenticationError,
     WhiteRabbitError,
     WhiteRabbitInputError,
-    WhiteRabbitResponseError,
 )
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
-
 _FOREVER = float("inf")
 
 
-class AsyncClient(ClientBase):
+class AsyncClient(SendingClient):
     """An asynchronous client of White Rabbit's API, for ``async with``. All clients of an event loop share a session.
 
     :param timing: the times of waits and retries.
     :param read_again: reads the settings again after the API has refused the key, which may have been replaced.
     """
 
-    __slots__ = ("_read_again", "_session", "_shared")
+    __slots__ = ("_session", "_shared")
 
     _session: aiohttp.ClientSession
     _shared: SharedSession
@@ -71,8 +64,7 @@ class AsyncClient(ClientBase):
         timing: Timing = Timing(),  # noqa: B008 (frozen)
         read_again: Callable[[], Awaitable[ClientSettings]] | None = None,
     ) -> None:
-        super().__init__(settings, timing)
-        self._read_again = read_again
+        super().__init__(settings, timing, read_again)
 
     async def __aenter__(self) -> Self:
         self._shared = join(self.settings)
@@ -208,48 +200,6 @@ class AsyncClient(ClientBase):
                 sock_read=None if accept == EVENT_STREAM else limits.read,
             ),
         )
-
-    async def _with_valid_key(self, exchange: Callable[[Limits], Awaitable[T]], request: Request, within: float) -> T:
-        ends, signer = monotonic() + within, self._signer
-        try:
-            return await self._with_corrected_clock(exchange, request, within)
-        except WhiteRabbitAuthenticationError as error:
-            if not error.is_from_api or not await self._has_new_key(signer, ends - monotonic()):
-                raise
-        return await self._with_corrected_clock(exchange, request, ends - monotonic())
-
-    async def _has_new_key(self, refused: Signer, within: float) -> bool:
-        """Read the settings again after a key was refused; return whether they have another key."""
-        if self._signer is refused and self._read_again is not None:
-            try:
-                async with asyncio.timeout(within):
-                    self._sign_with(await self._read_again())
-            except Exception as error:  # whatever a secrets backend raises; the refusal is the error that counts
-                log.warning("The key was refused, and the connection can't be read again: %s", error)
-        return self._signer is not refused
-
-    async def _with_corrected_clock(
-        self, exchange: Callable[[Limits], Awaitable[T]], request: Request, within: float
-    ) -> T:
-        ends = monotonic() + within
-        try:
-            return await self._at_pace(exchange, request, within)
-        except WhiteRabbitAuthenticationError as error:
-            if not self._correct_clock(error):
-                raise
-        try:
-            return await self._at_pace(exchange, request, ends - monotonic())
-        except WhiteRabbitAuthenticationError:
-            self._undo_correction()
-            raise
-
-    async def _at_pace(self, exchange: Callable[[Limits], Awaitable[T]], request: Request, within: float) -> T:
-        """Send a request once, and heed a ``Retry-After`` of the answer. The session keeps the host's pace."""
-        try:
-            return await exchange(self._limits(request, within))
-        except WhiteRabbitResponseError as error:
-            self._host.heed(error, self.timing.max_retry_after)
-            raise
 
     @contextlib.asynccontextmanager
     async def _turn(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -15,18 +14,15 @@ import requests
 from tenacity import Retrying
 
 from airflow_provider_whiterabbit.client import retry
-from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import (
     EVENT_STREAM,
     JSON,
-    ClientBase,
     Limits,
     check_stream,
     lower_case,
 )
-from airflow_provider_whiterabbit.client.transport.pace import HostPausedError
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
 from airflow_provider_whiterabbit.client.transport.sync_io import (
     EventStream,
@@ -35,6 +31,7 @@ from airflow_provider_whiterabbit.client.transport.sync_io import (
     read_whole,
     transport_errors,
 )
+from airflow_provider_whiterabbit.client.transport.sync_sending import SendingClient
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow
@@ -42,10 +39,8 @@ from airflow_provider_whiterabbit.client.wait.target import EXECUTION, Target
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
-from airflow_provider_whiterabbit.client.wire.signing import Signer
 from airflow_provider_whiterabbit.client.wire.sse import MAX_EVENT_BYTES
 from airflow_provider_whiterabbit.exceptions import (
-    WhiteRabbitAuthenticationError,
     WhiteRabbitError,
     WhiteRabbitResponseError,
     WhiteRabbitTransportError,
@@ -54,12 +49,10 @@ from airflow_provider_whiterabbit.exceptions import (
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
-
 _FOREVER = float("inf")
 
 
-class Client(ClientBase):
+class Client(SendingClient):
     """A blocking client of White Rabbit's API. Call the client's `close` at the end, or use the client in a ``with``.
 
     :param timing: the times of waits and retries.
@@ -74,9 +67,7 @@ class Client(ClientBase):
         sleep: Callable[[float], None] = time.sleep,
         read_again: Callable[[], ClientSettings] | None = None,
     ) -> None:
-        super().__init__(settings, timing)
-        self._sleep = sleep
-        self._read_again = read_again
+        super().__init__(settings, timing, sleep, read_again)
         self._session = KeptSession()
 
     def __enter__(self) -> Self:
@@ -263,46 +254,3 @@ class Client(ClientBase):
             allow_redirects=False,  # a redirect would carry the API key to another host
             stream=True,
         )
-
-    def _with_valid_key(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
-        ends, signer = monotonic() + within, self._signer
-        try:
-            return self._with_corrected_clock(exchange, request, within)
-        except WhiteRabbitAuthenticationError as error:
-            if not error.is_from_api or not request.idempotent or not self._has_new_key(signer):
-                raise
-        return self._with_corrected_clock(exchange, request, ends - monotonic())
-
-    def _has_new_key(self, refused: Signer) -> bool:
-        """Read the settings again after a key was refused; return whether they have another key."""
-        if self._signer is refused and self._read_again is not None:
-            try:
-                self._sign_with(self._read_again())
-            except Exception as error:  # whatever a secrets backend raises; the refusal is the error that counts
-                log.warning("The key was refused, and the connection can't be read again: %s", error)
-        return self._signer is not refused
-
-    def _with_corrected_clock(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
-        ends = monotonic() + within
-        try:
-            return self._at_pace(exchange, request, within)
-        except WhiteRabbitAuthenticationError as error:
-            if not self._correct_clock(error):
-                raise
-        try:
-            return self._at_pace(exchange, request, ends - monotonic())
-        except WhiteRabbitAuthenticationError:
-            self._undo_correction()
-            raise
-
-    def _at_pace(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
-        """Send a request as soon as the host's pace allows, and heed a ``Retry-After`` of the answer."""
-        try:
-            while pause := self._host.take():
-                self._sleep(pause)
-            return exchange(self._limits(request, within))
-        except HostPausedError as error:
-            raise self.transport_error(request, error) from None
-        except WhiteRabbitResponseError as error:
-            self._host.heed(error, self.timing.max_retry_after)
-            raise

@@ -1,0 +1,83 @@
+"""Sends requests of the blocking client: with a valid key, a right clock, and at the host's pace."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from airflow_provider_whiterabbit.client.clock import monotonic
+from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
+from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, Limits
+from airflow_provider_whiterabbit.client.transport.pace import HostPausedError
+from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.client.wire.messages import Request
+from airflow_provider_whiterabbit.client.wire.signing import Signer
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitResponseError
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class SendingClient(ClientBase):
+    """Base class of the blocking client. For the parameters, see `Client`."""
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        timing: Timing,
+        sleep: Callable[[float], None],
+        read_again: Callable[[], ClientSettings] | None,
+    ) -> None:
+        super().__init__(settings, timing)
+        self._sleep = sleep
+        self._read_again = read_again
+
+    def _with_valid_key(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
+        """Send a request, and again if its clock was wrong, or if its key was replaced meanwhile.
+
+        :param exchange: sends the request once.
+        :param within: seconds that all of it may take.
+        """
+        ends, signer = monotonic() + within, self._signer
+        try:
+            return self._with_corrected_clock(exchange, request, within)
+        except WhiteRabbitAuthenticationError as error:
+            if not error.is_from_api or not request.idempotent or not self._has_new_key(signer):
+                raise
+        return self._with_corrected_clock(exchange, request, ends - monotonic())
+
+    def _has_new_key(self, refused: Signer) -> bool:
+        """Read the settings again after a key was refused; return whether they have another key."""
+        if self._signer is refused and self._read_again is not None:
+            try:
+                self._sign_with(self._read_again())
+            except Exception as error:  # whatever a secrets backend raises; the refusal is the error that counts
+                log.warning("The key was refused, and the connection can't be read again: %s", error)
+        return self._signer is not refused
+
+    def _with_corrected_clock(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
+        ends = monotonic() + within
+        try:
+            return self._at_pace(exchange, request, within)
+        except WhiteRabbitAuthenticationError as error:
+            if not self._correct_clock(error):
+                raise
+        try:
+            return self._at_pace(exchange, request, ends - monotonic())
+        except WhiteRabbitAuthenticationError:
+            self._undo_correction()
+            raise
+
+    def _at_pace(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
+        """Send a request as soon as the host's pace allows, and heed a ``Retry-After`` of the answer."""
+        try:
+            while pause := self._host.take():
+                self._sleep(pause)
+            return exchange(self._limits(request, within))
+        except HostPausedError as error:
+            raise self.transport_error(request, error) from None
+        except WhiteRabbitResponseError as error:
+            self._host.heed(error, self.timing.max_retry_after)
+            raise
