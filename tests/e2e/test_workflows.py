@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ast import literal_eval
 
 import pytest
@@ -50,10 +51,9 @@ def test_cancellation_fails_with_its_reason(operator_runs: OperatorRuns, way: st
 
 @pytest.mark.parametrize("way", WAYS)
 def test_progress_is_logged(operator_runs: OperatorRuns, way: str) -> None:
-    """The log of the waiting task shows how many stages are done."""
+    """The log of the waiting task shows how many stages are done; what changes within seconds is not logged again."""
     log = operator_runs.ended(f"{way} completed").log("execute")
-    assert "1 of 3 stages done" in log
-    assert "2 of 3 stages done" in log
+    assert re.search(r"EXECUTING, [0-2] of 3 stages done", log)
 
 
 @pytest.mark.parametrize("way", ["operator", "sensor"])
