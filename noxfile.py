@@ -29,7 +29,7 @@ PYTHONS = {
 }
 """The supported Pythons of each supported Airflow. On the first Python, the tests that start a real Airflow run too."""
 
-NEWEST = "3.3"
+OLDEST, NEWEST = "2.11", "3.3"
 
 REST = "rest"
 """The tag of the sessions that `make test` does not cover: all but the newest Airflow on its first Python."""
@@ -37,8 +37,15 @@ REST = "rest"
 WITHOUT_DOCS = ("--ignore=tests/docs", "--ignore=tests/benchmarks")
 """Leaves out the tests of the documentation and of the benchmarks, which need the newest Airflow."""
 
-WITHOUT_PROTOCOL = ("--ignore=tests/client", "--ignore=tests/emulator")
-"""Leaves out tests of modules that do not import Airflow. They run once per Airflow and per Python."""
+WITHOUT_PROTOCOL = (
+    *("--ignore=tests/client", "--ignore=tests/emulator"),
+    *("--ignore=tests/triggers/test_herd.py", "--ignore=tests/triggers/test_outage.py"),
+)
+"""Leaves out the tests of the client and the emulator, which do not import Airflow.
+
+They run with the lowest versions of the dependencies, with those of the oldest and the newest Airflow, and on every
+Python.
+"""
 
 PARALLEL = ("-n", "2", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
 ALONE = "alone and not e2e"
@@ -72,7 +79,8 @@ def _test(session: nox.Session, sequential: str, *options: str) -> None:
 def whole(session: nox.Session, airflow: str) -> None:
     """Run all tests, including those that start a real Airflow."""
     _install(session, f"airflow-{airflow}")
-    _test(session, ALONE_AND_REAL, *(() if airflow == NEWEST else WITHOUT_DOCS))
+    without = {OLDEST: WITHOUT_DOCS, NEWEST: ()}.get(airflow, (*WITHOUT_DOCS, *WITHOUT_PROTOCOL))
+    _test(session, ALONE_AND_REAL, *without)
 
 
 @nox.session(tags=[REST])

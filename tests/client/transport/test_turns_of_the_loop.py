@@ -93,13 +93,13 @@ LARGE = {
 @pytest.mark.parametrize("kind", LARGE)
 @pytest.mark.parametrize("compressed", [False, True])
 async def test_status_behind_a_large_output(whiterabbit_emulator: Emulator, kind: str, compressed: bool) -> None:
-    """The status of a record of some 50 MB is found, although it comes last, and also in a compressed record."""
+    """The status of a record of some 20 MB is found, although it comes last, and also in a compressed record."""
     if compressed:
         compressor = zlib.compressobj(level=1, wbits=zlib.MAX_WBITS | 16)
-        body = b"".join(map(compressor.compress, record(LARGE[kind], 50))) + compressor.flush()
+        body = b"".join(map(compressor.compress, record(LARGE[kind], 20))) + compressor.flush()
         sent = sending("application/json", lambda: iter((body,)), "Content-Encoding: gzip")
     else:
-        sent = sending("application/json", lambda: record(LARGE[kind], 50))
+        sent = sending("application/json", lambda: record(LARGE[kind], 20))
     with sent as url:
         async with AsyncClient(settings_for(whiterabbit_emulator, url)) as client, other_waits():
             assert await client.send(READ, wanted=WANTED) == {"id": "e-1", "status": "COMPLETED"}
