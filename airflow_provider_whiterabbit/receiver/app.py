@@ -112,8 +112,9 @@ class Receiver:
             else:
                 execution = await self._run_in_thread(_verified_execution, signature, body, secret)
             result = await self._run_in_thread(self._emit_or_refuse, connection_id, execution)
-        if result is CallbackResult.NO_LISTENER:
-            reason = f"no unpaused DAG uses an asset of module {clean(str(execution.module), MAX_MODULE)}"
+        if result is CallbackResult.UNHEARD:
+            module = clean(str(execution.module), MAX_MODULE)
+            reason = f"no live DAG is scheduled on an asset of this execution of module {module}"
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after=60)
         return result
 
