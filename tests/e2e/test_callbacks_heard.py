@@ -6,7 +6,6 @@ Airflow runs without row locks of its own (`[scheduler] use_row_level_locking`),
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,7 +19,6 @@ from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator
-from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
@@ -47,7 +45,6 @@ DAGS = {
     "heard_deploy": "assets.each(assets.module('DEPLOY', 'both'))",
     "heard_module": "assets.each(assets.module('PAIR'))",
     "heard_named": "assets.each(assets.named('pair'))",
-    "heard_plain": "[assets.module('PLAIN')]",
     "heard_stored": "assets.each(assets.module('AWAY', whiterabbit_conn_id='stored'))",
     "heard_vaulted": "assets.each(assets.module('AWAY', whiterabbit_conn_id='vaulted'))",
     "heard_mentions": "None",  # its inlets keep the asset of `heard_deploy` active while that DAG is broken
@@ -228,25 +225,6 @@ def test_repeats_at_once_without_row_locks(heard: Heard) -> None:
     wait_for_runs(heard.airflow, "heard_deploy", [json.loads(body)["id"] for body in bodies])
 
 
-def test_plain_schedules_lose_no_execution(heard: Heard) -> None:
-    """The runs of a DAG on the asset itself have all executions, also the last one, without another one after it."""
-    heard.wr.script("PLAIN", output={"n": 1})
-    ids = []
-    for number in range(20):
-        ids.append(heard.submit("PLAIN"))
-        time.sleep(0.05 * (number % 5))  # so that they end in several loops of the scheduler
-    heard.recover(ids)
-
-    def ids_of_runs() -> list[str]:
-        """Return the execution ids of all runs."""
-        dag_runs = heard.airflow.api.call("GET", "/dags/heard_plain/dagRuns", limit=100)["dag_runs"]
-        paths = [DagRun(heard.airflow.api, "heard_plain", run["dag_run_id"]).path for run in dag_runs]
-        answers = [heard.airflow.api.call("GET", f"{path}/upstreamAssetEvents") for path in paths]
-        return [event["extra"]["execution_id"] for answer in answers for event in answer["asset_events"]]
-
-    until(lambda: set(ids) <= set(ids_of_runs()), "every execution to be in a run", 60)
-
-
 def output_of(airflow: AirflowHome) -> str:
     """Return what the API servers have printed."""
     return "".join(airflow.output(name, 10**9) for name in SERVERS)
@@ -261,15 +239,11 @@ def test_a_backend_that_is_down(heard: Heard) -> None:
 
     def has_noticed() -> bool:
         statuses.extend((heard.send("vaulted"), heard.send("vaulted")))
+        assert set(statuses) == {200}
         return output_of(heard.airflow).count("The callback secret of connection vaulted cannot be read now") >= 4
 
     until(has_noticed, "both API servers to notice the outage", 90, interval=1)
-    assert set(statuses) == {200}
     assert {heard.send("vaulted", secret="guess"), heard.send("vaulted", secret="guess")} == {503}
-    heard.airflow.kill("api-server-2")
-    heard.airflow.start("api-server-2")
-    until(lambda: is_up(heard.airflow.url_of("api-server-2")), "api-server-2 to receive", 120)
-    assert sorted((heard.send("vaulted"), heard.send("vaulted"))) == [200, 503]  # the new server has read no secret yet
     heard.vault.status = 200
     until(lambda: {heard.send("vaulted"), heard.send("vaulted")} == {200}, "both API servers to accept", 30)
     until(lambda: {heard.send("vaulted", secret="guess") for _ in range(2)} == {401}, "both to be sure again", 60)
@@ -285,9 +259,12 @@ def test_the_database_is_stopped(heard: Heard) -> None:
 
     def has_noticed() -> bool:
         ids.append(heard.submit("AWAY", "stored"))
+        assert {status for _, status, _ in heard.courier.answers} <= {503}
         return output_of(heard.airflow).count("The callback secret of connection stored cannot be read now") >= 4
 
     until(has_noticed, "both API servers to notice the outage", 120, interval=1)
+    for execution_id in ids:
+        heard.wr.wait_for_delivery(execution_id, timeout=60)
     assert {status for _, status, _ in heard.courier.answers} == {503}
     heard.postgres.start()
     heard.airflow.revive()
@@ -297,3 +274,4 @@ def test_the_database_is_stopped(heard: Heard) -> None:
     heard.recover(ids)
     assert {status for _, status, _ in heard.courier.answers} == {200, 503}
     wait_for_runs(heard.airflow, "heard_stored", ids)
+    assert "HTTPStatus" not in output_of(heard.airflow)  # the access log shows numbers
