@@ -24,7 +24,12 @@ from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitSignatureError
 from airflow_provider_whiterabbit.receiver.bodies import SMALL_BODY, BodyReader, Refusal
 from airflow_provider_whiterabbit.receiver.events import CallbackResult, emit_events
-from airflow_provider_whiterabbit.receiver.secrets import SecretCache, read_secret
+from airflow_provider_whiterabbit.receiver.secrets import (
+    CallbackSecret,
+    SecretCache,
+    SecretUnavailableError,
+    read_secret,
+)
 from airflow_provider_whiterabbit.receiver.settings import ReceiverSettings
 
 log = logging.getLogger(__name__)
@@ -34,8 +39,14 @@ T = TypeVar("T")
 THREADS = 4
 """How many threads of its own the callback receiver has, for the database and for large request bodies."""
 
+SECRET_THREADS = 2
+"""How many threads of its own the callback receiver has to read secrets."""
+
 MAX_WAITING = 256
 """How many callbacks may wait for a thread or for a secret at once; the receiver answers 503 to further callbacks."""
+
+TRACE_INTERVAL = 5.0
+"""Seconds after which the log gets the traceback of a failure again; in an outage, every callback fails alike."""
 
 ANSWER_TIMEOUT = 30.0
 """Seconds for which a callback may wait for a thread's work or for a secret, before the receiver answers 503.
@@ -89,11 +100,15 @@ class Receiver:
         self._settings = settings
         self._emit = emit
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="whiterabbit-callbacks")
-        self._secrets = SecretCache(settings.connections, self._threads, read=read_secret, clock=clock)
+        # Threads of their own: a secrets backend that does not answer must not stop the emission of events.
+        secret_threads = ThreadPoolExecutor(SECRET_THREADS, thread_name_prefix="whiterabbit-secrets")
+        self._secrets = SecretCache(settings.connections, secret_threads, read=read_secret, clock=clock)
         self._body_reader = BodyReader(settings.max_bytes, settings.body_timeout)
         self._answer_timeout = answer_timeout
         self._max_waiting = max_waiting
         self._waiting = 0
+        self._clock = clock
+        self._next_trace = float("-inf")
 
     async def receive(self, connection_id: str, request: Request) -> CallbackResult:
         """Check a callback, and emit the asset events of the callback's execution.
@@ -112,8 +127,9 @@ class Receiver:
             else:
                 execution = await self._run_in_thread(_verified_execution, signature, body, secret)
             result = await self._run_in_thread(self._emit_or_refuse, connection_id, execution)
-        if result is CallbackResult.NO_LISTENER:
-            reason = f"no unpaused DAG uses an asset of module {clean(str(execution.module), MAX_MODULE)}"
+        if result is CallbackResult.UNHEARD:
+            module = clean(str(execution.module), MAX_MODULE)
+            reason = f"no live DAG is scheduled on an asset of this execution of module {module}"
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after=60)
         return result
 
@@ -133,27 +149,30 @@ class Receiver:
         except WhiteRabbitSignatureError as error:
             raise Refusal(HTTPStatus.UNAUTHORIZED, str(error)) from None
 
-    async def _callback_secret(self, connection_id: str) -> str:
+    async def _callback_secret(self, connection_id: str) -> CallbackSecret:
         self._start_waiting()
         try:
-            async with asyncio.timeout(self._answer_timeout) as timeout:
+            async with asyncio.timeout(self._answer_timeout):
                 secret = await self._secrets.get(connection_id)
-        except Exception:
-            if timeout.expired():
-                raise _timeout_refusal() from None
-            log.exception("The callback secret of connection %s could not be read", connection_id)
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try again later", retry_after=10) from None
+        except TimeoutError:
+            raise _timeout_refusal() from None
+        except SecretUnavailableError:  # the cache has logged why, once for all callbacks that wait
+            raise _secret_refusal() from None
         finally:
             self._waiting -= 1
-        if secret is None:  # the log says why; the answer does not, since anyone can read it
+        if secret.value is None:  # the log says why; the answer does not, since anyone can read it
             raise Refusal(HTTPStatus.UNAUTHORIZED, "the signature is not valid for this connection")
         return secret
 
     def _emit_or_refuse(self, connection_id: str, execution: Execution) -> CallbackResult:
         try:
             return self._emit(connection_id, execution, self._settings.output_bytes)
-        except Exception:
-            log.exception("The asset events of execution %s could not be emitted", execution.id)
+        except Exception as error:
+            has_trace = self._clock() >= self._next_trace
+            if has_trace:
+                self._next_trace = self._clock() + TRACE_INTERVAL
+            message = "The asset events of execution %s could not be emitted: %s"
+            log.error(message, execution.id, type(error).__name__, exc_info=has_trace)
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try again later", retry_after=10) from None
 
     async def _run_in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -183,12 +202,14 @@ class Receiver:
             future.exception()  # otherwise asyncio logs that the exception was never retrieved
 
 
-def _verified_execution(signature: webhooks.Signature, body: bytearray, secret: str) -> Execution:
+def _verified_execution(signature: webhooks.Signature, body: bytearray, secret: CallbackSecret) -> Execution:
     """Check the signature of a callback's body, and return the execution's record in the body."""
     try:
-        signature.check(body, secret)
+        signature.check(body, secret.value or "")
         return webhooks.finished_record(body)
     except WhiteRabbitSignatureError as error:
+        if secret.is_kept:  # the secret may have changed since
+            raise _secret_refusal() from None
         raise Refusal(HTTPStatus.UNAUTHORIZED, str(error)) from None
     except WhiteRabbitProtocolError as error:
         raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
@@ -198,10 +219,14 @@ def _timeout_refusal() -> Refusal:
     return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the callback took too long", retry_after=10)
 
 
+def _secret_refusal() -> Refusal:
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the callback secret cannot be read now", retry_after=10)
+
+
 def _refusal_response(refusal: Refusal) -> JSONResponse:
     headers = {}
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(refusal.retry_after)
     if refusal.closes_connection:
         headers["Connection"] = "close"
-    return JSONResponse({"detail": refusal.reason}, refusal.status, headers)
+    return JSONResponse({"detail": refusal.reason}, int(refusal.status), headers)

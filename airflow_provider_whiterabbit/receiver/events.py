@@ -1,26 +1,33 @@
-"""Emits the asset events of a finished execution once, with all the events in one transaction of Airflow's database.
+"""Emits the asset events of a finished execution, each once, in one transaction of Airflow's database.
 
-The receiver has no table of its own. A repeated callback is recognised by the execution's id in the ``extra`` of the
-asset events in the database. A lock on all assets of the connection makes simultaneous callbacks wait for each other,
-also those in other processes, so each one sees the events of the one before.
+An asset gets the execution's event when a live DAG is scheduled on the asset (see `listeners`), and not before: Airflow
+never starts a run for an event that no live DAG hears. If some asset has to wait, the others get their events, and the
+receiver answers 503, so that White Rabbit delivers the callback again.
+
+The receiver has no table of its own. An asset's event of an execution is recognised by the execution's id in the
+``extra`` of the events in the database. A lock on all assets of the connection makes simultaneous callbacks wait for
+each other, also those in other processes, so each one sees the events of the one before.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.receiver.address import callback_name_in
+from airflow_provider_whiterabbit.receiver.listeners import Listeners, NotQueuedError
 
 if TYPE_CHECKING:
     from airflow.models.asset import AssetModel
     from sqlalchemy.orm import Session
+
+log = logging.getLogger(__name__)
 
 MAX_CLOCK_SKEW = timedelta(hours=1)
 """How far White Rabbit's clock may be ahead of this machine's clock when the receiver looks for an earlier asset event.
@@ -28,22 +35,28 @@ MAX_CLOCK_SKEW = timedelta(hours=1)
 No event is older than its execution, so the receiver skips events that are older by more than this.
 """
 
+BEFORE_WHITE_RABBIT = datetime(2015, 1, 1, tzinfo=UTC)
+"""No execution is older than this."""
+
 
 class CallbackResult(Enum):
     """What the callback receiver did with a valid callback."""
 
     EMITTED = "emitted"
-    """The receiver emitted the asset events of the execution."""
+    """The receiver emitted asset events of the execution, and no asset has to wait for its event."""
     REPEATED = "repeated"
-    """The receiver emitted nothing, because the execution already has an asset event."""
+    """The receiver emitted nothing, because the execution's assets already have their events."""
     UNWANTED = "unwanted"
     """The receiver emitted nothing: DAGs use only the failure asset of an execution that succeeded, or vice versa."""
-    NO_LISTENER = "no_listener"
-    """No DAG uses an asset of the execution, or every DAG that is scheduled on such an asset is paused."""
+    UNHEARD = "unheard"
+    """No live DAG is scheduled on an asset of the execution, or on one that DAGs were scheduled on before.
+
+    The other assets of the execution have their events. White Rabbit must deliver the callback again.
+    """
 
 
 def emit_events(connection_id: str, execution: Execution, output_bytes: int = 0) -> CallbackResult:
-    """Emit the asset events of an execution, unless the execution already has an asset event.
+    """Emit the asset events of an execution, to each asset that has no event of the execution yet and is heard.
 
     :param connection_id: id of the connection that the callback belongs to.
     :param output_bytes: size of the largest output that goes into the events, in bytes; 0 for no outputs.
@@ -51,28 +64,54 @@ def emit_events(connection_id: str, execution: Execution, output_bytes: int = 0)
     from airflow.utils.session import create_session
 
     outcome: assets.Outcome = "success" if execution.succeeded else "failure"
+    other_outcome: assets.Outcome = "failure" if execution.succeeded else "success"
+    extra = _event_extra(connection_id, execution, output_bytes)
     with create_session(scoped=False) as session:
         connection_assets = _lock_assets(session, connection_id)
-        if _has_event(session, [asset.id for asset in connection_assets], execution):
+        emitted = _emitted_events(session, [asset.id for asset in connection_assets], execution)
+        if any(_contradicts(extra, other) for other in emitted.values()):
+            return CallbackResult.REPEATED  # the first record of an execution counts, whatever another one says
+        results = {
+            _emit_event(session, asset, execution.id, extra)
+            for asset in _assets_of(execution, outcome, connection_id, connection_assets)
+            if asset.id not in emitted
+        }
+        for result in (CallbackResult.UNHEARD, CallbackResult.EMITTED):
+            if result in results:
+                return result
+        if emitted:
             return CallbackResult.REPEATED
-        active_assets = [asset for asset in connection_assets if asset.active]
-        execution_assets = _assets_of(execution, outcome, connection_id, active_assets)
-        listeners = {asset: _Listeners.of(session, asset) for asset in execution_assets}
-        if not any(listening.want_event for listening in listeners.values()):
-            other_outcome: assets.Outcome = "failure" if outcome == "success" else "success"
-            others = _assets_of(execution, other_outcome, connection_id, active_assets)
-            return CallbackResult.UNWANTED if others and not execution_assets else CallbackResult.NO_LISTENER
-        extra = _event_extra(connection_id, execution, output_bytes)
-        for asset, listening in listeners.items():
-            if listening.want_event:
-                _register_event(session, asset, execution.id, extra, also_without_key=listening.need_event_without_key)
+        others = _assets_of(execution, other_outcome, connection_id, connection_assets)
+        is_unwanted = any(Listeners.of(session, asset) for asset in others)
+        return CallbackResult.UNWANTED if is_unwanted else CallbackResult.UNHEARD
+
+
+def _emit_event(session: Session, asset: AssetModel, execution_id: str, extra: dict[str, Any]) -> CallbackResult | None:
+    """Emit an asset's event of an execution if a live DAG hears it, without harm to the events of other assets.
+
+    :return: None if nobody expects an event of the asset.
+    """
+    listeners = Listeners.of(session, asset)
+    if not listeners:
+        if not listeners.are_expected:
+            return None
+        log.warning("Execution %s: the DAGs of asset %s are paused, broken or gone", execution_id, asset.name)
+        return CallbackResult.UNHEARD
+    try:
+        with session.begin_nested():
+            listeners.register_event(session, asset, execution_id, extra)
+    except NotQueuedError:
+        log.warning("Execution %s: Airflow queued no run for an event of asset %s", execution_id, asset.name)
+        return CallbackResult.UNHEARD
+    except Exception:  # such as a stored DAG that Airflow cannot load, of which the other assets know nothing
+        log.exception("Execution %s: the event of asset %s could not be emitted", execution_id, asset.name)
+        return CallbackResult.UNHEARD
     return CallbackResult.EMITTED
 
 
 def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
     """Return all Airflow assets of a connection, locked until the database transaction ends."""
     from airflow.models.asset import AssetModel
-    from airflow.utils.sqlalchemy import with_row_locks
     from sqlalchemy import select, update
 
     of_connection = AssetModel.name.startswith(assets.prefix(connection_id), autoescape=True)
@@ -83,32 +122,43 @@ def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
             .values(updated_at=AssetModel.updated_at)
             .execution_options(synchronize_session=False)
         )
-    # Ordered by id, so that two transactions cannot deadlock.
+    # Ordered by id, so that two transactions cannot deadlock. Airflow's own function `with_row_locks` locks nothing if
+    # `[scheduler] use_row_level_locking` is off. The lock leaves out the keys, which other inserts refer to.
     query = select(AssetModel).where(of_connection).order_by(AssetModel.id)
-    return session.scalars(with_row_locks(query, session)).all()
+    return session.scalars(query.with_for_update(key_share=True)).all()
 
 
-def _has_event(session: Session, asset_ids: Sequence[int], execution: Execution) -> bool:
-    """Return whether one of the given assets has an event with the execution's id."""
+def _emitted_events(session: Session, asset_ids: Sequence[int], execution: Execution) -> dict[int, dict[str, Any]]:
+    """Return the ``extra`` of the events that the given assets have of an execution, by the ids of the assets."""
     from airflow.models.asset import AssetEvent
     from sqlalchemy import JSON, select, type_coerce
 
-    now = datetime.now(UTC)
-    # Airflow has an index on asset and time. Without this bound, the query would read every asset event.
-    since = min(execution.created_at or now - timedelta(days=3650), now) - MAX_CLOCK_SKEW
     extra = type_coerce(AssetEvent.extra, JSON)  # before Airflow 3.2, the column's own type has no members
-    query = select(AssetEvent.id).where(
+    query = select(AssetEvent.asset_id, extra).where(
         AssetEvent.asset_id.in_(asset_ids),
-        AssetEvent.timestamp > since,
+        # Airflow has an index on asset and time. Without this bound, the query would read every asset event.
+        AssetEvent.timestamp > _earliest_event(execution.created_at, datetime.now(UTC)),
         extra["execution_id"].as_string() == execution.id,
     )
-    return session.scalar(query.limit(1)) is not None
+    return {asset_id: emitted for asset_id, emitted in session.execute(query)}  # noqa: C416  # rows are no tuples
+
+
+def _earliest_event(created_at: datetime | None, now: datetime) -> datetime:
+    """Return a time before any event of an execution; an implausible time of creation bounds nothing."""
+    if created_at is None or not BEFORE_WHITE_RABBIT < created_at < now + MAX_CLOCK_SKEW:
+        return BEFORE_WHITE_RABBIT
+    return created_at - MAX_CLOCK_SKEW
+
+
+def _contradicts(extra: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether two records of an execution, as the ``extra`` of events, differ in what chooses the assets."""
+    return any(extra.get(name) != other.get(name) for name in ("module", "status"))
 
 
 def _assets_of(
-    execution: Execution, outcome: assets.Outcome, connection_id: str, active_assets: Sequence[AssetModel]
+    execution: Execution, outcome: assets.Outcome, connection_id: str, connection_assets: Sequence[AssetModel]
 ) -> list[AssetModel]:
-    """Return the active assets that get an event when the execution ends with the given outcome."""
+    """Return the assets that get an event when the execution ends with the given outcome."""
     # The name comes from the URL in the record, which is signed. The URL of the request is not signed.
     url = execution.callback.url if execution.callback else None
     kinds_and_names: tuple[tuple[assets.Kind, str | None], ...] = (
@@ -120,7 +170,7 @@ def _assets_of(
         for kind, name in kinds_and_names
         if name and _storable_json(name)
     }
-    return [asset for asset in active_assets if (asset.name, asset.uri) in identities]
+    return [asset for asset in connection_assets if (asset.name, asset.uri) in identities]
 
 
 def _event_extra(connection_id: str, execution: Execution, output_bytes: int) -> dict[str, Any]:
@@ -149,51 +199,3 @@ def _storable_json(value: Any) -> bytes | None:
     except (ValueError, RecursionError):  # NaN, an infinity, or a lone surrogate
         return None
     return None if rb"\u0000" in text else text
-
-
-@dataclass(frozen=True, slots=True)
-class _Listeners:
-    """The DAGs that are scheduled on an asset, and the kind of asset event that the DAGs need.
-
-    :param want_event: whether one of the DAGs is not paused, or no DAG is scheduled on the asset (some DAG mentions
-        the asset nevertheless, or the asset would not be active).
-    :param need_event_without_key: whether an unpaused DAG is scheduled on the asset itself and not on its partitions.
-    """
-
-    want_event: bool
-    need_event_without_key: bool
-
-    @classmethod
-    def of(cls, session: Session, asset: AssetModel) -> Self:
-        """Query the DAGs that are scheduled on an asset, and return which asset events the DAGs need."""
-        from airflow.models.asset import (
-            DagScheduleAssetNameReference,
-            DagScheduleAssetReference,
-            DagScheduleAssetUriReference,
-        )
-        from airflow.models.dag import DagModel
-        from sqlalchemy import or_, select
-
-        references = (
-            select(DagScheduleAssetReference.dag_id).where(DagScheduleAssetReference.asset_id == asset.id),
-            select(DagScheduleAssetNameReference.dag_id).where(DagScheduleAssetNameReference.name == asset.name),
-            select(DagScheduleAssetUriReference.dag_id).where(DagScheduleAssetUriReference.uri == asset.uri),
-        )
-        query = select(DagModel).where(or_(*(DagModel.dag_id.in_(dag_ids) for dag_ids in references)))
-        dags = session.scalars(query).all()
-        unpaused = [dag for dag in dags if not dag.is_paused]
-        # Before Airflow 3.2 there are no partitions, and an event with a key reaches all DAGs.
-        all_partitioned = all(getattr(dag, "timetable_partitioned", True) for dag in unpaused)
-        return cls(want_event=bool(unpaused) or not dags, need_event_without_key=not all_partitioned)
-
-
-def _register_event(
-    session: Session, asset: AssetModel, execution_id: str, extra: dict[str, Any], *, also_without_key: bool
-) -> None:
-    from airflow.assets.manager import asset_manager
-
-    # Airflow before 3.2 ignores the key.
-    asset_manager.register_asset_change(asset=asset, extra=extra, session=session, partition_key=execution_id)
-    if also_without_key:
-        # Airflow hides an event with a key from DAGs that are scheduled on the asset itself.
-        asset_manager.register_asset_change(asset=asset, extra=extra, session=session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import threading
 import uuid
@@ -15,6 +16,7 @@ import pytest
 import requests
 import uvicorn
 
+from airflow_provider_whiterabbit import assets
 from tests.receiver.deliveries import CONNECTION, OTHER_SECRET, SECRET, signed
 
 
@@ -104,10 +106,10 @@ def receiver(start_receiver: StartReceiver) -> RunningReceiver:
 
 
 class AssetDatabase:
-    """The assets, their events and their DAGs in Airflow's database."""
+    """The assets, their events and the DAGs that are scheduled on them, in Airflow's database."""
 
     def add_assets(self, *new_assets: Any) -> None:
-        """Add active assets, as the DAG processor does for a DAG that uses them."""
+        """Add active assets that no DAG is scheduled on, as the DAG processor does for inlets and outlets."""
         from airflow.models.asset import AssetActive, AssetModel
         from airflow.utils.session import create_session
 
@@ -117,35 +119,77 @@ class AssetDatabase:
                 session.flush()
                 session.add(AssetActive(name=asset.name, uri=asset.uri))
 
-    def schedule(self, asset: Any, *, paused: bool = False, plain: bool = True) -> None:
-        """Add a DAG that is scheduled on an asset; `add_assets` has added the asset.
+    def schedule(self, asset: Any, *, paused: bool = False, plain: bool = False, dag_id: str = "") -> str:
+        """Add a DAG that is scheduled on an asset, as the DAG processor does, and return its id.
 
         :param plain: whether the DAG is scheduled on the asset itself, not on its partitions.
+        :param dag_id: id of a DAG to change; by default a new one.
         """
-        from airflow.models.asset import AssetModel, DagScheduleAssetReference
-        from airflow.models.dag import DagModel
-        from airflow.models.dagbundle import DagBundleModel
-        from airflow.utils.session import create_session
-        from sqlalchemy import select
+        return self.add_dag([asset] if plain else assets.each(asset), paused=paused, dag_id=dag_id)
 
-        partitioned = {"timetable_partitioned": True} if not plain else {}
+    def add_dag(self, schedule: Any, *, paused: bool = False, dag_id: str = "") -> str:
+        """Add a DAG with any schedule, as the DAG processor does, and return its id; see `schedule`."""
+        from airflow.models.dagbundle import DagBundleModel
+        from airflow.sdk import DAG
+        from airflow.utils.session import create_session
+
+        try:
+            from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+        except ImportError:  # before Airflow 3.2
+            from airflow.models.dagbag import DagBag, sync_bag_to_db  # type: ignore[no-redef]
+
+        dag = DAG(dag_id or f"dag_{uuid.uuid4()}", schedule=schedule, is_paused_upon_creation=paused)
         with create_session() as session:
             session.merge(DagBundleModel(name="tests"))
-            session.flush()
-            dag_id = f"dag_{uuid.uuid4()}"
-            session.add(DagModel(dag_id=dag_id, bundle_name="tests", is_paused=paused, is_stale=False, **partitioned))
-            session.flush()
-            asset_id = session.scalar(select(AssetModel.id).where(AssetModel.name == asset.name))
-            session.add(DagScheduleAssetReference(dag_id=dag_id, asset_id=asset_id))
+        bag = DagBag(os.devnull)
+        bag.bag_dag(dag)
+        sync_bag_to_db(bag, "tests", None)
+        return dag.dag_id
 
-    def unpause(self) -> None:
-        """Unpause all DAGs."""
+    def break_file(self, dag_id: str, *, swept: bool = False) -> None:
+        """Change a DAG as Airflow does when the DAG's file has an import error; a deleted file has the same effect.
+
+        :param swept: whether the scheduler has deactivated the assets that no DAG uses.
+        """
+        from airflow.models.asset import AssetActive, remove_references_to_deleted_dags
+        from airflow.utils.session import create_session
+        from sqlalchemy import delete
+
+        self.change_dag(dag_id, is_stale=True, has_import_errors=True)
+        with create_session() as session:
+            remove_references_to_deleted_dags(session)
+            if swept:
+                session.execute(delete(AssetActive))
+
+    def delete(self, dag_id: str) -> None:
+        """Delete a DAG, as a user does in Airflow's UI."""
+        from airflow.api.common.delete_dag import delete_dag
+
+        delete_dag(dag_id)
+
+    def pause(self, dag_id: str, paused: bool = True) -> None:
+        """Pause or unpause a DAG."""
+        self.change_dag(dag_id, is_paused=paused)
+
+    def change_active(self, asset: Any, active: bool) -> None:
+        """Activate or deactivate an asset, as the scheduler does."""
+        from airflow.models.asset import AssetActive
+        from airflow.utils.session import create_session
+        from sqlalchemy import delete
+
+        with create_session() as session:
+            session.execute(delete(AssetActive).where(AssetActive.name == asset.name))
+            if active:
+                session.add(AssetActive(name=asset.name, uri=asset.uri))
+
+    def change_dag(self, dag_id: str, **values: Any) -> None:
+        """Change columns of a DAG."""
         from airflow.models.dag import DagModel
         from airflow.utils.session import create_session
         from sqlalchemy import update
 
         with create_session() as session:
-            session.execute(update(DagModel).values(is_paused=False))
+            session.execute(update(DagModel).where(DagModel.dag_id == dag_id).values(**values))
 
     def events(self) -> list[dict[str, Any]]:
         """Return all asset events, oldest first: name of the asset, partition key and extra."""
@@ -162,23 +206,30 @@ class AssetDatabase:
         with create_session() as session:
             return [{"asset": row[0], "key": row[1], "extra": row[2]} for row in session.execute(rows)]
 
+    def queued(self) -> set[str]:
+        """Return the ids of the DAGs whose runs Airflow has queued."""
+        from airflow.models import asset
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        tables = [asset.AssetDagRunQueue, getattr(asset, "AssetPartitionDagRun", asset.AssetDagRunQueue)]
+        with create_session() as session:
+            return {dag_id for table in tables for dag_id in session.scalars(select(table.target_dag_id))}
+
     def clear(self) -> None:
         """Remove all assets, their events, and the DAGs of `schedule`."""
-        from airflow.models.asset import (
-            AssetActive,
-            AssetDagRunQueue,
-            AssetEvent,
-            AssetModel,
-            DagScheduleAssetReference,
-        )
+        from airflow.models import asset
         from airflow.models.dag import DagModel
         from airflow.utils.session import create_session
         from sqlalchemy import delete
 
+        names = ("PartitionedAssetKeyLog", "AssetPartitionDagRun", "AssetDagRunQueue", "DagScheduleAssetReference")
+        models = [getattr(asset, name) for name in names if hasattr(asset, name)]
         with create_session() as session:
-            for model in (AssetDagRunQueue, DagScheduleAssetReference, AssetEvent, AssetActive, AssetModel):
+            for model in (*models, asset.AssetEvent, asset.AssetActive, asset.AssetModel):
                 session.execute(delete(model))
-            session.execute(delete(DagModel).where(DagModel.bundle_name == "tests"))
+            for dag in session.query(DagModel).where(DagModel.bundle_name == "tests"):
+                session.delete(dag)
 
 
 @pytest.fixture

@@ -32,8 +32,8 @@ HEAD = "POST /whiterabbit/callbacks/whiterabbit_default HTTP/1.1\r\nhost: x\r\n"
 
 @pytest.fixture
 def pay_database(database: AssetDatabase) -> AssetDatabase:
-    """Return a database with the asset of the module PAY."""
-    database.add_assets(assets.module("PAY"))
+    """Return a database with a DAG on the asset of the module PAY."""
+    database.schedule(assets.module("PAY"))
     return database
 
 

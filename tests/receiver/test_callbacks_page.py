@@ -153,5 +153,5 @@ def test_tables() -> None:
     for row in listed[1:]:
         assert eval(row[0].strip("`").replace(", …", ""), {"assets": assets})  # noqa: S307
     documented = "".join(row[0] for row in answers)
-    answered = [result.value for result in CallbackResult if result is not CallbackResult.NO_LISTENER]
+    answered = [result.value for result in CallbackResult if result is not CallbackResult.UNHEARD]
     assert [value for value in answered if f"`{value}`" not in documented] == []

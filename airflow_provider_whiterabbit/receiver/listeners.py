@@ -1,0 +1,148 @@
+"""Finds the DAGs that an asset event would start now, and checks that Airflow has queued their runs.
+
+Only a *live* DAG hears an event: one that is scheduled on the asset and not paused, and whose file Airflow can import.
+Airflow never starts a run of a paused DAG for the event, and drops a DAG's references to assets when its file breaks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from airflow.models.asset import AssetEvent, AssetModel
+    from sqlalchemy.orm import Session
+
+
+class NotQueuedError(Exception):
+    """Raised if Airflow stored an asset event but queued no run for it; the caller must roll the event back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """The DAGs that are scheduled on an asset, in one transaction.
+
+    :param partitioned: ids of the live DAGs that are scheduled on the asset's partitions (Airflow 3.2+).
+    :param plain: ids of the live DAGs that are scheduled on the asset itself.
+    :param are_expected: whether a DAG that is paused or broken is scheduled on the asset.
+    """
+
+    partitioned: frozenset[str]
+    plain: frozenset[str]
+    are_expected: bool
+
+    @classmethod
+    def of(cls, session: Session, asset: AssetModel) -> Self:
+        """Query the DAGs that are scheduled on an asset."""
+        rows = session.execute(_scheduled_dags(asset)).all()
+        # An inactive asset starts no run, and becomes active soon after a DAG that is scheduled on it is parsed.
+        live = [row for row in rows if asset.active and not (row.is_paused or row.is_stale or row.has_import_errors)]
+        return cls(
+            partitioned=frozenset(row.dag_id for row in live if row.is_partitioned),
+            plain=frozenset(row.dag_id for row in live if not row.is_partitioned),
+            are_expected=len(rows) > len(live) or (not rows and _is_named_by_stale_dag(session, asset)),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.partitioned or self.plain)
+
+    def register_event(self, session: Session, asset: AssetModel, execution_id: str, extra: dict[str, Any]) -> None:
+        """Store the asset events of an execution, and make Airflow queue a run of the DAGs.
+
+        A DAG on the asset itself needs an event of its own, because Airflow hides an event with a key from it.
+
+        :raises NotQueuedError: if Airflow queued no run, such as for DAGs that were paused a moment ago.
+        """
+        from airflow.assets.manager import asset_manager
+
+        # Airflow before 3.2 ignores the key.
+        event = asset_manager.register_asset_change(
+            asset=asset, extra=extra, session=session, partition_key=execution_id
+        )
+        is_queued = bool(self.partitioned) and _has_partition(session, event)
+        if self.plain:
+            if _has_partitions():
+                asset_manager.register_asset_change(asset=asset, extra=extra, session=session)
+            is_queued |= _touch_queue(session, asset, self.plain)
+        if not is_queued:
+            raise NotQueuedError
+
+
+def _has_partitions() -> bool:
+    """Return whether this Airflow has partitions of assets (3.2+); before, all DAGs see an event with a key."""
+    from airflow.models.dag import DagModel
+
+    return hasattr(DagModel, "timetable_partitioned")
+
+
+def _scheduled_dags(asset: AssetModel) -> Any:
+    """Return a query for the DAGs with references to an asset, which Airflow drops when a DAG's file breaks."""
+    from airflow.models.asset import (
+        DagScheduleAssetNameReference,
+        DagScheduleAssetReference,
+        DagScheduleAssetUriReference,
+    )
+    from airflow.models.dag import DagModel
+    from sqlalchemy import false, or_, select
+
+    references = (
+        select(DagScheduleAssetReference.dag_id).where(DagScheduleAssetReference.asset_id == asset.id),
+        select(DagScheduleAssetNameReference.dag_id).where(DagScheduleAssetNameReference.name == asset.name),
+        select(DagScheduleAssetUriReference.dag_id).where(DagScheduleAssetUriReference.uri == asset.uri),
+    )
+    is_partitioned = DagModel.timetable_partitioned if _has_partitions() else false()
+    return select(
+        DagModel.dag_id,
+        DagModel.is_paused,
+        DagModel.is_stale,
+        DagModel.has_import_errors,
+        is_partitioned.label("is_partitioned"),
+    ).where(or_(*(DagModel.dag_id.in_(dag_ids) for dag_ids in references)))
+
+
+def _is_named_by_stale_dag(session: Session, asset: AssetModel) -> bool:
+    """Return whether a DAG whose file is broken or gone was scheduled on an asset when Airflow last parsed the file.
+
+    Airflow drops the references of such a DAG, but keeps its schedule, until somebody deletes the DAG.
+    """
+    from airflow.models.dag import DagModel
+    from sqlalchemy import Text, cast, or_, select
+
+    schedule = cast(DagModel.asset_expression, Text)
+    # The names and URIs of this provider's assets are ASCII, and JSON escapes none of their characters.
+    names = [schedule.contains(f'"{name}"', autoescape=True) for name in (asset.name, asset.uri)]
+    query = select(DagModel.dag_id).where(DagModel.is_stale.is_(True), or_(*names))
+    return session.scalar(query.limit(1)) is not None
+
+
+def _has_partition(session: Session, event: AssetEvent | None) -> bool:
+    """Return whether Airflow has queued a run for the partition of an event."""
+    from airflow.models.asset import PartitionedAssetKeyLog
+    from sqlalchemy import select
+
+    session.flush()
+    log_id = PartitionedAssetKeyLog.id
+    query = select(log_id).where(PartitionedAssetKeyLog.asset_event_id == (event.id if event else None))
+    return session.scalar(query.limit(1)) is not None
+
+
+def _touch_queue(session: Session, asset: AssetModel, dag_ids: frozenset[str]) -> bool:
+    """Return whether one of the DAGs waits for a run in Airflow's queue; make the run include the newest event.
+
+    A run takes the events up to the time of its row in the queue, and Airflow leaves a row as it is when another event
+    comes. Without the update, the newest event would wait for the run of the next event, however late it comes. The
+    update waits for a scheduler that is taking the row, and then finds no row.
+    """
+    from airflow.models.asset import AssetDagRunQueue
+    from sqlalchemy import update
+
+    session.flush()
+    statement = (
+        update(AssetDagRunQueue)
+        .where(AssetDagRunQueue.asset_id == asset.id, AssetDagRunQueue.target_dag_id.in_(dag_ids))
+        .values(created_at=datetime.now(UTC))
+        .execution_options(synchronize_session=False)
+    )
+    result: Any = session.execute(statement)  # the types of SQLAlchemy do not know that an update counts its rows
+    return bool(result.rowcount)
