@@ -111,7 +111,7 @@ def _reset(wr: Emulator, courier: Courier) -> None:
     """Forward deliveries unchanged, and reset the emulator's settings, before each test."""
     courier.plan = lambda delivery: [delivery]
     courier.answers.clear()
-    wr.settings.legacy_callback_signature = False
+    wr.settings.callback_signature = "timed"
     wr.settings.callback_attempts = 3
 
 
@@ -168,12 +168,10 @@ def test_the_whole_way(airflow: AirflowHome, wr: Emulator) -> None:
 
 
 @needs_run_each
-@pytest.mark.parametrize("legacy", [False, True], ids=["timed", "raw"])
 def test_fifty_at_once_and_each_three_times(
-    airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client, legacy: bool
+    airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client
 ) -> None:
     """If each callback arrives three times at once at two servers, fifty executions still get fifty runs."""
-    wr.settings.legacy_callback_signature = legacy
     wr.settings.callback_attempts = 10
     wr.script("BULK", manual=True)
     ids = submit(client, courier, "BULK", 50)
