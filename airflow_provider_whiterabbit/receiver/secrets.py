@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from airflow_provider_whiterabbit.client.transport.connection_settings import callback_secrets
 from airflow_provider_whiterabbit.get_provider_info import CONNECTION_TYPE
+from airflow_provider_whiterabbit.hooks.connection import secrets_of
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +26,15 @@ FAILURE_LIFETIME = 5.0
 """Seconds after which the cache tries again to read a callback secret that could not be read."""
 
 
-def read_secret(connection_id: str) -> str | None:
-    """Return a connection's callback secret, and mask the secret in the logs; log a warning if there is no secret."""
+Secrets = tuple[str, ...]
+"""The callback secrets of a connection. White Rabbit may have signed with any of them."""
+
+
+def read_secret(connection_id: str) -> Secrets | None:
+    """Return a connection's callback secrets, and mask them in the logs; None, with a warning, if there are none.
+
+    :raises WhiteRabbitConfigError: if the field with the secrets is not valid.
+    """
     from airflow.models.connection import Connection
     from airflow.providers.common.compat.sdk import AirflowNotFoundException, mask_secret
 
@@ -34,16 +43,18 @@ def read_secret(connection_id: str) -> str | None:
     except AirflowNotFoundException:
         log.warning("Callbacks for %s are refused: there is no such connection", connection_id)
         return None
-    secret = connection.extra_dejson.get("callback_secret") if connection.conn_type == CONNECTION_TYPE else None
-    if not isinstance(secret, str) or not secret:
+    extra = connection.extra_dejson if connection.conn_type == CONNECTION_TYPE else {}
+    for secret in secrets_of(connection, extra):
+        mask_secret(secret)
+    secrets = callback_secrets(extra.get("callback_secret"))
+    if not secrets:
         log.warning(
             "Callbacks for %s are refused: the connection has no callback_secret, or is not of type %s",
             connection_id,
             CONNECTION_TYPE,
         )
         return None
-    mask_secret(secret)
-    return secret
+    return secrets
 
 
 class SecretCache:
@@ -51,7 +62,7 @@ class SecretCache:
 
     :param connections: ids of the connections.
     :param threads: the threads that read.
-    :param read: reads the secret of a connection, by its id; None if the connection has no secret.
+    :param read: reads the secrets of a connection, by its id; None if the connection has no secret.
     :param clock: returns the time in seconds, from any start.
     """
 
@@ -60,7 +71,7 @@ class SecretCache:
         connections: Iterable[str],
         threads: Executor,
         *,
-        read: Callable[[str], str | None] = read_secret,
+        read: Callable[[str], Secrets | None] = read_secret,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._threads = threads
@@ -68,8 +79,8 @@ class SecretCache:
         self._clock = clock
         self._cached = {connection_id: _CachedSecret() for connection_id in connections}
 
-    async def get(self, connection_id: str) -> str | None:
-        """Return a connection's callback secret; None if the connection has no callback secret.
+    async def get(self, connection_id: str) -> Secrets | None:
+        """Return a connection's callback secrets; None if the connection has no callback secret.
 
         :raises Exception: any error of Airflow that prevents the reading, such as that of a database that is down.
         """
@@ -94,6 +105,6 @@ class SecretCache:
 
 @dataclass
 class _CachedSecret:
-    secret: str | Exception | None = None
+    secret: Secrets | Exception | None = None
     expires_at: float = float("-inf")
     refresh: asyncio.Future[None] | None = None
