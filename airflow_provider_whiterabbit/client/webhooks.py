@@ -169,7 +169,7 @@ class Signature:
             raise WhiteRabbitSignatureError("the signature does not match this body and this secret")
 
     def _matches(self, body: bytes | bytearray, secret: str) -> bool:
-        mac = hmac.new(secret.encode(), self.prefix, hashlib.sha256)
+        mac = hmac.new(secret.encode(errors="surrogatepass"), self.prefix, hashlib.sha256)
         mac.update(body)
         return hmac.compare_digest(mac.hexdigest().encode(), self.claimed)
 

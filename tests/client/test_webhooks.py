@@ -185,6 +185,8 @@ def test_several_secrets(signed_by: Hmac) -> None:
         assert verify(timed(signed_by), secret=secrets).id == RECORD["id"]
     with pytest.raises(exc.WhiteRabbitSignatureError, match="does not match"):
         verify(timed(signed_by), secret=["other", "another"])
+    with pytest.raises(exc.WhiteRabbitSignatureError, match="does not match"):
+        verify(timed(signed_by), secret="half \ud83d of a secret")
     for secrets in ([], [""], [SECRET, ""]):
         with pytest.raises(exc.WhiteRabbitInputError, match="empty"):
             verify(timed(signed_by), secret=secrets)

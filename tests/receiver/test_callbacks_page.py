@@ -253,10 +253,10 @@ def test_rotating(
         monkeypatch.setenv(
             "AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps(connection).replace("secret>", "secret, long>")
         )
-        now, later = (WhiteRabbitHook().execute_component("PAY", callback=True).id for _ in range(2))
-        accepts_callback(wr, now)  # with the secrets that the receiver has read at the last step
+        at_once, soon, later = (WhiteRabbitHook().execute_component("PAY", callback=True).id for _ in range(3))
+        accepts_callback(wr, at_once)  # with the secrets that the receiver has read at the last step
         seconds += SECRET_LIFETIME
-        for execution_id in from_last_step:
+        for execution_id in (*from_last_step, soon):
             accepts_callback(wr, execution_id)
         from_last_step = [later]
     accepts_callback(wr, later)

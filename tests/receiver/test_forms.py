@@ -151,7 +151,7 @@ def set_secrets(monkeypatch: pytest.MonkeyPatch, value: Any) -> None:
 NEW, OLD = "whsec_of_tomorrow", "whsec_of_yesterday"
 
 
-@pytest.mark.parametrize("value", [[NEW, OLD], [OLD, NEW], json.dumps([NEW, OLD])], ids=str)
+@pytest.mark.parametrize("value", [[NEW, OLD], [OLD, NEW], json.dumps([NEW, OLD]), f'\n [ "{NEW}","{OLD}"] '], ids=str)
 def test_several_secrets(
     start_receiver: StartReceiver, pay_database: AssetDatabase, monkeypatch: pytest.MonkeyPatch, value: Any
 ) -> None:
@@ -166,8 +166,24 @@ def test_several_secrets(
 
 @pytest.mark.parametrize(
     "value",
-    ["abc", "x" * 15, 7, True, {"a": NEW}, [NEW, "abc"], [NEW, None], ["***", NEW], '["***", "abc"]', [[NEW]], "[]x"],
-    ids=str,
+    [
+        "abc",
+        "x" * 15,
+        7,
+        True,
+        {"a": NEW},
+        [NEW, "abc"],
+        [NEW, None],
+        ["***", NEW],
+        '["***", "abc"]',
+        [[NEW]],
+        f"['{NEW}', '{OLD}']",
+        f'["{NEW}", "{OLD}",]',
+        f' ["{NEW}" "{OLD}"]',
+        "[" * 100000,
+        "[x" + NEW,
+    ],
+    ids=lambda value: str(value)[:30],
 )
 def test_secrets_that_are_not_valid(
     start_receiver: StartReceiver,
@@ -179,7 +195,7 @@ def test_secrets_that_are_not_valid(
     """A secret that is short or no text is our mistake: the answer is 503, and the log names the field."""
     set_secrets(monkeypatch, value)
     receiver = start_receiver()
-    for secret in (NEW, "abc", "***", "x" * 15, "7"):
+    for secret in (NEW, "abc", "***", "x" * 15, "7", value if isinstance(value, str) else ""):
         assert answer_to(receiver, record_of(), secret=secret) == (503, "try again later")
     assert "callback_secret" in caplog.text
     for shown in (NEW, "abc", "x" * 15):

@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,17 +149,22 @@ def callback_secrets(value: Any) -> tuple[str, ...]:
     secrets = () if value in (None, "") else tuple(as_list(value))
     if not all(isinstance(secret, str) and len(secret) >= MIN_CALLBACK_SECRET for secret in secrets):
         raise WhiteRabbitConfigError(
-            f"The extra field 'callback_secret' must be text of at least {MIN_CALLBACK_SECRET} characters, or a list "
-            "of such texts."
+            f"The extra field 'callback_secret' must be text of at least {MIN_CALLBACK_SECRET} characters, or a JSON "
+            "list of such texts."
         )
     return secrets
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a value that may be a list, or the JSON text of a list, as a list; any other value is its only item."""
-    if isinstance(value, str) and value.startswith("["):
-        with suppress(ValueError, RecursionError):
+    """Return a value that may be a list, or the JSON text of a list, as a list; any other value is its only item.
+
+    A text that begins as a list but is not JSON becomes a list with None, so that a typo is not taken for a secret.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
             value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
     return value if isinstance(value, list) else [value]
 
 
