@@ -29,7 +29,10 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "callback_secret": {
         "label": "Callback secret",
-        "description": "HMAC-SHA256 key that White Rabbit signs callbacks with, for executions with a callback URL.",
+        "description": (
+            "HMAC-SHA256 key that White Rabbit signs callbacks with, at least 16 characters. While you change it, a "
+            'JSON list: ["<new secret>", "<old secret>"]. The first signs; the receiver accepts all.'
+        ),
         "schema": {"type": ["string", "null"], "format": "password"},
     },
     "callback_headers": {
@@ -131,14 +134,24 @@ CONFIG: dict[str, Any] = {
         },
         "callback_raw_signatures": {
             "description": (
-                "Accept callbacks with the older form of signature too, which signs the body without a time. Anyone "
+                "Accept callbacks with an older form of signature too, which signs the body without a time. Anyone "
                 "who has seen such a callback can send it again. Airflow recognises it as a repeat until its asset "
                 "event is deleted from Airflow's database (airflow db clean).\n"
             ),
             "version_added": "0.1.0",
             "type": "boolean",
             "example": None,
-            "default": "True",
+            "default": "False",
+        },
+        "callback_raw_max_age": {
+            "description": (
+                "Seconds after the updatedAt of an execution's record for which callback_raw_signatures accepts its "
+                "callback. Keep it shorter than the age at which airflow db clean deletes asset events.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "float",
+            "example": None,
+            "default": "604800",
         },
         "callback_max_bytes": {
             "description": "Bytes of the largest callback body to accept: the execution's record with its output.\n",

@@ -38,7 +38,7 @@ def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSetti
         ca_bundle=_string_field(fields, "ca_bundle"),
         allow_http=_boolean_field(fields, "allow_http"),
         empty_body_signature=fields.get("empty_body_signature", "object"),
-        callback_secret=_string_field(fields, "callback_secret"),
+        callback_secret=fields.get("callback_secret"),
         callback_headers=_object_field(fields, "callback_headers"),
         execution_url=_string_field(fields, "execution_url"),
         workflow_run_url=_string_field(fields, "workflow_run_url"),
@@ -50,7 +50,10 @@ def secrets_of(connection: Connection, extra: Mapping[str, Any]) -> Iterator[str
 
     :param extra: the connection's extra, as an object.
     """
-    yield from _non_empty_strings((connection.password, extra.get("api_key"), extra.get("callback_secret")))
+    from airflow_provider_whiterabbit.client.transport.connection_settings import as_list
+
+    secret = extra.get("callback_secret")
+    yield from _non_empty_strings((connection.password, extra.get("api_key"), secret, *as_list(secret)))
     headers = extra.get("callback_headers")
     if isinstance(headers, str):
         try:

@@ -99,9 +99,10 @@ class WhiteRabbitHook(BaseHook):
 
             arguments = with_receiver_url(arguments, callback, self.whiterabbit_conn_id, self._settings)
         if arguments.get("callback_url") is not None:
-            for name in ("callback_secret", "callback_headers"):
-                if arguments.get(name) is None:
-                    arguments[name] = getattr(self._settings, name)
+            if arguments.get("callback_secret") is None:
+                arguments["callback_secret"] = next(iter(self._settings.callback_secrets()), None)
+            if arguments.get("callback_headers") is None:
+                arguments["callback_headers"] = self._settings.callback_headers
         return api.execute_component(module, **arguments)
 
     def get_execution(self, execution_id: str) -> Execution:
@@ -226,7 +227,11 @@ class WhiteRabbitHook(BaseHook):
         """
         from airflow_provider_whiterabbit.hooks.probe import probe
 
-        return probe(self.get_conn)
+        def connect() -> Client:
+            self._settings.callback_secrets()  # otherwise only a submission with a callback validates them
+            return self.get_conn()
+
+        return probe(connect)
 
     def _wait(self, followed: Followed[R], timeout: float | timedelta | None, poll_interval: float | timedelta) -> R:
         from airflow_provider_whiterabbit.client import checks

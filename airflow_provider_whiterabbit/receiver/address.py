@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
 from airflow.providers.common.compat.sdk import conf
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 
 _NAME_PARAMETER = "name"
+
+_CALLBACKS_PATH = f"{URL_PREFIX}/callbacks/"
 
 
 def with_receiver_url(
@@ -41,7 +43,7 @@ def with_receiver_url(
             raise WhiteRabbitInputError(f"give callback or {name}, not both")
     if not AIRFLOW_V_3_1_PLUS:
         raise WhiteRabbitConfigError("callback needs the receiver of Airflow 3.1 or newer: give callback_url instead")
-    if not settings.callback_secret:
+    if not settings.callback_secrets():
         raise WhiteRabbitConfigError(
             f"callback needs the extra field 'callback_secret' of the connection {connection_id!r}: the receiver "
             "refuses callbacks without a signature"
@@ -58,6 +60,18 @@ def callback_name_in(url: str) -> str | None:
     return names[0] if names else None
 
 
+def connection_in(url: str) -> str | None:
+    """Return the id of the connection whose callbacks go to a URL; None if the URL is not that of a receiver.
+
+    A URL of the receiver may have more before the receiver's own path, such as the path of a reverse proxy.
+    """
+    try:
+        _, found, quoted_id = urlsplit(url).path.partition(_CALLBACKS_PATH)
+    except ValueError:
+        return None
+    return unquote(quoted_id) if found else None
+
+
 def _receiver_url(connection_id: str, name: str | None) -> str:
     base_url = str(conf.get(SECTION, "callback_base_url", fallback="") or "").rstrip("/")
     if not base_url:
@@ -71,4 +85,4 @@ def _receiver_url(connection_id: str, name: str | None) -> str:
             f"[{SECTION}] callback_connections does not name {connection_id!r}: the receiver would refuse its callbacks"
         )
     query = f"?{urlencode({_NAME_PARAMETER: name})}" if name else ""
-    return f"{base_url}{URL_PREFIX}/callbacks/{quote(connection_id, safe='')}{query}"
+    return f"{base_url}{_CALLBACKS_PATH}{quote(connection_id, safe='')}{query}"

@@ -20,13 +20,15 @@ from fastapi.responses import JSONResponse
 from airflow_provider_whiterabbit.client import webhooks
 from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.client.records.fields import MAX_MODULE
-from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.client.text import clean, one_line
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitSignatureError
+from airflow_provider_whiterabbit.receiver.address import connection_in
 from airflow_provider_whiterabbit.receiver.bodies import SMALL_BODY, BodyReader, Refusal
 from airflow_provider_whiterabbit.receiver.events import CallbackResult, emit_events
 from airflow_provider_whiterabbit.receiver.secrets import (
-    CallbackSecret,
+    KnownSecrets,
     SecretCache,
+    Secrets,
     SecretUnavailableError,
     read_secret,
 )
@@ -68,9 +70,8 @@ def create_app(receiver: Receiver) -> FastAPI:
         try:
             result = await receiver.receive(connection_id, request)
         except Refusal as refusal:
-            log.info(
-                "Refused a callback for connection %r: %d, %s", connection_id[:100], refusal.status, refusal.reason
-            )
+            reason = one_line(refusal.reason)  # it may quote the record
+            log.info("Refused a callback for connection %r: %d, %s", connection_id[:100], refusal.status, reason)
             return _refusal_response(refusal)
         return JSONResponse({"result": result.value})
 
@@ -81,7 +82,7 @@ class Receiver:
     """Receives White Rabbit's callbacks in one process: checks each callback, and emits the callback's asset events.
 
     :param emit: emits the asset events of a connection's execution; the third argument is `output_bytes`.
-    :param read_secret: reads the callback secret of a connection; see `SecretCache`.
+    :param read_secret: reads the callback secrets of a connection; see `SecretCache`.
     :param clock: returns the time in seconds, from any start.
     :param answer_timeout: seconds; see `ANSWER_TIMEOUT`.
     :param max_waiting: see `MAX_WAITING`.
@@ -92,7 +93,7 @@ class Receiver:
         settings: ReceiverSettings,
         *,
         emit: Callable[[str, Execution, int], CallbackResult] = emit_events,
-        read_secret: Callable[[str], str | None] = read_secret,
+        read_secret: Callable[[str], Secrets | None] = read_secret,
         clock: Callable[[], float] = time.monotonic,
         answer_timeout: float = ANSWER_TIMEOUT,
         max_waiting: int = MAX_WAITING,
@@ -117,15 +118,16 @@ class Receiver:
         """
         try:
             signature = self._claimed_signature(connection_id, request)
-            secret = await self._callback_secret(connection_id)
+            secrets = await self._callback_secrets(connection_id)
         except Refusal as refusal:
             async with self._body_reader.read(request, refusal):
                 raise
         async with self._body_reader.read(request) as body:
             if len(body) <= SMALL_BODY:
-                execution = _verified_execution(signature, body, secret)
+                execution = _verified_execution(signature, body, secrets)
             else:
-                execution = await self._run_in_thread(_verified_execution, signature, body, secret)
+                execution = await self._run_in_thread(_verified_execution, signature, body, secrets)
+            _check_connection(connection_id, execution)
             result = await self._run_in_thread(self._emit_or_refuse, connection_id, execution)
         if result is CallbackResult.UNHEARD:
             module = clean(str(execution.module), MAX_MODULE)
@@ -137,32 +139,30 @@ class Receiver:
         """Return the signature in the headers of a callback request, before the receiver reads the request's body."""
         if connection_id not in self._settings.connections:
             raise Refusal(HTTPStatus.NOT_FOUND, "callbacks of this connection are not received here")
-        names = [name for name in request.headers.keys() if name in webhooks.SIGNATURE_HEADERS]  # noqa: SIM118
-        if len(names) != len(set(names)):
-            raise Refusal(HTTPStatus.UNAUTHORIZED, "the request has a signature header twice")
         try:
             return webhooks.Signature.of(
                 request.headers,
                 tolerance=self._settings.tolerance,
                 raw_signatures=self._settings.raw_signatures,
+                raw_max_age=self._settings.raw_max_age,
             )
         except WhiteRabbitSignatureError as error:
             raise Refusal(HTTPStatus.UNAUTHORIZED, str(error)) from None
 
-    async def _callback_secret(self, connection_id: str) -> CallbackSecret:
+    async def _callback_secrets(self, connection_id: str) -> KnownSecrets:
         self._start_waiting()
         try:
             async with asyncio.timeout(self._answer_timeout):
-                secret = await self._secrets.get(connection_id)
+                secrets = await self._secrets.get(connection_id)
         except TimeoutError:
             raise _timeout_refusal() from None
         except SecretUnavailableError:  # the cache has logged why, once for all callbacks that wait
             raise _secret_refusal() from None
         finally:
             self._waiting -= 1
-        if secret.value is None:  # the log says why; the answer does not, since anyone can read it
+        if secrets.values is None:  # the log says why; the answer does not, since anyone can read it
             raise Refusal(HTTPStatus.UNAUTHORIZED, "the signature is not valid for this connection")
-        return secret
+        return secrets
 
     def _emit_or_refuse(self, connection_id: str, execution: Execution) -> CallbackResult:
         try:
@@ -202,17 +202,26 @@ class Receiver:
             future.exception()  # otherwise asyncio logs that the exception was never retrieved
 
 
-def _verified_execution(signature: webhooks.Signature, body: bytearray, secret: CallbackSecret) -> Execution:
+def _verified_execution(signature: webhooks.Signature, body: bytearray, secrets: KnownSecrets) -> Execution:
     """Check the signature of a callback's body, and return the execution's record in the body."""
     try:
-        signature.check(body, secret.value or "")
-        return webhooks.finished_record(body)
+        return signature.verified_record(body, secrets.values or ())
     except WhiteRabbitSignatureError as error:
-        if secret.is_kept:  # the secret may have changed since
+        if secrets.is_kept:  # the secret may have changed since
             raise _secret_refusal() from None
         raise Refusal(HTTPStatus.UNAUTHORIZED, str(error)) from None
     except WhiteRabbitProtocolError as error:
         raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from None
+
+
+def _check_connection(connection_id: str, execution: Execution) -> None:
+    """Check that the connection in the request's path, which nobody has signed, is the one in the signed record.
+
+    Two connections may have the same secret, so a valid signature does not show to which of them a record belongs.
+    """
+    url = execution.callback.url if execution.callback else None
+    if url and connection_in(url) not in (None, connection_id):
+        raise Refusal(HTTPStatus.BAD_REQUEST, "the callback URL in the record belongs to another connection")
 
 
 def _timeout_refusal() -> Refusal:

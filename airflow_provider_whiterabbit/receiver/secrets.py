@@ -17,7 +17,9 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_whiterabbit.client.transport.connection_settings import callback_secrets
 from airflow_provider_whiterabbit.get_provider_info import CONNECTION_TYPE
+from airflow_provider_whiterabbit.hooks.connection import secrets_of
 
 if TYPE_CHECKING:
     from airflow.models.connection import Connection
@@ -38,8 +40,14 @@ class SecretUnavailableError(Exception):
     """Raised if a callback secret cannot be read now."""
 
 
-def read_secret(connection_id: str) -> str | None:
-    """Return a connection's callback secret, and mask the secret in the logs; log a warning if there is no secret.
+Secrets = tuple[str, ...]
+"""The callback secrets of a connection. White Rabbit may have signed with any of them."""
+
+
+def read_secret(connection_id: str) -> Secrets | None:
+    """Return a connection's callback secrets, and mask them in the logs; None, with a warning, if there are none.
+
+    :raises WhiteRabbitConfigError: if the field with the secrets is not valid.
 
     :raises Exception: if a source of connections cannot be read; see `read_connection`.
     """
@@ -49,16 +57,18 @@ def read_secret(connection_id: str) -> str | None:
     if connection is None:
         log.warning("Callbacks for %s are refused: there is no such connection", connection_id)
         return None
-    secret = connection.extra_dejson.get("callback_secret") if connection.conn_type == CONNECTION_TYPE else None
-    if not isinstance(secret, str) or not secret:
+    extra = connection.extra_dejson if connection.conn_type == CONNECTION_TYPE else {}
+    for secret in secrets_of(connection, extra):
+        mask_secret(secret)
+    secrets = callback_secrets(extra.get("callback_secret"))
+    if not secrets:
         log.warning(
             "Callbacks for %s are refused: the connection has no callback_secret, or is not of type %s",
             connection_id,
             CONNECTION_TYPE,
         )
         return None
-    mask_secret(secret)
-    return secret
+    return secrets
 
 
 def read_connection(connection_id: str) -> Connection | None:
@@ -86,14 +96,14 @@ def read_connection(connection_id: str) -> Connection | None:
 
 
 @dataclass(frozen=True, slots=True)
-class CallbackSecret:
-    """The callback secret of a connection.
+class KnownSecrets:
+    """The callback secrets of a connection.
 
-    :param value: None if the connection has no callback secret.
-    :param is_kept: whether the secret is an earlier one, because its source cannot be read now.
+    :param values: None if the connection has no callback secret.
+    :param is_kept: whether the secrets are earlier ones, because their source cannot be read now.
     """
 
-    value: str | None
+    values: Secrets | None
     is_kept: bool
 
 
@@ -102,7 +112,7 @@ class SecretCache:
 
     :param connections: ids of the connections.
     :param threads: the threads that read.
-    :param read: reads the secret of a connection, by its id; None if the connection has no secret.
+    :param read: reads the secrets of a connection, by its id; None if the connection has no secret.
     :param clock: returns the time in seconds, from any start.
     """
 
@@ -111,7 +121,7 @@ class SecretCache:
         connections: Iterable[str],
         threads: Executor,
         *,
-        read: Callable[[str], str | None] = read_secret,
+        read: Callable[[str], Secrets | None] = read_secret,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._threads = threads
@@ -119,8 +129,8 @@ class SecretCache:
         self._clock = clock
         self._cached = {connection_id: _CachedSecret() for connection_id in connections}
 
-    async def get(self, connection_id: str) -> CallbackSecret:
-        """Return a connection's callback secret.
+    async def get(self, connection_id: str) -> KnownSecrets:
+        """Return a connection's callback secrets.
 
         :raises SecretUnavailableError: if the secret cannot be read, and the cache has kept none.
         """
@@ -134,7 +144,7 @@ class SecretCache:
                 self._note_failure(connection_id, cached, TimeoutError("the source does not answer"))
         if cached.value is None and cached.unreadable_since is not None:
             raise SecretUnavailableError(f"the callback secret of connection {connection_id} cannot be read")
-        return CallbackSecret(cached.value, is_kept=cached.unreadable_since is not None)
+        return KnownSecrets(cached.value, is_kept=cached.unreadable_since is not None)
 
     async def _refresh(self, connection_id: str, cached: _CachedSecret) -> None:
         try:
@@ -160,7 +170,7 @@ class SecretCache:
 
 @dataclass
 class _CachedSecret:
-    value: str | None = None
+    value: Secrets | None = None
     expires_at: float = float("-inf")
     unreadable_since: float | None = None
     """Time of the cache's clock, in seconds, at which the first of the latest failures happened."""

@@ -16,6 +16,9 @@ URL_PREFIX = "/whiterabbit"
 """The URL path under which Airflow's API server serves the callback receiver."""
 
 
+_MINIMUMS = {"tolerance": 1, "max_bytes": 1024, "body_timeout": 0.1, "output_bytes": 0, "raw_max_age": 1}
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiverSettings:
     """Settings of the callback receiver, which come from the options that `get_provider_info` describes.
@@ -24,7 +27,8 @@ class ReceiverSettings:
     :param tolerance: seconds by which a signature's time may differ from this machine's clock, from 1.
     :param max_bytes: size of the largest callback body that the receiver accepts, in bytes, from 1024.
     :param body_timeout: seconds that a callback body may take to arrive, from 0.1.
-    :param raw_signatures: accept the older form of signature too.
+    :param raw_signatures: accept the forms of signature that hold no time too.
+    :param raw_max_age: seconds after the record's ``updatedAt`` for which such a form is accepted, from 1.
     :param output_bytes: size of the largest output that an asset event may hold, in bytes; 0 for no outputs.
     :raises WhiteRabbitConfigError: if a number is out of its range.
     """
@@ -33,11 +37,12 @@ class ReceiverSettings:
     tolerance: float = 300.0
     max_bytes: int = 10 * 1024 * 1024
     body_timeout: float = 15.0
-    raw_signatures: bool = True
+    raw_signatures: bool = False
     output_bytes: int = 0
+    raw_max_age: float = 7 * 86400.0
 
     def __post_init__(self) -> None:
-        for setting, minimum in (("tolerance", 1), ("max_bytes", 1024), ("body_timeout", 0.1), ("output_bytes", 0)):
+        for setting, minimum in _MINIMUMS.items():
             if not minimum <= getattr(self, setting) < float("inf"):
                 raise WhiteRabbitConfigError(f"[{SECTION}] callback_{setting} must be a number of at least {minimum:g}")
 
@@ -55,6 +60,7 @@ class ReceiverSettings:
             ("body_timeout", conf.getfloat),
             ("raw_signatures", conf.getboolean),
             ("output_bytes", conf.getint),
+            ("raw_max_age", conf.getfloat),
         ):
             try:
                 options[setting] = read_option(SECTION, f"callback_{setting}", fallback=getattr(defaults, setting))

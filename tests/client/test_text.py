@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_whiterabbit import exceptions
-from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean
+from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean, one_line
 from tests.client.properties import examples
 
 ANY_TEXT = st.text(st.characters(), max_size=80) | st.text(st.sampled_from("a\0\x1b\r\n\t\x7f\x85\ud83d\udc07😀"))
@@ -87,3 +87,18 @@ def test_message_of_a_response() -> None:
     assert len(message) <= MAX_LENGTH
     assert message.startswith("White Rabbit answered 400 to GET /v1/x. \ufffd: \ufffd")
     assert message.endswith(" characters). Do something")
+
+
+BREAKS_AND_DIRECTIONS = {"B", "S", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+"""Unicode's bidirectional classes of line ends and tabs, and of the characters that change the direction of a text."""
+
+
+@examples(500)
+@given(ANY_TEXT | st.text(st.sampled_from("a \n\t\u2028\u2029\u202e\u2066é")))
+def test_every_text_fits_on_one_line(text: str) -> None:
+    """Any text becomes one of the same length without line ends, tabs and characters that change its direction."""
+    line = one_line(text)
+    assert is_fit(line)
+    assert len(line) == len(text)
+    assert len(line.splitlines()) <= 1
+    assert not [char for char in line if unicodedata.bidirectional(char) in BREAKS_AND_DIRECTIONS]

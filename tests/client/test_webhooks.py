@@ -28,6 +28,7 @@ RECORD = {
     "output": {"hash": "0x1", "note": "é\u2028"},
     "error": None,
     "totalUsage": 1.5,
+    "updatedAt": "2026-04-20T09:59:59Z",
 }
 BODY = json.dumps(RECORD, ensure_ascii=False, indent=1).encode()
 
@@ -73,36 +74,142 @@ def timed(mac: Hmac, body: bytes = BODY, timestamp: str = TIMESTAMP) -> dict[str
 
 
 def raw(mac: Hmac, body: bytes = BODY) -> dict[str, str]:
-    """Return headers with a signature of the older form, over the raw body."""
+    """Return headers with a signature of an older form, over the raw body."""
     return {"X-WR-Signature": "hmac-sha256-v1=" + mac(body)}
 
 
-def verify(headers: dict[str, str], body: bytes = BODY, secret: str = SECRET, **options: Any) -> Any:
+def bare(mac: Hmac, body: bytes = BODY) -> dict[str, str]:
+    """Return headers with a signature of the other older form, in the newer form's header."""
+    return {"X-Signature": "sha256=" + mac(body)}
+
+
+RAW = [pytest.param(raw, id="raw"), pytest.param(bare, id="bare")]
+"""The forms of signature without a time."""
+
+
+def verify(headers: dict[str, str], body: bytes = BODY, secret: Any = SECRET, **options: Any) -> Any:
     """Verify a callback at the time of `TIMESTAMP`, or at another time `now`."""
     return webhooks.verify(body, headers, secret, **{"now": NOW, **options})
 
 
-def test_both_forms_are_known(signed_by: Hmac) -> None:
-    """`verify` accepts both forms of signature, with header names in any case, and returns the record."""
-    for headers in (timed(signed_by), raw(signed_by)):
+def test_all_forms_are_known(signed_by: Hmac) -> None:
+    """`verify` accepts all forms of signature, with header names in any case, and returns the record."""
+    for headers in (timed(signed_by), raw(signed_by), bare(signed_by)):
         for names in (headers, {name.lower(): value for name, value in headers.items()}):
-            assert verify(names).to_dict() == RECORD
+            assert verify(names, raw_signatures=True).to_dict() == RECORD
 
 
 def test_forms_are_not_mixed_up(signed_by: Hmac) -> None:
-    """A signature of one form is not valid in the other, and the newer form has priority over the older."""
-    as_timed = timed(signed_by) | {"X-Signature": raw(signed_by)["X-WR-Signature"].replace("hmac-sha256-v1", "sha256")}
+    """A signature of one form is not valid in another, and the form with a time has priority over the others."""
+    as_timed = timed(signed_by) | bare(signed_by)
     as_raw = {"X-WR-Signature": timed(signed_by)["X-Signature"].replace("sha256=", "hmac-sha256-v1=")}
-    for headers in (as_timed, as_raw, as_timed | raw(signed_by)):
+    as_bare = {"X-Signature": timed(signed_by)["X-Signature"]}
+    for headers in (as_timed, as_raw, as_bare, as_timed | raw(signed_by), as_bare | raw(signed_by)):
         with pytest.raises(exc.WhiteRabbitSignatureError, match="does not match this body"):
+            verify(headers, raw_signatures=True)
+
+
+@pytest.mark.parametrize("form", RAW)
+def test_forms_without_a_time_are_off(signed_by: Hmac, form: Callable[[Hmac], dict[str, str]]) -> None:
+    """By default, `verify` accepts only the form with a time."""
+    with pytest.raises(exc.WhiteRabbitSignatureError, match="holds no time"):
+        verify(form(signed_by))
+    assert verify(timed(signed_by)).id == RECORD["id"]
+
+
+@pytest.mark.parametrize("form", RAW)
+def test_a_signature_with_a_time_decides(signed_by: Hmac, form: Callable[[Hmac], dict[str, str]]) -> None:
+    """If a request has signatures of both kinds, it is stale when the signature with a time is stale."""
+    both = form(signed_by) | timed(signed_by)
+    for raw_signatures in (True, False):
+        assert verify(both, raw_signatures=raw_signatures).id == RECORD["id"]
+        with pytest.raises(exc.WhiteRabbitSignatureError, match="300 seconds"):
+            verify(both, raw_signatures=raw_signatures, now=NOW + 301)
+
+
+@pytest.mark.parametrize("form", RAW)
+@pytest.mark.parametrize("signed_time", ["", "x", "2026-04-20"])
+def test_a_time_that_is_malformed_decides_too(
+    signed_by: Hmac, form: Callable[[Hmac], dict[str, str]], signed_time: str
+) -> None:
+    """A malformed time next to ``x-signature`` does not make the signature one without a time."""
+    both = timed(signed_by) | form(signed_by) | {"X-Signature-Timestamp": signed_time}
+    with pytest.raises(exc.WhiteRabbitSignatureError, match="ISO 8601"):
+        verify(both, raw_signatures=True)
+
+
+def test_a_time_in_the_body_is_no_record(signed_by: Hmac) -> None:
+    """The text that the newer form signs is no record, if it is sent as the body of a form without a time."""
+    body = TIMESTAMP.encode() + b"." + BODY
+    headers = {"X-Signature": timed(signed_by)["X-Signature"]}
+    with pytest.raises(exc.WhiteRabbitProtocolError, match="not JSON"):
+        verify(headers, body, raw_signatures=True)
+
+
+@pytest.mark.parametrize("form", RAW)
+@pytest.mark.parametrize(
+    ("updated_at", "is_accepted"),
+    [
+        ("2026-04-20T10:00:00Z", True),
+        ("2026-04-20T10:05:00Z", True),
+        ("2026-04-20T12:00:00+02:00", True),
+        ("2026-04-20T09:00:00Z", True),
+        ("2026-04-20T08:59:59Z", False),
+        ("2026-04-20T10:05:01Z", False),
+        ("2016-04-20T10:00:00Z", False),
+        ("9999-12-31T23:59:59-14:00", False),
+        ("0001-01-01T00:00:00+14:00", False),
+        ("2026-04-20", False),
+        ("now", False),
+        (1776679200, False),
+        (None, False),
+    ],
+)
+def test_age_of_a_record(
+    signed_by: Hmac, form: Callable[[Hmac, bytes], dict[str, str]], updated_at: Any, is_accepted: bool
+) -> None:
+    """If the signature holds no time, the record's ``updatedAt`` must be at most `raw_max_age` seconds old."""
+    body = record(updatedAt=updated_at)
+    options = {"raw_signatures": True, "raw_max_age": 3600}
+    assert verify(timed(signed_by, body), body, **options).id == RECORD["id"]
+    if is_accepted:
+        assert verify(form(signed_by, body), body, **options).id == RECORD["id"]
+    else:
+        with pytest.raises(exc.WhiteRabbitSignatureError, match="updatedAt"):
+            verify(form(signed_by, body), body, **options)
+
+
+def test_several_secrets(signed_by: Hmac) -> None:
+    """The signature must match one of several secrets; no secret, or an empty one among them, is an error."""
+    for secrets in ([SECRET], ["other", SECRET], (SECRET, "other", SECRET)):
+        assert verify(timed(signed_by), secret=secrets).id == RECORD["id"]
+    with pytest.raises(exc.WhiteRabbitSignatureError, match="does not match"):
+        verify(timed(signed_by), secret=["other", "another"])
+    with pytest.raises(exc.WhiteRabbitSignatureError, match="does not match"):
+        verify(timed(signed_by), secret="half \ud83d of a secret")
+    for secrets in ([], [""], [SECRET, ""]):
+        with pytest.raises(exc.WhiteRabbitInputError, match="empty"):
+            verify(timed(signed_by), secret=secrets)
+
+
+class Repeated(dict[str, str]):
+    """Headers of which a server gives some twice, as aiohttp's and Starlette's do."""
+
+    def items(self) -> Any:
+        """Return each header twice."""
+        return [*super().items(), *super().items()]
+
+
+def test_headers_that_come_twice(signed_by: Hmac) -> None:
+    """A request with a signature header twice is refused, also if only the case of the names differs."""
+    for headers in (
+        Repeated(timed(signed_by)),
+        timed(signed_by) | {"x-signature": "sha256=x"},
+        timed(signed_by) | {"x-Signature-Timestamp": TIMESTAMP},
+    ):
+        with pytest.raises(exc.WhiteRabbitSignatureError, match="twice"):
             verify(headers)
-
-
-def test_older_form_can_be_declined(signed_by: Hmac) -> None:
-    """With `raw_signatures=False`, `verify` accepts only the newer form."""
-    with pytest.raises(exc.WhiteRabbitSignatureError, match="no x-signature header"):
-        verify(raw(signed_by), raw_signatures=False)
-    assert verify(timed(signed_by), raw_signatures=False).id == RECORD["id"]
+    assert verify(timed(signed_by) | {"X-Other": "1", "x-other": "2"}).id == RECORD["id"]
 
 
 @pytest.mark.parametrize("seconds", [-301, -300.1, 300.1, 301, 86400, -86400, 10**12])
@@ -266,5 +373,6 @@ def test_failed_executions_are_records_too(signed_by: Hmac) -> None:
 @examples(500)
 def test_anything_at_all(body: bytes, headers: dict[str, str]) -> None:
     """Random bodies and signature headers are always refused with `WhiteRabbitSignatureError`."""
-    with pytest.raises(exc.WhiteRabbitSignatureError):
-        verify(headers, body)
+    for raw_signatures in (False, True):
+        with pytest.raises(exc.WhiteRabbitSignatureError):
+            verify(headers, body, raw_signatures=raw_signatures)

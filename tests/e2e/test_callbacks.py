@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import random
 import re
-import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
@@ -23,22 +19,24 @@ from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator.world.settings import CallbackSignature
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import ROOT
 from tests.e2e.courier import Courier, Delivery, Plan
-from tests.receiver.deliveries import record_of, signed
+from tests.e2e.floods import MB, Dribblers, fuzz, upload
+from tests.receiver.deliveries import signed
 from tests.versions import needs_receiver, needs_run_each
 
 pytestmark = [pytest.mark.e2e, needs_receiver]
 
 SECRET = "whsec_e2e_callbacks"
 OTHER_SECRET = "whsec_e2e_of_another"
+NEW_SECRET = "whsec_e2e_of_tomorrow"
 CALLBACK_PATH = "/whiterabbit/callbacks/whiterabbit_default"
 SERVERS = ("api-server", "api-server-2")
-MB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +59,12 @@ def airflow(wr: Emulator, courier: Courier) -> Iterator[AirflowHome]:
     connection = wr.connection
     connection["extra"] |= {"callback_secret": SECRET}
     other = {"conn_type": "whiterabbit", "extra": {"callback_secret": OTHER_SECRET}}
+    twin = {"conn_type": "whiterabbit", "extra": {"callback_secret": [OTHER_SECRET, SECRET]}}
     environ = {
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection),
         "AIRFLOW_CONN_OTHER": json.dumps(other),
-        "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": "whiterabbit_default,other",
+        "AIRFLOW_CONN_TWIN": json.dumps(twin),
+        "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": "whiterabbit_default,other,twin,rotated",
         "AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL": courier.url,
         "AIRFLOW__WHITERABBIT__CALLBACK_BODY_TIMEOUT": "5",
     }
@@ -80,11 +80,18 @@ def airflow(wr: Emulator, courier: Courier) -> Iterator[AirflowHome]:
         for name in SERVERS:
             until(lambda name=name: is_up(home.url_of(name)), f"{name} to receive", 120)
         courier.set_targets([home.url_of(name) for name in SERVERS])
-        for dag_id in ("e2e_each", "e2e_each_named", "e2e_together", "whiterabbit_swapped"):
+        home.api.call("POST", "/connections", rotated(SECRET))
+        for dag_id in ("e2e_each", "e2e_each_named", "e2e_rotated", "e2e_together", "whiterabbit_swapped"):
             until(lambda dag_id=dag_id: home.api.call("GET", f"/dags/{dag_id}"), f"{dag_id} to be parsed", 60)
             pause(home, dag_id, False)
-        until(lambda: len(known_assets(home)) >= 7, "the assets to be known", 60)
+        until(lambda: len(known_assets(home)) >= 9, "the assets to be known", 60)
         yield home
+
+
+def rotated(callback_secret: str | list[str]) -> dict[str, str]:
+    """Return the connection `rotated`, as Airflow's API takes it."""
+    extra = json.dumps({"callback_secret": callback_secret})
+    return {"connection_id": "rotated", "conn_type": "whiterabbit", "extra": extra}
 
 
 def pause(airflow: AirflowHome, dag_id: str, paused: bool) -> None:
@@ -111,7 +118,7 @@ def _reset(wr: Emulator, courier: Courier) -> None:
     """Forward deliveries unchanged, and reset the emulator's settings, before each test."""
     courier.plan = lambda delivery: [delivery]
     courier.answers.clear()
-    wr.settings.legacy_callback_signature = False
+    wr.settings.callback_signature = "timed"
     wr.settings.callback_attempts = 3
 
 
@@ -121,10 +128,11 @@ def client(wr: Emulator) -> Client:
     return Client(ClientSettings(wr.url, wr.api_key, wr.api_secret))
 
 
-def submit(client: Client, courier: Courier, module: str, count: int = 1, query: str = "") -> list[str]:
+def submit(
+    client: Client, courier: Courier, module: str, count: int = 1, path: str = CALLBACK_PATH, secret: str = SECRET
+) -> list[str]:
     """Submit executions with the callback that `callback=True` asks for; return their ids."""
-    url = courier.url + CALLBACK_PATH + query
-    request = api.execute_component(module, callback_url=url, callback_secret=SECRET)
+    request = api.execute_component(module, callback_url=courier.url + path, callback_secret=secret)
     return [client.submit(request)["id"] for _ in range(count)]
 
 
@@ -168,12 +176,10 @@ def test_the_whole_way(airflow: AirflowHome, wr: Emulator) -> None:
 
 
 @needs_run_each
-@pytest.mark.parametrize("legacy", [False, True], ids=["timed", "raw"])
 def test_fifty_at_once_and_each_three_times(
-    airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client, legacy: bool
+    airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client
 ) -> None:
     """If each callback arrives three times at once at two servers, fifty executions still get fifty runs."""
-    wr.settings.legacy_callback_signature = legacy
     wr.settings.callback_attempts = 10
     wr.script("BULK", manual=True)
     ids = submit(client, courier, "BULK", 50)
@@ -201,7 +207,7 @@ def test_a_paused_dag(airflow: AirflowHome, wr: Emulator, courier: Courier, clie
     """The receiver refuses callbacks while the DAG is paused, and accepts their replays once it is unpaused."""
     wr.script("PAUSED", output={"n": 1})
     pause(airflow, "e2e_each_named", True)
-    ids = submit(client, courier, "PAUSED", 2, "?name=e2e+name")
+    ids = submit(client, courier, "PAUSED", 2, f"{CALLBACK_PATH}?name=e2e+name")
     for execution_id in ids:
         wr.wait_for_delivery(execution_id, timeout=30)
         assert wr.execution(execution_id)["callback"]["lastError"] == "HTTP 503"
@@ -215,7 +221,7 @@ def test_a_paused_dag(airflow: AirflowHome, wr: Emulator, courier: Courier, clie
 def test_names_and_restarts(airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client) -> None:
     """Executions with a name get runs too, and a restarted server recognises repeats from before its restart."""
     wr.script("NAMED", output={"n": 1})
-    ids = submit(client, courier, "NAMED", 2, "?name=e2e+name")
+    ids = submit(client, courier, "NAMED", 2, f"{CALLBACK_PATH}?name=e2e+name")
     wait_for_runs(airflow, "e2e_each_named", ids)
     before = events(airflow)
     airflow.kill("api-server-2")
@@ -324,40 +330,93 @@ def resigned(secret: str = SECRET, age: float = 0.0) -> Callable[[Delivery], Del
     return sign
 
 
-TAMPERING: dict[str, Callable[[Delivery], Delivery]] = {
-    "a byte changed": flipped,
-    "no signature": unsigned,
-    "stale": resigned(age=301),
-    "another connection's secret": resigned(OTHER_SECRET),
-    "at another connection": lambda delivery: replace(delivery, path="/whiterabbit/callbacks/other"),
-    "time changed": lambda delivery: replace(
-        delivery, headers=delivery.headers | {"x-signature-timestamp": "2026-11-24T00:00:00Z"}
+def without_time(delivery: Delivery) -> Delivery:
+    """Return a delivery with a signature that looks like one of a form without a time."""
+    return replace(delivery, headers={k: v for k, v in delivery.headers.items() if k != "x-signature-timestamp"})
+
+
+def at(connection: str) -> Callable[[Delivery], Delivery]:
+    """Return a function that sends a delivery to the URL of another connection."""
+    return lambda delivery: replace(delivery, path=f"/whiterabbit/callbacks/{connection}")
+
+
+TAMPERING: dict[str, tuple[int, Callable[[Delivery], Delivery]]] = {
+    "a byte changed": (401, flipped),
+    "no signature": (401, unsigned),
+    "stale": (401, resigned(age=301)),
+    "another connection's secret": (401, resigned(OTHER_SECRET)),
+    "at another connection": (401, at("other")),
+    "at another connection with the same secret": (400, at("twin")),
+    "time changed": (
+        401,
+        lambda delivery: replace(
+            delivery, headers=delivery.headers | {"x-signature-timestamp": "2026-11-24T00:00:00Z"}
+        ),
     ),
+    "time removed": (401, without_time),
 }
 
 
 @needs_run_each
-@pytest.mark.parametrize("tampering", TAMPERING.values(), ids=TAMPERING.keys())
+@pytest.mark.parametrize(("status", "tampering"), TAMPERING.values(), ids=TAMPERING.keys())
 def test_tampering(
     airflow: AirflowHome,
     wr: Emulator,
     courier: Courier,
     client: Client,
+    status: int,
     tampering: Callable[[Delivery], Delivery],
 ) -> None:
-    """The receiver answers 401 to each forged delivery and emits no event, and accepts the real one afterwards."""
+    """The receiver refuses each forged delivery and emits no event, and accepts the real one afterwards."""
     wr.script("BULK", output={"n": 1})
     before = events(airflow)
     plan: Plan = lambda delivery: [tampering(delivery)]  # noqa: E731
     courier.plan = plan
     (execution_id,) = submit(client, courier, "BULK")
     wr.wait_for_delivery(execution_id, timeout=30)
-    assert wr.execution(execution_id)["callback"]["lastError"] == "HTTP 401"
-    assert [status for _, status, _ in courier.answers] == [401] * 3
+    assert wr.execution(execution_id)["callback"]["lastError"] == f"HTTP {status}"
+    assert [answer for _, answer, _ in courier.answers] == [status] * 3
     assert events(airflow) == before
     courier.plan = lambda delivery: [delivery]
     client.call(api.redeliver_callback(execution_id))
     wait_for_runs(airflow, "e2e_each", [execution_id])
+
+
+@needs_run_each
+@pytest.mark.parametrize(("form", "is_accepted"), [("both", True), ("wr", False), ("body", False)])
+def test_forms(
+    airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client, form: CallbackSignature, is_accepted: bool
+) -> None:
+    """A delivery with signatures of both kinds is accepted by the one with a time; the others alone are refused."""
+    wr.settings.callback_signature = form
+    wr.settings.callback_attempts = 1
+    wr.script("BULK", output={"n": 1})
+    (execution_id,) = submit(client, courier, "BULK")
+    wr.wait_for_delivery(execution_id, timeout=30)
+    assert wr.execution(execution_id)["callback"]["lastError"] == (None if is_accepted else "HTTP 401")
+
+
+@needs_run_each
+def test_rotation(airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client) -> None:
+    """Running servers accept an execution of the old secret and one of the new secret, once both are in the list."""
+    wr.script("BULK", manual=True)
+    wr.settings.callback_attempts = 1
+    path = "/whiterabbit/callbacks/rotated"
+    (old,) = submit(client, courier, "BULK", path=path)
+    (new,) = submit(client, courier, "BULK", path=path, secret=NEW_SECRET)
+    wr.complete(new)
+    wr.wait_for_delivery(new, timeout=30)
+    assert wr.execution(new)["callback"]["lastError"] == "HTTP 401"
+    airflow.api.call("PATCH", "/connections/rotated", rotated([SECRET, NEW_SECRET]))
+
+    def is_known() -> bool:
+        """Ask for the callback again, and return whether it was delivered."""
+        client.call(api.redeliver_callback(new))
+        return wr.execution(new)["callback"]["deliveredAt"] is not None
+
+    until(is_known, "a server to read the new secret", 60, interval=1)
+    wr.complete(old)
+    wait_for_runs(airflow, "e2e_rotated", [old, new])
 
 
 @needs_run_each
@@ -396,11 +455,11 @@ def test_floods(airflow: AirflowHome) -> None:
     assert url.port
     address = (url.hostname, url.port)
     sizes = [size]
-    statuses = [upload(address, 100, lambda: sizes.append(memory(airflow))) for _ in range(4)]
+    statuses = [upload(address, CALLBACK_PATH, 100, lambda: sizes.append(memory(airflow))) for _ in range(4)]
     print(f"4 bodies of 100 MB: memory {size:.0f} -> {sizes[-1]:.0f} MB, at most {max(sizes):.0f}")
     assert statuses == [413] * 4
     assert max(sizes) < size + 30
-    dribblers = Dribblers(address, 60)
+    dribblers = Dribblers(address, CALLBACK_PATH, 60)
     waits = []
     for _ in range(10):
         started = time.monotonic()
@@ -411,7 +470,7 @@ def test_floods(airflow: AirflowHome) -> None:
     print(f"60 slow senders: {Counter(statuses)}; meanwhile both health routes took up to {max(waits):.2f} s")
     assert statuses == [408] * 60
     started = time.monotonic()
-    random_statuses = fuzz(airflow.url + CALLBACK_PATH, 10_000)
+    random_statuses = fuzz(airflow.url + CALLBACK_PATH, SECRET, 10_000)
     print(f"10,000 random bodies in {time.monotonic() - started:.0f} s: {random_statuses}")
     print(f"memory {size:.0f} -> {memory(airflow):.0f} MB")
     assert set(random_statuses) == {401}
@@ -420,88 +479,12 @@ def test_floods(airflow: AirflowHome) -> None:
     assert is_up(airflow.url)
 
 
-def upload(address: tuple[str, int], megabytes: int, meanwhile: Callable[[], None]) -> int:
-    """Upload a large body, with a signature that only the body can show to be wrong, and return the status.
-
-    :param meanwhile: called before each megabyte.
-    """
-
-    def chunks() -> Iterator[bytes]:
-        for _ in range(megabytes):
-            meanwhile()
-            yield b" " * MB
-
-    headers = signed(b"") | {"content-length": str(megabytes * MB)}
-    connection = HTTPConnection(*address, timeout=60)
-    connection.request("POST", CALLBACK_PATH, chunks(), headers)
-    status = connection.getresponse().status
-    connection.close()
-    return status
-
-
-class Dribblers:
-    """Senders that send their bodies one byte at a time."""
-
-    def __init__(self, address: tuple[str, int], count: int) -> None:
-        headers = "\r\n".join(f"{name}: {value}" for name, value in signed(b"").items())
-        head = f"POST {CALLBACK_PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n{headers}\r\n\r\n"
-        self._stop = threading.Event()
-        self._sockets = [socket.create_connection(address, 30) for _ in range(count)]
-        for sock in self._sockets:
-            sock.sendall(head.encode())
-        self._thread = threading.Thread(target=self._dribble)
-        self._thread.start()
-
-    def _dribble(self) -> None:
-        while not self._stop.wait(0.1):
-            for sock in self._sockets:
-                try:
-                    sock.sendall(b" ")
-                except OSError:  # the server closed the connection
-                    continue
-
-    def end(self) -> list[int]:
-        """Wait for the answer to each sender, and return their statuses."""
-        try:
-            return [int(sock.recv(65536).split(b" ", 2)[1]) for sock in self._sockets]
-        finally:
-            self._stop.set()
-            self._thread.join()
-            for sock in self._sockets:
-                sock.close()
-
-
-def fuzz(url: str, count: int) -> Counter[int]:
-    """Send random bodies with signatures of other bodies, and return how often each status was the answer."""
-    original = json.dumps(record_of("BULK")).encode()
-    signatures = [signed(original, SECRET), signed(original, SECRET, form="raw"), signed(original, "guess"), {}]
-    local = threading.local()
-
-    def send(seed: int) -> int:
-        generator = random.Random(seed)  # noqa: S311
-        body = bytearray(original)
-        match generator.randrange(3):
-            case 0:
-                body[generator.randrange(len(body))] ^= 1 << generator.randrange(8)
-            case 1:
-                del body[generator.randrange(len(body)) :]
-            case _:
-                body = bytearray(generator.randbytes(generator.randrange(3000)))
-        if not hasattr(local, "session"):
-            local.session = requests.Session()
-        answer = local.session.post(url, data=bytes(body), headers=generator.choice(signatures), timeout=60)
-        return int(answer.status_code)
-
-    with ThreadPoolExecutor(8) as pool:
-        return Counter(pool.map(send, range(count)))
-
-
 def test_logs_hold_no_secrets(airflow: AirflowHome) -> None:
     """Neither the output of the servers nor the logs of the tasks contain a secret or a signature."""
     files = [*(airflow.home / "output").glob("*.log"), *airflow.api.logs.rglob("*.log*")]
     assert files
     for file in files:
         text = file.read_text(errors="replace")
-        for secret in (SECRET, OTHER_SECRET):
+        for secret in (SECRET, OTHER_SECRET, NEW_SECRET):
             assert secret not in text, file
         assert not re.search(r"sha256=[0-9a-f]{64}|hmac-sha256-v1=[0-9a-f]{64}", text), file

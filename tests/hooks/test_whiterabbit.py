@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
-from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client import api, webhooks
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from tests.hooks.making import MakeHook
+
+SECRET, OLD = "the secret of today", "the secret of yesterday"
 
 
 def test_the_whole_way(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
@@ -52,13 +54,48 @@ def test_every_argument(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> 
 
 def test_callback_defaults_come_from_the_connection(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
     """The connection's callback secret and headers are sent with a callback URL, and not without one."""
-    hook = make_hook(callback_secret="sesame", callback_headers='{"X-Team": "payments"}')
+    hook = make_hook(callback_secret=SECRET, callback_headers='{"X-Team": "payments"}')
     hook.execute_component("PAY")
     hook.execute_component("PAY", callback_url="https://example.org/hook")
     without_callback, with_callback = [entry.json for entry in whiterabbit_emulator.requests(kind="submit")]
     assert "callbackSecret" not in without_callback
     assert with_callback["callbackHeaders"] == {"X-Team": "payments"}
     assert "callbackSecret" in with_callback
+
+
+@pytest.mark.parametrize("secrets", [[SECRET, OLD], json.dumps([SECRET, OLD]), SECRET], ids=["list", "JSON", "one"])
+def test_the_first_secret_signs(make_hook: MakeHook, whiterabbit_emulator: Emulator, secrets: Any) -> None:
+    """If the connection has several callback secrets, White Rabbit signs with the first of them."""
+    url = f"{whiterabbit_emulator.url}/nobody-listens-here"
+    make_hook(callback_secret=secrets).execute_component("PAY", callback_url=url)
+    delivery = whiterabbit_emulator.wait_for_request(path="/nobody-listens-here")[0]
+    assert webhooks.verify(delivery.body, delivery.headers, SECRET).module == "PAY"
+
+
+def test_secrets_are_masked(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
+    """Airflow's masker knows each of several callback secrets, also those that sign no more."""
+    from airflow.providers.common.compat.sdk import redact
+
+    listed, texts = ["in a list: the first", "in a list: the second"], ["in a text: the first", "in a text: the second"]
+    for secrets in (listed, json.dumps(texts)):
+        make_hook(callback_secret=secrets).execute_component("PAY")
+    for secret in (*listed, *texts):
+        assert redact(f"log of {secret}") == "log of ***"
+
+
+@pytest.mark.parametrize("secret", ["too short", 7, ["***", OLD], '["***"]', {"a": OLD}], ids=repr)
+def test_secrets_that_are_not_valid(make_hook: MakeHook, whiterabbit_emulator: Emulator, secret: Any) -> None:
+    """A mistake in the callback secret fails *Test* and submissions that use it, and nothing else."""
+    hook = make_hook(callback_secret=secret)
+    assert hook.execute_component("PAY").id
+    assert hook.execute_component("PAY", callback_url="https://example.org", callback_secret="own").id
+    with pytest.raises(exc.WhiteRabbitConfigError, match="'callback_secret' must be text of at least 16") as caught:
+        hook.execute_component("PAY", callback_url="https://example.org")
+    works, message = hook.test_connection()
+    assert not works
+    assert "callback_secret" in message
+    assert OLD not in message + str(caught.value)
+    assert len(whiterabbit_emulator.requests(kind="submit")) == 2
 
 
 def test_no_callback_headers(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:

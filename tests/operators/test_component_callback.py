@@ -31,7 +31,7 @@ def airflow() -> FakeAirflow:
 @pytest.fixture
 def configured(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Give the connection a callback secret, and configure the base URL of the receiver."""
-    set_secret(whiterabbit_emulator, monkeypatch, "whsec_1")
+    set_secret(whiterabbit_emulator, monkeypatch, "whsec_of_the_tests")
     monkeypatch.setenv("AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL", f"{BASE}/")
     return monkeypatch
 
@@ -70,7 +70,7 @@ def test_url(airflow: FakeAirflow, whiterabbit_emulator: Emulator, configured: A
 @needs_receiver
 def test_other_connection(airflow: FakeAirflow, whiterabbit_emulator: Emulator, configured: pytest.MonkeyPatch) -> None:
     """Each connection has its own URL, in which its id is quoted."""
-    set_secret(whiterabbit_emulator, configured, "whsec_2", "A/B")
+    set_secret(whiterabbit_emulator, configured, "whsec_of_another", "A/B")
     airflow.run(submit_operator(callback=True, whiterabbit_conn_id="whiterabbit_a/b"))
     assert submission(whiterabbit_emulator)["callbackUrl"] == f"{BASE}/whiterabbit/callbacks/whiterabbit_a%2Fb"
 
@@ -117,12 +117,14 @@ def test_old_airflow(airflow: FakeAirflow, whiterabbit_emulator: Emulator, confi
 @pytest.mark.parametrize(
     ("options", "secret", "message_part"),
     [
-        ({"BASE_URL": ""}, "whsec_1", "callback_base_url"),
+        ({"BASE_URL": ""}, "whsec_of_the_tests", "callback_base_url"),
         ({}, "", "callback_secret"),
         ({}, None, "callback_secret"),
-        ({"CONNECTIONS": "other, another"}, "whsec_1", "callback_connections"),
-        ({"BASE_URL": "http://airflow.example.org"}, "whsec_1", "https://"),
-        ({"BASE_URL": "airflow.example.org"}, "whsec_1", "https://"),
+        ({}, "[]", "callback_secret"),
+        ({}, "too short", "callback_secret"),
+        ({"CONNECTIONS": "other, another"}, "whsec_of_the_tests", "callback_connections"),
+        ({"BASE_URL": "http://airflow.example.org"}, "whsec_of_the_tests", "https://"),
+        ({"BASE_URL": "airflow.example.org"}, "whsec_of_the_tests", "https://"),
     ],
 )
 def test_incomplete_configuration(

@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteC
 from dev.harness.standins import FakeAirflow
 from tests.operators.remotes import component_operator
 
-SECRET = "sesame-open-up"
+SECRET = "sesame-open-up-now"
 HEADER = "Bearer let-me-in"
 
 

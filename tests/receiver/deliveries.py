@@ -38,11 +38,13 @@ def record_of(module: Any = "PAY", status: str = "COMPLETED", **changes: Any) ->
 def signed(body: bytes, secret: str = SECRET, *, form: str = "timed", age: float = 0.0) -> dict[str, str]:
     """Return the signature headers of a callback.
 
-    :param form: form of the signature: ``timed``, or ``raw`` for the older form.
+    :param form: form of the signature: ``timed``, or one of the older forms without a time: ``raw``, ``bare``.
     :param age: seconds since White Rabbit signed it.
     """
     if form == "raw":
         return {"x-wr-signature": f"hmac-sha256-v1={hexmac(secret, body)}"}
+    if form == "bare":
+        return {"x-signature": f"sha256={hexmac(secret, body)}"}
     timestamp = (datetime.now(UTC) - timedelta(seconds=age)).isoformat()
     return {
         "x-signature-version": "v1",

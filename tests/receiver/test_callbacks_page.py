@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
 import os
+import select
+import socket
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from http.server import HTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,8 +22,12 @@ import pytest
 
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.receiver.events import CallbackResult
+from airflow_provider_whiterabbit.receiver.secrets import SECRET_LIFETIME
+from airflow_provider_whiterabbit.receiver.settings import URL_PREFIX
 from tests.docs.pages import Block, blocks, tables
+from tests.receiver.conftest import AssetDatabase, StartReceiver
 from tests.receiver.deliveries import record_of, signed
 from tests.versions import needs_receiver, needs_sdk
 
@@ -47,7 +57,7 @@ def names_of(block: Block) -> dict[str, Any]:
 def run(block: Block, folder: Any, wr: Emulator, environ: dict[str, str]) -> None:
     """Run a DAG of the page, and check that it succeeds."""
     connection = wr.connection
-    connection["extra"] |= {"callback_secret": "whsec_1"}
+    connection["extra"] |= {"callback_secret": "whsec_of_the_page"}
     (folder / "dag.py").write_text(block.text)
     known = {
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection),
@@ -120,31 +130,144 @@ def test_recovering() -> None:
     assert dag.get_task("replay").execution_ids.operator.task_id == "recent"
 
 
-def test_an_endpoint_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
-    """The endpoint accepts callbacks with a valid signature, and refuses all others."""
-    import requests
+@pytest.fixture
+def endpoint() -> Iterator[tuple[int, dict[str, Any]]]:
+    """Run the endpoint of the page; return its port, and the names that the page defines."""
+    from aiohttp import web
 
     names = names_of(BLOCKS["endpoint.py"])
-    server = HTTPServer(("127.0.0.1", 0), names["Endpoint"])
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    try:
-        record = record_of()
-        body, unfinished = json.dumps(record).encode(), json.dumps(record_of(status="EXECUTING")).encode()
-        deliveries = [
-            (body, signed(body, names["SECRET"])),
-            (body, signed(body, names["SECRET"], form="raw")),
-            (body, signed(body, "other")),
-            (unfinished, signed(unfinished, names["SECRET"])),
-        ]
-        url = f"http://127.0.0.1:{server.server_port}"
-        answers = [requests.post(url, data=data, headers=headers, timeout=10) for data, headers in deliveries]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-    assert [answer.status_code for answer in answers] == [204, 204, 401, 400]
+    runner = names["runner"]()
+    sock = socket.create_server(("127.0.0.1", 0))
+
+    async def start() -> None:
+        await runner.setup()
+        await web.SockSite(runner, sock).start()
+
+    asyncio.run_coroutine_threadsafe(start(), loop).result(30)
+    yield sock.getsockname()[1], names
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def status_of(port: int, headers: Mapping[str, Any] | list[tuple[str, Any]], chunks: Iterable[bytes] = ()) -> int:
+    """Send a callback to the endpoint in pieces, and return the status of its answer.
+
+    The sender stops when the endpoint answers, or closes the connection.
+    """
+    lines = headers.items() if isinstance(headers, Mapping) else headers
+    head = "POST /callbacks HTTP/1.1\r\nhost: x\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines)
+    with socket.create_connection(("127.0.0.1", port), 30) as sock:
+        sock.sendall(f"{head}\r\n".encode())
+        with suppress(OSError):
+            for chunk in chunks:
+                sock.sendall(chunk)
+                if select.select([sock], [], [], 0)[0]:
+                    break
+        return int(sock.recv(65536).split(b" ", 2)[1])
+
+
+def of_length(body: bytes, headers: Mapping[str, str]) -> tuple[dict[str, Any], list[bytes]]:
+    """Return a request's headers with the length of its body, and the body in one piece."""
+    return {**headers, "content-length": len(body)}, [body]
+
+
+def test_an_endpoint_of_ones_own(endpoint: tuple[int, dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    """The endpoint accepts callbacks that are signed with one of its secrets and a time, and refuses all others."""
+    port, names = endpoint
+    names["SECRETS"][:] = ["the new secret", "the old secret"]
+    record = record_of()
+    body, unfinished = json.dumps(record).encode(), json.dumps(record_of(status="EXECUTING")).encode()
+    for secret in names["SECRETS"]:
+        assert status_of(port, *of_length(body, signed(body, secret))) == 204
     assert capsys.readouterr().out.count(record["id"]) == 2
+    good = signed(body, "the new secret")
+    for headers in (
+        {},
+        signed(body, "other"),
+        *(signed(body, "the new secret", form=form) for form in ("raw", "bare")),
+    ):
+        assert status_of(port, *of_length(body, headers)) == 401
+    twice = [*good.items(), ("X-Signature", good["x-signature"]), ("content-length", len(body))]
+    assert status_of(port, twice, [body]) == 401
+    assert status_of(port, *of_length(unfinished, signed(unfinished, "the new secret"))) == 400
+    assert record["id"] not in capsys.readouterr().out
+
+
+def test_bounds_of_the_endpoint(endpoint: tuple[int, dict[str, Any]]) -> None:
+    """The endpoint reads no body that is too large or too slow, and decompresses none."""
+    port, names = endpoint
+    megabyte = b"x" * 1_000_000
+    sent: list[int] = []
+
+    def counted(chunks: Iterable[bytes]) -> Iterator[bytes]:
+        sent.clear()
+        for chunk in chunks:
+            sent.append(len(chunk))
+            yield chunk
+
+    for length in (-1, "", "abc", "1e9", "\u0663"):
+        assert status_of(port, {"content-length": length}, counted([megabyte] * 300)) == 400
+        assert len(sent) < 30
+    assert status_of(port, [("content-length", 5), ("content-length", 6)], [b"hello"]) == 400
+    chunked = [f"{len(megabyte):x}\r\n".encode(), megabyte, b"\r\n"] * 300
+    for headers, chunks in (
+        ({"content-length": 300 * len(megabyte)}, [megabyte] * 300),
+        ({"transfer-encoding": "chunked"}, chunked),
+    ):
+        assert status_of(port, headers, counted(chunks)) == 413
+        assert sum(sent) < 30_000_000
+    small, bomb = gzip.compress(json.dumps(record_of()).encode()), gzip.compress(bytes(100_000_000))
+    for body in (small, bomb):
+        headers = signed(small, names["SECRETS"][0]) | {"content-encoding": "gzip"}
+        assert status_of(port, *of_length(body, headers)) == (400 if body is small else 401)
+    names["MAX_SECONDS"] = 0.2
+    assert status_of(port, {"content-length": 1000}) == 408
+    assert status_of(port, {"content-length": 1000}, (time.sleep(0.02) or b"x" for _ in range(1000))) == 408
+
+
+@needs_receiver
+def test_rotating(
+    start_receiver: StartReceiver,
+    database: AssetDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    whiterabbit_emulator: Emulator,
+) -> None:
+    """If the secret is rotated in the steps of the page, the receiver accepts the callbacks of all executions."""
+    wr, seconds = whiterabbit_emulator, 0.0
+    database.add_assets(assets.module("PAY"))
+    database.schedule(assets.module("PAY"))
+    receiver = start_receiver({"clock": lambda: seconds})
+    monkeypatch.setenv("AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL", receiver.url.removesuffix(URL_PREFIX))
+    wr.script("PAY", manual=True)
+    steps = [json.loads(block.text)["extra"]["callback_secret"] for block in blocks("json") if block.page == PAGE]
+    assert len(steps) == 3
+    from_last_step: list[str] = []
+    for secret in ("<old secret>", *steps):
+        connection = wr.connection
+        connection["extra"] |= {"callback_secret": secret}
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps(connection).replace("secret>", "secret, long>")
+        )
+        at_once, soon, later = (WhiteRabbitHook().execute_component("PAY", callback=True).id for _ in range(3))
+        accepts_callback(wr, at_once)  # with the secrets that the receiver has read at the last step
+        seconds += SECRET_LIFETIME
+        for execution_id in (*from_last_step, soon):
+            accepts_callback(wr, execution_id)
+        from_last_step = [later]
+    accepts_callback(wr, later)
+
+
+def accepts_callback(wr: Emulator, execution_id: str) -> None:
+    """Complete an execution, and check that the receiver accepts the first delivery of its callback."""
+    wr.complete(execution_id)
+    wr.wait_for_delivery(execution_id, timeout=30)
+    callback = wr.execution(execution_id)["callback"]
+    assert (callback["lastError"], callback["attemptCount"]) == (None, 1)
 
 
 def test_tables() -> None:

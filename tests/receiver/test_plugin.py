@@ -79,6 +79,8 @@ def test_too_old(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtu
         ("MAX_BYTES", "-1"),
         ("BODY_TIMEOUT", "0"),
         ("RAW_SIGNATURES", "perhaps"),
+        ("RAW_MAX_AGE", "0"),
+        ("RAW_MAX_AGE", "inf"),
         ("OUTPUT_BYTES", "-1"),
     ],
 )
@@ -99,12 +101,13 @@ def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
         "tolerance": "1.5",
         "max_bytes": "2048",
         "body_timeout": "0.5",
-        "raw_signatures": "False",
+        "raw_signatures": "True",
         "output_bytes": "7",
+        "raw_max_age": "60",
     }
     for name, value in values.items():
         monkeypatch.setenv(OPTION.format(name.upper()), value)
-    assert ReceiverSettings.from_configuration() == ReceiverSettings(frozenset("ab"), 1.5, 2048, 0.5, False, 7)
+    assert ReceiverSettings.from_configuration() == ReceiverSettings(frozenset("ab"), 1.5, 2048, 0.5, True, 7, 60.0)
 
 
 def test_metadata_says_the_same() -> None:

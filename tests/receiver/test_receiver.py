@@ -18,7 +18,7 @@ import requests
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.client import webhooks
 from airflow_provider_whiterabbit.client.records.execution import Execution
-from airflow_provider_whiterabbit.receiver.secrets import read_secret
+from airflow_provider_whiterabbit.receiver.secrets import Secrets, read_secret
 from tests.receiver.conftest import AssetDatabase, RunningReceiver, StartReceiver
 from tests.receiver.deliveries import OTHER_SECRET, SECRET, record_of, signed
 from tests.versions import HAS_RUN_EACH, needs_receiver
@@ -42,16 +42,14 @@ def pay_database(database: AssetDatabase) -> AssetDatabase:
 # --- accepted callbacks
 
 
-@pytest.mark.parametrize("form", ["timed", "raw"])
 @pytest.mark.parametrize(("status", "asset"), [("COMPLETED", "success"), ("FAILED", "failure")])
 def test_a_record_becomes_an_event(
-    receiver: RunningReceiver, pay_database: AssetDatabase, form: str, status: str, asset: str
+    receiver: RunningReceiver, pay_database: AssetDatabase, status: str, asset: str
 ) -> None:
-    """A record becomes one event, with the execution's id as its key and without the output, in either form."""
+    """A record becomes one event, with the execution's id as its key and without the output."""
     record = record_of(status=status)
-    body = json.dumps(record).encode()
-    assert result(receiver.post(body, signed(body, form=form))) == "emitted"
-    assert result(receiver.post(body, signed(body, form=form))) == "repeated"
+    assert result(receiver.post(record)) == "emitted"
+    assert result(receiver.post(record)) == "repeated"
     extra = {
         "execution_id": record["id"],
         "whiterabbit_conn_id": "whiterabbit_default",
@@ -130,9 +128,8 @@ def test_a_name_of_ones_own(receiver: RunningReceiver, database: AssetDatabase) 
     """The receiver takes the name from the signed URL in the record, not from the URL of the request."""
     database.schedule(assets.named("my name&?"))
     database.schedule(assets.named("forged"))
-    record = record_of(
-        "SWAP", callback={"url": "https://airflow.example.org/whiterabbit/callbacks/x?name=my+name%26%3F"}
-    )
+    url = "https://airflow.example.org/whiterabbit/callbacks/whiterabbit_default?name=my+name%26%3F"
+    record = record_of("SWAP", callback={"url": url})
     assert result(receiver.post(record, connection="whiterabbit_default?name=forged")) == "emitted"
     assert [event["asset"] for event in database.events()] == [
         "whiterabbit/whiterabbit_default/named/my%20name%26%3F/success"
@@ -210,11 +207,8 @@ def refusals() -> dict[str, Callable[[bytes], tuple[bytes, dict[str, str], str]]
         "time changed": lambda body: (body, signed(body) | {"x-signature-timestamp": "2026-01-01T00:00:00Z"}, default),
         "another connection's secret": lambda body: (body, signed(body, OTHER_SECRET), default),
         "at another connection": lambda body: (body, signed(body), "other/one"),
-        "a byte changed, older form": lambda body: (FLIPPED, signed(body, form="raw"), default),
-        "another secret, older form": lambda body: (body, signed(body, OTHER_SECRET, form="raw"), default),
         "no secret to sign with": lambda body: (body, signed(body, ""), "secretless"),
         "an empty secret": lambda body: (body, signed(body, ""), "empty"),
-        "a secret that is a number": lambda body: (body, signed(body, "7"), "number"),
         "a connection of another kind": lambda body: (body, signed(body), "foreign"),
         "a connection that is missing": lambda body: (body, signed(body), "missing"),
     }
@@ -237,15 +231,6 @@ def test_refused(
     assert pay_database.events() == []
     for shown in (SECRET, OTHER_SECRET, headers.get("x-signature", "sha256=").removeprefix("sha256=")):
         assert not shown or shown not in answer.text + caplog.text
-
-
-def test_older_form_can_be_declined(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
-    """With `raw_signatures=False`, the receiver refuses the older form of signature."""
-    body = json.dumps(record_of()).encode()
-    receiver = start_receiver(raw_signatures=False)
-    assert receiver.post(body, signed(body, form="raw")).status_code == 401
-    assert pay_database.events() == []
-    assert result(receiver.post(body)) == "emitted"
 
 
 def test_tolerance(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
@@ -368,7 +353,7 @@ def test_a_secret_that_takes_too_long(
     """Callbacks wait for a secret at most `answer_timeout` seconds, and at most `max_waiting` of them wait."""
     may_read = threading.Event()
 
-    def slow_read(connection_id: str) -> str | None:
+    def slow_read(connection_id: str) -> Secrets | None:
         may_read.wait()
         return read_secret(connection_id)
 
@@ -409,7 +394,7 @@ def test_strangers_cost_no_database(start_receiver: StartReceiver, pay_database:
     reads: list[str] = []
     emitted: list[str] = []
 
-    def counted_read(connection_id: str) -> str | None:
+    def counted_read(connection_id: str) -> Secrets | None:
         reads.append(connection_id)
         return read_secret(connection_id)
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit import assets
-from airflow_provider_whiterabbit.receiver.secrets import FAILURE_LIFETIME, SECRET_LIFETIME, read_secret
+from airflow_provider_whiterabbit.receiver.secrets import FAILURE_LIFETIME, SECRET_LIFETIME, Secrets, read_secret
 from tests.receiver.conftest import AssetDatabase, RunningReceiver, StartReceiver
 from tests.receiver.deliveries import SECRET, record_of, signed
 from tests.receiver.vault import Vault
@@ -143,9 +143,9 @@ def test_a_backend_that_has_no_such_connection(
     vault.secrets.clear()
     clock.seconds += SECRET_LIFETIME
     assert [post(receiver).status_code for _ in range(2)] == [503] * 2
-    vault.secrets["vaulted"] = "renewed"
+    vault.secrets["vaulted"] = "whsec_renewed_one"
     clock.seconds += FAILURE_LIFETIME
-    assert post(receiver, secret="renewed").status_code == 200
+    assert post(receiver, secret="whsec_renewed_one").status_code == 200
     assert post(receiver).status_code == 401
 
 
@@ -189,7 +189,7 @@ def test_a_failure_is_logged_once(
     """The traceback of an outage is logged once, and neither grows with the callbacks nor with the outage."""
     reads: list[str] = []
 
-    def failing_read(connection_id: str) -> str | None:
+    def failing_read(connection_id: str) -> Secrets | None:
         reads.append(connection_id)
         raise OSError("the database is down")
 
@@ -214,7 +214,7 @@ def test_a_hanging_source_does_not_stop_the_others(
     hangs = threading.Event()
     may_read = threading.Event()
 
-    def hanging_read(connection_id: str) -> str | None:
+    def hanging_read(connection_id: str) -> Secrets | None:
         if hangs.is_set():
             may_read.wait()
         return read_secret(connection_id)
@@ -224,7 +224,7 @@ def test_a_hanging_source_does_not_stop_the_others(
     hangs.set()
     clock.seconds += SECRET_LIFETIME
     with ThreadPoolExecutor(8) as pool:
-        others = [pool.submit(post, receiver, name) for name in ("other/one", "secretless", "empty", "number")]
+        others = [pool.submit(post, receiver, name) for name in ("other/one", "secretless", "empty", "twin")]
         answers = list(pool.map(lambda _: post(receiver, "whiterabbit_default").status_code, range(4)))
         assert set(answers) <= {200, 503}  # SQLite allows one write at a time
         assert 200 in answers
@@ -238,10 +238,10 @@ def test_a_secret_is_read_again_after_a_while(
     """The receiver notices a changed secret `SECRET_LIFETIME` seconds after it read the old one."""
     receiver = start_receiver({"clock": clock})
     body = json.dumps(record_of()).encode()
-    assert receiver.post(body, signed(body, "new")).status_code == 401
-    connection = {"conn_type": "whiterabbit", "extra": {"callback_secret": "new"}}
+    assert receiver.post(body, signed(body, "whsec_of_tomorrow")).status_code == 401
+    connection = {"conn_type": "whiterabbit", "extra": {"callback_secret": "whsec_of_tomorrow"}}
     monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps(connection))
     clock.seconds = SECRET_LIFETIME - 0.1
-    assert receiver.post(body, signed(body, "new")).status_code == 401
+    assert receiver.post(body, signed(body, "whsec_of_tomorrow")).status_code == 401
     clock.seconds = SECRET_LIFETIME
-    assert receiver.post(body, signed(body, "new")).json() == {"result": "emitted"}
+    assert receiver.post(body, signed(body, "whsec_of_tomorrow")).json() == {"result": "emitted"}

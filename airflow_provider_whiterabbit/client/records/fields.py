@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pendulum
 
 from airflow_provider_whiterabbit.client.records.status import TERMINAL
-from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean
+from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean, one_line
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ def warn_of(data: Mapping[str, Any], text: str) -> None:
 
 @lru_cache(maxsize=1024)
 def _warn(text: str) -> None:
-    log.warning("White Rabbit's answer about %s", text)
+    log.warning("White Rabbit's answer about %s", one_line(text))
 
 
 def forget_warnings() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 DEFAULT_BASE_URL = "https://api.whiterabbit.app"
 DEFAULT_REQUEST_TIMEOUT = 30.0
 
+MIN_CALLBACK_SECRET = 16
+"""How many characters a callback secret has at least: whoever has seen one callback can try all short secrets."""
+
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 
@@ -35,7 +39,8 @@ class ClientSettings:
         ``CURL_CA_BUNDLE``, else certifi's.
     :param allow_http: permit plain HTTP to a host other than this machine.
     :param empty_body_signature: how a request without a body is signed, see `signing.signed_message`.
-    :param callback_secret: default HMAC key for callbacks of executions that are submitted with a callback URL.
+    :param callback_secret: HMAC key or keys of callbacks, as the connection holds them. They are validated when
+        `callback_secrets` is called, because a mistake in them must not fail a task that needs none of them.
     :param callback_headers: default extra headers for those callbacks.
     :param execution_url: address of an execution in White Rabbit's dashboard, with ``{execution_id}`` for its id.
     :param workflow_run_url: address of a workflow run, with ``{workflow_run_id}`` for its id.
@@ -52,7 +57,7 @@ class ClientSettings:
     ca_bundle: str | None = None
     allow_http: bool = False
     empty_body_signature: EmptyBodySignature = "object"
-    callback_secret: str | None = field(default=None, repr=False)
+    callback_secret: Any = field(default=None, repr=False)
     callback_headers: Mapping[str, str] | None = field(default=None, repr=False)
     execution_url: str | None = None
     workflow_run_url: str | None = None
@@ -85,6 +90,10 @@ class ClientSettings:
                     f"The extra field '{target.link_setting}' must be an http:// or https:// URL with {placeholder} in "
                     "it."
                 )
+
+    def callback_secrets(self) -> tuple[str, ...]:
+        """Return the connection's callback secrets, as `callback_secrets` of this module does."""
+        return callback_secrets(self.callback_secret)
 
     def link_to(self, target: Target[Any], target_id: str) -> str | None:
         """Return the URL of an execution or workflow run in White Rabbit's dashboard; None if no template is set."""
@@ -126,6 +135,37 @@ class ClientSettings:
         """Whether nobody can forge HTTP responses on the network: HTTPS is used, or the server is on this machine."""
         url = urlsplit(self.base_url)
         return url.scheme == "https" or checks.is_loopback(url.hostname or "")
+
+
+def callback_secrets(value: Any) -> tuple[str, ...]:
+    """Return the callback secrets in the extra field ``callback_secret`` of a connection; none if it is not set.
+
+    White Rabbit signs the callbacks of new submissions with the first secret. Receivers accept all of them, because
+    executions that were submitted earlier have an earlier secret.
+
+    :param value: a secret, a list of secrets, or such a list as JSON text, because the fields of a form hold texts.
+    :raises WhiteRabbitConfigError: if a secret is not text, or is too short.
+    """
+    secrets = () if value in (None, "") else tuple(as_list(value))
+    if not all(isinstance(secret, str) and len(secret) >= MIN_CALLBACK_SECRET for secret in secrets):
+        raise WhiteRabbitConfigError(
+            f"The extra field 'callback_secret' must be text of at least {MIN_CALLBACK_SECRET} characters, or a JSON "
+            "list of such texts."
+        )
+    return secrets
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a value that may be a list, or the JSON text of a list, as a list; any other value is its only item.
+
+    A text that begins as a list but is not JSON becomes a list with None, so that a typo is not taken for a secret.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    return value if isinstance(value, list) else [value]
 
 
 def _is_http(address: str) -> bool:

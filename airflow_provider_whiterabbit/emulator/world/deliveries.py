@@ -76,17 +76,21 @@ class Deliveries:
             "content-type": "application/json",
             "x-delivery-id": f"{execution.id}:{callback.attempt_count}",
             "x-event": "component.execution.terminal",
-            "x-signature-timestamp": delivery_time,
         }
+        form = self._settings.callback_signature
+        if form != "body":
+            delivery_headers["x-signature-timestamp"] = delivery_time
         if callback.secret is None:
             return delivery_headers
         callback_key = callback.secret.encode()
-        if self._settings.legacy_callback_signature:
+        if form in ("wr", "both"):
             delivery_headers["x-wr-signature"] = f"hmac-sha256-v1={_callback_hmac(callback_key, callback_body)}"
-        else:
+        if form in ("timed", "both"):
             delivery_headers["x-signature-version"] = "v1"
             signed_callback = delivery_time.encode() + b"." + callback_body
             delivery_headers["x-signature"] = f"sha256={_callback_hmac(callback_key, signed_callback)}"
+        if form == "body":
+            delivery_headers["x-signature"] = f"sha256={_callback_hmac(callback_key, callback_body)}"
         return delivery_headers
 
 

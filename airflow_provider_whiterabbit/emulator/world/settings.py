@@ -9,6 +9,9 @@ from typing import Any, Literal
 EmptyBody = Literal["object", "omitted", "either"]
 """What a client must sign instead of a missing body: ``{}``, nothing (and no separator either), or any of the two."""
 
+CallbackSignature = Literal["timed", "wr", "body", "both"]
+"""How callbacks are signed; see `Settings`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOptions:
@@ -48,7 +51,9 @@ class Settings:
     :param streams: options of the streams whose execution or run has no options of its own.
     :param callback_attempts: how often the delivery of a callback is attempted.
     :param callback_backoff: seconds before the second attempt, doubled before each further attempt.
-    :param legacy_callback_signature: sign callbacks with ``X-WR-Signature`` over the body alone.
+    :param callback_signature: how callbacks are signed: ``timed`` as documented, ``wr`` with ``X-WR-Signature`` over
+        the body alone, ``body`` with ``X-Signature`` over the body alone and without a timestamp header, or ``both``
+        ``timed`` and ``wr``.
     :param clock_offset: seconds that the emulator's clock is ahead of this machine's clock.
     :param max_body: bytes; a longer request body answers 413. White Rabbit's own limit is not documented.
     """
@@ -59,7 +64,7 @@ class Settings:
     streams: StreamOptions = field(default_factory=StreamOptions)
     callback_attempts: int = 3
     callback_backoff: float = 0.2
-    legacy_callback_signature: bool = False
+    callback_signature: CallbackSignature = "timed"
     clock_offset: float = 0.0
     max_body: int = 64 * 1024 * 1024
 

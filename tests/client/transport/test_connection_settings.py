@@ -180,7 +180,7 @@ def test_refused_settings(changes: dict[str, Any], reason: str) -> None:
 
 def test_secrets_are_not_shown() -> None:
     """Neither `str` nor `repr` of settings contains a key, a secret or a callback header."""
-    secretive = settings(callback_secret="hunter2", callback_headers={"X-Token": "hunter3"})
+    secretive = settings(callback_secret=["hunter2"], callback_headers={"X-Token": "hunter3"})
     text = repr(secretive) + str(secretive)
     assert not [secret for secret in (KEY, SECRET, "hunter2", "hunter3") if secret in text]
     assert copy.copy(secretive) == secretive

@@ -16,6 +16,10 @@ with DAG("e2e_each", schedule=assets.each(assets.module("BULK", "both")), max_ac
 with DAG("e2e_each_named", schedule=assets.each(assets.named("e2e name", "both")), max_active_runs=200):
     EmptyOperator(task_id="nothing")
 
+rotated = assets.module("BULK", "both", whiterabbit_conn_id="rotated")
+with DAG("e2e_rotated", schedule=assets.each(rotated), max_active_runs=200):
+    EmptyOperator(task_id="nothing")
+
 with DAG("e2e_together", schedule=[assets.module("BATCH")], max_active_runs=1):
 
     @task

@@ -125,13 +125,26 @@ def test_a_delivery_without_a_secret_is_not_signed(client, receiver):
     assert headers["x-signature-timestamp"]
 
 
-def test_the_legacy_signature(wr, client, receiver):
-    """With `legacy_callback_signature`, ``X-WR-Signature`` signs the body alone."""
-    wr.settings.legacy_callback_signature = True
+@pytest.mark.parametrize("form", ["timed", "wr", "body", "both"])
+def test_forms_of_the_signature(wr, client, receiver, form):
+    """The setting `callback_signature` chooses the headers of a signature, and whether they sign a time."""
+    wr.settings.callback_signature = form
     client.submit(callbackUrl=receiver.url, callbackSecret="s3")
     _, headers, body = receiver.next()
-    assert headers["x-wr-signature"] == "hmac-sha256-v1=" + hmac.new(b"s3", body, hashlib.sha256).hexdigest()
-    assert "x-signature" not in headers
+    names = {name for name in headers if "signature" in name}
+    mac = hmac.new(b"s3", body, hashlib.sha256).hexdigest()
+    timed = {"x-signature", "x-signature-timestamp", "x-signature-version"}
+    if form == "body":
+        assert names == {"x-signature"}
+        assert headers["x-signature"] == f"sha256={mac}"
+    else:
+        wr_names = {"x-wr-signature", "x-signature-timestamp"}
+        assert names == {"timed": timed, "wr": wr_names, "both": timed | wr_names}[form]
+    if "x-wr-signature" in names:
+        assert headers["x-wr-signature"] == f"hmac-sha256-v1={mac}"
+    if timed <= names:
+        message = headers["x-signature-timestamp"].encode() + b"." + body
+        assert headers["x-signature"] == "sha256=" + hmac.new(b"s3", message, hashlib.sha256).hexdigest()
 
 
 def test_a_failed_execution_is_delivered(wr, client, receiver):
