@@ -13,7 +13,11 @@ from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, 
 from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
 from airflow_provider_whiterabbit.client.wire import sse
 from airflow_provider_whiterabbit.client.wire.messages import Request
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitStreamError
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitProtocolError,
+    WhiteRabbitStreamError,
+    WhiteRabbitTransportError,
+)
 
 
 class Snapshot(Protocol):
@@ -83,15 +87,17 @@ class Followed(Generic[R]):
         """Parse the JSON of the record of an execution or workflow run, and check the record's id.
 
         :raises WhiteRabbitProtocolError: if it is not as documented, or has another id.
+        :raises WhiteRabbitTransportError: if it is no record at all.
         """
-        return self._with_same_id(self.parse_record(data))
+        return self._with_same_id(self.parse_record(self._of_the_api(data)))
 
     def glance_of(self, data: Any) -> Snapshot:
         """Parse a record of which perhaps only the first JSON members were read, and check the record's id.
 
         :raises WhiteRabbitProtocolError: if it is not as documented, or has another id.
+        :raises WhiteRabbitTransportError: if it is no record at all.
         """
-        return self._with_same_id(self.parse_glance(data))
+        return self._with_same_id(self.parse_glance(self._of_the_api(data)))
 
     def event_of(self, event: bytes) -> Snapshot:
         """Parse an event from an event stream, and check the event's id.
@@ -115,6 +121,15 @@ class Followed(Generic[R]):
             return self._with_same_id(Glance.from_dict(members, self.statuses, is_part=True))
         except WhiteRabbitProtocolError as error:
             raise WhiteRabbitStreamError(str(error)) from None
+
+    def _of_the_api(self, data: Any) -> Any:
+        """Return the JSON of a successful response, if it is an object with an id, as every record of the API is.
+
+        Gateways, firewalls and health checks answer with JSON and status 200, too. They know nothing of an execution.
+        """
+        if not isinstance(data, dict) or "id" not in data:
+            raise WhiteRabbitTransportError(f"{self.name}: the answer is JSON without an id; perhaps a proxy sent it")
+        return data
 
     def _with_same_id(self, snapshot: S) -> S:
         if snapshot.id != self.id:

@@ -205,9 +205,7 @@ def test_a_refused_record_ends_the_wait(error: WhiteRabbitError) -> None:
         {"id": ID, "status": "PAUSED"},
         {"id": ID, "completed": False},
         {"id": OTHER_ID, "status": "COMPLETED"},
-        {},
-        [],
-        None,
+        {"id": None},
     ],
 )
 def test_an_unknown_glance_ends_the_wait(record: Any) -> None:
@@ -228,8 +226,7 @@ def test_an_unknown_glance_ends_the_wait(record: Any) -> None:
         ({"id": ID}, "None"),
         ({"id": ID, "status": "COMPLETED"}, "'output' is missing"),
         ({"id": OTHER_ID, "status": "COMPLETED", "output": 1}, OTHER_ID),
-        ([], "list"),
-        (None, "NoneType"),
+        ({"id": None, "status": "COMPLETED", "output": 1}, "'id' is missing"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -240,6 +237,18 @@ def test_an_unknown_record_ends_the_wait(record: Any, message: str) -> None:
     assert isinstance(steps.send(True), Get)
     with pytest.raises(WhiteRabbitProtocolError, match=message):
         steps.send(record)
+
+
+@pytest.mark.parametrize("whole_record", [False, True])
+@pytest.mark.parametrize(
+    "answer", [{}, [], None, "ok", {"message": "Blocked", "error": "Forbidden", "statusCode": 403}]
+)
+def test_json_of_others_does_not_end_the_wait(answer: Any, whole_record: bool) -> None:
+    """JSON with status 200 that has no id is an outage: a gateway, a firewall or a health check has sent it."""
+    steps = follow(EXECUTION.followed(ID), whole_record=whole_record, clock=lambda: EPOCH)
+    assert isinstance(next(steps), Open)
+    assert isinstance(steps.send(True), Get)
+    assert isinstance(steps.send(answer), Sleep)
 
 
 @pytest.mark.parametrize("whole_record", [False, True])
