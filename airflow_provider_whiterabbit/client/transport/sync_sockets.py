@@ -129,6 +129,12 @@ class _LimitedFile(io.RawIOBase):
 class _FinalResponse(http.client.HTTPResponse):
     """A response of `http.client`, which itself skips 100 only, and as many as the server sends."""
 
+    def begin(self) -> None:
+        """Read the head. Each defect of a head, urllib3 would log with a traceback and the server's text."""
+        super().begin()
+        self.msg.defects.clear()
+        self.msg.set_payload("")
+
     def _read_status(self) -> Any:
         for _ in range(MAX_INTERIM + 1):
             status_line = super()._read_status()  # type: ignore[misc]
