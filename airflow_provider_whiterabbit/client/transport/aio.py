@@ -164,7 +164,7 @@ class AsyncClient(SendingClient):
                     head = Response(answer.status, lower_case(answer.headers), b"", time.time())
                     if head.status != 200:
                         head = await read_whole(answer, self.settings.max_answer_bytes, entry)
-                    check_stream(request, head)
+                    check_stream(request, self._hidden(head))
                     stream = EventStream(answer, entry)
                 except BaseException:
                     answer.close()
@@ -182,7 +182,7 @@ class AsyncClient(SendingClient):
                     response = await read_whole(answer, max_bytes, entry, wanted)
                 finally:
                     answer.release()  # its connection can be used again if the answer was read to its end
-        return answers.data_of(request, response)
+        return answers.data_of(request, self._hidden(response))
 
     async def _start(self, request: Request, limits: Limits, accept: str) -> aiohttp.ClientResponse:
         return await self._session.request(

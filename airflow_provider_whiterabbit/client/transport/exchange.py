@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,17 @@ class ClientBase:
 
     def _undo_correction(self) -> None:
         self._signer.undo_correction()
+
+    def _hidden(self, response: Response) -> Response:
+        """Return an HTTP response; in that of an error, three dots take the place of each secret that it repeats."""
+        if 200 <= response.status < 300:
+            return response
+        body = response.body
+        for secret in self.settings.secrets:
+            for is_ascii in (True, False):  # the two ways in which JSON can write it
+                written = json.dumps(secret, ensure_ascii=is_ascii)[1:-1]
+                body = body.replace(written.encode(errors="replace"), b"...")
+        return replace(response, body=body)
 
     def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
         """Return the exception for a request that got no usable HTTP response; see `failures.transport_error`."""
