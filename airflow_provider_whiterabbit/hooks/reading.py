@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_of
+from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook
@@ -27,6 +27,7 @@ async def read_connection(hook: BaseHook, connection_id: str) -> ClientSettings:
     """
     from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
+    check_conn_id(connection_id)
     connection = await get_async_connection(connection_id, hook=hook)
     extra = await get_async_extra_dejson(connection)
     await _mask(list(secrets_of(connection, extra)))
