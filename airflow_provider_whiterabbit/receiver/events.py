@@ -95,7 +95,8 @@ def _has_event(session: Session, asset_ids: Sequence[int], execution: Execution)
 
     now = datetime.now(UTC)
     # Airflow has an index on asset and time. Without this bound, the query would read every asset event.
-    since = min(execution.created_at or now - timedelta(days=3650), now) - MAX_CLOCK_SKEW
+    earliest = now - timedelta(days=3650)  # also of a time at the end of the calendar, before which there is none
+    since = min(max(execution.created_at or earliest, earliest), now) - MAX_CLOCK_SKEW
     extra = type_coerce(AssetEvent.extra, JSON)  # before Airflow 3.2, the column's own type has no members
     query = select(AssetEvent.id).where(
         AssetEvent.asset_id.in_(asset_ids),
