@@ -142,6 +142,15 @@ def _is_http(address: str) -> bool:
         return False
 
 
+def _is_name(host: str) -> bool:
+    """Return whether each label of a host's name has 1 to 63 characters (RFC 1035, section 2.3.4), also in Punycode."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
 def check_base_url(base_url: str, *, allow_http: bool) -> None:
     """Check that the base URL of White Rabbit's API has a scheme and a host, but no path and no password.
 
@@ -159,10 +168,12 @@ def check_base_url(base_url: str, *, allow_http: bool) -> None:
         raise WhiteRabbitConfigError(f"The connection's host {base_url!r} has no scheme. {remedy}")
     if url.scheme not in ("https", "http"):
         raise WhiteRabbitConfigError(f"The connection's host has the scheme {url.scheme!r}; it must be https. {remedy}")
+    if url.path not in ("", "/") or "?" in base_url or "#" in base_url:  # which can hold another service's key
+        raise WhiteRabbitConfigError(f"The connection's host {url.netloc!r} has a path or a query. {remedy}")
     if any(character.isspace() for character in base_url):
         raise WhiteRabbitConfigError(f"The connection's host {base_url!r} holds white space. {remedy}")
-    if url.path not in ("", "/") or "?" in base_url or "#" in base_url:
-        raise WhiteRabbitConfigError(f"The connection's host {base_url!r} has a path or a query. {remedy}")
+    if not base_url.isprintable() or not _is_name(url.hostname):
+        raise WhiteRabbitConfigError(f"The connection's host {base_url!r:.300} is not the name of a host. {remedy}")
     if url.scheme == "http" and not allow_http and not checks.is_loopback(url.hostname):
         raise WhiteRabbitConfigError(
             f"The connection's host {base_url!r} is plain HTTP, which would show the API key to anyone on the way. "
