@@ -122,7 +122,7 @@ def answer_to(record: Any, stored: Any) -> dict[str, Any]:
     """Return the answer stored with `ANSWER_KEY`, if it is about a record of a submission as it is; {} if not."""
     if not isinstance(record, dict) or not isinstance(stored, dict) or stored.get("for") != _mark(record):
         return {}
-    return {name: value for name, value in stored.items() if name != "for"}
+    return {name: _cleaned(value) for name, value in stored.items() if name != "for"}
 
 
 def _mark(record: dict[str, Any]) -> dict[str, Any]:
