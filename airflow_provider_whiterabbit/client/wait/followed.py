@@ -106,6 +106,16 @@ class Followed(Generic[R]):
         except WhiteRabbitProtocolError as error:
             raise WhiteRabbitStreamError(str(error)) from None
 
+    def end_among(self, events: Iterable[bytes]) -> bytes | None:
+        """Return the first event that has a terminal status and the right id; None if there is none."""
+        for event in events:
+            if any(status in event for status in _TERMINAL):  # most events have none, and need not be parsed
+                with contextlib.suppress(WhiteRabbitStreamError):
+                    snapshot = self.peek_of(event)
+                    if snapshot is not None and snapshot.is_terminal:
+                        return event
+        return None
+
     def peek_of(self, event: bytes) -> Snapshot | None:
         """Parse only the id and the status of an event; None if they are not its first members.
 
@@ -118,16 +128,6 @@ class Followed(Generic[R]):
             return self._with_same_id(Glance.from_dict(members, self.statuses, is_part=True))
         except WhiteRabbitProtocolError as error:
             raise WhiteRabbitStreamError(str(error)) from None
-
-    def end_among(self, events: Iterable[bytes]) -> bytes | None:
-        """Return the first event that has a terminal status and the right id; None if there is none."""
-        for event in events:
-            if any(status in event for status in _TERMINAL):  # most events have none, and need not be parsed
-                with contextlib.suppress(WhiteRabbitStreamError):
-                    snapshot = self.peek_of(event)
-                    if snapshot is not None and snapshot.is_terminal:
-                        return event
-        return None
 
     def _with_same_id(self, snapshot: S) -> S:
         if snapshot.id != self.id:
