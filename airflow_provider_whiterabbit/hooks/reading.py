@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _reads_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, asyncio.Task[ClientSettings]]] = (
     WeakKeyDictionary()
 )
+_turns_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 async def read_connection(hook: BaseHook, connection_id: str) -> ClientSettings:
@@ -55,7 +56,10 @@ async def read_together(
         # A task of its own, which goes on if the first caller is cancelled.
         reading = reads[key] = asyncio.create_task(read(hook, connection_id))
         reading.add_done_callback(lambda _: reads.pop(key))
-    return await asyncio.shield(reading)
+    settings = await asyncio.shield(reading)
+    async with _turns_by_loop.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        await asyncio.sleep(0)  # the callers go on one by one: all at once, a thousand of them block the event loop
+    return settings
 
 
 async def _mask(secrets: list[str]) -> None:

@@ -86,7 +86,10 @@ class ClientBase:
         return self.settings.is_trustworthy and self._signer.correct_clock(error)
 
     def _sign_with(self, settings: ClientSettings) -> None:
-        """Sign requests with the key and the secret of settings that were read again."""
+        """Sign requests with the key and the secret of settings that were read again, if they are for the same host."""
+        if host_of(settings.base_url) is not self._host:  # the new key belongs to the new host alone
+            log.warning("The key was refused, and the connection %s names another host now", settings.connection_id)
+            return
         names = ("api_key", "api_secret", "empty_body_signature")
         credentials = {name: getattr(settings, name) for name in names}
         if any(getattr(self.settings, name) != value for name, value in credentials.items()):
@@ -94,6 +97,10 @@ class ClientBase:
             self.settings = replace(self.settings, **credentials)
             offset, self._signer = self.clock_offset, Signer(*credentials.values())
             self._signer.offset = offset
+
+    def _tell_unreadable(self, error: Exception) -> None:
+        cause = clean(str(error)) or type(error).__name__
+        log.warning("The key was refused, and the connection can't be read again: %s", cause)
 
     def _undo_correction(self) -> None:
         self._signer.undo_correction()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
 from airflow_provider_whiterabbit.client.records.glance import Glance
-from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, Status, WorkflowRunStatus
+from airflow_provider_whiterabbit.client.records.status import TERMINAL, ExecutionStatus, Status, WorkflowRunStatus
 from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
 from airflow_provider_whiterabbit.client.wire import sse
 from airflow_provider_whiterabbit.client.wire.messages import Request
@@ -56,6 +57,8 @@ R = TypeVar("R", bound=Snapshot)
 """Type of a record from White Rabbit: `Execution` or `WorkflowRun`."""
 
 S = TypeVar("S", bound=Snapshot)
+
+_TERMINAL = [status.encode() for status in TERMINAL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,16 @@ class Followed(Generic[R]):
             return self._with_same_id(self.parse_event(sse.event_data(event)))
         except WhiteRabbitProtocolError as error:
             raise WhiteRabbitStreamError(str(error)) from None
+
+    def end_among(self, events: Iterable[bytes]) -> bytes | None:
+        """Return the first event that has a terminal status and the right id; None if there is none."""
+        for event in events:
+            if any(status in event for status in _TERMINAL):  # most events have none, and need not be parsed
+                with contextlib.suppress(WhiteRabbitStreamError):
+                    snapshot = self.peek_of(event)
+                    if snapshot is not None and snapshot.is_terminal:
+                        return event
+        return None
 
     def peek_of(self, event: bytes) -> Snapshot | None:
         """Parse only the id and the status of an event; None if they are not its first members.

@@ -342,7 +342,7 @@ def chunk_of(*events: bytes) -> list[bytes]:
 
 
 def test_only_the_last_event_of_a_chunk_matters() -> None:
-    """Of events that came together only the last one is parsed; if that can't be used, the record is read."""
+    """Of events that came together without an end only the last is parsed; if it can't be used, the record is read."""
     end, other = b'{"id": "%s", "status": "COMPLETED", "output": 1}' % ID.encode(), b"{not parsed"
     steps = follow(EXECUTION.followed(ID), clock=lambda: 0.0)
     next(steps)
@@ -355,6 +355,25 @@ def test_only_the_last_event_of_a_chunk_matters() -> None:
     steps.send(True)
     steps.send({"id": ID, "status": "EXECUTING"})
     assert isinstance(steps.send(chunk_of(other, end)), Close)
+    with pytest.raises(StopIteration) as stopped:
+        steps.send(None)
+    assert stopped.value.value.succeeded
+
+
+@pytest.mark.parametrize(
+    "last",
+    [b'{"id": "%s", "status": "EXECUTING"}' % ID.encode(), b'{"id": "%s"}' % OTHER_ID.encode(), b"{not parsed"],
+    ids=["earlier status", "other id", "no JSON"],
+)
+def test_an_end_that_is_not_the_last_event_of_a_chunk(last: bytes) -> None:
+    """An event with a final status ends the wait, although another event came behind it in the same chunk."""
+    other_end = b'{"id": "%s", "status": "FAILED"}' % OTHER_ID.encode()
+    end = b'{"id": "%s", "status": "COMPLETED", "output": 1}' % ID.encode()
+    steps = follow(EXECUTION.followed(ID), clock=lambda: 0.0)
+    next(steps)
+    steps.send(True)
+    steps.send({"id": ID, "status": "EXECUTING"})
+    assert isinstance(steps.send(chunk_of(other_end, b'"COMPLETED"', end, last)), Close)
     with pytest.raises(StopIteration) as stopped:
         steps.send(None)
     assert stopped.value.value.succeeded
