@@ -16,7 +16,12 @@ from typing import Any, Self, TypeVar, cast
 import aiohttp
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.client.transport.aio_io import EventStream, read_whole, transport_errors
+from airflow_provider_whiterabbit.client.transport.aio_io import (
+    EventStream,
+    end_with_connection,
+    read_whole,
+    transport_errors,
+)
 from airflow_provider_whiterabbit.client.transport.aio_sending import SendingClient
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import (
@@ -185,7 +190,7 @@ class AsyncClient(SendingClient):
         return answers.data_of(request, self._hidden(response))
 
     async def _start(self, request: Request, limits: Limits, accept: str) -> aiohttp.ClientResponse:
-        return await self._session.request(
+        answer = await self._session.request(
             request.method,
             self._url(request),
             data=request.body,
@@ -200,6 +205,8 @@ class AsyncClient(SendingClient):
                 sock_read=None if accept == EVENT_STREAM else limits.read,
             ),
         )
+        end_with_connection(answer)
+        return answer
 
     @contextlib.asynccontextmanager
     async def _turn(

@@ -142,6 +142,11 @@ def check_stream(request: Request, head: Response) -> None:
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
     """Return HTTP headers with lower-case names, as the class `Response` stores headers.
 
-    Their values are fit for messages: aiohttp reads a byte that is not UTF-8 as a lone surrogate.
+    Fields of the same name are combined, as `requests` does (RFC 9110, section 5.3). The values are fit for messages:
+    aiohttp reads a byte that is not UTF-8 as a lone surrogate.
     """
-    return {name.lower(): clean(value) for name, value in headers.items()}
+    combined: dict[str, str] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        combined[key] = f"{combined[key]}, {clean(value)}" if key in combined else clean(value)
+    return combined

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from airflow_provider_whiterabbit.client.transport.connecting import connected
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
 from airflow_provider_whiterabbit.client.transport.failures import TooSlowError, UnusableAnswerError
 
@@ -176,7 +177,10 @@ class LimitedAdapter(HTTPAdapter):
             response_class = _FinalResponse
 
             def _new_conn(self) -> Any:
-                return _LimitedSocket(super()._new_conn())
+                seconds = _allowance.get().limits.connect
+                return _LimitedSocket(
+                    connected(self._dns_host.strip("[]"), self.port, seconds, self.socket_options or ())
+                )
 
             def _connect_tls_proxy(self, *args: Any) -> Any:
                 return _LimitedSocket(super()._connect_tls_proxy(*args))
