@@ -25,7 +25,7 @@ export UV_SYSTEM_CERTS := 1
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-fast lint types check kills bad-day faults hostile bench bench-smoke bench-latency docs docs-serve build matrix ui-test chromium live constraints clean
+.PHONY: help demo demo-ui test test-fast noise lint types check kills bad-day faults hostile bench bench-smoke bench-latency docs docs-serve build matrix ui-test chromium live constraints clean
 
 help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,13 +36,15 @@ demo: $(READY) ## Run the example DAG on a real Airflow against the emulator, th
 demo-ui: $(READY) ## Run the demo, then keep Airflow's web UI open until Ctrl-C
 	$(BIN)/python -m dev.scripts.demo --ui
 
-test: $(READY) ## Run all tests, including those that start a real Airflow
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not alone and not ui"
-	$(BIN)/python -m pytest -m "(e2e or alone) and not kills and not bad_day and not ui"
+test: test-fast ## Run all tests, including those that start a real Airflow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "e2e and not alone and not kills and not bad_day and not ui"
 
 test-fast: $(READY) ## Run only the tests that start no Airflow processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not alone and not ui"
-	$(BIN)/python -m pytest -m "alone and not e2e and not ui"
+	$(BIN)/python -m pytest -m "alone and not kills and not bad_day and not ui"
+
+noise: $(READY) ## Send 100,000 random answers to each of the two API clients
+	NOISE_COUNT=34000 $(BIN)/python -m pytest -n 2 tests/client/transport/test_noise.py
 
 lint: $(READY) ## Check style and formatting with ruff
 	$(BIN)/ruff check .

@@ -47,9 +47,11 @@ They run with the lowest versions of the dependencies, with those of the oldest 
 Python.
 """
 
-PARALLEL = ("-n", "2", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
-ALONE = "alone and not e2e"
-ALONE_AND_REAL = "(e2e or alone) and not kills and not bad_day and not ui"
+UNIT = ("-n", "2", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
+REAL = ("-n", "2", "--dist", "loadfile", "-m", "e2e and not alone and not kills and not bad_day and not ui")
+"""The tests that start a real Airflow, those of two files at a time: the tests of a file share an Airflow."""
+
+ALONE = ("-m", "alone and not kills and not bad_day and not ui")
 
 
 def _install(session: nox.Session, constraints: str, *groups: str) -> None:
@@ -62,16 +64,18 @@ def _install(session: nox.Session, constraints: str, *groups: str) -> None:
     session.run("python", "-c", "import airflow, sys; print('Airflow', airflow.__version__, 'Python', sys.version)")
 
 
-def _test(session: nox.Session, sequential: str, *options: str) -> None:
-    """Run the parallel tests, two at a time, and then the tests that must run alone.
+def _test(session: nox.Session, *suites: tuple[str, ...], without: tuple[str, ...] = ()) -> None:
+    """Run the suites one after the other, or what the command line names.
 
-    :param sequential: pytest's expression for the tests that must run alone.
+    :param suites: for each run of pytest, the options that select its tests.
+    :param without: options that leave out tests.
     """
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    session.run("pytest", *PARALLEL, *options)
-    session.run("pytest", "-m", sequential, *options)
+    for suite in suites:
+        # 5: none of the tests is in the suite, which happens without those of the protocol
+        session.run("pytest", *suite, *without, success_codes=[0, 5] if suite is ALONE else [0])
 
 
 @nox.session(python="3.11")
@@ -80,7 +84,7 @@ def whole(session: nox.Session, airflow: str) -> None:
     """Run all tests, including those that start a real Airflow."""
     _install(session, f"airflow-{airflow}")
     without = {OLDEST: WITHOUT_DOCS, NEWEST: ()}.get(airflow, (*WITHOUT_DOCS, *WITHOUT_PROTOCOL))
-    _test(session, ALONE_AND_REAL, *without)
+    _test(session, UNIT, REAL, ALONE, without=without)
 
 
 @nox.session(tags=[REST])
@@ -90,14 +94,14 @@ def whole(session: nox.Session, airflow: str) -> None:
 def unit(session: nox.Session, airflow: str) -> None:
     """Run the tests that start no Airflow processes, on the other Pythons."""
     _install(session, f"airflow-{airflow}")
-    _test(session, ALONE, *WITHOUT_DOCS, *(() if airflow == NEWEST else WITHOUT_PROTOCOL))
+    _test(session, UNIT, ALONE, without=(*WITHOUT_DOCS, *(() if airflow == NEWEST else WITHOUT_PROTOCOL)))
 
 
 @nox.session(python="3.11", tags=[REST])
 def lowest(session: nox.Session) -> None:
     """Run the tests that start no Airflow processes, with the lowest versions that pyproject.toml allows."""
     _install(session, "lowest")
-    _test(session, ALONE, *WITHOUT_DOCS)
+    _test(session, UNIT, ALONE, without=WITHOUT_DOCS)
 
 
 @nox.session(python="3.11", default=False)

@@ -12,7 +12,7 @@ from typing import cast
 
 from benchmarks.report import ROOT, Benchmark, write
 
-BENCHMARKS = ("waits", "system", "latency", "calls", "parsing", "signing", "outputs")
+BENCHMARKS = ("waits", "system", "latency", "calls", "parsing", "signing", "outputs", "runs")
 NOT_SMOKED = frozenset({"system", "latency"})
 """Benchmarks that ``--smoke`` skips because they start an Airflow. A smoke run measures them only if they are named."""
 

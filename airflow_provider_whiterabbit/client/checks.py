@@ -14,6 +14,9 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 MAX_INLINE_WAIT = 15.0
 """Longest time, in seconds, that a submission may wait for its result: the API's ``waitForMs`` is 15,000 at most."""
 
+MAX_NAME = 200
+"""Length, in characters, of the longest name of a module."""
+
 _SAFE_ID = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,200}", re.ASCII)  # RFC 3986, unreserved; no dot segments
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
@@ -63,9 +66,9 @@ def is_loopback(host: str) -> bool:
 
 
 def module(value: Any) -> str:
-    """Check that a component's module name is a string that is not empty, and return the name."""
-    if not isinstance(value, str) or not value.strip():
-        raise WhiteRabbitInputError("module must be a component's module name, as RANDOM_UUID")
+    """Check that a component's module name is a string of 1 to 200 printable characters, and return the name."""
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME or not value.isprintable():
+        raise WhiteRabbitInputError(f"module must be a component's module name, as RANDOM_UUID, got {value!r:.100}")
     return value
 
 

@@ -2,7 +2,9 @@
 
 White Rabbit's texts are whatever a component, a proxy or a block chain put into them. One lone surrogate (half of an
 emoji, as JavaScript's ``slice`` leaves it) in a trigger's event ends the whole triggerer, one NUL fails a write to
-PostgreSQL, and other control characters change the terminal that shows a log.
+PostgreSQL, and other control characters change the terminal that shows a log. The controls of the writing direction
+(Unicode Standard Annex 9) show a text in another order than it has, which can make an address look like another one.
+The line and paragraph separators break a line of a log in two.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import re
 MAX_LENGTH = 2_000
 """How many characters a message has at most, with the note that it was cut."""
 
-_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNFIT = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # bidi controls last
+)
 
 
 def clean(text: str, limit: int = MAX_LENGTH) -> str:
-    """Return a text without lone surrogates and control characters, except tabs and line ends, and cut to a length.
+    """Return a text without lone surrogates and controls, except tabs and line ends, and cut to a length.
 
     Each character that is not fit becomes U+FFFD; a carriage return becomes a space.
 

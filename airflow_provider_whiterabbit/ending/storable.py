@@ -1,7 +1,9 @@
 """Finds what Airflow can't store in the output of an execution or workflow run, and says where it is.
 
 An output may be any JSON value. Airflow 3 sends an XCom in UTF-8, which has no lone surrogates, and PostgreSQL stores
-no NUL, no NaN and no infinity. Without this check, a task with such an output ends without a reason in its log.
+no NUL, no NaN and no infinity. Airflow's serializer refuses some names of members, and its models refuse deep nesting.
+Without this check, a task with such an output ends without a reason in its log, or with one that does not say that the
+execution is paid for.
 """
 
 from __future__ import annotations
@@ -17,6 +19,12 @@ from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitOutputError
 
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+_RESERVED = ("__classname__", "__id__")
+"""The names of members that Airflow's serializer refuses (`airflow.sdk.serde`)."""
+
+MAX_DEPTH = 190
+"""How many arrays and objects of an output may be nested. A task can't read an XCom with 200: pydantic refuses it."""
 
 _MAX_PLACE = 500
 """How many characters of the place of a character an error shows at most."""
@@ -50,14 +58,26 @@ def unstorable(value: Any) -> tuple[str, str] | None:
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
         text.encode()
-        if r"\u0000" not in text:
-            return None
-    except RecursionError:  # Airflow's own error says that the value is nested too deeply
-        return None
-    except ValueError:  # a lone surrogate, NaN or an infinity
-        pass
+        is_fit = not any(mark in text for mark in (r"\u0000", *_RESERVED)) and not _is_deep(value)
+    except (ValueError, RecursionError):  # a lone surrogate, NaN or an infinity; or nested very deeply
+        is_fit = False
     # This slow search finds nothing if the text only quotes the escape, as an article about JSON does.
-    return next(_faults(value), None)
+    return None if is_fit else next(_faults(value), None)
+
+
+def _is_deep(value: Any) -> bool:
+    """Return whether more than `MAX_DEPTH` arrays and objects are nested in a JSON value."""
+    level = [value] if isinstance(value, dict | list) else []  # all of one depth: recursion could exhaust the stack
+    for _ in range(MAX_DEPTH):
+        level = [
+            member
+            for item in level
+            for member in (item.values() if isinstance(item, dict) else item)
+            if isinstance(member, dict | list)
+        ]
+        if not level:
+            break
+    return bool(level)
 
 
 def _has_plain_xcoms() -> bool:
@@ -80,6 +100,10 @@ def _faults(value: Any) -> Iterator[tuple[str, str]]:
                     yield f"the character U+{ord(match.group()):04X}", place
             if isinstance(item, float) and not math.isfinite(item):
                 yield f"the number {item}", place
+            if name in _RESERVED:
+                yield f"a member with the name {name}", place
+            if isinstance(item, dict | list) and len(levels) > MAX_DEPTH:
+                yield f"more than {MAX_DEPTH} nested arrays and objects", place
             levels.append(_members(place, item))
             break
         else:

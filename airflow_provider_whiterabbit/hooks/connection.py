@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 
+_MAX_ID = 250
+"""Length, in characters, of the longest id of a connection in Airflow's database."""
+
 
 def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSettings:
     """Return the settings for a client of White Rabbit's API that an Airflow connection holds.
@@ -27,6 +30,7 @@ def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSetti
         ClientSettings,
     )
 
+    _check_extra(extra)
     # The forms of older versions of Airflow save an empty field as an empty string.
     fields = {name: value for name, value in extra.items() if value not in (None, "")}
     return ClientSettings(
@@ -50,15 +54,33 @@ def secrets_of(connection: Connection, extra: Mapping[str, Any]) -> Iterator[str
 
     :param extra: the connection's extra, as an object.
     """
+    _check_extra(extra)
     yield from _non_empty_strings((connection.password, extra.get("api_key"), extra.get("callback_secret")))
     headers = extra.get("callback_headers")
     if isinstance(headers, str):
         try:
             headers = json.loads(headers)
-        except ValueError:
+        except (ValueError, RecursionError):
             yield headers
     if isinstance(headers, Mapping):
         yield from _non_empty_strings(headers.values())
+
+
+def check_conn_id(connection_id: Any) -> None:
+    """Check that the id of an Airflow connection, which can be templated, is printable and has at most 250 characters.
+
+    Airflow's own error quotes the id as it is, and a lone surrogate in an error ends a task without a reason in its
+    log.
+
+    :raises WhiteRabbitConfigError: if it is not.
+    """
+    if not isinstance(connection_id, str) or not connection_id.isprintable() or len(connection_id) > _MAX_ID:
+        raise WhiteRabbitConfigError(f"{connection_id!r:.100} can't be the id of an Airflow connection.")
+
+
+def _check_extra(extra: Any) -> None:
+    if not isinstance(extra, Mapping):
+        raise WhiteRabbitConfigError("The connection's extra must be a JSON object.")
 
 
 def _non_empty_strings(values: Any) -> Iterator[str]:
@@ -90,7 +112,7 @@ def _string_field(extra: Mapping[str, Any], name: str) -> str | None:
 def _seconds_field(extra: Mapping[str, Any], name: str, default: float) -> float:
     try:
         return float(extra.get(name, default))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise WhiteRabbitConfigError(f"The extra field '{name}' must be a number of seconds.") from None
 
 
@@ -108,5 +130,5 @@ def _object_field(extra: Mapping[str, Any], name: str) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise WhiteRabbitConfigError(f"The extra field '{name}' must be a JSON object.") from None

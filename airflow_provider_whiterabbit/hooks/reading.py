@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_of
+from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _reads_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, asyncio.Task[ClientSettings]]] = (
     WeakKeyDictionary()
 )
+_turns_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 async def read_connection(hook: BaseHook, connection_id: str) -> ClientSettings:
@@ -27,6 +28,7 @@ async def read_connection(hook: BaseHook, connection_id: str) -> ClientSettings:
     """
     from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
+    check_conn_id(connection_id)
     connection = await get_async_connection(connection_id, hook=hook)
     extra = await get_async_extra_dejson(connection)
     await _mask(list(secrets_of(connection, extra)))
@@ -54,7 +56,10 @@ async def read_together(
         # A task of its own, which goes on if the first caller is cancelled.
         reading = reads[key] = asyncio.create_task(read(hook, connection_id))
         reading.add_done_callback(lambda _: reads.pop(key))
-    return await asyncio.shield(reading)
+    settings = await asyncio.shield(reading)
+    async with _turns_by_loop.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        await asyncio.sleep(0)  # the callers go on one by one: all at once, a thousand of them block the event loop
+    return settings
 
 
 async def _mask(secrets: list[str]) -> None:

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTION_TYPE, UI_FIELD_BEHAVIOUR
-from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_of
+from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
@@ -251,6 +251,7 @@ class WhiteRabbitHook(BaseHook):
     def _read_settings(cls, connection_id: str) -> ClientSettings:
         from airflow.providers.common.compat.sdk import mask_secret
 
+        check_conn_id(connection_id)
         connection = cls.get_connection(connection_id)
         extra = connection.extra_dejson
         for secret in secrets_of(connection, extra):

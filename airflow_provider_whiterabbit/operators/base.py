@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean
 from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
@@ -239,7 +239,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             refusals = () if self._submitted else (*INVALID, *UNAUTHORIZED)
             if no_retry_mends(error, refusals) or not (has_store(context) or self._doubt_option() == "resubmit"):
                 submitted = f" ({self._submitted} was submitted)" if self._submitted else ""
-                raise AirflowFailException(f"{clean(str(error))}{submitted}") from error
+                raise AirflowFailException(f"{clean(str(error), MAX_LENGTH - len(submitted))}{submitted}") from error
             raise
 
     def _submit(self, request: Request, fence: Fence, context: Context) -> tuple[str, Any]:

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitNotFoundError
 from airflow_provider_whiterabbit.operators.fence import Fence
 from airflow_provider_whiterabbit.operators.submission import Submission
 
 log = logging.getLogger(__name__)
+
+_MAX_TEXT = 1_300
+"""How many characters of a doubt an error shows at most, so that the command that settles the doubt is not cut."""
 
 Choice = Literal["there", "earlier", "submit", "stop"]
 """How a person settles a doubt: the submission is there under a given id, take the earlier one, submit now, or stop."""
@@ -57,7 +61,7 @@ class Doubt:
     @property
     def text(self) -> str:
         """The doubt as sentences for an error message."""
-        return f"{self.problem}{' ' if self.problem else ''}{self.facts}"
+        return clean(f"{self.problem}{' ' if self.problem else ''}{self.facts}", _MAX_TEXT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_whiterabbit.client.text import clean
+
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wire.messages import Request
 
@@ -74,10 +76,10 @@ class Submission:
 
         def value_of(name: str, kind: type) -> Any:
             value = stored.get(name)
-            return value if isinstance(value, kind) and not isinstance(value, bool) else None
+            return _cleaned(value) if isinstance(value, kind) and not isinstance(value, bool) else None
 
         target_id = (stored.get("id") or "").strip() or None
-        at = str(stored.get("at") or UNKNOWN_TIME)[:100]
+        at = clean(str(stored.get("at") or UNKNOWN_TIME), 100)
         edited = is_edited(stored)
         return cls(
             target_id=target_id,
@@ -94,6 +96,13 @@ class Submission:
             answer={} if edited else value_of("answer", dict) or {},  # the id is a person's later word
             settled=value_of("settled", dict) or {},
         )
+
+
+def _cleaned(value: Any) -> Any:
+    """Return a stored value, which a person or another program may have written, with texts that are fit for a log."""
+    if isinstance(value, dict):
+        return {name: _cleaned(member) for name, member in value.items()}
+    return clean(value) if isinstance(value, str) else value
 
 
 def is_edited(record: dict[str, Any]) -> bool:
@@ -113,7 +122,7 @@ def answer_to(record: Any, stored: Any) -> dict[str, Any]:
     """Return the answer stored with `ANSWER_KEY`, if it is about a record of a submission as it is; {} if not."""
     if not isinstance(record, dict) or not isinstance(stored, dict) or stored.get("for") != _mark(record):
         return {}
-    return {name: value for name, value in stored.items() if name != "for"}
+    return {name: _cleaned(value) for name, value in stored.items() if name != "for"}
 
 
 def _mark(record: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import sys
 import time
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from functools import cached_property
+from ssl import SSLError
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -105,7 +107,8 @@ class WhiteRabbitTrigger(BaseTrigger):
             if not hasattr(sys.modules.get(_TRANSPORT), "AsyncClient"):  # another trigger may have half imported it
                 # The first trigger of a triggerer imports for some 300 ms, which would block the event loop.
                 await asyncio.to_thread(importlib.import_module, _TRANSPORT)
-            async with await self._connect() as client:
+            async with contextlib.AsyncExitStack() as stack:
+                client = await self._connect(stack)
                 followed, succeeded = self.target.followed(self._target_id), False
                 try:
                     snapshot = await client.wait(followed, deadline=self._deadline(), poll_interval=self.poll_interval)
@@ -133,13 +136,22 @@ class WhiteRabbitTrigger(BaseTrigger):
             "The %s %s may still be running at White Rabbit; it was not cancelled", self.target.noun, self._target_id
         )
 
-    async def _connect(self) -> AsyncClient:
-        """Read the Airflow connection and return a client; retry, because the connection may only seem missing."""
+    async def _connect(self, stack: contextlib.AsyncExitStack) -> AsyncClient:
+        """Read the Airflow connection and enter a client; retry, because the connection may only seem missing.
+
+        :raises WhiteRabbitError: if that takes longer than the trigger may wait, because a secrets backend hangs.
+        """
         from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay
         from tenacity.wait import wait_random_exponential
 
-        def may_be_temporary(error: BaseException) -> bool:
-            return isinstance(error, Exception) and not isinstance(error, WhiteRabbitConfigError | PermissionError)
+        deadline, timing = self._deadline(), self.hook.timing
+        seconds = timing.connection_patience
+        if deadline is not None:
+            seconds = max(0.0, min(seconds, deadline - time.time()))
+
+        def pause(state: RetryCallState) -> float:
+            left = seconds - (state.seconds_since_start or 0.0)  # the last attempt is made when the time is over
+            return max(0.0, min(wait_random_exponential(multiplier=0.5, max=10)(state), left))
 
         def warn_once(state: RetryCallState) -> None:
             if state.attempt_number == 1 and state.outcome:
@@ -149,15 +161,25 @@ class WhiteRabbitTrigger(BaseTrigger):
                     clean(str(state.outcome.exception())),
                 )
 
-        deadline, patience = self._deadline(), self.hook.timing.connection_patience
-        reading = AsyncRetrying(
-            retry=retry_if_exception(may_be_temporary),
-            wait=wait_random_exponential(multiplier=0.5, max=10),
-            stop=stop_after_delay(patience if deadline is None else min(patience, deadline - time.time())),
+        async def enter() -> AsyncClient:
+            return await stack.enter_async_context(await self.hook.get_async_client())
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_may_be_temporary),
+            wait=pause,
+            stop=stop_after_delay(seconds),
             before_sleep=warn_once,
             reraise=True,
         )
-        return await reading(self.hook.get_async_client)
+        try:
+            async with asyncio.timeout(seconds + timing.final_read) as limit:
+                return await retrying(enter)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise WhiteRabbitError(
+                f"The connection {self.whiterabbit_conn_id} could not be read within {seconds:.0f} s"
+            ) from None
 
     async def _end_task(
         self, client: AsyncClient, status: str, succeeded: bool, timeout_message: str | None
@@ -184,6 +206,11 @@ class WhiteRabbitTrigger(BaseTrigger):
             started = time.time() if timeout_after is None else (timeout_after - GRACE).timestamp() - self.timeout
             deadlines.append(started + self.timeout)
         return min(deadlines, default=None)
+
+
+def _may_be_temporary(error: BaseException) -> bool:
+    """Return whether an Airflow connection may be readable, and its certificates too, although this failed."""
+    return isinstance(error, Exception) and not isinstance(error, WhiteRabbitConfigError | PermissionError | SSLError)
 
 
 class _SingleValueTaskInstance:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import outputs, parsing, process, server, signing, system, waits
+from benchmarks import outputs, parsing, process, runs, server, signing, system, waits
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.blocking import WatchedSelector
 from benchmarks.calls import SimulatedLoop
@@ -173,6 +173,14 @@ def test_signing() -> None:
     for name, size in signing.SIZES.items():
         assert data[name]["bytes"] == pytest.approx(size, rel=0.2)
     assert len(signing.table(data)) == 1 + len(signing.SIZES)
+
+
+def test_progress_of_runs() -> None:
+    """Every way reads the whole stream of a run; only this provider's way checks that the run has ended."""
+    data = runs.measure(smoke=True)
+    assert [row[0] for row in runs.table(data)[1:]] == list(runs.WAYS.values())
+    assert all(row["cpu"] > 0 for row in data)
+    assert len(runs.goals(data)) == 2
 
 
 def test_every_module_that_a_dag_imports_is_measured() -> None:

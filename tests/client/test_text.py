@@ -12,7 +12,15 @@ from airflow_provider_whiterabbit import exceptions
 from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean
 from tests.client.properties import examples
 
-ANY_TEXT = st.text(st.characters(), max_size=80) | st.text(st.sampled_from("a\0\x1b\r\n\t\x7f\x85\ud83d\udc07😀"))
+ANY_TEXT = st.text(st.characters(), max_size=80) | st.text(
+    st.sampled_from("a\0\x1b\r\n\t\x7f\x85\ud83d\udc07😀\u202e\u2066\u2028\u200d")
+)
+
+UNFIT = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of control characters, surrogates, and separators of lines and paragraphs."""
+
+BIDI = [chr(code) for code in (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))]
+"""The characters that Unicode calls `Bidi_Control`."""
 
 ERRORS = [
     error
@@ -24,8 +32,8 @@ ERRORS = [
 
 
 def is_fit(text: str) -> bool:
-    """Whether a text has neither lone surrogates nor control characters, except tabs and line ends."""
-    return not [char for char in text if unicodedata.category(char) in ("Cc", "Cs") and char not in "\t\n"]
+    """Whether a text has no lone surrogates and no controls of terminals, directions and lines but tab and line end."""
+    return not [char for char in text if (unicodedata.category(char) in UNFIT and char not in "\t\n") or char in BIDI]
 
 
 @examples(500)
@@ -49,6 +57,9 @@ def test_every_text_becomes_fit(text: str) -> None:
         ("\udc07\ud83d", "\ufffd\ufffd"),
         ("\0 \x1b[31m \x7f \x9b31m \x85", "\ufffd \ufffd[31m \ufffd \ufffd31m \ufffd"),
         ("one\r\ntwo", "one \ntwo"),
+        ("to \u202e0x1\u202c, \u2066a\u2069\u200f", "to \ufffd0x1\ufffd, \ufffda\ufffd\ufffd"),
+        ("one\u2028two\u2029three", "one\ufffdtwo\ufffdthree"),
+        ("a family: 👨\u200d👩\u200d👧", "a family: 👨\u200d👩\u200d👧"),
     ],
 )
 def test_examples(text: str, cleaned: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from airflow_provider_whiterabbit.ending.storable import unstorable
+from airflow_provider_whiterabbit.ending.storable import MAX_DEPTH, unstorable
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitOutputError
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
@@ -22,7 +22,7 @@ from tests.versions import needs_sdk
 
 HALF = "half \ud83d"
 
-TEXTS = st.text("a1\\u\0\x1b\ud83d\udc07", max_size=3)
+TEXTS = st.text("a1\\u\0\x1b\ud83d\udc07", max_size=3) | st.sampled_from(["__classname__", "__id__", "__data__"])
 SCALARS = st.none() | st.integers() | st.floats() | TEXTS
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=8
@@ -30,7 +30,9 @@ VALUES = st.recursive(
 
 
 def is_stored(value: Any) -> bool:
-    """Whether PostgreSQL can store a value: JSON in UTF-8, without NaN, infinities and the escape of NUL."""
+    """Whether Airflow and PostgreSQL can store a value: JSON in UTF-8, without NaN, infinities, NUL, reserved names."""
+    if any(name in json.dumps(value).replace(": ", ":") for name in ('"__classname__":', '"__id__":')):
+        return False
     try:
         text = json.dumps(value, allow_nan=False)
         json.dumps(value, ensure_ascii=False).encode()
@@ -56,6 +58,9 @@ def test_everything_is_found(value: Any) -> None:
         ({"a": {HALF: 1}}, ("the character U+D83D", "$.a['half \\ud83d']")),
         ([0.5, float("nan")], ("the number nan", "$[1]")),
         ({"a": float("-inf")}, ("the number -inf", "$.a")),
+        ({"a": [{"__classname__": "x"}]}, ("a member with the name __classname__", "$.a[0].__classname__")),
+        ({"__id__": 1}, ("a member with the name __id__", "$.__id__")),
+        (["__id__", {"__data__": "__classname__", "id": 1}], None),
         ({"text": r"In JSON, \u0000 is NUL", "more": ["\x1b", "😀", 1e300]}, None),
     ],
     ids=repr,
@@ -65,12 +70,45 @@ def test_places(value: Any, found: tuple[str, str] | None) -> None:
     assert unstorable(value) == found
 
 
-def test_deep_outputs() -> None:
-    """The search needs no recursion of its own."""
-    deep: Any = HALF
-    for _ in range(900):
-        deep = [deep]
-    assert unstorable(deep) in (None, ("the character U+D83D", f"${'[0]' * 900}"))
+def nested(levels: int, value: Any = None) -> Any:
+    """Return a value within so many arrays and objects, in turn."""
+    for level in range(levels):
+        value = {"a": value} if level % 2 else [value]
+    return value
+
+
+@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 260, 500, 990, 5_000])
+def test_deep_outputs(levels: int) -> None:
+    """An output that is nested too deeply is refused, however deep: the search needs no recursion of its own."""
+    found = unstorable(nested(levels))
+    assert found is not None
+    assert found[0] == f"more than {MAX_DEPTH} nested arrays and objects"
+    assert found[1].startswith("$.a[0].a" if levels % 2 == 0 else "$[0].a[0]")
+    assert unstorable([0, nested(levels)]) is not None
+
+
+def test_longest_depth() -> None:
+    """What is nested as deeply as allowed is stored, and is read by the tasks that get it."""
+    assert unstorable(nested(MAX_DEPTH)) is None
+    assert unstorable([*[nested(5)] * 500, nested(MAX_DEPTH - 1)]) is None
+    models = pytest.importorskip("airflow.sdk.api.datamodels._generated")
+    stored = json.dumps({"key": "return_value", "value": nested(MAX_DEPTH)})
+    assert models.XComResponse.model_validate_json(stored).value == nested(MAX_DEPTH)
+    with pytest.raises(ValueError, match="recursion"):
+        models.XComResponse.model_validate_json(stored.replace("null", json.dumps(nested(10))))
+
+
+@needs_sdk
+@pytest.mark.parametrize("output", [{"__id__": 1}, nested(260)], ids=["reserved name", "deep"])
+def test_airflow_refuses_them(output: Any) -> None:
+    """Airflow itself refuses what is refused here, and its error does not say that the execution is paid for."""
+    serde = pytest.importorskip("airflow.sdk.serde")
+    comms = pytest.importorskip("airflow.sdk.execution_time.comms")
+    with pytest.raises((AttributeError, ValueError)):
+        comms.SetXCom(
+            key="k", value=serde.serialize(output), dag_id="d", run_id="r", task_id="t", map_index=-1
+        ).model_dump_json()
+    assert unstorable(output) is not None
 
 
 def sensor(execution_id: str, **arguments: Any) -> WhiteRabbitExecutionSensor:

@@ -56,12 +56,15 @@ WRONG_CONNECTIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"request_timeout": "soon"}, "request_timeout"),
     ({}, {"request_timeout": 0}, "request_timeout"),
     ({}, {"request_timeout": "nan"}, "request_timeout"),
+    ({}, {"request_timeout": 10**400}, "request_timeout"),
     ({}, {"ca_bundle": "/does/not/exist"}, "ca_bundle"),
+    ({}, {"ca_bundle": f"/{'x' * 5_000}"}, "ca_bundle"),
     ({}, {"allow_http": "maybe"}, "allow_http"),
     ({}, {"empty_body_signature": "null"}, "empty_body_signature"),
     ({}, {"callback_headers": "X-Team: payments"}, "callback_headers"),
     ({}, {"callback_headers": {"X-Team": 7}}, "callback_headers"),
     ({}, {"callback_headers": ["X-Team"]}, "callback_headers"),
+    ({}, {"callback_headers": "[" * 5_000}, "callback_headers"),
 ]
 
 
@@ -103,3 +106,28 @@ def test_omitted_body(monkeypatch: pytest.MonkeyPatch) -> None:
         connection["extra"] = {**connection["extra"], "empty_body_signature": "omitted"}
         monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps(connection))
         assert WhiteRabbitHook().get_execution(execution_id).id == execution_id
+
+
+@pytest.mark.parametrize("extra", ['["api_key"]', '"api_key"'])
+async def test_extra_that_is_no_object(
+    whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, extra: str
+) -> None:
+    """An extra that is JSON but no object raises the error of a wrong connection, in the triggerer too."""
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps({**whiterabbit_emulator.connection, "extra": extra})
+    )
+    with pytest.raises(exc.WhiteRabbitConfigError, match="extra must be a JSON object"):
+        WhiteRabbitHook().get_conn()
+    with pytest.raises(exc.WhiteRabbitConfigError, match="extra must be a JSON object"):
+        await WhiteRabbitHook().get_async_client()
+
+
+@pytest.mark.parametrize("connection_id", ["half \ud83d", "nothing \0", "\u202eright to left", "x" * 251, None])
+async def test_ids_of_no_connection(connection_id: Any) -> None:
+    """Airflow's error would quote the id as it is, and end the task without a reason in its log."""
+    hook = WhiteRabbitHook(connection_id)
+    with pytest.raises(exc.WhiteRabbitConfigError, match="can't be the id of an Airflow connection") as caught:
+        hook.get_conn()
+    assert str(caught.value).isprintable()
+    with pytest.raises(exc.WhiteRabbitConfigError, match="can't be the id"):
+        await hook.get_async_client()

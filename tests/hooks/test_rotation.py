@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -24,6 +25,11 @@ UNKNOWN = "00000000-0000-0000-0000-000000000000"
 def count_refusals(wr: Emulator) -> int:
     """Return how many requests were refused because of their key."""
     return sum(entry.status == 401 for entry in wr.journal)
+
+
+def connection_to_another_host(wr: Emulator) -> str:
+    """Return an Airflow connection with the emulator's key, to a host at which nothing listens."""
+    return json.dumps({**wr.connection, "host": "http://127.0.0.2", "port": 9})
 
 
 @pytest.fixture
@@ -96,6 +102,20 @@ def test_unreadable_connection(
     with caplog.at_level(logging.WARNING), pytest.raises(exc.WhiteRabbitAuthenticationError):
         hook.get_execution(UNKNOWN)
     assert "can't be read again: The connection has no API key" in caplog.text
+
+
+def test_connection_to_another_host(
+    whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new key is not sent to the host of the refused key if the connection names another host now."""
+    hook = WhiteRabbitHook()
+    hook.get_conn()
+    whiterabbit_emulator.rotate_key()
+    monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", connection_to_another_host(whiterabbit_emulator))
+    with caplog.at_level(logging.WARNING), pytest.raises(exc.WhiteRabbitAuthenticationError):
+        hook.get_execution(UNKNOWN)
+    assert "whiterabbit_default names another host now" in caplog.text
+    assert len(whiterabbit_emulator.journal) == 1
 
 
 def test_threads(whiterabbit_emulator: Emulator, rotate: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
@@ -68,6 +69,15 @@ def message_of_doubt(airflow: FakeAirflow, kind: str, operator: Any, **tries: in
 
 
 # --- another request
+
+
+def test_hostile_texts_in_a_stored_record(airflow: FakeAirflow, wr: Emulator) -> None:
+    """Texts that another program has stored become fit for the message, which ends with the command all the same."""
+    hostile = "\0 \x1b[31m \u202e \ud83d" * 100
+    airflow.store.record = submission_record(None) | {"at": hostile, "subject": hostile, "request": hostile}
+    airflow.store.record |= {"replaces": {"id": hostile, "at": hostile}, "answer": {"choice": "there", "id": hostile}}
+    message = message_of_doubt(airflow, "uncertain", pay(ALICE))
+    assert clean(message) == message
 
 
 @pytest.mark.parametrize("tries", [{}, CLEARED], ids=["retry", "cleared"])

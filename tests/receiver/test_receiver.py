@@ -79,6 +79,7 @@ def test_another_body_of_the_same_execution_is_a_repeat(receiver: RunningReceive
         {"createdAt": "2999-01-01T00:00:00Z"},
         {"createdAt": None},
         {"createdAt": "2020-01-01T00:00:00Z"},
+        {"createdAt": "0001-01-01T00:00:00Z"},
     ):
         assert result(receiver.post(record | changes)) == "repeated"
     assert len(pay_database.events()) == 1

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,6 +16,38 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from tests.triggers.runs import UNKNOWN, completed, end_of, execution_trigger, payloads_of
 
 pytestmark = pytest.mark.usefixtures("warm")
+
+WITHOUT_DESCRIPTORS = """
+import asyncio, contextlib, os, resource, sys
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
+
+class WatchedHook(WhiteRabbitHook):
+    calls = 0
+
+    async def get_async_client(self):
+        WatchedHook.calls += 1
+        return await super().get_async_client()
+
+async def run(trigger):
+    return [event.payload async for event in trigger.run()]
+
+async def main(execution_id):
+    await run(WhiteRabbitExecutionTrigger(execution_id))  # imports everything
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 3,) * 2)
+    trigger = WhiteRabbitExecutionTrigger(execution_id)
+    trigger.hook = WatchedHook()
+    with contextlib.ExitStack() as files:
+        with contextlib.suppress(OSError):
+            while True:
+                files.enter_context(open(os.devnull))
+        running = asyncio.create_task(run(trigger))
+        while WatchedHook.calls < 2 and not running.done():
+            await asyncio.sleep(0.01)
+    print(*await running)
+
+asyncio.run(main(sys.argv[1]))
+"""
 
 
 async def test_missing_connection() -> None:
@@ -75,3 +110,29 @@ async def test_cancelled_while_reading() -> None:
     await asyncio.wait([running], timeout=60)
     assert running.cancelled()
     assert not reading.is_set()
+
+
+@pytest.mark.parametrize("limit", ["deadline", "patience"])
+async def test_connection_that_is_never_read(limit: str) -> None:
+    """If a secrets backend hangs, the trigger sends an error event at its deadline, or when its patience is over."""
+
+    class HangingHook(WhiteRabbitHook):
+        async def get_async_client(self) -> AsyncClient:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    timing = Timing(connection_patience=0.1 if limit == "patience" else 600, final_read=0.1)
+    deadline = datetime.now(UTC) + timedelta(seconds=0.1) if limit == "deadline" else None
+    trigger = execution_trigger("e", deadline=deadline)
+    trigger.hook = HangingHook()
+    [event] = await asyncio.wait_for(payloads_of(trigger, timing), 60)
+    assert event["status"] == "ERROR"
+    assert "connection whiterabbit_default could not be read within" in event["message"]
+
+
+def test_without_file_descriptors(whiterabbit_emulator: Emulator) -> None:
+    """A trigger that can't read the CA certificates because the process has no file descriptor left tries again."""
+    execution_id = whiterabbit_emulator.create_execution("QUICK", output=1)
+    command = [sys.executable, "-c", WITHOUT_DESCRIPTORS, execution_id]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stdout.splitlines()[-1] == str(completed(execution_id))

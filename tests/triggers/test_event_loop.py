@@ -14,7 +14,17 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from tests.triggers.runs import LONGEST_BLOCK, UNKNOWN, completed, end_of, execution_trigger, payloads_of, session_users
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from tests.triggers.runs import (
+    LONGEST_BLOCK,
+    UNKNOWN,
+    completed,
+    end_of,
+    execution_trigger,
+    never_blocked,
+    payloads_of,
+    session_users,
+)
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -98,3 +108,10 @@ asyncio.run(main())
     status, longest_block = done.stdout.splitlines()[-1].split()
     assert status == "ERROR"
     assert float(longest_block) < LONGEST_BLOCK
+
+
+async def test_many_get_their_connection_together() -> None:
+    """Triggers that shared one read of their connection go on one after the other, and do not block the event loop."""
+    hooks = [WhiteRabbitHook() for _ in range(1000)]
+    async with never_blocked():
+        await asyncio.gather(*(hook.get_async_client() for hook in hooks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from functools import partial
 
 import pytest
@@ -49,5 +50,20 @@ async def test_key_that_is_only_revoked(whiterabbit_emulator: Emulator) -> None:
     wr.rotate_key()
     wr.close_streams(execution_id)
     [event] = await trigger
+    assert event["status"] == "ERROR"
+    assert "answered 401" in event["message"]
+
+
+async def test_connection_to_another_host(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new key is not sent to the host of the refused key if the connection names another host now."""
+    wr = whiterabbit_emulator
+    execution_id = wr.create_execution("SLOW", manual=True)
+    trigger = asyncio.create_task(payloads_of(execution_trigger(execution_id)))
+    await asyncio.to_thread(wr.wait_for_request, kind="record", answered=True)
+    wr.rotate_key()
+    elsewhere = {**wr.connection, "host": "http://127.0.0.2", "port": 9}
+    monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps(elsewhere))
+    wr.close_streams(execution_id)
+    [event] = await asyncio.wait_for(trigger, 30)
     assert event["status"] == "ERROR"
     assert "answered 401" in event["message"]

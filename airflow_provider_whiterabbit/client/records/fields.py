@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 
 import pendulum
 
+from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.records.status import TERMINAL
 from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
@@ -136,21 +138,33 @@ def error_text(error: Any, limit: int = MAX_LENGTH) -> str:
 
 
 def warn_of(data: Mapping[str, Any], text: str) -> None:
-    """Log a warning about an execution or a workflow run, once per process.
+    """Log a warning about an execution or a workflow run, once per process, and not more than `MAX_WARNINGS` at once.
 
     :param data: its record or event.
     """
     _warn(f"{data.get('id')!r:.100}: {text}")
 
 
+MAX_WARNINGS = 100
+"""How many of these warnings a process logs at most within `WARNING_INTERVAL`."""
+
+WARNING_INTERVAL = 900.0
+"""Seconds. Without the limit, a server that sends another unknown status in each answer would fill the log."""
+
+_warned_at: deque[float] = deque(maxlen=MAX_WARNINGS)
+
+
 @lru_cache(maxsize=1024)
 def _warn(text: str) -> None:
-    log.warning("White Rabbit's answer about %s", text)
+    if len(_warned_at) < MAX_WARNINGS or monotonic() - _warned_at[0] > WARNING_INTERVAL:
+        _warned_at.append(monotonic())
+        log.warning("White Rabbit's answer about %s", text)
 
 
 def forget_warnings() -> None:
     """Let every warning be logged once more."""
     _warn.cache_clear()
+    _warned_at.clear()
     warn_once.cache_clear()
 
 

@@ -16,7 +16,12 @@ from typing import Any, Self, TypeVar, cast
 import aiohttp
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.client.transport.aio_io import EventStream, read_whole, transport_errors
+from airflow_provider_whiterabbit.client.transport.aio_io import (
+    EventStream,
+    end_with_connection,
+    read_whole,
+    transport_errors,
+)
 from airflow_provider_whiterabbit.client.transport.aio_sending import SendingClient
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import (
@@ -164,7 +169,7 @@ class AsyncClient(SendingClient):
                     head = Response(answer.status, lower_case(answer.headers), b"", time.time())
                     if head.status != 200:
                         head = await read_whole(answer, self.settings.max_answer_bytes, entry)
-                    check_stream(request, head)
+                    check_stream(request, self._hidden(head))
                     stream = EventStream(answer, entry)
                 except BaseException:
                     answer.close()
@@ -182,10 +187,10 @@ class AsyncClient(SendingClient):
                     response = await read_whole(answer, max_bytes, entry, wanted)
                 finally:
                     answer.release()  # its connection can be used again if the answer was read to its end
-        return answers.data_of(request, response)
+        return answers.data_of(request, self._hidden(response))
 
     async def _start(self, request: Request, limits: Limits, accept: str) -> aiohttp.ClientResponse:
-        return await self._session.request(
+        answer = await self._session.request(
             request.method,
             self._url(request),
             data=request.body,
@@ -200,6 +205,8 @@ class AsyncClient(SendingClient):
                 sock_read=None if accept == EVENT_STREAM else limits.read,
             ),
         )
+        end_with_connection(answer)
+        return answer
 
     @contextlib.asynccontextmanager
     async def _turn(

@@ -24,6 +24,9 @@ PEEK_BYTES = 256 * 1024
 """Bytes of an HTTP response after which it is no longer kept if a few members of its JSON are enough."""
 
 
+_LOST = "the connection was lost within the answer"
+
+
 @contextlib.asynccontextmanager
 async def transport_errors(client: ClientBase, request: Request, seconds: float) -> AsyncIterator[None]:
     """Turn unusable HTTP responses and the errors of aiohttp into `WhiteRabbitTransportError`.
@@ -33,12 +36,39 @@ async def transport_errors(client: ClientBase, request: Request, seconds: float)
     try:
         async with asyncio.timeout(seconds):
             yield
+    except aiohttp.ConnectionTimeoutError:
+        limit = min(client.settings.request_timeout, seconds)
+        raise client.transport_error(request, UnusableAnswerError(f"no connection within {limit:g} s")) from None
     except aiohttp.ServerTimeoutError as error:  # a TimeoutError too, but of one silence
         raise client.transport_error(request, error) from None
     except TimeoutError:
         raise client.transport_error(request, UnusableAnswerError(f"no answer within {seconds:g} s")) from None
     except (UnusableAnswerError, aiohttp.ClientError, OSError, ValueError) as error:
         raise client.transport_error(request, error) from None
+
+
+def end_with_connection(answer: aiohttp.ClientResponse) -> None:
+    """Let a read of a response's body fail as soon as the response's connection is lost.
+
+    If aiohttp can't parse a part of a body, it closes the connection, but does not tell a reader that waits for more.
+    """
+    connection, body = answer.connection, answer.content
+    if connection is None or connection.protocol is None:
+        return  # the body is here
+
+    def end(_: object = None) -> None:
+        if not body.is_eof() and body.exception() is None:
+            body.set_exception(UnusableAnswerError(_LOST))
+
+    def forget() -> None:
+        if closed is not None:
+            closed.remove_done_callback(end)
+
+    if (closed := connection.protocol.closed) is None:
+        end()
+    else:
+        closed.add_done_callback(end)
+        connection.add_callback(forget)  # the connection may be kept for other answers
 
 
 class EventStream:
@@ -53,7 +83,7 @@ class EventStream:
     def __init__(self, answer: aiohttp.ClientResponse, entry: RequestLog) -> None:
         self._answer = answer
         self._decoder = EventDecoder()
-        self._decompressor = Decompressor(answer.headers.get("content-encoding", ""), STREAM_PIECE_BYTES)
+        self._decompressor = Decompressor(lower_case(answer.headers).get("content-encoding", ""), STREAM_PIECE_BYTES)
         self._pieces: Iterator[bytes] | None = None
         self._entry = entry
 
@@ -101,12 +131,20 @@ class EventStream:
             await asyncio.sleep(0)  # one chunk may hold thousands of events: the other waits get their turn
             if piece := next(self._pieces, None):
                 return piece
-        while chunk := await self._answer.content.readany():
+        while chunk := await _next_chunk(self._answer):
             self._entry.received += len(chunk)
             self._pieces = self._decompressor.feed(chunk)
             if piece := next(self._pieces, None):
                 return piece
         return b""
+
+
+async def _next_chunk(answer: aiohttp.ClientResponse) -> bytes:
+    """Return the next bytes of a response's body as they were sent; an empty bytes object at the body's end."""
+    try:
+        return await answer.content.readany()
+    except RuntimeError:  # of aiohttp, if it is closing the connection
+        raise UnusableAnswerError(_LOST) from None
 
 
 async def read_whole(
@@ -147,7 +185,7 @@ async def _pieces_of(
     answer: aiohttp.ClientResponse, decoder: BodyDecoder, entry: RequestLog
 ) -> AsyncGenerator[bytes, None]:
     """Yield the plain pieces of a response's body, and let the other waits take their turn after each."""
-    while not decoder.is_cut and (chunk := await answer.content.readany()):
+    while not decoder.is_cut and (chunk := await _next_chunk(answer)):
         entry.received += len(chunk)
         for piece in decoder.feed(chunk):
             yield piece

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -16,8 +15,6 @@ from airflow_provider_whiterabbit.client.wire.signing import Signer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitResponseError
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 
 class SendingClient(ClientBase):
@@ -55,7 +52,7 @@ class SendingClient(ClientBase):
                 async with asyncio.timeout(within):
                     self._sign_with(await self._read_again())
             except Exception as error:  # whatever a secrets backend raises; the refusal is the error that counts
-                log.warning("The key was refused, and the connection can't be read again: %s", error)
+                self._tell_unreadable(error)
         return self._signer is not refused
 
     async def _with_corrected_clock(

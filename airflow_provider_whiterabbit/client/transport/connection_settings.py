@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
@@ -20,6 +19,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 DEFAULT_BASE_URL = "https://api.whiterabbit.app"
 DEFAULT_REQUEST_TIMEOUT = 30.0
 
+_MIN_SECRET = 5
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 
@@ -71,7 +71,7 @@ class ClientSettings:
         load_private_key(self.api_secret)
         if not 0 < self.request_timeout <= 3600:
             raise WhiteRabbitConfigError("The extra field 'request_timeout' must be between 0 and 3600 seconds.")
-        if not Path(self.trust_store).exists():
+        if not os.path.exists(self.trust_store):  # noqa: PTH110 (`Path.exists` raises where the path can't be looked at)
             source = "The extra field 'ca_bundle'" if self.ca_bundle else "REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE)"
             raise WhiteRabbitConfigError(f"{source} names {self.trust_store!r}, which does not exist.")
         if self.empty_body_signature not in ("object", "omitted"):
@@ -92,6 +92,12 @@ class ClientSettings:
         if template is None:
             return None
         return clean(template.replace(f"{{{target.id_name}}}", quote(target_id, safe="")))
+
+    @property
+    def secrets(self) -> Iterator[str]:
+        """Yield the secrets that requests hold; a value of less than five characters could be any word."""
+        values = (self.api_key, self.callback_secret, *(self.callback_headers or {}).values())
+        return (value for value in values if value and len(value) >= _MIN_SECRET)
 
     @property
     def trust_store(self) -> str:
@@ -136,6 +142,15 @@ def _is_http(address: str) -> bool:
         return False
 
 
+def _is_name(host: str) -> bool:
+    """Return whether each label of a host's name has 1 to 63 characters (RFC 1035, section 2.3.4), also in Punycode."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
 def check_base_url(base_url: str, *, allow_http: bool) -> None:
     """Check that the base URL of White Rabbit's API has a scheme and a host, but no path and no password.
 
@@ -153,10 +168,12 @@ def check_base_url(base_url: str, *, allow_http: bool) -> None:
         raise WhiteRabbitConfigError(f"The connection's host {base_url!r} has no scheme. {remedy}")
     if url.scheme not in ("https", "http"):
         raise WhiteRabbitConfigError(f"The connection's host has the scheme {url.scheme!r}; it must be https. {remedy}")
+    if url.path not in ("", "/") or "?" in base_url or "#" in base_url:  # which can hold another service's key
+        raise WhiteRabbitConfigError(f"The connection's host {url.netloc!r} has a path or a query. {remedy}")
     if any(character.isspace() for character in base_url):
         raise WhiteRabbitConfigError(f"The connection's host {base_url!r} holds white space. {remedy}")
-    if url.path not in ("", "/") or "?" in base_url or "#" in base_url:
-        raise WhiteRabbitConfigError(f"The connection's host {base_url!r} has a path or a query. {remedy}")
+    if not base_url.isprintable() or not _is_name(url.hostname):
+        raise WhiteRabbitConfigError(f"The connection's host {base_url!r:.300} is not the name of a host. {remedy}")
     if url.scheme == "http" and not allow_http and not checks.is_loopback(url.hostname):
         raise WhiteRabbitConfigError(
             f"The connection's host {base_url!r} is plain HTTP, which would show the API key to anyone on the way. "

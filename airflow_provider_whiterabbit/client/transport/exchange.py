@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -85,7 +86,10 @@ class ClientBase:
         return self.settings.is_trustworthy and self._signer.correct_clock(error)
 
     def _sign_with(self, settings: ClientSettings) -> None:
-        """Sign requests with the key and the secret of settings that were read again."""
+        """Sign requests with the key and the secret of settings that were read again, if they are for the same host."""
+        if host_of(settings.base_url) is not self._host:  # the new key belongs to the new host alone
+            log.warning("The key was refused, and the connection %s names another host now", settings.connection_id)
+            return
         names = ("api_key", "api_secret", "empty_body_signature")
         credentials = {name: getattr(settings, name) for name in names}
         if any(getattr(self.settings, name) != value for name, value in credentials.items()):
@@ -94,8 +98,23 @@ class ClientBase:
             offset, self._signer = self.clock_offset, Signer(*credentials.values())
             self._signer.offset = offset
 
+    def _tell_unreadable(self, error: Exception) -> None:
+        cause = clean(str(error)) or type(error).__name__
+        log.warning("The key was refused, and the connection can't be read again: %s", cause)
+
     def _undo_correction(self) -> None:
         self._signer.undo_correction()
+
+    def _hidden(self, response: Response) -> Response:
+        """Return an HTTP response; in that of an error, three dots take the place of each secret that it repeats."""
+        if 200 <= response.status < 300:
+            return response
+        body = response.body
+        for secret in self.settings.secrets:
+            for is_ascii in (True, False):  # the two ways in which JSON can write it
+                written = json.dumps(secret, ensure_ascii=is_ascii)[1:-1]
+                body = body.replace(written.encode(errors="replace"), b"...")
+        return replace(response, body=body)
 
     def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
         """Return the exception for a request that got no usable HTTP response; see `failures.transport_error`."""
@@ -123,6 +142,11 @@ def check_stream(request: Request, head: Response) -> None:
 def lower_case(headers: Mapping[str, str]) -> dict[str, str]:
     """Return HTTP headers with lower-case names, as the class `Response` stores headers.
 
-    Their values are fit for messages: aiohttp reads a byte that is not UTF-8 as a lone surrogate.
+    Fields of the same name are combined, as `requests` does (RFC 9110, section 5.3). The values are fit for messages:
+    aiohttp reads a byte that is not UTF-8 as a lone surrogate.
     """
-    return {name.lower(): clean(value) for name, value in headers.items()}
+    combined: dict[str, str] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        combined[key] = f"{combined[key]}, {clean(value)}" if key in combined else clean(value)
+    return combined

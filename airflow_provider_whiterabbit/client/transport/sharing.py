@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -111,18 +112,34 @@ class _Connector(aiohttp.TCPConnector):
         self._line = line
         self._streams = streams
 
-    async def connect(self, *args: Any, **options: Any) -> aiohttp.connector.Connection:
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's)
+    ) -> aiohttp.connector.Connection:
         """Return a connection for one request: a kept one or a new one.
 
+        aiohttp allows `sock_connect` for each address of a host; here it is the limit for all of them.
+
         :raises HostPausedError: if the host asked for a pause that is not over.
+        :raises TimeoutError: if no connection is established within `timeout.sock_connect` seconds.
         """
         await self._line.admit()
         try:
-            return await super().connect(*args, **options)
+            async with asyncio.timeout(timeout.sock_connect):
+                connection = await super().connect(req, traces, timeout)
+                while (protocol := connection.protocol) is not None and protocol.should_close:
+                    # A kept connection on which something arrived unasked: it would pass for the next answer.
+                    connection.close()
+                    connection = await super().connect(req, traces, timeout)
         except OSError as error:
             if is_shortage(error):
                 self._streams.make_room()
             raise
+        if protocol is not None:
+            connection.add_callback(partial(_abort_when_closed, protocol, protocol.transport))
+        return connection
 
 
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], SharedSession]] = WeakKeyDictionary()
@@ -144,6 +161,19 @@ async def leave(shared: SharedSession) -> None:
     if not shared.users:
         del _shared[asyncio.get_running_loop()][shared.key]
         await shared.close()
+
+
+def _abort_when_closed(protocol: asyncio.BaseProtocol, transport: asyncio.Transport | None) -> None:
+    """Free the socket at once if aiohttp closes a connection, which calls this directly before.
+
+    Over TLS, asyncio would wait for the server's goodbye for 30 seconds, and go on reading what the server sends.
+    """
+
+    def abort() -> None:
+        if transport is not None and getattr(protocol, "transport", None) is None:  # else the connection is kept
+            transport.abort()
+
+    asyncio.get_running_loop().call_soon(abort)
 
 
 def _tls_context(trust_store: str) -> ssl.SSLContext:

@@ -221,7 +221,7 @@ class Client(SendingClient):
                 head = Response(answer.status_code, lower_case(answer.headers), b"", time.time())
                 if head.status != 200:
                     head = read_whole(answer, self.settings.max_answer_bytes, entry)
-                check_stream(request, head)
+                check_stream(request, self._hidden(head))
                 stream = EventStream(answer, max_event_bytes, entry)
             except BaseException:
                 answer.close()
@@ -240,7 +240,7 @@ class Client(SendingClient):
             except WhiteRabbitTransportError as error:
                 error.sent = request.idempotent or session.adapter.connected
                 raise
-        return answers.data_of(request, response)
+        return answers.data_of(request, self._hidden(response))
 
     def _start(self, session: requests.Session, request: Request, limits: Limits, accept: str) -> requests.Response:
         return session.request(

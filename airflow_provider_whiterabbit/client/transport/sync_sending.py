@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -16,8 +15,6 @@ from airflow_provider_whiterabbit.client.wire.signing import Signer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitResponseError
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 
 class SendingClient(ClientBase):
@@ -54,7 +51,7 @@ class SendingClient(ClientBase):
             try:
                 self._sign_with(self._read_again())
             except Exception as error:  # whatever a secrets backend raises; the refusal is the error that counts
-                log.warning("The key was refused, and the connection can't be read again: %s", error)
+                self._tell_unreadable(error)
         return self._signer is not refused
 
     def _with_corrected_clock(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:

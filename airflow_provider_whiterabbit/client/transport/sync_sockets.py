@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from airflow_provider_whiterabbit.client.transport.connecting import connected
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
 from airflow_provider_whiterabbit.client.transport.failures import TooSlowError, UnusableAnswerError
 
@@ -129,6 +130,12 @@ class _LimitedFile(io.RawIOBase):
 class _FinalResponse(http.client.HTTPResponse):
     """A response of `http.client`, which itself skips 100 only, and as many as the server sends."""
 
+    def begin(self) -> None:
+        """Read the head. Each defect of a head, urllib3 would log with a traceback and the server's text."""
+        super().begin()
+        self.msg.defects.clear()
+        self.msg.set_payload("")
+
     def _read_status(self) -> Any:
         for _ in range(MAX_INTERIM + 1):
             status_line = super()._read_status()  # type: ignore[misc]
@@ -170,7 +177,10 @@ class LimitedAdapter(HTTPAdapter):
             response_class = _FinalResponse
 
             def _new_conn(self) -> Any:
-                return _LimitedSocket(super()._new_conn())
+                seconds = _allowance.get().limits.connect
+                return _LimitedSocket(
+                    connected(self._dns_host.strip("[]"), self.port, seconds, self.socket_options or ())
+                )
 
             def _connect_tls_proxy(self, *args: Any) -> Any:
                 return _LimitedSocket(super()._connect_tls_proxy(*args))

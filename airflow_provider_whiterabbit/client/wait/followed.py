@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
 from airflow_provider_whiterabbit.client.records.glance import Glance
-from airflow_provider_whiterabbit.client.records.status import ExecutionStatus, Status, WorkflowRunStatus
+from airflow_provider_whiterabbit.client.records.status import TERMINAL, ExecutionStatus, Status, WorkflowRunStatus
 from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
 from airflow_provider_whiterabbit.client.wire import sse
 from airflow_provider_whiterabbit.client.wire.messages import Request
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitStreamError
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitProtocolError,
+    WhiteRabbitStreamError,
+    WhiteRabbitTransportError,
+)
 
 
 class Snapshot(Protocol):
@@ -53,6 +58,8 @@ R = TypeVar("R", bound=Snapshot)
 
 S = TypeVar("S", bound=Snapshot)
 
+_TERMINAL = [status.encode() for status in TERMINAL]
+
 
 @dataclass(frozen=True, slots=True)
 class Followed(Generic[R]):
@@ -83,15 +90,17 @@ class Followed(Generic[R]):
         """Parse the JSON of the record of an execution or workflow run, and check the record's id.
 
         :raises WhiteRabbitProtocolError: if it is not as documented, or has another id.
+        :raises WhiteRabbitTransportError: if it is no record at all.
         """
-        return self._with_same_id(self.parse_record(data))
+        return self._with_same_id(self.parse_record(self._of_the_api(data)))
 
     def glance_of(self, data: Any) -> Snapshot:
         """Parse a record of which perhaps only the first JSON members were read, and check the record's id.
 
         :raises WhiteRabbitProtocolError: if it is not as documented, or has another id.
+        :raises WhiteRabbitTransportError: if it is no record at all.
         """
-        return self._with_same_id(self.parse_glance(data))
+        return self._with_same_id(self.parse_glance(self._of_the_api(data)))
 
     def event_of(self, event: bytes) -> Snapshot:
         """Parse an event from an event stream, and check the event's id.
@@ -102,6 +111,16 @@ class Followed(Generic[R]):
             return self._with_same_id(self.parse_event(sse.event_data(event)))
         except WhiteRabbitProtocolError as error:
             raise WhiteRabbitStreamError(str(error)) from None
+
+    def end_among(self, events: Iterable[bytes]) -> bytes | None:
+        """Return the first event that has a terminal status and the right id; None if there is none."""
+        for event in events:
+            if any(status in event for status in _TERMINAL):  # most events have none, and need not be parsed
+                with contextlib.suppress(WhiteRabbitStreamError):
+                    snapshot = self.peek_of(event)
+                    if snapshot is not None and snapshot.is_terminal:
+                        return event
+        return None
 
     def peek_of(self, event: bytes) -> Snapshot | None:
         """Parse only the id and the status of an event; None if they are not its first members.
@@ -115,6 +134,15 @@ class Followed(Generic[R]):
             return self._with_same_id(Glance.from_dict(members, self.statuses, is_part=True))
         except WhiteRabbitProtocolError as error:
             raise WhiteRabbitStreamError(str(error)) from None
+
+    def _of_the_api(self, data: Any) -> Any:
+        """Return the JSON of a successful response, if it is an object with an id, as every record of the API is.
+
+        Gateways, firewalls and health checks answer with JSON and status 200, too. They know nothing of an execution.
+        """
+        if not isinstance(data, dict) or "id" not in data:
+            raise WhiteRabbitTransportError(f"{self.name}: the answer is JSON without an id; perhaps a proxy sent it")
+        return data
 
     def _with_same_id(self, snapshot: S) -> S:
         if snapshot.id != self.id:

@@ -192,7 +192,8 @@ class _Follower:
                 events = yield Read(self.timing.silence, left, quiet)
                 if events is None:
                     raise WhiteRabbitStreamError("the stream closed before the end")
-                event = events[-1] if events else event  # of events that came together, only the last one counts
+                if events:  # of events that came together, an end counts, else only the last one
+                    event = self.followed.end_among(events[:-1]) or events[-1]
                 if event is not None:
                     snapshot, is_whole = self._parsed(event)
                     if snapshot.is_terminal:

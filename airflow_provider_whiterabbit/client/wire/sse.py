@@ -1,18 +1,17 @@
 """Decodes the bytes of a stream of Server-Sent Events into events (WHATWG HTML, section 9.2).
 
-The bytes may arrive split anywhere. sseclient-py parses an event, but it takes half an event at the end of its input
-for a whole one. So complete events are cut out at their blank line first, and parsed only if they matter: most events
-of a long wait are soon followed by another one.
+The bytes may arrive split anywhere. Complete events are cut out at their blank line first, and parsed only if they
+matter: most events of a long wait are soon followed by another one. Nothing of an event but its data is used.
+sseclient-py takes half an event at the end of its input for a whole one, and seconds for 1 MB of data on many lines.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Collection
 from typing import Any
-
-import sseclient
 
 from airflow_provider_whiterabbit.client.wire.json_in import integer, peek
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError
@@ -24,6 +23,7 @@ _HEAD_BYTES = 1024
 """How many bytes of an event's data `peek_data` looks at."""
 
 _BOM = b"\xef\xbb\xbf"
+_BLANK_LINES = re.compile(rb"\n{3,}")
 _PING = re.compile(rb":[^\r\n]*\n\n")
 _DATA = re.compile(rb"^data:[^\S\n]*(?=(\S))", re.MULTILINE)
 
@@ -79,7 +79,9 @@ class EventDecoder:
             self._after_cr = False
         if chunk:
             self._after_cr = chunk.endswith(b"\r")
-            self._buffer += chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            # A flood of blank lines would take a turn of the loop in `feed` for each two of them.
+            self._buffer += _BLANK_LINES.sub(b"\n\n", chunk) if b"\n\n\n" in chunk else chunk
         if self._at_start and (len(self._buffer) >= len(_BOM) or not _BOM.startswith(self._buffer)):
             self._at_start = False
             if self._buffer.startswith(_BOM):
@@ -92,13 +94,16 @@ def event_data(event: bytes) -> Any:
 
     :raises WhiteRabbitStreamError: if it is not JSON.
     """
-    # Bytes that are not UTF-8 break no stream (WHATWG HTML, section 9.2.5), and sseclient-py would raise.
-    readable = event.decode("utf-8", "replace").encode()
-    try:
-        [parsed] = sseclient.SSEClient(iter((readable,))).events()
-        return json.loads(parsed.data, parse_int=integer)
-    except (ValueError, RecursionError):
-        raise WhiteRabbitStreamError("an event is not JSON") from None
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(_data_text(event), parse_int=integer)
+    # Not raised within an `except`: the error of `json` would keep the whole text for as long as this one lives.
+    raise WhiteRabbitStreamError("an event is not JSON")
+
+
+def _data_text(event: bytes) -> str:
+    """Return the lines of an event's data. Lines without a colon are omitted: they add white space, if anything."""
+    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines).decode("utf-8", "replace")  # other bytes break no stream (section 9.2.5)
 
 
 def peek_data(event: bytes, names: Collection[str]) -> dict[str, Any] | None:

@@ -40,8 +40,8 @@ POLL_INTERVAL = 1.0
 SILENCE = 1.5
 """Seconds, instead of 45, after which a stream is dead."""
 
-_DIRTY = re.compile("[\ud800-\udfff\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What no text of the provider may hold: lone surrogates and control characters."""
+_DIRTY = re.compile("[\ud800-\udfff\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What no text of the provider may hold: lone surrogates, control characters, and controls of the writing direction."""
 
 MAX_TEXT = 2000
 """Characters of a message of the provider at most."""

@@ -17,7 +17,9 @@ BEGIN, END = "<!-- written by make hostile -->", "<!-- end of the tables of make
 
 PLACES: tuple[Place, ...] = ("record", "stream", "submission")
 LAYOUT = "{:<54.54}  {:<26.26}  {:<22.22}  {:<22.22}  {:<22.22}  {:>5}  {:>5}  {:>4}"
-HEADING = ("clause", *PLACES, "s", "ms", "MiB")
+HEADING = ("clause", *PLACES)
+MEASURED = ("s", "ms", "MiB")
+"""The columns that differ from run to run. They are printed only."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,14 @@ class Row:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The texts of the line's columns."""
+        """The texts of the columns that are the same in every run."""
+        return (self.name, self.clause, *self.verdicts)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The texts of the other columns."""
         block = "" if self.block is None else f"{self.block:.0f}"
-        return (self.name, self.clause, *self.verdicts, f"{self.seconds:.1f}", block, f"{self.growth:.0f}")
+        return (f"{self.seconds:.1f}", block, f"{self.growth:.0f}")
 
 
 def _verdict(cells: Sequence[Cell]) -> str:
@@ -78,8 +85,8 @@ def rows(cells: Iterable[Cell]) -> Iterator[tuple[str, Row]]:
 def print_row(group: str, row: Row, *, is_first: bool) -> None:
     """Print a line, after a heading if it is the first of its table."""
     if is_first:
-        print(f"\n{LAYOUT.format(group, *HEADING)}")
-    print(LAYOUT.format(*row.columns), flush=True)
+        print(f"\n{LAYOUT.format(group, *HEADING, *MEASURED)}")
+    print(LAYOUT.format(*row.columns, *row.measured), flush=True)
 
 
 def summary(cells: Sequence[Cell]) -> str:
@@ -93,7 +100,7 @@ def markdown(cells: Sequence[Cell]) -> str:
     """Return the summary and a Markdown table for each group of misbehaviours."""
     parts = [summary(cells)]
     for group, found in groupby(rows(cells), lambda row: row[0]):
-        head = f"| {group} | {' | '.join(HEADING)} |\n| --- |{' --- |' * (1 + len(PLACES))}{' ---: |' * 3}"
+        head = f"| {group} | {' | '.join(HEADING)} |\n|{' --- |' * (1 + len(HEADING))}"
         parts.append("\n".join([head, *(f"| {' | '.join(row.columns)} |" for _, row in found)]))
     return "\n\n".join(parts)
 

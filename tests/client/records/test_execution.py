@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_whiterabbit.client.records import fields
 from airflow_provider_whiterabbit.client.records.execution import Callback, Execution, ExecutionEvent
 from airflow_provider_whiterabbit.client.records.glance import Glance
 from airflow_provider_whiterabbit.client.records.status import ExecutionStatus
@@ -302,3 +303,10 @@ def test_submission_with_an_unknown_record(answer: dict[str, Any], shown: str) -
     with pytest.raises(WhiteRabbitProtocolError, match=f"Execution e-1 was submitted.*{shown}"):
         Execution.from_submission(answer)
     assert Execution.from_submission(RECORD) == Execution.from_dict(RECORD)
+
+
+def test_unknown_statuses_without_end(warnings: Callable[[], list[str]]) -> None:
+    """A server that sends another unknown status in each answer does not fill the log."""
+    for number in range(fields.MAX_WARNINGS + 50):
+        ExecutionEvent.from_dict({"id": f"e-{number}", "status": f"S{number}", "output": None, "error": None})
+    assert len(warnings()) == fields.MAX_WARNINGS

@@ -84,6 +84,11 @@ def test_base_urls(base_url: str) -> None:
         ("https://api.example.org:port", "not a URL"),
         ("https://api.example.org:99999", "not a URL"),
         ("https://[::1", "not a URL"),
+        ("https://api..example.org", "not the name of a host"),
+        ("https://.", "not the name of a host"),
+        (f"https://{'a' * 64}.example.org", "not the name of a host"),
+        ("https://api.example\0.org", "not the name of a host"),
+        ("https://\u202eapi.example.org", "not the name of a host"),
         ("http://api.example.org", "plain HTTP"),
         ("http://localhost.example.org", "plain HTTP"),
         ("http://192.168.0.1", "plain HTTP"),
@@ -95,6 +100,14 @@ def test_refused_base_urls(base_url: str, reason: str) -> None:
     with pytest.raises(WhiteRabbitConfigError, match=reason) as refused:
         settings(base_url)
     assert "The connection's host" in str(refused.value)
+
+
+@pytest.mark.parametrize("rest", ["/v2/hunter2", "/?token=hunter2", "#hunter2", "/v2/ hunter2"])
+def test_a_key_in_the_base_url(rest: str) -> None:
+    """A path or a query can hold the key of another service, whose URL was copied by mistake; no message shows it."""
+    with pytest.raises(WhiteRabbitConfigError, match=r"host 'rpc\.example\.org' has a path or a query") as refused:
+        settings(f"https://rpc.example.org{rest}")
+    assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

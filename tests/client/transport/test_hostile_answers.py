@@ -295,3 +295,17 @@ async def test_useless_correction_of_the_clock_of_a_trigger(whiterabbit_emulator
             with pytest.raises(exc.WhiteRabbitAuthenticationError, match="revoked"):
                 await client.send(api.get_execution("e-1"))
     assert (len(received), client.clock_offset) == (2, 0.0)
+
+
+@both_clients
+@pytest.mark.parametrize("line", ["no colon at all", "X-\xff\x9b: 1", "a b: 1"])
+def test_defective_heads_write_no_lines(fetch: Fetch, line: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A library does not log the server's text, with a traceback, for each answer whose head has a defect."""
+    caplog.set_level("INFO")
+    with (
+        answering(head(line), BODY) as url,
+        contextlib.suppress(exc.WhiteRabbitTransportError),
+        Emulator() as emulator,
+    ):
+        fetch(settings_for(emulator, url), "e-1")
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("urllib3")] == []

@@ -1,4 +1,7 @@
-"""Random bytes as an answer: whatever arrives, the clients raise no errors but those of this provider, in time."""
+"""Random bytes as an answer: the clients raise no errors but those of this provider, in time, and read within bounds.
+
+`make noise` sends 100,000 of them to each client.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,36 @@ import asyncio
 import contextlib
 import gzip
 import os
-import random
 import socket
-from collections.abc import Iterator
+import zlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.sync import Client
-from airflow_provider_whiterabbit.client.wait.commands import Open, Read
+from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Open, Read
 from airflow_provider_whiterabbit.emulator import Emulator
+from tests.client.properties import examples
 from tests.client.servers import read_request, server
 from tests.client.transports import settings_for
 
 COUNT = int(os.environ.get("NOISE_COUNT", "200"))
-"""How many random answers each test sends."""
+"""How many random answers each test sends to each client."""
+
+ENDLESS_BYTES = 64 * 1024 * 1024
+"""So much of an answer without end is sent at most."""
 
 READ = api.get_execution("e-1")
 STREAM = api.stream_execution("e-1")
 
-STATUS = [
+STATUS_LINES = [
     b"HTTP/1.1 200 OK",
     b"HTTP/1.1 200",
     b"HTTP/1.0 404 X",
@@ -42,6 +53,8 @@ STATUS = [
     b"HTTP/1.1 204 No Content",
 ]
 FIELDS = [
+    b"Content-Encoding: zstd",
+    b"Trailer: X",
     b"Content-Length: 10",
     b"Content-Length: -1",
     b"Content-Length: 1, 2",
@@ -67,7 +80,7 @@ FIELDS = [
     b"Upgrade: h2c",
     b"\x00: \x00",
 ]
-BODIES = [
+PIECES = [
     b'{"id": "e-1", "status": "EXECUTING"}',
     b"data: {}\n\n",
     b"data: \xff\n\n",
@@ -88,66 +101,177 @@ BODIES = [
     b"NaN",
     b"{}{}{}{}{}{}{}{}{}",
 ]
+EVENTS = [
+    b'data: {"executionId": "e-1", "status": "EXECUTING"}\n\n',
+    b'data: {"executionId": "e-1", "status": "COMPLETED"}\n\n',
+    b'data: {"executionId": "e-2", "status": "FAILED", "error": "\\ud83d"}\r\n\r\n',
+    b"data: {}\r\r",
+    b"data: \xff\n\n",
+    b"data: [[[[\ndata: ]]]]\n\n",
+    b"data\n\n",
+    b"event: error\ndata: {}\n\n",
+    b"retry: 99999999999999999999\n",
+    b"id: \x00\n",
+    b": ping\n",
+    b"\xef\xbb\xbf",
+    b"\n",
+    b"\r",
+    b"unknown: x\n\n",
+]
 
 
-def answers() -> list[bytes]:
-    """Return random answers, the same in every run: some well-formed in parts, some cut, some damaged."""
-    chosen = random.Random(20_261_126)  # noqa: S311 (no secret)
-    found = []
-    for _ in range(COUNT):
-        status = chosen.choice(STATUS[: chosen.choice([1, 1, len(STATUS)])])
-        lines = [status, *chosen.choices(FIELDS, k=chosen.randrange(5))]
-        data = bytearray(b"\r\n".join([*lines, b"", b""]) + b"".join(chosen.choices(BODIES, k=chosen.randrange(4))))
-        for _ in range(chosen.choice([0, 0, 1, 5])):
-            if data:
-                data[chosen.randrange(len(data))] = chosen.randrange(256)
-        found.append(bytes(data[: chosen.choice([len(data), chosen.randrange(len(data) + 1)])]))
-    return found
+@dataclass(frozen=True)
+class Answer:
+    """What the server sends: `data`, and then `endless` again and again, unless it is empty."""
+
+    data: bytes
+    endless: bytes = field(default=b"")
+
+
+def cut(content: bytes, sizes: list[int]) -> bytes:
+    """Return a body in chunks of these sizes."""
+    chunks, place = [], 0
+    for size in sizes:
+        chunks.append(content[place : place + size])
+        place += size
+    chunks.append(content[place:])
+    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks if chunk) + b"0\r\n\r\n"
+
+
+def framed(content_type: bytes, content: bytes, coding: str, framing: str, sizes: list[int]) -> bytes:
+    """Return an answer 200 with this content, compressed and framed as told."""
+    lines = [b"HTTP/1.1 200 OK", b"Content-Type: " + content_type]
+    if coding != "identity":
+        content = gzip.compress(content, mtime=0) if coding == "gzip" else zlib.compress(content)
+        lines.append(b"Content-Encoding: " + coding.encode())
+    if framing == "chunked":
+        lines.append(b"Transfer-Encoding: chunked")
+        content = cut(content, sizes)
+    elif framing != "close":
+        lines.append(b"Content-Length: %d" % (len(content) + int(framing)))
+    return b"\r\n".join([*lines, b"", content])
+
+
+def pieces(known: list[bytes], most: int) -> st.SearchStrategy[list[bytes]]:
+    """Draw a list of known pieces and of random bytes."""
+    return st.lists(st.sampled_from(known) | st.sampled_from(known) | st.binary(max_size=30), max_size=most)
+
+
+@st.composite
+def answers(draw: st.DrawFn, whole: st.SearchStrategy[bytes], repeated: list[bytes]) -> Answer:
+    """Draw an answer, perhaps with some other bytes, perhaps cut, and one in some hundreds without end."""
+    data = bytearray(draw(whole))
+    for place, byte in draw(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=3)):
+        if data:
+            data[place % len(data)] = byte
+    length = draw(st.none() | st.none() | st.integers(0, 2000))
+    endless = draw(st.integers(0, 400)) == 137
+    return Answer(bytes(data[:length]), draw(st.sampled_from(repeated)) if endless else b"")
+
+
+codings = st.sampled_from(["identity", "identity", "gzip", "deflate"])
+framings = st.sampled_from(["chunked", "close", "0", "-1", "5"])
+cuts = st.lists(st.integers(1, 40), max_size=4)
+heads = st.builds(
+    lambda status, lines, body: b"\r\n".join([status, *lines, b"", b"".join(body)]),
+    st.sampled_from(STATUS_LINES[:1]) | st.sampled_from(STATUS_LINES) | st.binary(max_size=30),
+    pieces(FIELDS, 5),
+    pieces(PIECES, 2),
+)
+bodies = st.builds(framed, st.just(b"application/json"), pieces(PIECES, 4).map(b"".join), codings, framings, cuts)
+events = st.builds(framed, st.just(b"text/event-stream"), pieces(EVENTS, 8).map(b"".join), codings, framings, cuts)
+
+KINDS = {
+    "heads": (answers(heads, [b"X: y\r\n", b"x", b"HTTP/1.1 100 C\r\n\r\n", b"\r\n"]), (False, True)),
+    "bodies": (answers(bodies, [b"1\r\n[\r\n", b"[", b'"', b"5;a\r\nxxxxx\r\n"]), (False,)),
+    "events": (answers(events, [b"3\r\n:x\n\r\n", b"x", b": x\n", b"data: {}\n\n", b"\n"]), (True,)),
+}
+"""What is random: the strategy, and whether it answers a request for a record or for a stream."""
+
+
+class NoisyServer:
+    """Gives each request the answer that is set; counts the bytes of endless answers."""
+
+    def __init__(self) -> None:
+        self.answer = Answer(b"")
+        self.taken = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        read_request(connection)
+        answer = self.answer
+        connection.sendall(answer.data)
+        block = answer.endless * (4096 // max(len(answer.endless), 1))
+        while block and self.taken < ENDLESS_BYTES:
+            connection.sendall(block)
+            self.taken += len(block)
 
 
 @contextlib.contextmanager
-def noisy() -> Iterator[str]:
-    """Run a server that gives each request the next of the random answers, the last one again and again."""
-    left = iter(answers())
-
-    def answer(connection: socket.socket) -> None:
-        read_request(connection)
-        connection.sendall(next(left, b""))
-
-    with server(answer) as port:
-        yield f"http://127.0.0.1:{port}"
+def noisy() -> Iterator[tuple[NoisyServer, str]]:
+    """Run such a server; yield it and its URL."""
+    noise = NoisyServer()
+    with server(noise) as port:
+        yield noise, f"http://127.0.0.1:{port}"
 
 
-def steps():  # type: ignore[no-untyped-def]
-    """Open a stream and read from it to its end."""
-    yield Open(STREAM, 5)
-    while (yield Read(silence=1, within=2, quiet=2)):
-        pass
+def look_at_stream() -> Generator[Command, Any, None]:
+    """Open a stream and read from it a few times."""
+    yield Open(STREAM, 1)
+    for _ in range(10):
+        if (yield Read(silence=0.5, within=0.5, quiet=0.2)) is None:
+            return
+    yield Close()
 
 
-@pytest.mark.parametrize("stream", [False, True])
+LIMITS = {"request_timeout": 0.5, "answer_timeouts": 2.0, "max_answer_bytes": 1024 * 1024}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # urllib3 leaves sockets to the collector
-def test_noise_with_requests(whiterabbit_emulator: Emulator, stream: bool) -> None:
-    """The blocking client raises no error but its own."""
-    limits = {"request_timeout": 1, "answer_timeouts": 2.0}
-    with noisy() as url, Client(settings_for(whiterabbit_emulator, url, **limits)) as client:
-        for _ in range(COUNT):
+def test_noise_with_requests(whiterabbit_emulator: Emulator, kind: str) -> None:
+    """The blocking client raises no error but its own, and stops to read an answer without end."""
+    strategy, ways = KINDS[kind]
+
+    @examples(COUNT)
+    @given(strategy)
+    def send(answer: Answer) -> None:
+        noise.answer, noise.taken = answer, 0
+        for stream in ways:
             with contextlib.suppress(exc.WhiteRabbitError):
-                client.run(steps()) if stream else client.send(READ)
+                client.run(look_at_stream()) if stream else client.send(READ)
+        assert noise.taken < ENDLESS_BYTES
+
+    with noisy() as (noise, url), Client(settings_for(whiterabbit_emulator, url, **LIMITS)) as client:
+        send()
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_noise_with_aiohttp(whiterabbit_emulator: Emulator, stream: bool) -> None:
-    """The asynchronous client raises no error but its own."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_with_aiohttp(whiterabbit_emulator: Emulator, kind: str) -> None:
+    """The asynchronous client raises no error but its own, stops to read, and leaves nothing in the event loop."""
+    strategy, ways = KINDS[kind]
+    unhandled: list[dict[str, Any]] = []
 
-    async def read_all(url: str) -> None:
-        settings = settings_for(whiterabbit_emulator, url, request_timeout=1, answer_timeouts=2.0)
-        async with AsyncClient(settings) as client:
-            for _ in range(COUNT):
-                with contextlib.suppress(exc.WhiteRabbitError):
-                    await (client.run(steps()) if stream else client.send(READ, wanted=("id", "status")))
+    async def look(client: AsyncClient) -> None:
+        for stream in ways:
+            with contextlib.suppress(exc.WhiteRabbitError):
+                await (client.run(look_at_stream()) if stream else client.send(READ, wanted=("id", "status")))
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    with noisy() as url:
-        asyncio.run(read_all(url))
+    @examples(COUNT)
+    @given(strategy)
+    def send(answer: Answer) -> None:
+        noise.answer, noise.taken = answer, 0
+        runner.run(look(client))
+        assert noise.taken < ENDLESS_BYTES
+        assert not unhandled
+
+    with noisy() as (noise, url), asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        client = AsyncClient(settings_for(whiterabbit_emulator, url, **LIMITS))
+        runner.run(client.__aenter__())
+        try:
+            send()
+        finally:
+            runner.run(client.__aexit__())

@@ -63,3 +63,19 @@ def test_links(whiterabbit_emulator: Emulator) -> None:
     template = "https://dashboard.example/\ud83d/{execution_id}"
     settings = settings_for(whiterabbit_emulator, execution_url=template)
     assert settings.link_to(EXECUTION, "e-1") == "https://dashboard.example/\ufffd/e-1"
+
+
+@records_and_streams
+def test_secrets_that_the_server_repeats(whiterabbit_emulator: Emulator, fetch: Fetch) -> None:
+    """A refusal that quotes the API key, or another secret of the request, shows three dots instead."""
+    secrets = {"callback_secret": 'a "secret" é', "callback_headers": {"X-Team": "payments", "X-N": "7"}}
+    settings = settings_for(whiterabbit_emulator, **secrets)
+    quoted = f"key {settings.api_key}, secret {secrets['callback_secret']}, headers payments and 7"
+    refusal = {"errors": [{"code": settings.api_key, "message": "x" * 490 + settings.api_key}, {"message": quoted}]}
+    whiterabbit_emulator.fault(effects.Answer(400, refusal), times=None)
+    with pytest.raises(exc.WhiteRabbitInvalidRequestError) as caught:
+        fetch(settings, "e-1")
+    error = caught.value
+    assert error.errors == (("...", "x" * 490 + "..."), ("", "key ..., secret ..., headers ... and 7"))
+    for text in (str(error), repr(error)):
+        assert settings.api_key[:8] not in text

@@ -121,7 +121,12 @@ async def test_large_record_that_is_cut_off(whiterabbit_emulator: Emulator) -> N
                 await client.send(READ, wanted=WANTED)
 
 
-FLOODS = {"comments": b":x\n\n" * 100_000, "lines": b"x\n" * 200_000, "fields without data": b"id: 1\n\n" * 50_000}
+FLOODS = {
+    "comments": b":x\n\n" * 100_000,
+    "lines": b"x\n" * 200_000,
+    "blank lines": b"\n" * 1_000_000,
+    "fields without data": b"id: 1\n\n" * 50_000,
+}
 END = b'data: {"a": 1}\n\n'
 
 

@@ -205,9 +205,7 @@ def test_a_refused_record_ends_the_wait(error: WhiteRabbitError) -> None:
         {"id": ID, "status": "PAUSED"},
         {"id": ID, "completed": False},
         {"id": OTHER_ID, "status": "COMPLETED"},
-        {},
-        [],
-        None,
+        {"id": None},
     ],
 )
 def test_an_unknown_glance_ends_the_wait(record: Any) -> None:
@@ -228,8 +226,7 @@ def test_an_unknown_glance_ends_the_wait(record: Any) -> None:
         ({"id": ID}, "None"),
         ({"id": ID, "status": "COMPLETED"}, "'output' is missing"),
         ({"id": OTHER_ID, "status": "COMPLETED", "output": 1}, OTHER_ID),
-        ([], "list"),
-        (None, "NoneType"),
+        ({"id": None, "status": "COMPLETED", "output": 1}, "'id' is missing"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -240,6 +237,18 @@ def test_an_unknown_record_ends_the_wait(record: Any, message: str) -> None:
     assert isinstance(steps.send(True), Get)
     with pytest.raises(WhiteRabbitProtocolError, match=message):
         steps.send(record)
+
+
+@pytest.mark.parametrize("whole_record", [False, True])
+@pytest.mark.parametrize(
+    "answer", [{}, [], None, "ok", {"message": "Blocked", "error": "Forbidden", "statusCode": 403}]
+)
+def test_json_of_others_does_not_end_the_wait(answer: Any, whole_record: bool) -> None:
+    """JSON with status 200 that has no id is an outage: a gateway, a firewall or a health check has sent it."""
+    steps = follow(EXECUTION.followed(ID), whole_record=whole_record, clock=lambda: EPOCH)
+    assert isinstance(next(steps), Open)
+    assert isinstance(steps.send(True), Get)
+    assert isinstance(steps.send(answer), Sleep)
 
 
 @pytest.mark.parametrize("whole_record", [False, True])
@@ -333,7 +342,7 @@ def chunk_of(*events: bytes) -> list[bytes]:
 
 
 def test_only_the_last_event_of_a_chunk_matters() -> None:
-    """Of events that came together only the last one is parsed; if that can't be used, the record is read."""
+    """Of events that came together without an end only the last is parsed; if it can't be used, the record is read."""
     end, other = b'{"id": "%s", "status": "COMPLETED", "output": 1}' % ID.encode(), b"{not parsed"
     steps = follow(EXECUTION.followed(ID), clock=lambda: 0.0)
     next(steps)
@@ -346,6 +355,25 @@ def test_only_the_last_event_of_a_chunk_matters() -> None:
     steps.send(True)
     steps.send({"id": ID, "status": "EXECUTING"})
     assert isinstance(steps.send(chunk_of(other, end)), Close)
+    with pytest.raises(StopIteration) as stopped:
+        steps.send(None)
+    assert stopped.value.value.succeeded
+
+
+@pytest.mark.parametrize(
+    "last",
+    [b'{"id": "%s", "status": "EXECUTING"}' % ID.encode(), b'{"id": "%s"}' % OTHER_ID.encode(), b"{not parsed"],
+    ids=["earlier status", "other id", "no JSON"],
+)
+def test_an_end_that_is_not_the_last_event_of_a_chunk(last: bytes) -> None:
+    """An event with a final status ends the wait, although another event came behind it in the same chunk."""
+    other_end = b'{"id": "%s", "status": "FAILED"}' % OTHER_ID.encode()
+    end = b'{"id": "%s", "status": "COMPLETED", "output": 1}' % ID.encode()
+    steps = follow(EXECUTION.followed(ID), clock=lambda: 0.0)
+    next(steps)
+    steps.send(True)
+    steps.send({"id": ID, "status": "EXECUTING"})
+    assert isinstance(steps.send(chunk_of(other_end, b'"COMPLETED"', end, last)), Close)
     with pytest.raises(StopIteration) as stopped:
         steps.send(None)
     assert stopped.value.value.succeeded

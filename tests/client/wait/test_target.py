@@ -20,6 +20,7 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
     WhiteRabbitProtocolError,
     WhiteRabbitStreamError,
+    WhiteRabbitTransportError,
 )
 
 both_targets = pytest.mark.parametrize("target", [EXECUTION, WORKFLOW_RUN], ids=lambda target: target.noun)
@@ -104,9 +105,19 @@ def test_answers_of_another_id(followed: Followed[Any], data: dict[str, Any]) ->
 
 
 @both_targets
-@pytest.mark.parametrize(
-    "data", [None, [], "runStages", {}, {"id": "x"}, {"status": "FAILED"}, {"id": "x", "status": "PAUSED"}]
-)
+@pytest.mark.parametrize("data", [None, [], "id", 7, {}, {"status": "FAILED"}, {"message": "x", "error": "y"}])
+def test_answers_of_others(target: Target[Any], data: Any) -> None:
+    """JSON without an id is no record of the API, and says nothing about an execution or a run."""
+    followed = target.followed("x")
+    for parse in (followed.record_of, followed.glance_of):
+        with pytest.raises(WhiteRabbitTransportError, match=f"^{followed.name}: the answer is JSON without an id"):
+            parse(data)
+    with pytest.raises(WhiteRabbitStreamError):
+        followed.event_of(sent(data))
+
+
+@both_targets
+@pytest.mark.parametrize("data", [{"id": "x"}, {"id": 7, "status": "FAILED"}, {"id": "x", "status": "PAUSED"}])
 def test_malformed_answers(target: Target[Any], data: Any) -> None:
     """A malformed record or glance raises a protocol error, and a malformed event a stream error."""
     followed = target.followed("x")

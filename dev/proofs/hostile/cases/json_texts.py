@@ -141,14 +141,14 @@ def _no_object() -> Iterator[Case]:
         ("a string", b'"COMPLETED"'),
         ("an array", b"[]"),
         ("an empty object", b"{}"),
+        ("a gateway's error", b'{"message": "Blocked", "error": "Forbidden", "statusCode": 403}'),
     ):
         yield Case(
             f"{name} instead of a record",
             "RFC 8259, 3",
             text_alone(text),
-            record="error",
+            record="ended",
             submission="uncertain",
-            times=None,
             targets=BOTH,
         )
 

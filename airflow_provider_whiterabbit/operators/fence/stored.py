@@ -1,91 +1,25 @@
-"""The guard against double submission: a task submits at most once, and once more after each clear by a user.
-
-Airflow 3.3+ has a task state store that survives retries, kills and clears. Directly before the POST, the operator
-stores an *intent* there; directly after it, the id of the execution or run. Both records hold a digest of what was
-asked. A later try reads the record (`Submission`), and the module `doubt` decides what the record means.
-"""
+"""The fence of Airflow 3.3 and newer, which has a task state store."""
 
 from __future__ import annotations
 
 import logging
 import shlex
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import tenacity
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitProtocolError
+from airflow_provider_whiterabbit.operators.fence.base import Fence
 from airflow_provider_whiterabbit.operators.submission import ANSWER_KEY, KEY, Submission, answer_to, is_edited
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 log = logging.getLogger(__name__)
-
-
-class Fence(ABC):
-    """Guards one Airflow task instance against submitting to White Rabbit a second time.
-
-    :param subject: names what is submitted, as ``component PAY``.
-    """
-
-    survives_retries: ClassVar[bool]
-    """Whether a retry of the task finds what an earlier try submitted."""
-
-    request: str
-    """The digest of what this try of the task asks for. It is set after `earlier` was read: what was submitted before
-    must be known also if this try can't say what it asks for."""
-
-    def __init__(self, context: Context, subject: str) -> None:
-        self._ti: Any = context["ti"]
-        self._task: Any = context["task"]
-        self._subject = subject
-
-    @abstractmethod
-    def earlier(self) -> Submission | None:
-        """Return the earlier submission of the task; None if the task has not submitted before.
-
-        :raises WhiteRabbitProtocolError: if a stored record can't be read.
-        """
-
-    @abstractmethod
-    def intend(self) -> Submission:
-        """Store the intent to submit, and return it.
-
-        If storing raises an error, no request was sent, and no request may be sent.
-        """
-
-    @abstractmethod
-    def adopt(self, target_id: str, earlier: Submission | None = None) -> None:
-        """Store the id of the submitted execution or workflow run. A failure to store the id is logged, never raised.
-
-        :param earlier: the submission that the task waits for; None if the task has just submitted.
-        """
-
-    @abstractmethod
-    def withdraw(self) -> None:
-        """Undo `intend`, because certainly nothing was submitted. A failure is logged, never raised."""
-
-    @abstractmethod
-    def note(self, **entries: Any) -> None:
-        """Add entries to the stored record, such as ``doubt`` or ``answer``."""
-
-    @abstractmethod
-    def is_cleared(self, earlier: Submission) -> bool | None:
-        """Return whether a user has cleared the Airflow task since an earlier submission; None if it can't be told."""
-
-    @abstractmethod
-    def risks(self, earlier: Submission | None) -> Iterator[str]:
-        """Yield why this deployment may forget a submission, as sentences for a warning."""
-
-    @property
-    @abstractmethod
-    def remedy(self) -> str:
-        """How a person settles a doubt about an earlier submission, as sentences for an error message."""
 
 
 class StoredFence(Fence):
@@ -239,64 +173,3 @@ class StoredFence(Fence):
         from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
         self._store.set(KEY, record, retention=NEVER_EXPIRE)
-
-
-class StorelessFence(Fence):
-    """Guards a task in Airflow before 3.3, which has no task state store: a retry fails rather than submits again."""
-
-    survives_retries = False
-
-    def earlier(self) -> Submission | None:
-        """Return an uncertain submission in a retry; None in the task's first try and in the first try after a clear.
-
-        In the first try all retries are left. After a change of `retries` in the DAG only the very first try counts as
-        one: it is safer to refuse than to submit twice.
-        """
-        tries_before = self._ti.try_number - 1
-        if tries_before > 0 and self._ti.max_tries != tries_before + self._task.retries:
-            return Submission(None, made="that an earlier try may have made")
-        return None
-
-    def intend(self) -> Submission:
-        """Store nothing, because Airflow before 3.3 has no task state store."""
-        return Submission(None, made="made just now")
-
-    def adopt(self, target_id: str, earlier: Submission | None = None) -> None:
-        """Log the id of the submitted execution or workflow run."""
-        log.info("Submitted %s as %s", self._subject, target_id)
-
-    def withdraw(self) -> None:
-        """Delete nothing, because Airflow before 3.3 has no task state store."""
-
-    def note(self, **entries: Any) -> None:
-        """Store nothing, because Airflow before 3.3 has no task state store."""
-
-    def is_cleared(self, earlier: Submission) -> bool | None:
-        """Return False: `earlier` finds nothing after a clear."""
-        return False
-
-    def risks(self, earlier: Submission | None) -> Iterator[str]:
-        """Yield nothing: a retry never submits."""
-        yield from ()
-
-    @property
-    def remedy(self) -> str:
-        """What a person has to do about a submission that may have arrived, in Airflow before 3.3."""
-        return (
-            "Look for it in White Rabbit. If it is not there, clear this task; if it is there, wait for it with the "
-            "sensor. (Before version 3.3, Airflow keeps no ids across retries. For future runs, set retries=0, or "
-            "on_doubt='resubmit' where submitting twice does no harm.)"
-        )
-
-
-def has_store(context: Context) -> bool:
-    """Return whether this Airflow has a task state store (Airflow 3.3+)."""
-    return context.get("task_state_store") is not None
-
-
-def fence_of(context: Context, subject: str) -> Fence:
-    """Return the guard against a second submission for a running task.
-
-    :param subject: names what is submitted, as ``component PAY``.
-    """
-    return (StoredFence if has_store(context) else StorelessFence)(context, subject)

@@ -1,0 +1,60 @@
+"""The fence of Airflow before 3.3, which has no task state store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from airflow_provider_whiterabbit.operators.fence.base import Fence
+from airflow_provider_whiterabbit.operators.submission import Submission
+
+log = logging.getLogger(__name__)
+
+
+class StorelessFence(Fence):
+    """Guards a task in Airflow before 3.3, which has no task state store: a retry fails rather than submits again."""
+
+    survives_retries = False
+
+    def earlier(self) -> Submission | None:
+        """Return an uncertain submission in a retry; None in the task's first try and in the first try after a clear.
+
+        In the first try all retries are left. After a change of `retries` in the DAG only the very first try counts as
+        one: it is safer to refuse than to submit twice.
+        """
+        tries_before = self._ti.try_number - 1
+        if tries_before > 0 and self._ti.max_tries != tries_before + self._task.retries:
+            return Submission(None, made="that an earlier try may have made")
+        return None
+
+    def intend(self) -> Submission:
+        """Store nothing, because Airflow before 3.3 has no task state store."""
+        return Submission(None, made="made just now")
+
+    def adopt(self, target_id: str, earlier: Submission | None = None) -> None:
+        """Log the id of the submitted execution or workflow run."""
+        log.info("Submitted %s as %s", self._subject, target_id)
+
+    def withdraw(self) -> None:
+        """Delete nothing, because Airflow before 3.3 has no task state store."""
+
+    def note(self, **entries: Any) -> None:
+        """Store nothing, because Airflow before 3.3 has no task state store."""
+
+    def is_cleared(self, earlier: Submission) -> bool | None:
+        """Return False: `earlier` finds nothing after a clear."""
+        return False
+
+    def risks(self, earlier: Submission | None) -> Iterator[str]:
+        """Yield nothing: a retry never submits."""
+        yield from ()
+
+    @property
+    def remedy(self) -> str:
+        """What a person has to do about a submission that may have arrived, in Airflow before 3.3."""
+        return (
+            "Look for it in White Rabbit. If it is not there, clear this task; if it is there, wait for it with the "
+            "sensor. (Before version 3.3, Airflow keeps no ids across retries. For future runs, set retries=0, or "
+            "on_doubt='resubmit' where submitting twice does no harm.)"
+        )
