@@ -35,13 +35,14 @@ class Listeners:
     @classmethod
     def of(cls, session: Session, asset: AssetModel) -> Self:
         """Query the DAGs that are scheduled on an asset."""
-        rows = session.execute(_scheduled_dags(asset)).all()
+        # Airflow may break or mend a DAG between two statements, but one statement sees either state.
+        rows = session.execute(_dags_on(asset)).all() or session.execute(_dags_on(asset, or_before=True)).all()
         # An inactive asset starts no run, and becomes active soon after a DAG that is scheduled on it is parsed.
         live = [row for row in rows if asset.active and not (row.is_paused or row.is_stale or row.has_import_errors)]
         return cls(
             partitioned=frozenset(row.dag_id for row in live if row.is_partitioned),
             plain=frozenset(row.dag_id for row in live if not row.is_partitioned),
-            are_expected=len(rows) > len(live) or (not rows and _is_named_by_stale_dag(session, asset)),
+            are_expected=len(rows) > len(live),
         )
 
     def __bool__(self) -> bool:
@@ -76,21 +77,32 @@ def _has_partitions() -> bool:
     return hasattr(DagModel, "timetable_partitioned")
 
 
-def _scheduled_dags(asset: AssetModel) -> Any:
-    """Return a query for the DAGs with references to an asset, which Airflow drops when a DAG's file breaks."""
+def _dags_on(asset: AssetModel, *, or_before: bool = False) -> Any:
+    """Return a query for the DAGs that are scheduled on an asset.
+
+    :param or_before: query also the DAGs whose file is broken or gone, and which were scheduled on the asset when
+        Airflow last parsed the file. Airflow drops the references of such a DAG to assets, but keeps its schedule until
+        somebody deletes the DAG. The query reads all stale DAGs.
+    """
     from airflow.models.asset import (
         DagScheduleAssetNameReference,
         DagScheduleAssetReference,
         DagScheduleAssetUriReference,
     )
     from airflow.models.dag import DagModel
-    from sqlalchemy import false, or_, select
+    from sqlalchemy import Text, and_, cast, false, or_, select
 
     references = (
         select(DagScheduleAssetReference.dag_id).where(DagScheduleAssetReference.asset_id == asset.id),
         select(DagScheduleAssetNameReference.dag_id).where(DagScheduleAssetNameReference.name == asset.name),
         select(DagScheduleAssetUriReference.dag_id).where(DagScheduleAssetUriReference.uri == asset.uri),
     )
+    conditions: list[Any] = [DagModel.dag_id.in_(dag_ids) for dag_ids in references]
+    if or_before:
+        schedule = cast(DagModel.asset_expression, Text)
+        # The names and URIs of this provider's assets are ASCII, and JSON escapes none of their characters.
+        named = [schedule.contains(f'"{name}"', autoescape=True) for name in (asset.name, asset.uri)]
+        conditions.append(and_(DagModel.is_stale.is_(True), or_(*named)))
     is_partitioned = DagModel.timetable_partitioned if _has_partitions() else false()
     return select(
         DagModel.dag_id,
@@ -98,22 +110,7 @@ def _scheduled_dags(asset: AssetModel) -> Any:
         DagModel.is_stale,
         DagModel.has_import_errors,
         is_partitioned.label("is_partitioned"),
-    ).where(or_(*(DagModel.dag_id.in_(dag_ids) for dag_ids in references)))
-
-
-def _is_named_by_stale_dag(session: Session, asset: AssetModel) -> bool:
-    """Return whether a DAG whose file is broken or gone was scheduled on an asset when Airflow last parsed the file.
-
-    Airflow drops the references of such a DAG, but keeps its schedule, until somebody deletes the DAG.
-    """
-    from airflow.models.dag import DagModel
-    from sqlalchemy import Text, cast, or_, select
-
-    schedule = cast(DagModel.asset_expression, Text)
-    # The names and URIs of this provider's assets are ASCII, and JSON escapes none of their characters.
-    names = [schedule.contains(f'"{name}"', autoescape=True) for name in (asset.name, asset.uri)]
-    query = select(DagModel.dag_id).where(DagModel.is_stale.is_(True), or_(*names))
-    return session.scalar(query.limit(1)) is not None
+    ).where(or_(*conditions))
 
 
 def _has_partition(session: Session, event: AssetEvent | None) -> bool:

@@ -103,6 +103,35 @@ def test_a_dag_that_is_stale_before_its_references_go(receiver: RunningReceiver,
     assert answer_of(receiver.post(record_of())) == 503
 
 
+def test_a_dag_that_is_mended_meanwhile(database: AssetDatabase) -> None:
+    """A DAG that is broken when the receiver looks first, and mended when it looks again, is not overlooked."""
+    from airflow.models.asset import AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import event, select
+
+    from airflow_provider_whiterabbit.receiver.listeners import Listeners
+
+    dag_id = database.schedule(PAY)
+    database.break_file(dag_id)
+    statements: list[str] = []
+
+    def mend_before_second(_connection: Any, _cursor: Any, statement: str, *_others: Any) -> None:
+        statements.append(statement)
+        if len(statements) == 2:
+            database.schedule(PAY, dag_id=dag_id)
+
+    with create_session(scoped=False) as session:
+        asset = session.scalars(select(AssetModel).where(AssetModel.name == PAY.name)).one()
+        assert asset.active
+        event.listen(session.get_bind(), "before_cursor_execute", mend_before_second)
+        try:
+            listeners = Listeners.of(session, asset)
+        finally:
+            event.remove(session.get_bind(), "before_cursor_execute", mend_before_second)
+    assert len(statements) > 2
+    assert listeners or listeners.are_expected
+
+
 def test_an_asset_that_is_not_active(receiver: RunningReceiver, database: AssetDatabase) -> None:
     """An asset that Airflow has not activated gets no event: Airflow would start no run for it."""
     from airflow.models.asset import AssetActive
