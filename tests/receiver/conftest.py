@@ -43,13 +43,14 @@ StartReceiver = Callable[..., RunningReceiver]
 
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Create connections in Airflow: three with valid secrets, two without one, and one of another type."""
+    """Create connections in Airflow: three with valid secrets, three without one, and one of another type."""
     for name, extra in (
         ("whiterabbit_default", {"callback_secret": SECRET}),
         ("other/one", {"callback_secret": OTHER_SECRET}),
         ("secretless", {}),
         ("empty", {"callback_secret": ""}),
         ("twin", {"callback_secret": [OTHER_SECRET, SECRET]}),
+        ("number", {"callback_secret": 7}),
     ):
         connection = {"conn_type": "whiterabbit", "extra": {"api_key": "ws_1", **extra}}
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(connection))
@@ -69,7 +70,7 @@ def start_receiver(connections: None) -> Iterator[StartReceiver]:
     from airflow_provider_whiterabbit.receiver.app import Receiver, create_app
     from airflow_provider_whiterabbit.receiver.settings import URL_PREFIX, ReceiverSettings
 
-    names = ("whiterabbit_default", "other/one", "secretless", "empty", "twin", "foreign", "missing")
+    names = ("whiterabbit_default", "other/one", "secretless", "empty", "twin", "number", "foreign", "missing")
     stops: list[Callable[[], None]] = []
 
     async def dispatch(request: Any, call_next: Any) -> Any:  # Airflow's server has middleware of this kind too

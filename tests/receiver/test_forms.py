@@ -196,7 +196,7 @@ def test_secrets_that_are_not_valid(
     set_secrets(monkeypatch, value)
     receiver = start_receiver()
     for secret in (NEW, "abc", "***", "x" * 15, "7", value if isinstance(value, str) else ""):
-        assert answer_to(receiver, record_of(), secret=secret) == (503, "the callback secret cannot be read now")
+        assert answer_to(receiver, record_of(), secret=secret)[0] == 503
     assert "callback_secret" in caplog.text
     for shown in (NEW, "abc", "x" * 15):
         assert shown not in caplog.text
