@@ -388,12 +388,6 @@ def test_other_places(
     assert pay_database.events() == []
 
 
-def test_health(receiver: RunningReceiver) -> None:
-    """`GET /health` answers that the receiver is healthy."""
-    answer = requests.get(f"{receiver.url}/health", timeout=10)
-    assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
-
-
 # --- failures of the database and overload
 
 
