@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.receiver.address import callback_name_in
+from airflow_provider_whiterabbit.receiver.earlier import earlier_events
 
 if TYPE_CHECKING:
     from airflow.models.asset import AssetModel
@@ -89,20 +90,10 @@ def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
 
 
 def _has_event(session: Session, asset_ids: Sequence[int], execution: Execution) -> bool:
-    """Return whether one of the given assets has an event with the execution's id."""
-    from airflow.models.asset import AssetEvent
-    from sqlalchemy import JSON, select, type_coerce
-
+    """Return whether the receiver has emitted an event of the execution to one of the given assets."""
     now = datetime.now(UTC)
-    # Airflow has an index on asset and time. Without this bound, the query would read every asset event.
     since = min(execution.created_at or now - timedelta(days=3650), now) - MAX_CLOCK_SKEW
-    extra = type_coerce(AssetEvent.extra, JSON)  # before Airflow 3.2, the column's own type has no members
-    query = select(AssetEvent.id).where(
-        AssetEvent.asset_id.in_(asset_ids),
-        AssetEvent.timestamp > since,
-        extra["execution_id"].as_string() == execution.id,
-    )
-    return session.scalar(query.limit(1)) is not None
+    return bool(earlier_events(session, asset_ids, execution.id, since))
 
 
 def _assets_of(

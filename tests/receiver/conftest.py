@@ -162,6 +162,16 @@ class AssetDatabase:
         with create_session() as session:
             return [{"asset": row[0], "key": row[1], "extra": row[2]} for row in session.execute(rows)]
 
+    def forge(self, asset: Any, extra: dict[str, Any], source_task_id: str | None = None) -> None:
+        """Add an event of an asset, as somebody else than the receiver would."""
+        from airflow.models.asset import AssetEvent, AssetModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        with create_session() as session:
+            asset_id = session.scalar(select(AssetModel.id).where(AssetModel.name == asset.name))
+            session.add(AssetEvent(asset_id=asset_id, extra=extra, source_task_id=source_task_id))
+
     def clear(self) -> None:
         """Remove all assets, their events, and the DAGs of `schedule`."""
         from airflow.models.asset import (
