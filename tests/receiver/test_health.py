@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit.receiver.health import READ_TIMEOUT, Health
+from airflow_provider_whiterabbit.receiver.secrets import read_secret
 from dev.harness.polling import until
 from tests.receiver.conftest import AssetDatabase, RunningReceiver, StartReceiver
 from tests.receiver.deliveries import OTHER_SECRET, SECRET, record_of
@@ -90,11 +91,11 @@ def test_a_source_that_hangs(start_receiver: StartReceiver, database: AssetDatab
     may_read = threading.Event()
     reads: list[str] = []
 
-    def read(connection_id: str) -> str:
+    def read(connection_id: str) -> Any:
         reads.append(connection_id)
         if connection_id != "whiterabbit_default":
             may_read.wait()
-        return SECRET
+        return read_secret(connection_id)
 
     names = {"whiterabbit_default", *(f"hung_{number}" for number in range(9))}
     receiver = start_receiver({"read_secret": read}, connections=frozenset(names))
