@@ -46,7 +46,7 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
 
     :param execution_ids: ids as a list, another task's output, or a template that renders to a JSON array of ids.
     :param submitted: an Airflow asset, given instead of `execution_ids`. The ``extra`` of its events holds the id of an
-        execution as ``execution_id``. The asset becomes an inlet of the task.
+        execution as ``execution_id``. The asset becomes an inlet of the task. A mapped task needs `inlets` as well.
     :param whiterabbit_conn_id: id of the connection that the executions were submitted with; templated.
     :param max_replays: how many replays of a callback may be in vain before the task fails, from 1; with `submitted`.
     :param ignore: ids of executions whose callbacks are given up, as for `execution_ids`; templated.
@@ -65,7 +65,8 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         if submitted is not None:
-            kwargs["inlets"] = [*(kwargs.get("inlets") or ()), submitted]
+            inlets = list(kwargs.get("inlets") or ())
+            kwargs["inlets"] = inlets if submitted in inlets else [*inlets, submitted]
         super().__init__(**kwargs)
         if type(max_replays) is not int or max_replays < 1:
             raise WhiteRabbitInputError(f"max_replays must be an integer of at least 1, got {max_replays!r:.100}")

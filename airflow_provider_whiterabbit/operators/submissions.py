@@ -96,9 +96,16 @@ class Submissions:
     :param submitted: the asset. The ``extra`` of its events holds an execution's id as ``execution_id``.
     :param context: the context of a task that has the asset as an inlet.
     :param connection_id: id of the connection that the executions were submitted with.
+    :raises WhiteRabbitInputError: if the asset is no inlet.
     """
 
     def __init__(self, submitted: Any, context: Mapping[str, Any], connection_id: str) -> None:
+        try:
+            context["inlet_events"][submitted]
+        except KeyError:
+            raise WhiteRabbitInputError(
+                f"the asset {submitted.uri} is no inlet of this task: a mapped task needs inlets=[…] beside submitted=…"
+            ) from None
         self._submitted = submitted
         self._context = context
         self._connection_id = connection_id

@@ -463,3 +463,11 @@ def test_inlets() -> None:
     other = Asset("x-tests://other")
     operator = WhiteRabbitReplayCallbacksOperator(task_id="replay", submitted=SUBMITTED, inlets=[other])
     assert operator.inlets == [other, SUBMITTED]
+    again = WhiteRabbitReplayCallbacksOperator(task_id="replay", submitted=SUBMITTED, inlets=[SUBMITTED])
+    assert again.inlets == [SUBMITTED]
+
+
+def test_no_inlet(stores: Stores) -> None:
+    """A mapped task, whose inlets Airflow takes from its arguments alone, says what it needs."""
+    with pytest.raises(exc.WhiteRabbitInputError, match=r"a mapped task needs inlets=\[…\]"):
+        recover({}, stores)  # type: ignore[arg-type]
