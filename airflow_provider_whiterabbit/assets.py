@@ -117,6 +117,8 @@ class EndedExecution:
 def executions(context: Mapping[str, Any]) -> list[EndedExecution]:
     """Return the executions whose asset events triggered this DAG run, each execution once, in the order of the events.
 
+    Only events of the receiver count, because anyone who may create asset events can put any id into one.
+
     :param context: the context of a task in the run.
     """
     by_id = {extra["execution_id"]: EndedExecution.from_extra(extra) for extra in _execution_extras(context)}
@@ -127,7 +129,8 @@ def execution(context: Mapping[str, Any]) -> EndedExecution:
     """Return the one execution whose asset event triggered this DAG run.
 
     :param context: the context of a task in the run.
-    :raises WhiteRabbitInputError: if no execution triggered the run (somebody started it by hand), or several did.
+    :raises WhiteRabbitInputError: if no execution triggered the run (somebody started it, or created an event by
+        hand), or several did.
     """
     triggering = executions(context)
     if len(triggering) != 1:
@@ -136,6 +139,18 @@ def execution(context: Mapping[str, Any]) -> EndedExecution:
             "execution (Airflow 3.2+), and assets.executions(context) returns all of them"
         )
     return triggering[0]
+
+
+def is_from_receiver(event: Any) -> bool:
+    """Return whether the receiver has emitted an asset event, so that its ``extra`` comes from a signed callback.
+
+    Airflow itself writes down where an event comes from, and nobody can change that: the task, for events of tasks; and
+    a member ``from_rest_api`` of ``extra``, for events that users create. An event of the receiver has neither.
+
+    :param event: an asset event, of Airflow's database or of a task's context.
+    """
+    extra = event.extra or {}
+    return "execution_id" in extra and "from_rest_api" not in extra and getattr(event, "source_task_id", None) is None
 
 
 def identity(connection_id: str, kind: Kind, name: str, outcome: Outcome) -> tuple[str, str]:
@@ -165,9 +180,9 @@ def _asset(connection_id: str, kind: Kind, name: str, outcome: Literal[Outcome, 
 
 
 def _execution_extras(context: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the ``extra`` of each asset event that triggered a DAG run and belongs to an execution, oldest first."""
+    """Yield the ``extra`` of each asset event of the receiver that triggered a DAG run, oldest first."""
     events_by_asset: Mapping[Any, Iterable[Any]] = context.get("triggering_asset_events") or {}
     asset_events = [event for events in events_by_asset.values() for event in events]
     for event in sorted(asset_events, key=lambda event: event.timestamp):
-        if "execution_id" in (event.extra or {}):  # events of workflow assets, or made by hand, have no execution
+        if is_from_receiver(event):  # events of workflow assets come from tasks
             yield event.extra

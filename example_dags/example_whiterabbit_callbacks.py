@@ -65,16 +65,10 @@ def whiterabbit_swapped():
     settle()
 
 
-@dag(schedule="@hourly", catchup=False, tags=["whiterabbit"], start_date=START)
+@dag(schedule="@hourly", catchup=False, max_active_runs=1, tags=["whiterabbit"], start_date=START)
 def whiterabbit_recover_callbacks():
-    """Ask White Rabbit to deliver lost callbacks again, such as those sent while Airflow was down."""
-
-    @task(inlets=[submitted])
-    def recent(**context: Any) -> list[str]:
-        events = context["inlet_events"][submitted].ascending(False).limit(500)
-        return [event.extra["execution_id"] for event in events]
-
-    WhiteRabbitReplayCallbacksOperator(task_id="replay", execution_ids=recent(), retries=2)
+    """Ask White Rabbit to deliver lost callbacks again, and fail if that does not help."""
+    WhiteRabbitReplayCallbacksOperator(task_id="replay", submitted=submitted, retries=2)
 
 
 whiterabbit_submit_and_go()

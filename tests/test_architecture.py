@@ -15,7 +15,7 @@ PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("client.text",),
-    ("exceptions", "get_provider_info", "links"),
+    ("exceptions", "get_provider_info", "links", "observing"),
     ("client.checks", "client.clock", "client.defaults"),
     ("client.wire", "client.records"),
     ("client.api", "client.catalogue", "client.retry", "client.webhooks"),

@@ -109,6 +109,17 @@ def test_no_execution(other: dict[str, Any]) -> None:
         assets.execution(other)
 
 
+def test_events_of_others() -> None:
+    """An event that a user or a task has created is no execution, whatever its extra says, even beside a true one."""
+    by_user, by_task = event("e-2", whiterabbit_conn_id="other", from_rest_api=True), event("e-3")
+    by_task.source_task_id = "forge"
+    true = event("e-1", 5)
+    true.source_task_id = None
+    assert [ended.id for ended in assets.executions(context(success=[by_user, true, by_task]))] == ["e-1"]
+    with pytest.raises(WhiteRabbitInputError, match="0 executions"):
+        assets.execution(context(success=[by_user, by_task]))
+
+
 def test_reading_the_record(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """`read` reads the output from White Rabbit, with the connection that the event names."""
     for name, value in whiterabbit_emulator.environ.items():

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_whiterabbit.client import checks
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitNotFoundError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.operators.recovery import Recovery, ReplayOutcome
+from airflow_provider_whiterabbit.operators.submissions import Progress, Submissions
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
-    from airflow_provider_whiterabbit.client.records.execution import Execution
-
-ReplayOutcome = Literal["replayed", "delivered", "running", "without_callback", "unknown"]
+MAX_REPLAYS = 3
+"""After so many replays in vain, the operator fails its task."""
 
 
 class WhiteRabbitReplayCallbacksOperator(BaseOperator):
@@ -33,68 +34,99 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
     - ``delivered``: there was nothing to do, because the callback had arrived;
     - ``running``: the execution has not ended yet;
     - ``without_callback``: the execution was submitted without a callback URL;
-    - ``unknown``: White Rabbit has no such execution.
+    - ``unknown``: White Rabbit has no such execution;
+    - ``failed``: the execution's record could not be read, or White Rabbit refused to deliver the callback again. The
+      task then fails after it has looked at the other executions.
+
+    With `submitted`, the operator looks at all executions that were submitted since its last run that saw everything,
+    and again at those whose callback was not delivered then. It keeps its progress in the asset's state store (before
+    Airflow 3.3: in an Airflow variable), for each asset and connection. If a callback is not delivered although it was
+    replayed `max_replays` times, the task replays it again and then fails without retries, at each run until the
+    callback is delivered. The message contains White Rabbit's last error.
 
     :param execution_ids: ids as a list, another task's output, or a template that renders to a JSON array of ids.
+    :param submitted: an Airflow asset, given instead of `execution_ids`. The ``extra`` of its events holds the id of an
+        execution as ``execution_id``. The asset becomes an inlet of the task. A mapped task needs `inlets` as well.
     :param whiterabbit_conn_id: id of the connection that the executions were submitted with; templated.
+    :param max_replays: how many replays of a callback may be in vain before the task fails, from 1; with `submitted`.
+    :param ignore: ids of executions whose callbacks are given up, as for `execution_ids`; templated.
     """
 
-    template_fields: Sequence[str] = ("execution_ids", "whiterabbit_conn_id")
+    template_fields: Sequence[str] = ("execution_ids", "whiterabbit_conn_id", "ignore")
 
     def __init__(
         self,
         *,
-        execution_ids: Iterable[str] | str | XComArg,
+        execution_ids: Iterable[str] | str | XComArg | None = None,
+        submitted: Any = None,
         whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        max_replays: int = MAX_REPLAYS,
+        ignore: Iterable[str] | str | XComArg = (),
         **kwargs: Any,
     ) -> None:
+        if submitted is not None:
+            inlets = list(kwargs.get("inlets") or ())
+            kwargs["inlets"] = inlets if submitted in inlets else [*inlets, submitted]
         super().__init__(**kwargs)
+        if type(max_replays) is not int or max_replays < 1:
+            raise WhiteRabbitInputError(f"max_replays must be an integer of at least 1, got {max_replays!r:.100}")
         self.execution_ids = execution_ids
+        self.submitted = submitted
         self.whiterabbit_conn_id = whiterabbit_conn_id
+        self.max_replays = max_replays
+        self.ignore = ignore
 
     def execute(self, context: Context) -> dict[ReplayOutcome, list[str]]:
-        """Read each execution's record, and ask White Rabbit to deliver the callback again if the callback was lost."""
-        ids_by_outcome: dict[ReplayOutcome, list[str]] = {outcome: [] for outcome in get_args(ReplayOutcome)}
-        for execution_id in self._checked_ids():
-            ids_by_outcome[self._replay_if_lost(execution_id)].append(execution_id)
-        self.log.info("%s", ", ".join(f"{outcome}: {len(ids)}" for outcome, ids in ids_by_outcome.items()))
-        return ids_by_outcome
+        """Read each execution's record, and ask White Rabbit to deliver the callback again if the callback was lost.
 
-    def _checked_ids(self) -> list[str]:
-        """Return the execution ids without duplicates, in the given order.
-
-        :raises WhiteRabbitInputError: if they are not a list of ids; nothing has been sent then.
+        :raises AirflowFailException: if callbacks were replayed in vain.
+        :raises WhiteRabbitError: if callbacks could not be replayed.
         """
-        execution_ids: Any = self.execution_ids
-        if isinstance(execution_ids, str):
-            try:
-                execution_ids = json.loads(execution_ids)
-            except ValueError:
-                execution_ids = None
-        if isinstance(execution_ids, str | bytes | dict) or not isinstance(execution_ids, Iterable):
-            raise WhiteRabbitInputError(
-                "execution_ids must be a list of ids, or a template that renders to a JSON array of ids"
-            )
-        return list(dict.fromkeys(checks.identifier(execution_id, "execution_ids") for execution_id in execution_ids))
+        if (self.submitted is None) == (self.execution_ids is None):
+            raise WhiteRabbitInputError("give execution_ids or submitted, and not both")
+        ignore = _checked_ids(self.ignore, "ignore")
+        if self.submitted is None:
+            recovery = Recovery(self._hook, Progress(), self.max_replays, ignore)
+            for execution_id in _checked_ids(self.execution_ids, "execution_ids"):
+                recovery.look_at(execution_id)
+        else:
+            recovery = self._recover(context, ignore)
+        self.log.info("%s", ", ".join(f"{outcome}: {len(ids)}" for outcome, ids in recovery.outcomes.items()))
+        recovery.raise_if_failed()
+        return recovery.outcomes
 
-    def _replay_if_lost(self, execution_id: str) -> ReplayOutcome:
+    def _recover(self, context: Any, ignore: list[str]) -> Recovery:
+        submissions = Submissions(self.submitted, context, self.whiterabbit_conn_id)
+        progress = submissions.progress
+        recovery = Recovery(self._hook, progress, self.max_replays, ignore)
+        known = list(progress.open)
         try:
-            outcome = _replay_outcome(self._hook.get_execution(execution_id))
-            if outcome == "replayed":
-                self._hook.redeliver_callback(execution_id)
-                self.log.info("Asked White Rabbit to deliver the callback of execution %s again", execution_id)
-        except WhiteRabbitNotFoundError:
-            return "unknown"
-        return outcome
+            # The new ones first: earlier ones that cannot be read now must not keep the recovery from them.
+            for execution_id in submissions.new():
+                if execution_id not in progress.open:
+                    recovery.look_at(execution_id)
+            for execution_id in known:
+                recovery.look_at(execution_id)
+        finally:
+            submissions.save()
+        return recovery
 
     @cached_property
     def _hook(self) -> WhiteRabbitHook:
         return WhiteRabbitHook(self.whiterabbit_conn_id)
 
 
-def _replay_outcome(execution: Execution) -> ReplayOutcome:
-    if execution.callback is None or execution.callback.url is None:
-        return "without_callback"
-    if not execution.is_terminal:
-        return "running"
-    return "replayed" if execution.callback.delivered_at is None else "delivered"
+def _checked_ids(execution_ids: Any, name: str) -> list[str]:
+    """Return execution ids without duplicates, in the given order.
+
+    :param name: the argument's name, for the error.
+    :raises WhiteRabbitInputError: if they are not a list of ids; nothing has been sent then.
+    """
+    if isinstance(execution_ids, str):
+        try:
+            execution_ids = json.loads(execution_ids)
+        except ValueError:
+            execution_ids = None
+    if isinstance(execution_ids, str | bytes | dict) or not isinstance(execution_ids, Iterable):
+        raise WhiteRabbitInputError(f"{name} must be a list of ids, or a template that renders to a JSON array of ids")
+    return list(dict.fromkeys(checks.identifier(execution_id, name) for execution_id in execution_ids))

@@ -22,9 +22,11 @@ from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.client.records.fields import MAX_MODULE
 from airflow_provider_whiterabbit.client.text import clean, one_line
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitSignatureError
+from airflow_provider_whiterabbit.observing import metrics
 from airflow_provider_whiterabbit.receiver.address import connection_in
 from airflow_provider_whiterabbit.receiver.bodies import SMALL_BODY, BodyReader, Refusal
 from airflow_provider_whiterabbit.receiver.events import CallbackResult, emit_events
+from airflow_provider_whiterabbit.receiver.health import Health
 from airflow_provider_whiterabbit.receiver.secrets import (
     KnownSecrets,
     SecretCache,
@@ -62,8 +64,8 @@ def create_app(receiver: Receiver) -> FastAPI:
     app = FastAPI(title="White Rabbit callbacks", openapi_url=None, redirect_slashes=False)
 
     @app.get("/health")
-    async def health() -> dict[str, str]:
-        return {"status": "healthy"}
+    async def health() -> dict[str, object]:
+        return await receiver.health()
 
     @app.post("/callbacks/{connection_id:path}")
     async def receive(connection_id: str, request: Request) -> JSONResponse:
@@ -86,6 +88,7 @@ class Receiver:
     :param clock: returns the time in seconds, from any start.
     :param answer_timeout: seconds; see `ANSWER_TIMEOUT`.
     :param max_waiting: see `MAX_WAITING`.
+    :param measure: reports the outcome of a callback to Airflow's metrics; see `metrics.callback_answered`.
     """
 
     def __init__(
@@ -97,25 +100,47 @@ class Receiver:
         clock: Callable[[], float] = time.monotonic,
         answer_timeout: float = ANSWER_TIMEOUT,
         max_waiting: int = MAX_WAITING,
+        measure: Callable[[str, float, str | None], None] = metrics.callback_answered,
     ) -> None:
         self._settings = settings
         self._emit = emit
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="whiterabbit-callbacks")
         # Threads of their own: a secrets backend that does not answer must not stop the emission of events.
         secret_threads = ThreadPoolExecutor(SECRET_THREADS, thread_name_prefix="whiterabbit-secrets")
-        self._secrets = SecretCache(settings.connections, secret_threads, read=read_secret, clock=clock)
+        self._health = Health(settings.connections)
+        read = self._health.watching(read_secret)
+        self._secrets = SecretCache(settings.connections, secret_threads, read=read, clock=clock)
         self._body_reader = BodyReader(settings.max_bytes, settings.body_timeout)
         self._answer_timeout = answer_timeout
         self._max_waiting = max_waiting
+        self._measure = measure
         self._waiting = 0
         self._clock = clock
         self._next_trace = float("-inf")
 
+    async def health(self) -> dict[str, object]:
+        """Return what the health page shows; see `Health.report`."""
+        return await self._health.report(self._secrets.get)
+
     async def receive(self, connection_id: str, request: Request) -> CallbackResult:
-        """Check a callback, and emit the asset events of the callback's execution.
+        """Check a callback, emit the asset events of the callback's execution, and report the outcome to the metrics.
 
         :raises Refusal: if the callback is not valid, or the receiver cannot process it now.
         """
+        started, outcome = time.monotonic(), "refused.error"
+        try:
+            result = await self._receive(connection_id, request)
+            outcome = result.value
+        except Refusal as refusal:
+            outcome = refusal.outcome
+            raise
+        finally:
+            # Anyone can send the id of a connection that does not exist; such an id must not become a tag.
+            connection = connection_id if connection_id in self._settings.connections else None
+            self._measure(outcome, time.monotonic() - started, connection)
+        return result
+
+    async def _receive(self, connection_id: str, request: Request) -> CallbackResult:
         try:
             signature = self._claimed_signature(connection_id, request)
             secrets = await self._callback_secrets(connection_id)
@@ -132,7 +157,7 @@ class Receiver:
         if result is CallbackResult.UNHEARD:
             module = clean(str(execution.module), MAX_MODULE)
             reason = f"no live DAG is scheduled on an asset of this execution of module {module}"
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after=60)
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after=60, outcome="unheard")
         return result
 
     def _claimed_signature(self, connection_id: str, request: Request) -> webhooks.Signature:

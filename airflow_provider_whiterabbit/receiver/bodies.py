@@ -16,19 +16,34 @@ LARGEST_BODIES = 4
 """How many callback bodies of the largest size fit into the shared memory at once."""
 
 
+REFUSALS = {
+    HTTPStatus.BAD_REQUEST: "record",
+    HTTPStatus.UNAUTHORIZED: "signature",
+    HTTPStatus.NOT_FOUND: "connection",
+    HTTPStatus.REQUEST_TIMEOUT: "slow",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "size",
+    HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
+}
+"""The reasons under which metrics count refusals, by the status of the answer."""
+
+
 class Refusal(Exception):
     """Raised to refuse a callback: the receiver answers with an error status, and emits no event.
 
     :param status: HTTP status of the answer.
     :param reason: what the answer says.
     :param retry_after: seconds after which the sender may try again; None if another try makes no sense.
+    :param outcome: name of the metric that counts the refusal; by default the one of its status.
     """
 
-    def __init__(self, status: HTTPStatus, reason: str, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, reason: str, *, retry_after: int | None = None, outcome: str | None = None
+    ) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
         self.retry_after = retry_after
+        self.outcome = outcome or f"refused.{REFUSALS.get(status, 'error')}"
         self.closes_connection = False
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.receiver.address import callback_name_in
+from airflow_provider_whiterabbit.receiver.earlier import earlier_events
 from airflow_provider_whiterabbit.receiver.listeners import Listeners, NotQueuedError
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def emit_events(connection_id: str, execution: Execution, output_bytes: int = 0)
     extra = _event_extra(connection_id, execution, output_bytes)
     with create_session(scoped=False) as session:
         connection_assets = _lock_assets(session, connection_id)
-        emitted = _emitted_events(session, [asset.id for asset in connection_assets], execution)
+        asset_ids = [asset.id for asset in connection_assets]
+        since = _earliest_event(execution.created_at, datetime.now(UTC))
+        emitted = earlier_events(session, asset_ids, execution.id, since)
         if any(_contradicts(extra, other) for other in emitted.values()):
             return CallbackResult.REPEATED  # the first record of an execution counts, whatever another one says
         results = {
@@ -126,21 +129,6 @@ def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
     # `[scheduler] use_row_level_locking` is off. The lock leaves out the keys, which other inserts refer to.
     query = select(AssetModel).where(of_connection).order_by(AssetModel.id)
     return session.scalars(query.with_for_update(key_share=True)).all()
-
-
-def _emitted_events(session: Session, asset_ids: Sequence[int], execution: Execution) -> dict[int, dict[str, Any]]:
-    """Return the ``extra`` of the events that the given assets have of an execution, by the ids of the assets."""
-    from airflow.models.asset import AssetEvent
-    from sqlalchemy import JSON, select, type_coerce
-
-    extra = type_coerce(AssetEvent.extra, JSON)  # before Airflow 3.2, the column's own type has no members
-    query = select(AssetEvent.asset_id, extra).where(
-        AssetEvent.asset_id.in_(asset_ids),
-        # Airflow has an index on asset and time. Without this bound, the query would read every asset event.
-        AssetEvent.timestamp > _earliest_event(execution.created_at, datetime.now(UTC)),
-        extra["execution_id"].as_string() == execution.id,
-    )
-    return {asset_id: emitted for asset_id, emitted in session.execute(query)}  # noqa: C416  # rows are no tuples
 
 
 def _earliest_event(created_at: datetime | None, now: datetime) -> datetime:

@@ -53,6 +53,7 @@ def test_each_outcome(wr: Emulator) -> None:
         "running": [running],
         "without_callback": [without],
         "unknown": ["unknown"],
+        "failed": [],
     }
     wr.wait_for_delivery(lost, count=2)
     assert [entry.path for entry in wr.requests(path=REPLAYS)] == [

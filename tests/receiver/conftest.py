@@ -217,6 +217,16 @@ class AssetDatabase:
         with create_session() as session:
             return {dag_id for table in tables for dag_id in session.scalars(select(table.target_dag_id))}
 
+    def forge(self, asset: Any, extra: dict[str, Any], source_task_id: str | None = None) -> None:
+        """Add an event of an asset, as somebody else than the receiver would."""
+        from airflow.models.asset import AssetEvent, AssetModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        with create_session() as session:
+            asset_id = session.scalar(select(AssetModel.id).where(AssetModel.name == asset.name))
+            session.add(AssetEvent(asset_id=asset_id, extra=extra, source_task_id=source_task_id))
+
     def clear(self) -> None:
         """Remove all assets, their events, and the DAGs of `schedule`."""
         from airflow.models import asset

@@ -16,14 +16,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from airflow_provider_whiterabbit import assets
-from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.receiver.events import CallbackResult
+from airflow_provider_whiterabbit.receiver.health import State
 from airflow_provider_whiterabbit.receiver.secrets import SECRET_LIFETIME
 from airflow_provider_whiterabbit.receiver.settings import URL_PREFIX
 from tests.docs.pages import Block, blocks, tables
@@ -34,7 +35,7 @@ from tests.versions import needs_receiver, needs_sdk
 PAGE = "docs/callbacks.md"
 BLOCKS = {block.title: block for block in blocks("python") if block.page == PAGE}
 
-RUN = """
+BAG = """
 import sys
 try:
     from airflow.dag_processing.dagbag import DagBag
@@ -43,7 +44,24 @@ except ImportError:  # before Airflow 3.2
 bag = DagBag(sys.argv[1])
 assert not bag.import_errors, bag.import_errors
 (dag,) = bag.dags.values()
+"""
+
+RUN = f"""
+{BAG}
 print("RUN", dag.test().state)
+"""
+
+RECOVER = f"""
+{BAG}
+from airflow.models.asset import AssetEvent, AssetModel
+from airflow.utils.session import create_session
+with create_session() as session:  # the DAG that submits has left an event
+    asset = AssetModel(name="whiterabbit_submitted", uri="whiterabbit_submitted", group="asset", extra={{}})
+    session.add(asset)
+    session.flush()
+    session.add(AssetEvent(asset_id=asset.id, extra={{"execution_id": sys.argv[2]}}))
+for line in sys.stdin:
+    print("RUN", dag.test().state, flush=True)
 """
 
 
@@ -54,19 +72,25 @@ def names_of(block: Block) -> dict[str, Any]:
     return names
 
 
-def run(block: Block, folder: Any, wr: Emulator, environ: dict[str, str]) -> None:
-    """Run a DAG of the page, and check that it succeeds."""
+def environ_of(block: Block, folder: Any, wr: Emulator) -> dict[str, str]:
+    """Write a DAG of the page to a folder, and return the environment in which it runs."""
     connection = wr.connection
     connection["extra"] |= {"callback_secret": "whsec_of_the_page"}
     (folder / "dag.py").write_text(block.text)
-    known = {
+    return {
+        **os.environ,
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection),
         "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
         "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": "whiterabbit_default",
         "AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL": "https://airflow.example.org",
     }
+
+
+def run(block: Block, folder: Any, wr: Emulator, environ: dict[str, str]) -> None:
+    """Run a DAG of the page, and check that it succeeds."""
     command = [sys.executable, "-W", "ignore", "-c", RUN, str(folder / "dag.py")]
-    done = subprocess.run(command, env=os.environ | environ | known, capture_output=True, text=True, check=False)
+    variables = environ_of(block, folder, wr) | environ
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert "RUN success" in done.stdout, done.stdout[-5000:] + done.stderr[-3000:]
 
 
@@ -99,35 +123,40 @@ def test_running_when_it_has_ended(
     assert task.python_callable(triggering_asset_events=events) == expected
 
 
-class Events(list[Any]):
-    """The events of an inlet, with those of Airflow's methods that the page uses."""
-
-    def ascending(self, value: bool) -> Events:
-        """Return the events sorted by their time."""
-        return Events(sorted(self, key=lambda event: event.timestamp, reverse=not value))
-
-    def limit(self, count: int) -> Events:
-        """Return the first events."""
-        return Events(self[:count])
-
-
-class Inlets(dict[str, Events]):
-    """The events of a task's inlets by asset name, because before Airflow 3.2 an asset can't be the key of a dict."""
-
-    def __getitem__(self, asset: Any) -> Events:
-        return super().__getitem__(asset.name)
-
-
-@needs_sdk
-def test_recovering() -> None:
-    """The task `recent` returns the ids of the latest 500 events, and `replay` uses them."""
-    names = names_of(BLOCKS["dags/recover.py"])
-    dag = names["recover"]()
-    events = [SimpleNamespace(extra={"execution_id": f"e-{number}"}, timestamp=number) for number in range(600)]
-    inlets = Inlets({names["submitted"].name: Events(events)})
-    recent_ids = dag.get_task("recent").python_callable(inlet_events=inlets)
-    assert recent_ids == [f"e-{number}" for number in reversed(range(100, 600))]
-    assert dag.get_task("replay").execution_ids.operator.task_id == "recent"
+@needs_receiver
+def test_recovering(
+    whiterabbit_emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
+    own_database: dict[str, str],
+) -> None:
+    """The DAG replays lost callbacks of submissions until one arrives, and fails after three replays in vain."""
+    wr = whiterabbit_emulator
+    wr.settings.callback_attempts = 1
+    for name, value in wr.environ.items():
+        monkeypatch.setenv(name, value)
+    execution_id = WhiteRabbitHook().execute_component("SWAP", callback_url=f"{wr.url}/nobody-listens-here").id
+    wr.wait_for_delivery(execution_id)
+    command = [sys.executable, "-W", "ignore", "-c", RECOVER, str(tmp_path / "dag.py"), execution_id]
+    variables = environ_of(BLOCKS["dags/recover.py"], tmp_path, wr) | own_database
+    with (
+        (tmp_path / "errors").open("w+") as errors,
+        subprocess.Popen(
+            command, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        ) as process,
+    ):
+        assert process.stdin
+        assert process.stdout
+        for count, state in enumerate(["success"] * 3 + ["failed"] * 2 + ["success"], 2):
+            if count == 6:
+                wr.fault(effects.Answer(204), path="/nobody-listens-here")
+            process.stdin.write("again\n")
+            process.stdin.flush()
+            ends = (line for line in process.stdout if line.startswith("RUN"))
+            assert next(ends, None) == f"RUN {state}\n", (count, (tmp_path / "errors").read_text()[-3000:])
+            wr.wait_for_delivery(execution_id, count=min(count, 6))
+        process.stdin.close()
+    assert len(wr.requests(kind="replay")) == 5
 
 
 @pytest.fixture
@@ -272,9 +301,24 @@ def accepts_callback(wr: Emulator, execution_id: str) -> None:
 
 def test_tables() -> None:
     """The assets in the table exist, and the table of answers lists every result."""
-    listed, _, answers, _ = tables(PAGE)
+    listed, _, answers, *_ = tables(PAGE)
     for row in listed[1:]:
         assert eval(row[0].strip("`").replace(", …", ""), {"assets": assets})  # noqa: S307
     documented = "".join(row[0] for row in answers)
     answered = [result.value for result in CallbackResult if result is not CallbackResult.UNHEARD]
     assert [value for value in answered if f"`{value}`" not in documented] == []
+
+
+@needs_receiver
+def test_health_and_metrics() -> None:
+    """The page lists the states of connections and the metrics that exist, and no others."""
+    from airflow_provider_whiterabbit.receiver.bodies import REFUSALS
+
+    by_header = {table[0][0]: table[1:] for table in tables(PAGE)}
+    assert {row[0].strip("`") for row in by_header["state"]} == set(get_args(State))
+    (shown,) = [json.loads(block.text) for block in blocks("json") if block.title == "GET /whiterabbit/health"]
+    assert {connection["state"] for connection in shown["connections"].values()} <= set(get_args(State))
+    outcomes = {result.value for result in CallbackResult}
+    refused = {f"refused.{reason}" for reason in {*REFUSALS.values(), "error"}}
+    listed = {row[0].strip("`").removeprefix("whiterabbit.callbacks.") for row in by_header["metric"]}
+    assert listed == outcomes | refused | {"seconds"}

@@ -137,6 +137,26 @@ def test_a_name_of_ones_own(receiver: RunningReceiver, database: AssetDatabase) 
     ]
 
 
+@pytest.mark.parametrize("source", ["user", "task"])
+def test_events_of_others(receiver: RunningReceiver, pay_database: AssetDatabase, source: str) -> None:
+    """An event that a user or a task has created does not make the true delivery of the execution a repeat."""
+    record = record_of()
+    extra = {"execution_id": record["id"], "whiterabbit_conn_id": "other", "module": "PAY", "status": "COMPLETED"}
+    if source == "user":
+        pay_database.forge(assets.module("PAY"), extra | {"from_rest_api": True})
+    else:
+        pay_database.forge(assets.module("PAY"), extra, source_task_id="forge")
+    assert result(receiver.post(record)) == "emitted"
+    assert result(receiver.post(record)) == "repeated"
+
+
+def test_ids_within_other_events(receiver: RunningReceiver, pay_database: AssetDatabase) -> None:
+    """An execution whose id is part of another id, or of an output, has no event of its own yet."""
+    for execution_id in ("e-1_0", "e-1", "e-1x0", "E-1", "_"):
+        assert result(receiver.post(record_of(id=execution_id))) == "emitted"
+        assert result(receiver.post(record_of(id=execution_id))) == "repeated"
+
+
 @pytest.mark.parametrize("module", ["a/b", "é", "%", "_", "x' OR 1=1 --", "x" * 400, "\u2028"])
 def test_modules_of_all_kinds(receiver: RunningReceiver, database: AssetDatabase, module: str) -> None:
     """The receiver finds the asset of a module with any name, and emits no event of another asset."""
@@ -303,12 +323,6 @@ def test_other_places(
     )
     assert answer.status_code == status
     assert pay_database.events() == []
-
-
-def test_health(receiver: RunningReceiver) -> None:
-    """`GET /health` answers that the receiver is healthy."""
-    answer = requests.get(f"{receiver.url}/health", timeout=10)
-    assert (answer.status_code, answer.json()) == (200, {"status": "healthy"})
 
 
 # --- failures of the database and overload

@@ -1,0 +1,72 @@
+"""A collector of OpenTelemetry metrics, to which a real Airflow reports."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+
+class Collector:
+    """Listens for metrics (OTLP over HTTP), and keeps the latest number of each of this provider's metrics.
+
+    `counts` holds the values of counters, and how many values a histogram has, by name and by the tag ``connection``.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str | None], float] = {}
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                collector.take(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Environment variables that let Airflow report to this collector."""
+        port = str(self._server.server_port)
+        return {
+            "AIRFLOW__METRICS__OTEL_ON": "True",
+            "AIRFLOW__METRICS__OTEL_HOST": "127.0.0.1",
+            "AIRFLOW__METRICS__OTEL_PORT": port,
+            "AIRFLOW__METRICS__OTEL_INTERVAL_MILLISECONDS": "500",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"http://127.0.0.1:{port}/v1/metrics",
+            "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/protobuf",
+            "OTEL_METRIC_EXPORT_INTERVAL": "500",
+        }
+
+    def take(self, body: bytes) -> None:
+        """Keep the metrics of a request."""
+        from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+        request: Any = ExportMetricsServiceRequest()
+        request.ParseFromString(body)
+        for metric in (m for r in request.resource_metrics for s in r.scope_metrics for m in s.metrics):
+            if metric.name.startswith("airflow.whiterabbit."):
+                for kind in ("sum", "histogram", "exponential_histogram", "gauge"):
+                    for point in getattr(metric, kind).data_points:
+                        self._keep(metric.name.removeprefix("airflow."), point)
+
+    def _keep(self, name: str, point: Any) -> None:
+        tags = {attribute.key: attribute.value.string_value for attribute in point.attributes}
+        count = point.count if hasattr(point, "count") else point.as_double or point.as_int
+        self.counts[name, tags.get("connection")] = count

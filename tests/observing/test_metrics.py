@@ -1,0 +1,133 @@
+"""The metrics of callbacks: their names, their tags, and what happens if the metrics system fails."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_whiterabbit import assets
+from airflow_provider_whiterabbit.observing import metrics
+from tests.receiver.conftest import AssetDatabase, StartReceiver
+from tests.receiver.deliveries import record_of
+from tests.versions import HAS_STORE, needs_receiver
+
+pytestmark = needs_receiver
+
+Calls = list[tuple[Any, ...]]
+
+
+class Recorder:
+    """A metrics system that keeps the provider's metrics, or raises at one. It ignores Airflow's own metrics."""
+
+    def __init__(self) -> None:
+        self.calls: Calls = []
+        self.error: Exception | None = None
+
+    def incr(self, stat: str, count: int = 1, rate: float = 1, *, tags: dict[str, str] | None = None) -> None:
+        """Keep a counter."""
+        self._keep(stat, count, tags or {})
+
+    def timing(self, stat: str, dt: Any, *, tags: dict[str, str] | None = None) -> None:
+        """Keep a timer."""
+        self._keep(stat, dt, tags or {})
+
+    def _keep(self, stat: str, *values: Any) -> None:
+        if stat.startswith("whiterabbit."):
+            if self.error:
+                raise self.error
+            self.calls.append((stat, *values))
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """Let Airflow report the metrics of its servers to a recorder."""
+    recorder = Recorder()
+    if HAS_STORE:
+        from airflow._shared.observability.metrics.base_stats_logger import NoStatsLogger
+        from airflow.observability import stats
+
+        stats.initialize(factory=lambda: recorder, export_legacy_names=True)  # type: ignore[arg-type,return-value]
+        yield recorder
+        stats.initialize(factory=NoStatsLogger, export_legacy_names=True)
+        return
+    stats_class = metrics._server_stats()
+    before = {name: type.__getattribute__(stats_class, name) for name in ("factory", "instance")}
+    for name, value in (("factory", lambda: recorder), ("instance", None)):
+        type.__setattr__(stats_class, name, value)
+    yield recorder
+    for name, value in before.items():
+        type.__setattr__(stats_class, name, value)
+
+
+@pytest.mark.parametrize("outcome", ["emitted", "repeated", "unwanted", "unheard"])
+def test_outcomes(recorder: Recorder, outcome: str) -> None:
+    """A valid callback is counted by its outcome, and its duration is a timedelta, which has no unit to mistake."""
+    metrics.callback_answered(outcome, 1.5, "whiterabbit_default")
+    tags = {"connection": "whiterabbit_default"}
+    assert recorder.calls == [
+        (f"whiterabbit.callbacks.{outcome}", 1, tags),
+        ("whiterabbit.callbacks.seconds", timedelta(seconds=1.5), tags),
+    ]
+
+
+def test_refusals(recorder: Recorder) -> None:
+    """A refused callback is counted by its reason; its duration, which its sender decides, is not reported."""
+    metrics.callback_answered("refused.signature", 15.0, None)
+    assert recorder.calls == [("whiterabbit.callbacks.refused.signature", 1, {})]
+
+
+@pytest.mark.parametrize("error", [OSError("no route"), ValueError("a tag"), socket.gaierror("no host")])
+def test_errors(recorder: Recorder, caplog: pytest.LogCaptureFixture, error: Exception) -> None:
+    """An error of the metrics system is logged once with the name of the metric, and raises nothing."""
+    recorder.error = error
+    with caplog.at_level(logging.WARNING):
+        for _ in range(1000):
+            metrics.callback_answered("emitted", 0.1, "a")
+    expected = f"The metric whiterabbit.callbacks.emitted could not be reported: {error!r}"
+    assert [record.getMessage() for record in caplog.records].count(expected) == 1
+    assert len(caplog.records) == 2  # the counter and the timer
+
+
+def test_callbacks(start_receiver: StartReceiver, database: AssetDatabase, recorder: Recorder) -> None:
+    """The receiver counts each callback once, under a name and with tags that no sender can choose."""
+    database.add_assets(assets.module("PAY"), assets.module("LATE"))
+    database.schedule(assets.module("PAY"))
+    database.schedule(assets.module("LATE"), paused=True)
+    receiver = start_receiver(max_bytes=2048)
+    record = record_of()
+    assert receiver.post(record).json() == {"result": "emitted"}
+    assert receiver.post(record).json() == {"result": "repeated"}
+    assert receiver.post(record_of("LATE")).status_code == 503
+    assert receiver.post(record_of(), {}).status_code == 401
+    assert receiver.post(record_of(status="EXECUTING", output=None)).status_code == 400
+    assert receiver.post(b" " * 3000).status_code == 413
+    assert receiver.post(record_of(), connection="stranger").status_code == 404
+    counters = [(name, tags) for name, value, tags in recorder.calls if value == 1]
+    default = {"connection": "whiterabbit_default"}
+    assert [(name.removeprefix("whiterabbit.callbacks."), tags) for name, tags in counters] == [
+        ("emitted", default),
+        ("repeated", default),
+        ("unheard", default),
+        ("refused.signature", default),
+        ("refused.record", default),
+        ("refused.size", default),
+        ("refused.connection", {}),
+    ]
+    durations = [value for name, value, _ in recorder.calls if name == "whiterabbit.callbacks.seconds"]
+    assert len(durations) == 3
+    assert all(timedelta() < duration < timedelta(minutes=1) for duration in durations)
+
+
+def test_an_answer_does_not_depend_on_metrics(
+    start_receiver: StartReceiver, database: AssetDatabase, recorder: Recorder
+) -> None:
+    """The receiver answers as always if the metrics system fails."""
+    database.add_assets(assets.module("PAY"))
+    database.schedule(assets.module("PAY"))
+    recorder.error = OSError("no route to host")
+    assert start_receiver().post(record_of()).json() == {"result": "emitted"}
