@@ -19,7 +19,7 @@ from tests.versions import needs_receiver
 
 pytestmark = needs_receiver
 
-ALL = {"empty", "foreign", "missing", "number", "other/one", "secretless", "whiterabbit_default"}
+ALL = {"empty", "foreign", "missing", "number", "other/one", "secretless", "twin", "whiterabbit_default"}
 
 
 def health(receiver: RunningReceiver) -> dict[str, Any]:
@@ -46,8 +46,8 @@ def test_each_connection(receiver: RunningReceiver) -> None:
     """The page names each connection and its state, without a callback having arrived, and contains no secret."""
     before = datetime.now(UTC)
     page = until(lambda: "unread" not in states(page := health(receiver)).values() and page, "all to be read", 30)
-    readable = {"whiterabbit_default", "other/one"}
-    assert states(page) == {name: "readable" if name in readable else "no_secret" for name in ALL}
+    expected = dict.fromkeys(ALL, "no_secret") | dict.fromkeys(("whiterabbit_default", "other/one", "twin"), "readable")
+    assert states(page) == expected | {"number": "unreadable"}  # a secret that is not valid
     assert page["status"] == "degraded"
     for connection in page["connections"].values():
         assert before - timedelta(milliseconds=1) <= datetime.fromisoformat(connection["since"]) <= datetime.now(UTC)
