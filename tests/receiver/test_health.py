@@ -42,7 +42,7 @@ def since(page: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(page["connections"]["whiterabbit_default"]["since"])
 
 
-def test_each_connection(receiver: RunningReceiver) -> None:
+def test_each_connection(database: AssetDatabase, receiver: RunningReceiver) -> None:
     """The page names each connection and its state, without a callback having arrived, and contains no secret."""
     before = datetime.now(UTC)
     page = until(lambda: "unread" not in states(page := health(receiver)).values() and page, "all to be read", 30)
