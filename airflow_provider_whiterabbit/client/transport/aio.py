@@ -103,7 +103,9 @@ class AsyncClient(SendingClient):
             raise WhiteRabbitInputError(f"{request.method} {request.path} must be sent from a worker")
         max_bytes = max_bytes or self.settings.max_answer_bytes
         exchange = partial(self._exchange, request, wanted, max_bytes, itertools.count(1))
-        async with self._turn(self._shared.record_turns, request, within) as left:
+        # Without file descriptors, requests wait for connections to use again.
+        longest = None if self._shared.streams.are_scarce else self.timing.late_head
+        async with self._turn(self._shared.record_turns, request, within, longest) as left:
             return await self._with_valid_key(exchange, request, left)
 
     async def read_once(self, followed: Followed[R], max_bytes: int | None = None) -> R:

@@ -20,7 +20,8 @@ from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswe
 from airflow_provider_whiterabbit.client.transport.pace import Line, host_of
 
 RECORD_TURNS = 32
-"""How many requests of a session for records may wait for a response at once."""
+"""How many requests of a session for records may wait for a response at once. A request that waits for longer than
+`Timing.late_head` gives its turn back, so that records which are never answered do not keep other waits waiting."""
 
 STREAM_TURNS = 64
 """How many streams of a session may be opened at once. A server may send the head of a stream with the first event, so

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 
 import pytest
 
+from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
-from airflow_provider_whiterabbit.client.transport.sharing import Turns, join, leave
+from airflow_provider_whiterabbit.client.transport.sharing import RECORD_TURNS, Turns, join, leave
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator
+from tests.client.servers import concurrent_server, read_request
 from tests.client.transports import settings_for
 
 
@@ -55,6 +61,30 @@ async def test_turns() -> None:
         assert running == [0, 1, 2]
         ends[0].set()
         ends[2].set()
+
+
+async def test_records_without_an_answer(whiterabbit_emulator: Emulator) -> None:
+    """Reads of records that are never answered keep no other read waiting until they fail."""
+    closing = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        if b"/hung-" in read_request(connection):
+            closing.wait()
+        else:
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n{"id": "e-1"}')
+
+    with concurrent_server(answer) as port:
+        url = f"http://127.0.0.1:{port}"
+        async with AsyncClient(settings_for(whiterabbit_emulator, url), Timing(late_head=0.2)) as client:
+            hung = [asyncio.create_task(client.send(api.get_execution(f"hung-{i}"))) for i in range(2 * RECORD_TURNS)]
+            await asyncio.sleep(0)
+            async with asyncio.timeout(20):  # less than a request may take
+                assert await client.send(api.get_execution("e-1")) == {"id": "e-1"}
+            assert not any(task.done() for task in hung)
+            for task in hung:
+                task.cancel()
+            await asyncio.gather(*hung, return_exceptions=True)
+        closing.set()
 
 
 async def test_no_turn_in_time() -> None:
