@@ -17,7 +17,7 @@ pytestmark = pytest.mark.airflow
 DAG_FILE = """
 import json
 from datetime import timedelta
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow_provider_whiterabbit.compat import DAG, task
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
@@ -78,7 +78,7 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
 
 
 QUESTION = """
-from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 
 with DAG("in_process_question", schedule=None) as dag:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from airflow.providers.common.compat.version_compat import (
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_whiterabbit.compat import (
     AIRFLOW_V_3_0_PLUS,
     AIRFLOW_V_3_1_PLUS,
     AIRFLOW_V_3_2_PLUS,
     AIRFLOW_V_3_3_PLUS,
 )
-from airflow.triggers.base import BaseTrigger
-
 from airflow_provider_whiterabbit.ending.obstacles import version_obstacles
 
 HAS_SDK = AIRFLOW_V_3_0_PLUS

@@ -10,9 +10,8 @@ from weakref import WeakKeyDictionary
 from airflow_provider_whiterabbit.hooks.connection import secrets_of, settings_of
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseHook, Connection
-
     from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
+    from airflow_provider_whiterabbit.compat import BaseHook, Connection
 
 _reads_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, asyncio.Task[ClientSettings]]] = (
     WeakKeyDictionary()
@@ -43,7 +42,7 @@ async def _read_without_compat(hook: BaseHook, connection_id: str) -> tuple[Conn
     3.3.2, where Airflow's asynchronous calls mask the connection's secrets with a synchronous call; a thread is safe.
     This function can go when the constraints of every supported Airflow pin 1.23.0 or newer.
     """
-    from airflow.providers.common.compat.sdk import Connection
+    from airflow_provider_whiterabbit.compat import Connection
 
     if hasattr(Connection, "aextra_dejson"):  # Airflow 3.3.2 or newer
         connection = await hook.aget_connection(connection_id)
@@ -88,8 +87,9 @@ async def _mask(secrets: list[str]) -> None:
     try:
         from airflow.sdk.log import amask_secret
     except ImportError:
-        from airflow.providers.common.compat.sdk import mask_secret
         from asgiref.sync import sync_to_async
+
+        from airflow_provider_whiterabbit.compat import mask_secret
 
         for secret in secrets:
             await sync_to_async(mask_secret)(secret)

@@ -7,16 +7,14 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.compat import BaseOperator
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitNotFoundError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, XComArg
-
     from airflow_provider_whiterabbit.client.records.execution import Execution
+    from airflow_provider_whiterabbit.compat import Context, XComArg
 
 ReplayOutcome = Literal["replayed", "delivered", "running", "without_callback", "unknown"]
 

@@ -27,7 +27,8 @@ FAILURE_LIFETIME = 5.0
 def read_secret(connection_id: str) -> str | None:
     """Return a connection's callback secret, and mask the secret in the logs; log a warning if there is no secret."""
     from airflow.models.connection import Connection
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException, mask_secret
+
+    from airflow_provider_whiterabbit.compat import AirflowNotFoundException, mask_secret
 
     try:
         connection = Connection.get_connection_from_secrets(connection_id)

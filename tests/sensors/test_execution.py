@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+
+from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.compat import (
     AirflowException,
     AirflowFailException,
     AirflowNotFoundException,
@@ -16,8 +18,6 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
-
-from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger

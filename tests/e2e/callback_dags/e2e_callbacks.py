@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
 from airflow.providers.standard.operators.empty import EmptyOperator
 
 from airflow_provider_whiterabbit import assets
+from airflow_provider_whiterabbit.compat import DAG, task
 
 # The tests count only the DAG's runs, so its task needs no worker.
 with DAG("e2e_each", schedule=assets.each(assets.module("BULK", "both")), max_active_runs=200):
