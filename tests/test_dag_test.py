@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from tests.versions import needs_dag_test
 
 pytestmark = pytest.mark.airflow
 
@@ -65,6 +66,7 @@ def run_dag(dag_id: str, source: str, wr: Emulator) -> str:
     return process.stdout + process.stderr
 
 
+@needs_dag_test
 def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     """Tasks that wait, start or end in the triggerer run in `dag.test()` too, and their outputs arrive."""
     whiterabbit_emulator.script("SLOW", output={"a": [1]}, after=0.5)
@@ -89,6 +91,7 @@ if __name__ == "__main__":
 """
 
 
+@needs_dag_test
 def test_question_that_nobody_can_answer(whiterabbit_emulator: Emulator) -> None:
     """In `dag.test()`, a task that would ask a person fails, because nobody could answer."""
     whiterabbit_emulator.fault(effects.Reset("answer"), kind="submit")

@@ -23,7 +23,7 @@ from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionS
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 from dev.harness.standins import FakeAirflow
 from tests.failing import fails_for_good
-from tests.versions import needs_triggerer_end
+from tests.versions import needs_missing_connections, needs_triggerer_end
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
@@ -211,6 +211,7 @@ def test_deferral_timeout(
         task.resume_execution("__fail__", {"error": error}, airflow.context(task))
 
 
+@needs_missing_connections
 def test_broken_trigger_is_never_skipped(airflow: FakeAirflow) -> None:
     """A trigger that cannot be loaded and a missing connection raise errors, also with soft_fail."""
     task = sensor("e", deferrable=True, soft_fail=True, whiterabbit_conn_id="gone")
