@@ -45,6 +45,9 @@ test-fast: $(READY) ## Run only the tests that start no Airflow processes
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not alone and not ui"
 	$(BIN)/python -m pytest -m "alone and not kills and not bad_day and not ui"
 
+installable: $(READY) ## Install with the packages of the release day of each Airflow, and run tests (8 minutes)
+	$(BIN)/python -m dev.scripts.installable --uv $(BIN)/uv $(RELEASES)
+
 noise: $(READY) ## Send 100,000 random answers to each of the two API clients
 	NOISE_COUNT=34000 $(BIN)/python -m pytest -n 2 tests/client/transport/test_noise.py
 
@@ -115,7 +118,7 @@ constraints: $(READY) ## Renew the pinned versions in constraints/
 		--no-annotate --no-header --upgrade --quiet --output-file constraints/airflow-$${pair%=*}.txt || exit; done
 	$(BIN)/uv pip compile pyproject.toml --extra emulator --resolution lowest-direct --exclude-newer $(LOWEST) \
 		$(ALWAYS_NEWEST) --python-version 3.11 --no-annotate --no-header --quiet | $(BIN)/uv pip compile pyproject.toml \
-		--extra emulator --group dev --constraint - --exclude-newer $(LOWEST) $(ALWAYS_NEWEST) --python-version 3.11 \
+		--extra emulator --group dev --constraint - --exclude-newer 2026-03-21 $(ALWAYS_NEWEST) --python-version 3.11 \
 		--no-annotate --no-header --upgrade --quiet --output-file constraints/lowest.txt
 	for group in docs build matrix; do $(BIN)/uv pip compile --group $$group --universal --python-version 3.11 \
 		--no-annotate --no-header --upgrade --quiet --output-file constraints/$$group.txt || exit; done
