@@ -19,8 +19,13 @@ import importlib, pkgutil
 import airflow_provider_whiterabbit as package
 names = [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
 for name in names:
-    if not name.endswith(".__main__"):
-        importlib.import_module(name)
+    try:
+        if not name.endswith(".__main__"):
+            importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # Airflow 2 has no API server for the receiver, and the emulator's fixtures are for those who have pytest.
+        if error.name not in ("fastapi", "pytest"):
+            raise
 print(len(names), "modules imported")
 """
 
