@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import Asset
-
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.compat import Asset
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 
 if TYPE_CHECKING:

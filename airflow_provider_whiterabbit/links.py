@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+from airflow_provider_whiterabbit.compat import BaseOperatorLink, XCom
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
+
+    from airflow_provider_whiterabbit.compat import BaseOperator
 
 LINK_KEY = "whiterabbit_link"
 """Key of the XCom with the dashboard link, which a task stores as soon as the id is known, before the wait."""

@@ -10,9 +10,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
-
 from airflow_provider_whiterabbit.client.wait.target import Target
+from airflow_provider_whiterabbit.compat import AirflowTaskTimeout, conf
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles, task_obstacles
 from airflow_provider_whiterabbit.ending.storable import check_storable
 from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, ended_id, result_of
@@ -25,8 +24,8 @@ MAX_WAIT_SECONDS = 10 * 365 * 24 * 60 * 60.0
 """Longest timeout, in seconds; a longer timeout counts as no timeout: the deadline would be beyond the calendar."""
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator as _Task
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_whiterabbit.compat import BaseOperator as _Task
+    from airflow_provider_whiterabbit.compat import Context
 else:
     _Task = object
 

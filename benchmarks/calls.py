@@ -101,7 +101,7 @@ async def _count_calls(way: str, waits: int) -> dict[str, float]:
 
 
 async def _wait_deferred(execution_id: str) -> None:
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from airflow_provider_whiterabbit.compat import TaskDeferred
 
     sensor = _new_sensor(execution_id, deferrable=True)
     try:

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY, BaseSensorOperator
 from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
+
+from airflow_provider_whiterabbit.compat import XCOM_RETURN_KEY, BaseSensorOperator
 
 
 class FloorTrigger(BaseTrigger):
@@ -40,7 +41,7 @@ class FloorTrigger(BaseTrigger):
         yield TaskSuccessEvent()
 
     async def _store_output(self, ti: Any) -> None:
-        from airflow.providers.common.compat.sdk import XCom
+        from airflow_provider_whiterabbit.compat import XCom
 
         await XCom.aset(XCOM_RETURN_KEY, self.stored, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id)
 

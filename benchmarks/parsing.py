@@ -40,12 +40,7 @@ def child(modules: list[str], times: int) -> dict[str, list[float]]:
     that a slow moment of the machine affects all of them alike.
     """
     import airflow.triggers.base  # noqa: F401
-    from airflow.providers.common.compat.sdk import (  # noqa: F401
-        DAG,
-        BaseHook,
-        BaseOperator,
-        BaseSensorOperator,
-    )
+    from airflow.sdk import DAG, BaseHook, BaseOperator, BaseSensorOperator  # noqa: F401
 
     gc.freeze()
     for module in modules:

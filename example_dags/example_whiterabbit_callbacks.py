@@ -13,7 +13,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset, dag, task
+try:
+    from airflow.sdk import Asset, dag, task
+except ImportError:  # Airflow 2.11
+    from airflow.datasets import Dataset as Asset  # type: ignore[import-not-found,no-redef]
+    from airflow.decorators import dag, task  # type: ignore[attr-defined,no-redef]
 
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
@@ -58,7 +62,7 @@ def whiterabbit_swapped():
     def settle(**context: Any) -> Any:
         swap = assets.execution(context)
         if swap.status == "FAILED":
-            raise AirflowFailException(f"the swap {swap.id} failed: {swap.read().error}")
+            raise RuntimeError(f"the swap {swap.id} failed: {swap.read().error}")
         # The event holds only the id and the status; `read` gets the output from White Rabbit.
         return swap.read().output
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import dag, task
+try:
+    from airflow.sdk import dag, task
+except ImportError:  # Airflow 2.11
+    from airflow.decorators import dag, task  # type: ignore[attr-defined,no-redef]
 
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 

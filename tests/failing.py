@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_whiterabbit.compat import AirflowFailException
 
 
 @contextlib.contextmanager

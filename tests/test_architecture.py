@@ -14,7 +14,7 @@ NAME = "airflow_provider_whiterabbit"
 PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("client.text",),
+    ("client.text", "compat"),
     ("exceptions", "get_provider_info", "links", "observing"),
     ("client.checks", "client.clock", "client.defaults"),
     ("client.wire", "client.records"),
@@ -121,6 +121,7 @@ def test_exceptions_are_few() -> None:
 def test_client_knows_no_airflow(module: str) -> None:
     """The client can be used, and tested, without Airflow."""
     assert not [name for name in imported_names(MODULES[module]) if name.partition(".")[0] == "airflow"]
+    assert "compat" not in GRAPH[module]  # which passes on names of Airflow
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if f"{module}.".startswith("emulator.")])

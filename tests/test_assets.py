@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_whiterabbit import assets
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from tests.versions import HAS_RUN_EACH, HAS_SDK
@@ -133,7 +133,7 @@ def test_parse_light() -> None:
     """A DAG file that names assets imports no modules outside Airflow and this package."""
     code = """
 import sys
-from airflow.providers.common.compat.sdk import Asset, BaseOperator
+from airflow_provider_whiterabbit.compat import Asset, BaseOperator
 before = set(sys.modules)
 from airflow_provider_whiterabbit import assets
 assets.each(assets.module("PAY", "both"))

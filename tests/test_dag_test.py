@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from tests.versions import needs_dag_test
 
 pytestmark = pytest.mark.airflow
 
 DAG_FILE = """
 import json
 from datetime import timedelta
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow_provider_whiterabbit.compat import DAG, task
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
@@ -65,6 +66,7 @@ def run_dag(dag_id: str, source: str, wr: Emulator) -> str:
     return process.stdout + process.stderr
 
 
+@needs_dag_test
 def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     """Tasks that wait, start or end in the triggerer run in `dag.test()` too, and their outputs arrive."""
     whiterabbit_emulator.script("SLOW", output={"a": [1]}, after=0.5)
@@ -78,7 +80,7 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
 
 
 QUESTION = """
-from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 
 with DAG("in_process_question", schedule=None) as dag:
@@ -89,6 +91,7 @@ if __name__ == "__main__":
 """
 
 
+@needs_dag_test
 def test_question_that_nobody_can_answer(whiterabbit_emulator: Emulator) -> None:
     """In `dag.test()`, a task that would ask a person fails, because nobody could answer."""
     whiterabbit_emulator.fault(effects.Reset("answer"), kind="submit")

@@ -32,7 +32,10 @@ MODULES = (
 _SCRIPT = """
 import importlib, os, sys
 import airflow.triggers.base
-from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator
+try:
+    from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator
+except ImportError:  # Airflow 2
+    import airflow.hooks.base, airflow.models.baseoperator, airflow.sensors.base
 before = set(sys.modules)
 for name in sys.argv[1:]:
     if os.fork():

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_whiterabbit.compat import AirflowFailException
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator

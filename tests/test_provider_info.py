@@ -62,7 +62,7 @@ def test_providers_manager() -> None:
 
 def test_secret_fields_have_names_that_airflow_redacts() -> None:
     """Each secret field has a name that Airflow's API redacts, and the format that makes the form mask it."""
-    from airflow.providers.common.compat.sdk import redact
+    from airflow_provider_whiterabbit.compat import redact
 
     secrets = [name for name, field in CONN_FIELDS.items() if field["schema"].get("format") == "password"]
     assert set(secrets) == {"api_key", "callback_secret"}

@@ -17,6 +17,7 @@ from packaging.version import Version
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.ending.obstacles import version_obstacles
 from airflow_provider_whiterabbit.receiver.plugin import WhiteRabbitPlugin
+from dev.scripts.installable.releases import RELEASES
 from tests import versions
 from tests.docs.pages import ROOT, tables
 
@@ -117,13 +118,11 @@ def test_pythons() -> None:
 
 
 def test_tested_versions() -> None:
-    """The tested versions are those of the constraints; the installed one is among them or the lowest allowed."""
+    """The tested versions are those of the constraints; the installed one is among them or those of `installable`."""
     for version, tested in ROWS["Tested version"].items():
         pins = (ROOT / "constraints" / f"airflow-{version}.txt").read_text()
         assert f"\napache-airflow=={tested}\n" in pins
-    lowest = re.search(r'"apache-airflow>=([\d.]+)"', (ROOT / "pyproject.toml").read_text())
-    assert lowest is not None
-    assert airflow_version in (ROWS["Tested version"][RUNNING], lowest[1])
+    assert airflow_version in {ROWS["Tested version"][RUNNING], *(release.airflow for release in RELEASES)}
 
 
 def test_lowest_versions() -> None:

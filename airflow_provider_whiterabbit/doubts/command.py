@@ -121,7 +121,7 @@ def _print(text: str, error: bool = False) -> None:
 
 
 def _base_url() -> str:
-    from airflow.providers.common.compat.sdk import conf
+    from airflow_provider_whiterabbit.compat import conf
 
     url = conf.get("api", "base_url", fallback="") or ""
     if not url:

@@ -79,8 +79,9 @@ def _obstacles(task: WaitingTask, succeeded: bool) -> Iterator[str]:
 async def _end(
     task: WaitingTask, client: AsyncClient, status: str, succeeded: bool, timeout_message: str | None
 ) -> TriggerEvent:
-    from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY
     from airflow.triggers.base import TaskSkippedEvent, TaskSuccessEvent
+
+    from airflow_provider_whiterabbit.compat import XCOM_RETURN_KEY
 
     failure = timeout_message
     if failure is None:
@@ -112,7 +113,7 @@ async def _push_xcoms(task_instance: Any, xcoms: Mapping[str, Any]) -> None:
     because each waits in the queue of the triggerer's supervisor behind those of all other triggers. They arrive before
     the event does, so no XCom of the trigger overwrites one of a worker that ends the task.
     """
-    from airflow.providers.common.compat.sdk import XCom
+    from airflow_provider_whiterabbit.compat import XCom
 
     ti = task_instance
     map_index = -1 if ti.map_index is None else ti.map_index

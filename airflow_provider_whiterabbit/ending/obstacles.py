@@ -56,7 +56,7 @@ def code_obstacles(task: Any) -> Iterator[str]:
 
 def overridden_methods(task: Any, *methods: str) -> Iterator[str]:
     """Yield a reason for each of the named methods that a user's own class overrides."""
-    from airflow.providers.common.compat.sdk import BaseOperator
+    from airflow_provider_whiterabbit.compat import BaseOperator
 
     ours = __package__.partition(".")[0]
     for method in methods:
@@ -67,8 +67,9 @@ def overridden_methods(task: Any, *methods: str) -> Iterator[str]:
 
 def deployment_obstacles() -> Iterator[str]:
     """Yield why this Airflow deployment can't end any task in the triggerer; for calls in a worker or a triggerer."""
-    from airflow.providers.common.compat.sdk import XCom, get_listener_manager
     from airflow.sdk.bases.xcom import BaseXCom
+
+    from airflow_provider_whiterabbit.compat import XCom, get_listener_manager
 
     if get_listener_manager().has_listeners:
         yield "a listener is installed, and the triggerer does not notify listeners"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
 from airflow_provider_whiterabbit.client.wait.target import Target
+from airflow_provider_whiterabbit.compat import AirflowFailException
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitConfigError,
     WhiteRabbitError,

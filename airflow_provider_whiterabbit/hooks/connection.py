@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
     from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
+    from airflow_provider_whiterabbit.compat import Connection
 
 _MAX_ID = 250
 """Length, in characters, of the longest id of a connection in Airflow's database."""

@@ -10,9 +10,8 @@ from weakref import WeakKeyDictionary
 from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseHook
-
     from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
+    from airflow_provider_whiterabbit.compat import BaseHook, Connection
 
 _reads_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, asyncio.Task[ClientSettings]]] = (
     WeakKeyDictionary()
@@ -26,13 +25,35 @@ async def read_connection(hook: BaseHook, connection_id: str) -> ClientSettings:
     :param hook: the hook that the connection is for.
     :raises WhiteRabbitConfigError: if a field of the connection is not valid.
     """
-    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
     check_conn_id(connection_id)
-    connection = await get_async_connection(connection_id, hook=hook)
-    extra = await get_async_extra_dejson(connection)
+    try:
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+    except ImportError:  # older than 1.23.0, which has the second function
+        connection, extra = await _read_without_compat(hook, connection_id)
+    else:
+        connection = await get_async_connection(connection_id, hook=hook)
+        extra = await get_async_extra_dejson(connection)
     await _mask(list(secrets_of(connection, extra)))
     return settings_of(connection, extra)
+
+
+async def _read_without_compat(hook: BaseHook, connection_id: str) -> tuple[Connection, dict[str, Any]]:
+    """Return an Airflow connection and its extra, as common-compat 1.23.0 reads them.
+
+    Airflow's constraints pin older versions of common-compat. Their `get_async_connection` can deadlock before Airflow
+    3.3.2, where Airflow's asynchronous calls mask the connection's secrets with a synchronous call; a thread is safe.
+    This function can go when the constraints of every supported Airflow pin 1.23.0 or newer.
+    """
+    from airflow_provider_whiterabbit.compat import Connection
+
+    if hasattr(Connection, "aextra_dejson"):  # Airflow 3.3.2 or newer
+        connection = await hook.aget_connection(connection_id)
+        return connection, await connection.aextra_dejson()
+
+    from asgiref.sync import sync_to_async
+
+    connection = await sync_to_async(hook.get_connection)(connection_id)
+    return connection, await sync_to_async(lambda: connection.extra_dejson)()
 
 
 async def read_together(
@@ -71,8 +92,9 @@ async def _mask(secrets: list[str]) -> None:
     try:
         from airflow.sdk.log import amask_secret
     except ImportError:
-        from airflow.providers.common.compat.sdk import mask_secret
         from asgiref.sync import sync_to_async
+
+        from airflow_provider_whiterabbit.compat import mask_secret
 
         for secret in secrets:
             await sync_to_async(mask_secret)(secret)

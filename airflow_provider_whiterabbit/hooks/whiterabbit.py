@@ -7,10 +7,9 @@ from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import BaseHook
-
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN
+from airflow_provider_whiterabbit.compat import BaseHook
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTION_TYPE, UI_FIELD_BEHAVIOUR
 from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
 
@@ -254,7 +253,7 @@ class WhiteRabbitHook(BaseHook):
 
     @classmethod
     def _read_settings(cls, connection_id: str) -> ClientSettings:
-        from airflow.providers.common.compat.sdk import mask_secret
+        from airflow_provider_whiterabbit.compat import mask_secret
 
         check_conn_id(connection_id)
         connection = cls.get_connection(connection_id)

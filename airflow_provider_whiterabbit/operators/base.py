@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_args
 
-from airflow.providers.common.compat.sdk import (
+from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean
+from airflow_provider_whiterabbit.compat import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
@@ -16,10 +19,6 @@ from airflow.providers.common.compat.sdk import (
     BaseOperator,
     conf,
 )
-
-from airflow_provider_whiterabbit.client import checks
-from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
-from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean
 from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
@@ -36,9 +35,8 @@ from airflow_provider_whiterabbit.operators.submission import Submission, digest
 from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, configured, is_nested
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
     from airflow_provider_whiterabbit.client.wire.messages import Request
+    from airflow_provider_whiterabbit.compat import Context
 
 _MAX_CAUSE = 1_000
 """How many characters of an error the message about an uncertain submission quotes at most."""

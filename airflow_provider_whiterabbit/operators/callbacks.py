@@ -7,16 +7,15 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.compat import BaseOperator
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.recovery import Recovery, ReplayOutcome
 from airflow_provider_whiterabbit.operators.submissions import Progress, Submissions
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow_provider_whiterabbit.compat import Context, XComArg
 
 MAX_REPLAYS = 3
 """After so many replays in vain, the operator fails its task."""

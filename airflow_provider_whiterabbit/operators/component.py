@@ -18,10 +18,9 @@ from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperato
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
     from airflow_provider_whiterabbit.client.records.execution import Execution
     from airflow_provider_whiterabbit.client.wire.messages import Request
+    from airflow_provider_whiterabbit.compat import Context
     from airflow_provider_whiterabbit.operators.fence import Fence
 
 

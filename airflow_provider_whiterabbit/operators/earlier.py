@@ -5,8 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, conf
-
+from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException, conf
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 from airflow_provider_whiterabbit.operators.doubt import Doubt, Found, Search
 from airflow_provider_whiterabbit.operators.fence import Fence
@@ -14,8 +13,7 @@ from airflow_provider_whiterabbit.operators.submission import Submission
 from airflow_provider_whiterabbit.waiting import WaitingMixin, is_nested
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
+    from airflow_provider_whiterabbit.compat import Context
     from airflow_provider_whiterabbit.operators.question import Question
 
 OnFailedExecution = Literal["fail", "resubmit"]

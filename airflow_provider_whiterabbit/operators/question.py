@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import redact
-
 from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.compat import redact
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 from airflow_provider_whiterabbit.operators.doubt import CHOICES, Choice, Doubt, Kind
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_whiterabbit.compat import Context
 
 OPTIONS: dict[Choice, str] = {
     "there": "It is there",

@@ -6,9 +6,8 @@ import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal, get_args
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
 from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.compat import AirflowFailException
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitInvalidRequestError,

@@ -186,6 +186,6 @@ class Submissions:
 
 
 def _variables() -> Any:
-    from airflow.providers.common.compat.sdk import Variable
+    from airflow_provider_whiterabbit.compat import Variable
 
     return Variable

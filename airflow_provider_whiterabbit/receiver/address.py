@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
-from airflow.providers.common.compat.sdk import conf
-
+from airflow_provider_whiterabbit.compat import conf
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError, WhiteRabbitInputError
 from airflow_provider_whiterabbit.receiver.settings import SECTION, URL_PREFIX, served_connections
 
@@ -34,7 +33,7 @@ def with_receiver_url(
     :raises WhiteRabbitConfigError: if the receiver could not accept the callback: Airflow is too old, the base URL or
         the secret is missing, or the receiver does not serve the connection.
     """
-    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
+    from airflow_provider_whiterabbit.compat import AIRFLOW_V_3_1_PLUS
 
     if callback is not True and not (isinstance(callback, str) and callback):
         raise WhiteRabbitInputError(f"callback must be True, False or a name, got {callback!r:.100}")

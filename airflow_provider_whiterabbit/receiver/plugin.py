@@ -11,7 +11,7 @@ import logging
 from functools import cached_property
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowPlugin
+from airflow_provider_whiterabbit.compat import AirflowPlugin
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,7 @@ class WhiteRabbitPlugin(AirflowPlugin):
     @cached_property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]  # a property, so that only the API server builds it
         """A list with the callback receiver's web application; an empty list if the receiver is off."""
-        from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
-
+        from airflow_provider_whiterabbit.compat import AIRFLOW_V_3_1_PLUS
         from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
         from airflow_provider_whiterabbit.receiver.settings import URL_PREFIX, ReceiverSettings
 

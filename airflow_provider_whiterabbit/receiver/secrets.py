@@ -48,10 +48,9 @@ def read_secret(connection_id: str) -> Secrets | None:
     """Return a connection's callback secrets, and mask them in the logs; None, with a warning, if there are none.
 
     :raises WhiteRabbitConfigError: if the field with the secrets is not valid.
-
     :raises Exception: if a source of connections cannot be read; see `read_connection`.
     """
-    from airflow.providers.common.compat.sdk import mask_secret
+    from airflow_provider_whiterabbit.compat import mask_secret
 
     connection = read_connection(connection_id)
     if connection is None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from airflow.providers.common.compat.sdk import conf
-
+from airflow_provider_whiterabbit.compat import conf
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 
 SECTION = "whiterabbit"

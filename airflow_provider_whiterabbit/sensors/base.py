@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
+from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -16,8 +17,6 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
     conf,
 )
-
-from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles
 from airflow_provider_whiterabbit.ending.verdict import INVALID, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
@@ -26,7 +25,7 @@ from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacl
 from airflow_provider_whiterabbit.waiting import WaitingMixin, configured
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_whiterabbit.compat import Context
 
 
 _FAIL = "__fail__"

@@ -10,7 +10,7 @@ from airflow_provider_whiterabbit.sensors.base import WhiteRabbitSensor
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import XComArg
+    from airflow_provider_whiterabbit.compat import XComArg
 
 
 class WhiteRabbitExecutionSensor(WhiteRabbitSensor):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.http.sensors.http import HttpSensor
 
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from benchmarks.floor import FloorSensor
 

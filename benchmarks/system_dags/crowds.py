@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from airflow.providers.common.compat.sdk import DAG
-
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from benchmarks import server
 from benchmarks.floor import FloorSensor

@@ -14,9 +14,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
-
 from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.compat import AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.waiting import WaitingMixin

@@ -58,12 +58,25 @@ def test_every_block_says_its_language() -> None:
 def test_command(block: Block, words: list[str], whiterabbit_emulator: Emulator) -> None:
     """Each command in a shell block exists and has the options that the page shows."""
     name, *rest = words
-    if name == "curl":
+    if assignment := re.fullmatch(r"([A-Z_]+)=(.*)", name):
+        check_assignment(*assignment.groups())
+    elif name == "curl":
         check_curl(rest, whiterabbit_emulator)
     elif name in CHECKS:
         CHECKS[name](block, rest)
     else:
         assert name in PLAIN, f"nothing checks {name}"
+
+
+def check_assignment(name: str, value: str) -> None:
+    """Check a variable of the shell: those that lead to Airflow's constraints file."""
+    if name == "AIRFLOW_VERSION":
+        assert value == version("apache-airflow")
+    elif name == "CONSTRAINT_URL":
+        folder = "https://raw.githubusercontent.com/apache/airflow/constraints-${AIRFLOW_VERSION}"
+        assert value == f"{folder}/constraints-${{PYTHON_VERSION}}.txt"
+    else:
+        assert name == "PYTHON_VERSION"
 
 
 def check_make(_block: Block, words: list[str]) -> None:
@@ -75,13 +88,15 @@ def check_pip(_block: Block, words: list[str]) -> None:
     """Check the names, extras and versions of the packages that pip installs."""
     assert words[0] == "install"
     for word in words[1:]:
+        if word == "${CONSTRAINT_URL}":  # `check_assignment` checks its value
+            continue
         package, extras, rest = re.fullmatch(r"([\w.-]+)(?:\[([\w,]+)\])?(.*)", word).groups()  # type: ignore[union-attr]
         if package == "airflow-provider-whiterabbit":
             assert set((extras or "").split(",")) <= {"", *EXTRAS}
         elif package == "apache-airflow":
-            assert rest == f"=={version('apache-airflow')}"
+            assert rest in (f"=={version('apache-airflow')}", "==${AIRFLOW_VERSION}")
         else:
-            assert word in ("pytest", "--upgrade")
+            assert word in ("pytest", "--upgrade", "--constraint")
 
 
 def check_python(block: Block, words: list[str]) -> None:

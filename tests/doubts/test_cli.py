@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_2_PLUS
 
+from airflow_provider_whiterabbit.compat import AIRFLOW_V_3_2_PLUS
 from airflow_provider_whiterabbit.doubts import arguments
 from airflow_provider_whiterabbit.operators.doubt import Kind
 from airflow_provider_whiterabbit.operators.question import OPTIONS

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException
 from airflow.triggers.base import TaskSkippedEvent, TriggerEvent
 
+from airflow_provider_whiterabbit.compat import DAG, AirflowFailException, AirflowSkipException
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.ending.in_triggerer import MAX_RECORD_BYTES
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor

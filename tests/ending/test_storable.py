@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_whiterabbit.compat import AirflowFailException
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.ending.storable import MAX_DEPTH, unstorable
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitOutputError

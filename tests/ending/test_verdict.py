@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
+from airflow_provider_whiterabbit.compat import AirflowFailException
 from airflow_provider_whiterabbit.ending.verdict import ended_id, result_of
 
 

@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
+from airflow_provider_whiterabbit.compat import BaseHook
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 from airflow_provider_whiterabbit.hooks.reading import read_connection, read_together

@@ -74,7 +74,7 @@ def test_the_first_secret_signs(make_hook: MakeHook, whiterabbit_emulator: Emula
 
 def test_secrets_are_masked(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
     """Airflow's masker knows each of several callback secrets, also those that sign no more."""
-    from airflow.providers.common.compat.sdk import redact
+    from airflow_provider_whiterabbit.compat import redact
 
     listed, texts = ["in a list: the first", "in a list: the second"], ["in a text: the first", "in a text: the second"]
     for secrets in (listed, json.dumps(texts)):

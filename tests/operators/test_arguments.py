@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator

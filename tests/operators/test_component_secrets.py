@@ -6,9 +6,9 @@ import json
 import traceback
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.compat import AirflowFailException
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from dev.harness.standins import FakeAirflow

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.compat import AirflowFailException, TaskDeferred
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.submission import digest

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException, TaskDeferred
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.standins import RETRIES, FakeAirflow, submission_record
 from tests.operators.remotes import REMEDY, Component, Remote, Workflow

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_whiterabbit.compat import AirflowFailException
 from airflow_provider_whiterabbit.emulator import effects
 from dev.harness.standins import FakeAirflow
 from tests.operators.remotes import Remote

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred, mask_secret
 
+from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException, TaskDeferred, mask_secret
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.operators.question import answer_in
 from dev.harness.standins import FakeAirflow, submission_record

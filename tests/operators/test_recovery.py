@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.compat import AirflowFailException, Asset
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.compat import AirflowFailException, AirflowTaskTimeout
 from airflow_provider_whiterabbit.emulator import effects
 from dev.harness.standins import FakeAirflow
 from tests.failing import fails_for_good

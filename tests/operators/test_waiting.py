@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+
+from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.compat import (
     AirflowException,
     AirflowFailException,
     AirflowTaskTimeout,
     TaskDeferred,
 )
-
-from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.standins import FakeAirflow, submission_record
 from tests.operators.remotes import Component, Remote

@@ -40,8 +40,7 @@ def test_off() -> None:
     code = """
 import sys
 import airflow.plugins_manager
-from airflow.providers.common.compat.sdk import AirflowPlugin, conf
-import airflow.providers.common.compat.version_compat
+from airflow_provider_whiterabbit.compat import AirflowPlugin, conf
 before = set(sys.modules)
 from airflow_provider_whiterabbit.receiver.plugin import WhiteRabbitPlugin
 assert WhiteRabbitPlugin().fastapi_apps == []

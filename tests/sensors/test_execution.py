@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+
+from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.compat import (
     AirflowException,
     AirflowFailException,
     AirflowNotFoundException,
@@ -16,14 +18,12 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
-
-from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 from dev.harness.standins import FakeAirflow
 from tests.failing import fails_for_good
-from tests.versions import needs_triggerer_end
+from tests.versions import needs_missing_connections, needs_triggerer_end
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
@@ -211,6 +211,7 @@ def test_deferral_timeout(
         task.resume_execution("__fail__", {"error": error}, airflow.context(task))
 
 
+@needs_missing_connections
 def test_broken_trigger_is_never_skipped(airflow: FakeAirflow) -> None:
     """A trigger that cannot be loaded and a missing connection raise errors, also with soft_fail."""
     task = sensor("e", deferrable=True, soft_fail=True, whiterabbit_conn_id="gone")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG
-
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.ending.obstacles import version_obstacles
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from airflow_provider_whiterabbit.sensors.start import start_obstacles

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from airflow.exceptions import AirflowRescheduleException
-from airflow.providers.common.compat.sdk import (
+
+from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     TaskDeferred,
 )
-
-from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.sensors.workflow import WhiteRabbitWorkflowRunSensor
 from airflow_provider_whiterabbit.triggers.workflow import WhiteRabbitWorkflowRunTrigger

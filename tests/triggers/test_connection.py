@@ -14,6 +14,7 @@ from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from tests.triggers.runs import UNKNOWN, completed, end_of, execution_trigger, payloads_of
+from tests.versions import needs_missing_connections
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -50,6 +51,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
+@needs_missing_connections
 async def test_missing_connection() -> None:
     """If the connection does not exist, the trigger sends an error event with the connection's id."""
     event = await end_of(UNKNOWN, Timing(connection_patience=0), whiterabbit_conn_id="nowhere")

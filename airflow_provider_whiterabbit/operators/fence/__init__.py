@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.operators.fence.stored import StoredFence
 from airflow_provider_whiterabbit.operators.fence.storeless import StorelessFence
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_whiterabbit.compat import Context
 
 __all__ = ["Fence", "fence_of", "has_store"]
 

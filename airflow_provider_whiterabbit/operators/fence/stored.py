@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import tenacity
-from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_whiterabbit.compat import conf
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitProtocolError
 from airflow_provider_whiterabbit.operators.fence.base import Fence
 from airflow_provider_whiterabbit.operators.submission import ANSWER_KEY, KEY, Submission, answer_to, is_edited
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_whiterabbit.compat import Context
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,8 @@ from os import environ
 from typing import Any, Literal
 from uuid import uuid4
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
-
 from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.compat import AirflowFailException, AirflowSensorTimeout, TaskDeferred
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,

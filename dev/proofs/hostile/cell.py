@@ -16,11 +16,11 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import aiohttp  # noqa: F401 (this import and those of the transports are no cost of the cell)
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 import airflow_provider_whiterabbit.client.transport.aio
 import airflow_provider_whiterabbit.client.transport.sync  # noqa: F401
 from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator

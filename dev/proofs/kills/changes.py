@@ -12,7 +12,7 @@ from dev.proofs.kills.steps import Steps
 
 _DAG_FILE = '''\
 """A DAG file that is edited while its tasks run."""
-from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_whiterabbit.compat import DAG
 from dev.proofs.kills.stopping import kills_dag
 
 corrected = kills_dag("kills_corrected", deferrable=True, payee="{payee}")

@@ -9,12 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import DAG
-
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_whiterabbit.compat import Context
 
 FOLDER = Path(os.environ["KILLS_FOLDER"])
 """A task writes its process id to `<module>.pid` here, creates `<module>.<point>` when it stops, and continues when

@@ -144,7 +144,7 @@ def test_emulator_listens_on_loopback(whiterabbit_emulator: Emulator) -> None:
 
 def test_settings_of_a_connection_show_no_secrets(whiterabbit_emulator: Emulator) -> None:
     """The settings of an Airflow connection show neither its API key, its secrets nor its callback headers."""
-    from airflow.providers.common.compat.sdk import Connection
+    from airflow_provider_whiterabbit.compat import Connection
 
     wr = whiterabbit_emulator
     extra = {"api_key": wr.api_key, "callback_secret": "top-secret-callback", "callback_headers": {"X-A": "hush-hush"}}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.providers.common.compat.sdk import DAG
-
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 
 with DAG("ask", schedule=None, catchup=False):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Asset, task
 from airflow.providers.standard.operators.empty import EmptyOperator
 
 from airflow_provider_whiterabbit import assets
+from airflow_provider_whiterabbit.compat import DAG, Asset, task
 from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
 
 # The tests count only the DAG's runs, so its task needs no worker.

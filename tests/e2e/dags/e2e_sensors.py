@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
-
+from airflow_provider_whiterabbit.compat import DAG, task
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
 

@@ -9,9 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
-
 from airflow_provider_whiterabbit import assets
+from airflow_provider_whiterabbit.compat import DAG, task
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 

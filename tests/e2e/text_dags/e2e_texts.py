@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import DAG
-
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
 HOSTILE = ("surrogate", "nul", "controls", "content_type", "error", "output", "output_nul", "status")

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.compat import AirflowFailException, TaskDeferred
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
 from dev.harness.standins import SUBMISSION_KEY, FakeAirflow, FakeTaskInstance

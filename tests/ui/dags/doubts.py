@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import DAG
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
-
+from airflow_provider_whiterabbit.compat import AIRFLOW_V_3_3_PLUS, DAG
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 
 INPUT = {"to": "0x9fc76417374aa880", "amount": "125.00"}

@@ -7,8 +7,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, task
-
+from airflow_provider_whiterabbit.compat import DAG, task
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 

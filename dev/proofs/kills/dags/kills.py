@@ -6,14 +6,14 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import DAG
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
+from airflow_provider_whiterabbit.compat import DAG
 from dev.proofs.kills.stopping import FOLDER, PAY, StoppingOperator, kills_dag
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow_provider_whiterabbit.compat import Context
 
 deferred = kills_dag("kills_deferred", deferrable=True)
 worker = kills_dag("kills_worker", deferrable=False)
