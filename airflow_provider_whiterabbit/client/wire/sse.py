@@ -1,8 +1,8 @@
 """Decodes the bytes of a stream of Server-Sent Events into events (WHATWG HTML, section 9.2).
 
-The bytes may arrive split anywhere. Complete events are cut out at their blank line first, and parsed only if they
-matter: most events of a long wait are soon followed by another one. Nothing of an event but its data is used.
-sseclient-py takes half an event at the end of its input for a whole one, and seconds for 1 MB of data on many lines.
+The bytes may arrive split anywhere. sseclient-py parses an event, but it takes half an event at the end of its input
+for a whole one. So complete events are cut out at their blank line first, and parsed only if they matter: most events
+of a long wait are soon followed by another one.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+import sseclient
+
 from airflow_provider_whiterabbit.client.wire.json_in import integer, peek
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError
 
 MAX_EVENT_BYTES = 1024 * 1024
 """Largest stream event that is parsed, in bytes. After a larger event, the client reads the execution's record."""
+
+_MANY_LINES = 100
+"""An event with more lines is not parsed by sseclient-py, which needs seconds for 1 MB of data on many lines."""
 
 _HEAD_BYTES = 1024
 """How many bytes of an event's data `peek_data` looks at."""
@@ -101,9 +106,14 @@ def event_data(event: bytes) -> Any:
 
 
 def _data_text(event: bytes) -> str:
-    """Return the lines of an event's data. Lines without a colon are omitted: they add white space, if anything."""
-    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(lines).decode("utf-8", "replace")  # other bytes break no stream (section 9.2.5)
+    # Bytes that are not UTF-8 break no stream (WHATWG HTML, section 9.2.5), and sseclient-py would raise.
+    readable = event.decode("utf-8", "replace").encode()
+    if readable.count(b"\n") > _MANY_LINES:
+        # Lines of data without a colon are omitted: they add white space, if anything.
+        lines = [line[5:].removeprefix(b" ") for line in readable.split(b"\n") if line.startswith(b"data:")]
+        return b"\n".join(lines).decode()
+    [parsed] = sseclient.SSEClient(iter((readable,))).events()
+    return str(parsed.data)
 
 
 def peek_data(event: bytes, names: Collection[str]) -> dict[str, Any] | None:

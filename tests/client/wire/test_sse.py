@@ -309,6 +309,14 @@ def test_an_event_of_a_large_run_is_cheap() -> None:
     assert seconds(lambda: peek_data(event, ("id", "status"))) * 20 < seconds(lambda: event_data(event))
 
 
+@pytest.mark.parametrize("lines", [1, 50, 98, 99, 100, 101, 5000])
+def test_data_on_several_lines(lines: int) -> None:
+    """JSON that is printed on any number of lines is read like JSON on one line, whatever is between the lines."""
+    value = {"id": "e-1", "output": ["x: \u00e9 \U0001f407"] * lines}
+    text = json.dumps(value, indent=1, ensure_ascii=False).replace("\n", "\n: comment\nid: 1\ndata: ")
+    assert event_data(f"data: {text}\ndata\n\n".encode()) == value
+
+
 def test_data_on_many_lines() -> None:
     """An event takes time in proportion to the lines of its data, not to their square."""
 
