@@ -175,7 +175,7 @@ def _differences(case: Case, place: Place, way: Way, outcome: Outcome, server: S
     limit = deadline + GRACE if case.within is None else case.within
     if outcome.seconds > limit:
         yield f"it took {outcome.seconds:.1f} s instead of {limit:g} s at most"
-    if way == "trigger" and server.lag and outcome.verdict == "ended" and outcome.seconds >= server.lag:
+    if way == "trigger" and server.lag and outcome.verdict == "ended" and server.has_shown_end:
         yield "the event was not understood"
     if (outcome.block or 0.0) > MAX_BLOCK:
         yield f"the event loop was blocked for {1000 * (outcome.block or 0):.0f} ms"

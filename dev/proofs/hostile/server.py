@@ -62,6 +62,8 @@ class Server:
         """How many submissions it has received."""
         self.strays: list[str] = []
         """What a client of White Rabbit must not send: requests to other addresses, and cookies."""
+        self.has_shown_end = False
+        """Whether it has shown the end also where it does not misbehave."""
         self._ended_at: float | None = None
         self._changed = threading.Condition()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -169,22 +171,22 @@ class Server:
         if place == "submission":
             accepted = self.json("CREATED") if self.target == "execution" else _run_started()
             return Right(accepted, "application/json", place)
-        return Right(self.json(self._status), "application/json", place)
+        return Right(self.json(self._status()), "application/json", place)
 
-    @property
     def _status(self) -> str:
         if self._ended_at is None or time.monotonic() < self._ended_at + self.lag:
             return "EXECUTING"
+        self.has_shown_end = True
         return self.case.status
 
     def _send_stream(self, peer: Peer) -> None:
         """Send pings until the end, and then the event of the end."""
         peer.send(head("Content-Type: text/event-stream", "Connection: close"))
         peer.send(b"data: " + self.event("EXECUTING") + b"\n\n")
-        while self._status == "EXECUTING":
+        while (status := self._status()) == "EXECUTING":
             peer.send(b":ping\n\n")
             self._wait_for_change(lambda: self._ended_at is not None and not self.lag)
-        peer.send(b"data: " + self.event(self._status) + b"\n\n")
+        peer.send(b"data: " + self.event(status) + b"\n\n")
         peer.close()
         raise GoneError
 
