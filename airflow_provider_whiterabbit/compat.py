@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Context as Context,
         PokeReturnValue as PokeReturnValue,
         TaskDeferred as TaskDeferred,
+        Variable as Variable,
         XCom as XCom,
         XComArg as XComArg,
         conf as conf,
@@ -68,6 +69,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "Context": ("airflow.sdk", "airflow.utils.context"),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
     "TaskDeferred": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "Variable": ("airflow.sdk", "airflow.models.variable"),
     "XCom": ("airflow.sdk.execution_time.xcom", "airflow.models.xcom"),
     "XComArg": ("airflow.sdk", "airflow.models.xcom_arg"),
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
@@ -80,21 +82,23 @@ _PLACES: dict[str, tuple[str, ...]] = {
 """Where each name is in the supported versions of Airflow, the newest place first."""
 
 
-def __getattr__(name: str) -> Any:
-    """Return a name of Airflow from the first place that has it.
+if not TYPE_CHECKING:  # so that type checkers report other names
 
-    :raises AttributeError: if the name is not one of these names.
-    :raises ImportError: if the name is in none of its places.
-    """
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    for place in (_SDK, *_PLACES[name]):
-        module, _, old_name = place.partition(":")
-        try:
-            return getattr(import_module(module), old_name or name)
-        except (ImportError, AttributeError):
-            continue
-    raise ImportError(f"Airflow {_airflow_version} has no {name} in any of {', '.join(_PLACES[name])}")
+    def __getattr__(name: str) -> Any:
+        """Return a name of Airflow from the first place that has it.
+
+        :raises AttributeError: if the name is not one of these names.
+        :raises ImportError: if the name is in none of its places.
+        """
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        for place in (_SDK, *_PLACES[name]):
+            module, _, old_name = place.partition(":")
+            try:
+                return getattr(import_module(module), old_name or name)
+            except (ImportError, AttributeError):
+                continue
+        raise ImportError(f"Airflow {_airflow_version} has no {name} in any of {', '.join(_PLACES[name])}")
 
 
 _RELEASE = Version(_airflow_version).release
