@@ -51,10 +51,13 @@ def end_with_connection(answer: aiohttp.ClientResponse) -> None:
     """Let a read of a response's body fail as soon as the response's connection is lost.
 
     If aiohttp can't parse a part of a body, it closes the connection, but does not tell a reader that waits for more.
+    aiohttp 3.11 does not tell either when a connection is closed; the reader then stops at its time limit.
     """
     connection, body = answer.connection, answer.content
     if connection is None or connection.protocol is None:
         return  # the body is here
+    if not hasattr(connection.protocol, "closed"):
+        return
 
     def end(_: object = None) -> None:
         if not body.is_eof() and body.exception() is None:
