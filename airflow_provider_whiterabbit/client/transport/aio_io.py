@@ -72,6 +72,14 @@ def end_with_connection(answer: aiohttp.ClientResponse) -> None:
     else:
         closed.add_done_callback(end)
         connection.add_callback(forget)  # the connection may be kept for other answers
+        closed.remove_done_callback(_take_note)  # of an earlier answer
+        closed.add_done_callback(_take_note)
+
+
+def _take_note(closed: asyncio.Future[None]) -> None:
+    """Look at how a connection was closed. Otherwise asyncio logs an error about a connection that was reset."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 class EventStream:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -160,6 +162,35 @@ def test_a_body_that_breaks(whiterabbit_emulator: Emulator, begin: bytes, rest: 
 
     with server(answer) as port, pytest.raises(exc.WhiteRabbitTransportError):
         asyncio.run(read())
+
+
+def test_a_connection_that_is_reset(whiterabbit_emulator: Emulator) -> None:
+    """A kept connection that the server resets, between two answers or in one, leaves no error in the event loop."""
+    unhandled: list[dict[str, Any]] = []
+    resets: list[socket.socket] = []
+
+    def answer(connection: socket.socket) -> None:
+        for number in range(2):
+            read_request(connection)
+            connection.sendall(answer_for(f"e-{number}"))
+        read_request(connection)
+        connection.sendall(CHUNKED)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # resets when it is closed
+        resets.append(connection)
+
+    async def read(url: str) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+        async with AsyncClient(settings_for(whiterabbit_emulator, url)) as client:
+            for number in range(2):
+                await client.send(api.get_execution(f"e-{number}"))
+            with pytest.raises(exc.WhiteRabbitTransportError):
+                await client.send(api.get_execution("e-2"))
+        gc.collect()
+
+    with server(answer) as port:
+        asyncio.run(read(f"http://127.0.0.1:{port}"))
+    assert resets
+    assert not unhandled
 
 
 async def test_a_server_that_does_not_say_goodbye(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
