@@ -13,6 +13,7 @@ from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import DASHBOARD, ERROR, OUTPUT, ROOT
+from tests.e2e.courier import Courier
 from tests.e2e.runs import OperatorRuns, SensorRuns
 from tests.versions import HAS_BUSY_ANSWERS
 
@@ -84,3 +85,10 @@ def operator_runs(airflow: AirflowHome, wr: Emulator) -> OperatorRuns:
     for way in ("operator", "worker", "sensor"):
         operator_runs.complete_first_stage(f"{way} completed")
     return operator_runs
+
+
+@pytest.fixture(scope="module")
+def courier() -> Iterator[Courier]:
+    """Run a courier between the emulator and Airflow, for all tests of a module."""
+    with Courier() as courier:
+        yield courier

@@ -47,13 +47,6 @@ def wr() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="module")
-def courier() -> Iterator[Courier]:
-    """Run a courier for all tests of this module."""
-    with Courier() as courier:
-        yield courier
-
-
-@pytest.fixture(scope="module")
 def airflow(wr: Emulator, courier: Courier) -> Iterator[AirflowHome]:
     """Run Airflow with two API servers on PostgreSQL, with the DAGs unpaused and their assets known."""
     connection = wr.connection

@@ -40,13 +40,6 @@ def wr() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="module")
-def courier() -> Iterator[Courier]:
-    """Run a courier between the emulator and Airflow."""
-    with Courier() as courier:
-        yield courier
-
-
-@pytest.fixture(scope="module")
 def collector() -> Iterator[Collector]:
     """Run a collector of metrics."""
     with Collector() as collector:

@@ -144,7 +144,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encodi
     ids=["chunk", "second chunk", "trailer"],
 )
 @pytest.mark.parametrize("begin", [b"", b"1\r\n \r\n"], ids=["head", "head and chunk"])
-@pytest.mark.skipif(not hasattr(ResponseHandler, "closed"), reason="aiohttp does not tell of the end")
+@pytest.mark.skipif(not hasattr(ResponseHandler, "closed"), reason="aiohttp 3.11 tells of no end")
 def test_a_body_that_breaks(whiterabbit_emulator: Emulator, begin: bytes, rest: bytes) -> None:
     """A body that aiohttp can't parse ends a request at once, whenever it arrives."""
 
