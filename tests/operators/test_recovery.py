@@ -469,5 +469,10 @@ def test_inlets() -> None:
 
 def test_no_inlet(stores: Stores) -> None:
     """A mapped task, whose inlets Airflow takes from its arguments alone, says what it needs."""
+
+    class NoInlets(Inlets):
+        def __getitem__(self, asset: Any) -> Query:
+            raise KeyError(asset)
+
     with pytest.raises(exc.WhiteRabbitInputError, match=r"a mapped task needs inlets=\[…\]"):
-        recover({}, stores)  # type: ignore[arg-type]
+        recover(NoInlets(), stores)
