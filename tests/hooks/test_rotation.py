@@ -27,6 +27,11 @@ def count_refusals(wr: Emulator) -> int:
     return sum(entry.status == 401 for entry in wr.journal)
 
 
+def is_idle(wr: Emulator) -> bool:
+    """Whether the last request was for the record that a wait reads once more when its stream is open."""
+    return [entry.kind for entry in wr.journal[-2:]] == ["stream", "record"]
+
+
 def connection_to_another_host(wr: Emulator) -> str:
     """Return an Airflow connection with the emulator's key, to a host at which nothing listens."""
     return json.dumps({**wr.connection, "host": "http://127.0.0.2", "port": 9})
@@ -51,11 +56,11 @@ def test_blocking_wait(whiterabbit_emulator: Emulator, rotate: Callable[[], None
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(WhiteRabbitHook().wait_for_execution, execution_id, timeout=60, poll_interval=1)
         for number in (1, 2):
-            wr.wait_for_stream(execution_id)
+            until(lambda: is_idle(wr), "the wait to be idle", 30)
             rotate()
             wr.close_streams(execution_id)
             until(lambda number=number: count_refusals(wr) == number, "a request with the earlier key", 30)
-        wr.wait_for_stream(execution_id)
+        until(lambda: is_idle(wr), "the wait to be idle", 30)
         wr.complete(execution_id, 7)
         assert waiting.result().output == 7
     assert count_refusals(wr) == 2
