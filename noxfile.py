@@ -32,7 +32,11 @@ PYTHONS = {
 OLDEST, NEWEST = "2.11", "3.3"
 
 REST = "rest"
-"""The tag of the sessions that `make test` does not cover: all but the newest Airflow on its first Python."""
+"""The tag of the sessions that run for every change, beside `make test` (the newest Airflow on its first Python).
+
+Of each Airflow, they take the first and the last Python; of the newest one, all. The Pythons between run in the
+workflow, and with `make matrix` alone.
+"""
 
 WITHOUT_DOCS = ("--ignore=tests/docs", "--ignore=tests/benchmarks")
 """Leaves out the tests of the documentation and of the benchmarks, which need the newest Airflow."""
@@ -87,9 +91,14 @@ def whole(session: nox.Session, airflow: str) -> None:
     _test(session, UNIT, REAL, ALONE, without=without)
 
 
-@nox.session(tags=[REST])
+@nox.session
 @nox.parametrize(
-    ("python", "airflow"), [(python, airflow) for airflow, (_, *others) in PYTHONS.items() for python in others]
+    ("python", "airflow"),
+    [
+        nox.param(python, airflow, tags=[REST] if airflow == NEWEST or python == others[-1] else [])
+        for airflow, (_, *others) in PYTHONS.items()
+        for python in others
+    ],
 )
 def unit(session: nox.Session, airflow: str) -> None:
     """Run the tests that start no Airflow processes, on the other Pythons."""
