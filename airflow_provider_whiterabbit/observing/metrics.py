@@ -70,8 +70,8 @@ def _server_stats() -> Any:
         return import_module("airflow.stats").Stats
     if hasattr(stats, "incr"):  # since Airflow 3.3, whose API server sets up its metrics
         return stats
-    # The API server of Airflow 3.2 reports no metrics of its own.
-    if type.__getattribute__(stats.Stats, "factory") is None:
-        utils: Any = import_module("airflow.observability.metrics.stats_utils")
-        stats.Stats.initialize(factory=utils.get_stats_factory(stats.Stats))
+    # The API server of Airflow 3.2 sets up no metrics, and the first use by any code makes that final.
+    utils: Any = import_module("airflow.observability.metrics.stats_utils")
+    if type.__getattribute__(stats.Stats, "factory") in (None, utils.NoStatsLogger):
+        return utils.get_stats_factory(stats.Stats)()
     return stats.Stats

@@ -11,11 +11,13 @@ from typing import Any, Self
 class Collector:
     """Listens for metrics (OTLP over HTTP), and keeps the latest number of each of this provider's metrics.
 
-    `counts` holds the values of counters, and how many values a histogram has, by name and by the tag ``connection``.
+    By name and by the tag ``connection``, `counts` holds the values of counters and how many values a histogram has,
+    and `gauges` holds the values of gauges.
     """
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str | None], float] = {}
+        self.gauges: dict[tuple[str, str | None], float] = {}
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -64,9 +66,9 @@ class Collector:
             if metric.name.startswith("airflow.whiterabbit."):
                 for kind in ("sum", "histogram", "exponential_histogram", "gauge"):
                     for point in getattr(metric, kind).data_points:
-                        self._keep(metric.name.removeprefix("airflow."), point)
+                        self._keep(self.gauges if kind == "gauge" else self.counts, metric.name, point)
 
-    def _keep(self, name: str, point: Any) -> None:
+    def _keep(self, values: dict[tuple[str, str | None], float], name: str, point: Any) -> None:
         tags = {attribute.key: attribute.value.string_value for attribute in point.attributes}
-        count = point.count if hasattr(point, "count") else point.as_double or point.as_int
-        self.counts[name, tags.get("connection")] = count
+        value = point.count if hasattr(point, "count") else point.as_double or point.as_int
+        values[name.removeprefix("airflow."), tags.get("connection")] = value

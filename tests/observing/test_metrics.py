@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.observing import metrics
 from tests.receiver.conftest import AssetDatabase, StartReceiver
 from tests.receiver.deliveries import record_of
-from tests.versions import HAS_STORE, needs_receiver
+from tests.versions import HAS_RUN_EACH, HAS_STORE, needs_receiver
 
 pytestmark = needs_receiver
 
@@ -55,13 +56,15 @@ def recorder() -> Iterator[Recorder]:
         yield recorder
         stats.initialize(factory=NoStatsLogger, export_legacy_names=True)
         return
-    stats_class = metrics._server_stats()
+    metrics._server_stats.cache_clear()
+    stats_class: Any = import_module("airflow.observability.stats" if HAS_RUN_EACH else "airflow.stats").Stats
     before = {name: type.__getattribute__(stats_class, name) for name in ("factory", "instance")}
     for name, value in (("factory", lambda: recorder), ("instance", None)):
         type.__setattr__(stats_class, name, value)
     yield recorder
     for name, value in before.items():
         type.__setattr__(stats_class, name, value)
+    metrics._server_stats.cache_clear()
 
 
 @pytest.mark.parametrize("outcome", ["emitted", "repeated", "unwanted", "unheard"])
