@@ -454,6 +454,14 @@ def test_later_runs_reach_the_others(stores: Stores) -> None:
         {"seen_until": "soon", "open": {}},
         {"seen_until": None, "open": {"../x": [1]}},
         {"seen_until": None, "open": {"e": [1, 2, 3, 4, 5]}},
+        {"seen_until": None, "open": {"e": ["a", 0, 0, 0]}},
+        {"seen_until": None, "open": {"e": [1, None, 0, 0]}},
+        {"seen_until": None, "open": {"e": [1, 0, "9", 0]}},
+        {"seen_until": None, "open": {"e": "abc"}},
+        {"seen_until": "0001-01-01T00:00:00+00:00", "open": {}},
+        {"seen_until": "0001-01-01T00:00:00+14:00", "open": {}},
+        {"seen_until": "9999-12-31T23:59:59-14:00", "open": {}},
+        {"seen_until": "9999-12-31T23:59:59+00:00", "open": {}},
     ],
 )
 def test_a_store_that_somebody_has_changed(wr: Emulator, inlets: Inlets, stores: Stores, value: Any) -> None:
