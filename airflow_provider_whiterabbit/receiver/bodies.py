@@ -94,7 +94,9 @@ class BodyReader:
             refusal.closes_connection = True  # a slow sender could otherwise keep the connection busy
         except ClientDisconnect:
             # Nobody reads the answer; but 400 would count the callback as a signed one, and anyone can disconnect.
-            refusal = refusal or Refusal(HTTPStatus.REQUEST_TIMEOUT, "the sender disconnected before the end of the body")
+            refusal = refusal or Refusal(
+                HTTPStatus.REQUEST_TIMEOUT, "the sender disconnected before the end of the body"
+            )
         if refusal is not None:
             raise refusal
 

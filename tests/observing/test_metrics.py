@@ -135,7 +135,7 @@ def test_an_answer_does_not_depend_on_metrics(
 
 
 def test_a_sender_that_leaves(start_receiver: StartReceiver, database: AssetDatabase) -> None:
-    """A sender that disconnects before the end of its body has shown no secret, so its record counts as no signed one."""
+    """A sender that disconnects before the end of its body, and has shown no secret, counts as slow."""
     outcomes: queue.Queue[str] = queue.Queue()
     receiver = start_receiver({"measure": lambda outcome, *_: outcomes.put(outcome)})
     lines = "".join(f"{name}: {value}\r\n" for name, value in signed(b"", "guess").items())

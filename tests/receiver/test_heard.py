@@ -281,7 +281,9 @@ def test_plain_runs_if_clocks_differ(receiver: RunningReceiver, database: AssetD
     database.schedule(PAY, plain=True)
     assert answer_of(receiver.post(record_of())) == "emitted"
     with create_session() as session:
-        (queued_at, *events) = [session.scalar(select(AssetDagRunQueue.created_at)), *session.scalars(select(AssetEvent))]
+        queued_at = session.scalar(select(AssetDagRunQueue.created_at))
+        assert queued_at
+        events = session.scalars(select(AssetEvent)).all()
         for event in events:
             event.timestamp += timedelta(seconds=5)
         session.execute(update(AssetDagRunQueue).values(created_at=queued_at + timedelta(seconds=5)))
@@ -289,7 +291,8 @@ def test_plain_runs_if_clocks_differ(receiver: RunningReceiver, database: AssetD
     assert answer_of(receiver.post(record_of())) == "emitted"
     with create_session() as session:
         newest = session.scalar(select(AssetEvent.timestamp).order_by(AssetEvent.id.desc()).limit(1))
-        assert ahead < newest <= session.scalar(select(AssetDagRunQueue.created_at))
+        assert newest
+        assert ahead < newest <= session.scalars(select(AssetDagRunQueue.created_at)).one()
 
 
 @needs_run_each
