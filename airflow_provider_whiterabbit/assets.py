@@ -69,7 +69,13 @@ def each(asset: Any) -> Any:
 
     Airflow before 3.2 has no such schedule. There this function returns the asset itself, executions that end at about
     the same time share a run, and `executions` returns all of them.
+
+    :param asset: an asset, or several joined with ``|``.
+    :raises WhiteRabbitInputError: for assets in a list or joined with ``&``. Airflow would keep each execution that has
+        an event of one of them only, and 500 of these stop the runs of all DAGs that are scheduled on partitions.
     """
+    if isinstance(asset, list | tuple) or _needs_several(asset):
+        raise WhiteRabbitInputError("assets.each takes one asset, or several joined with |; not a list, and not with &")
     try:
         from airflow.sdk import PartitionedAssetTimetable
     except ImportError:
@@ -163,6 +169,12 @@ def identity(connection_id: str, kind: Kind, name: str, outcome: Outcome) -> tup
 def prefix(connection_id: str) -> str:
     """Return the prefix of the names of all assets that belong to an Airflow connection."""
     return f"whiterabbit/{quote(connection_id, safe='')}/"
+
+
+def _needs_several(asset: Any) -> bool:
+    """Return whether a schedule waits for events of several assets: whether any of them are joined with ``&``."""
+    is_all = type(asset).__name__ in ("AssetAll", "DatasetAll")
+    return is_all or any(_needs_several(part) for part in getattr(asset, "objects", ()))
 
 
 def _asset(connection_id: str, kind: Kind, name: str, outcome: Literal[Outcome, "both"]) -> Any:

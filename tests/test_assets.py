@@ -86,6 +86,21 @@ def test_schedules(asset: Any) -> None:
     assert type(each).__name__ == ("PartitionedAssetTimetable" if HAS_RUN_EACH else type(plain).__name__)
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        [assets.module("PAY")],
+        assets.module("PAY") & assets.named("x"),
+        assets.module("SWAP") | (assets.module("PAY") & assets.named("x")),
+    ],
+    ids=["list", "and", "nested"],
+)
+def test_each_of_several(schedule: Any) -> None:
+    """`each` refuses assets that must all have an event, because one execution alone seldom gives them all one."""
+    with pytest.raises(WhiteRabbitInputError, match=r"joined with \|"):
+        assets.each(schedule)
+
+
 def test_one_execution() -> None:
     """`execution` reads id, status, module, usage, connection and output from the event."""
     ended = assets.execution(context(success=[event()]))

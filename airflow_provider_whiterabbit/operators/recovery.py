@@ -105,6 +105,8 @@ class Recovery:
         except (WhiteRabbitInvalidRequestError, WhiteRabbitProtocolError, *OUTAGES) as error:
             self._errors.append(f"{execution_id}: {clean(str(error), 300)}")
             log.error("The callback of execution %s could not be replayed: %s", execution_id, error)
+            # The next run looks at the others first: a few that can never be read must not keep it from them.
+            self._open[execution_id] = self._open.pop(execution_id)
             self._outages = self._outages + 1 if isinstance(error, OUTAGES) else 0
             if self._outages >= OUTAGES_IN_A_ROW:
                 raise

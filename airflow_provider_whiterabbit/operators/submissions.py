@@ -45,6 +45,18 @@ class Tries:
     attempts: int | None = None
     misses: int = 0
 
+    @classmethod
+    def from_json(cls, counts: Any) -> Self:
+        """Return the tries from a list of their members.
+
+        :raises TypeError: if it is something else.
+        """
+        tries = cls(*counts)
+        numbers = [tries.replays, tries.in_vain, tries.misses, 0 if tries.attempts is None else tries.attempts]
+        if any(type(number) is not int for number in numbers):
+            raise TypeError
+        return tries
+
     def count_in_vain(self, attempts: int | None, limit: int) -> bool:
         """Count the last replay of a callback that is still not delivered, and return whether that gives an alert.
 
@@ -71,13 +83,19 @@ class Progress:
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """Return the progress that `to_json` has returned; no progress if somebody has changed it to something else."""
+        """Return the progress that `to_json` has returned.
+
+        If somebody has changed it to something else, or it says that events of the future were seen, because a clock
+        was wrong, there is no progress: otherwise the recovery would look at no submission until that time comes.
+        """
         if value is None:
             return cls()
         try:
             seen_until = datetime.fromisoformat(value["seen_until"]).astimezone(UTC) if value["seen_until"] else None
-            tries = {checks.identifier(key, "id"): Tries(*counts) for key, counts in value["open"].items()}
-        except (AttributeError, KeyError, TypeError, ValueError):
+            if seen_until is not None and seen_until - OVERLAP > datetime.now(UTC):
+                raise ValueError(seen_until)
+            tries = {checks.identifier(key, "id"): Tries.from_json(counts) for key, counts in value["open"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             log.warning("What the recovery of callbacks has remembered cannot be read; it looks at all submissions")
             return cls()
         return cls(seen_until, tries)

@@ -67,8 +67,8 @@ class BodyReader:
         """Read a callback request's body, and keep the body in memory until the context manager exits.
 
         :param refusal: a refusal to raise as soon as the body has arrived, whatever the body holds.
-        :raises Refusal: the given one, or 408 for a body that is too slow, 413 for one that is too large, 503 if too
-            many large bodies are in memory, and 400 if the sender disconnects.
+        :raises Refusal: the given one, or 408 for a body that is too slow or whose sender disconnects, 413 for one that
+            is too large, and 503 if too many large bodies are in memory.
         """
         body = bytearray()
         try:
@@ -93,7 +93,10 @@ class BodyReader:
             )
             refusal.closes_connection = True  # a slow sender could otherwise keep the connection busy
         except ClientDisconnect:
-            refusal = refusal or Refusal(HTTPStatus.BAD_REQUEST, "the sender disconnected before the end of the body")
+            # Nobody reads the answer; but 400 would count the callback as a signed one, and anyone can disconnect.
+            refusal = refusal or Refusal(
+                HTTPStatus.REQUEST_TIMEOUT, "the sender disconnected before the end of the body"
+            )
         if refusal is not None:
             raise refusal
 

@@ -7,12 +7,16 @@ Airflow never starts a run of a paused DAG for the event, and drops a DAG's refe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from airflow.models.asset import AssetEvent, AssetModel
     from sqlalchemy.orm import Session
+
+
+MAX_SERVER_SKEW = timedelta(seconds=10)
+"""How far the clocks of two API servers may differ; an event that is later than this does not delay the next ones."""
 
 
 class NotQueuedError(Exception):
@@ -64,8 +68,8 @@ class Listeners:
         is_queued = bool(self.partitioned) and _has_partition(session, event)
         if self.plain:
             if _has_partitions():
-                asset_manager.register_asset_change(asset=asset, extra=extra, session=session)
-            is_queued |= _touch_queue(session, asset, self.plain)
+                event = asset_manager.register_asset_change(asset=asset, extra=extra, session=session)
+            is_queued |= event is not None and _touch_queue(session, asset, self.plain, _newest(session, event))
         if not is_queued:
             raise NotQueuedError
 
@@ -124,12 +128,34 @@ def _has_partition(session: Session, event: AssetEvent | None) -> bool:
     return session.scalar(query.limit(1)) is not None
 
 
-def _touch_queue(session: Session, asset: AssetModel, dag_ids: frozenset[str]) -> bool:
+def _newest(session: Session, event: AssetEvent) -> datetime:
+    """Make a new event of an asset the newest one, and return its time.
+
+    Airflow gives a run the events of a period of time. If the clock of another API server is ahead, an event that this
+    server emits later would be the older one of the two, and one of them would miss its run.
+    """
+    from airflow.models.asset import AssetEvent
+    from sqlalchemy import func, select
+
+    query = select(func.max(AssetEvent.timestamp)).where(
+        AssetEvent.asset_id == event.asset_id,
+        AssetEvent.id != event.id,
+        AssetEvent.timestamp >= event.timestamp,
+        AssetEvent.timestamp <= event.timestamp + MAX_SERVER_SKEW,
+    )
+    if (newest := session.scalar(query)) is not None:
+        event.timestamp = newest + timedelta(microseconds=1)
+    return event.timestamp
+
+
+def _touch_queue(session: Session, asset: AssetModel, dag_ids: frozenset[str], event_time: datetime) -> bool:
     """Return whether one of the DAGs waits for a run in Airflow's queue; make the run include the newest event.
 
     A run takes the events up to the time of its row in the queue, and Airflow leaves a row as it is when another event
     comes. Without the update, the newest event would wait for the run of the next event, however late it comes. The
     update waits for a scheduler that is taking the row, and then finds no row.
+
+    :param event_time: time of the newest event. A later time would hide the next event of a server whose clock is late.
     """
     from airflow.models.asset import AssetDagRunQueue
     from sqlalchemy import update
@@ -138,7 +164,7 @@ def _touch_queue(session: Session, asset: AssetModel, dag_ids: frozenset[str]) -
     statement = (
         update(AssetDagRunQueue)
         .where(AssetDagRunQueue.asset_id == asset.id, AssetDagRunQueue.target_dag_id.in_(dag_ids))
-        .values(created_at=datetime.now(UTC))
+        .values(created_at=event_time)
         .execution_options(synchronize_session=False)
     )
     result: Any = session.execute(statement)  # the types of SQLAlchemy do not know that an update counts its rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +15,7 @@ import pytest
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.observing import metrics
 from tests.receiver.conftest import AssetDatabase, StartReceiver
-from tests.receiver.deliveries import record_of
+from tests.receiver.deliveries import record_of, signed
 from tests.versions import HAS_RUN_EACH, HAS_STORE, needs_receiver
 
 pytestmark = needs_receiver
@@ -134,3 +135,14 @@ def test_an_answer_does_not_depend_on_metrics(
     database.schedule(assets.module("PAY"))
     recorder.error = OSError("no route to host")
     assert start_receiver().post(record_of()).json() == {"result": "emitted"}
+
+
+def test_a_sender_that_leaves(start_receiver: StartReceiver, database: AssetDatabase) -> None:
+    """A sender that disconnects before the end of its body, and has shown no secret, counts as slow."""
+    outcomes: queue.Queue[str] = queue.Queue()
+    receiver = start_receiver({"measure": lambda outcome, *_: outcomes.put(outcome)})
+    lines = "".join(f"{name}: {value}\r\n" for name, value in signed(b"", "guess").items())
+    head = f"POST /whiterabbit/callbacks/whiterabbit_default HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n{lines}\r\n"
+    with socket.create_connection(receiver.address, 30) as sock:
+        sock.sendall(head.encode() + b"{")
+    assert outcomes.get(timeout=30) == "refused.slow"

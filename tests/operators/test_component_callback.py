@@ -145,7 +145,7 @@ def test_incomplete_configuration(
     assert not airflow.happened
 
 
-@pytest.mark.parametrize("callback", ["", None, 7, ["x"]])
+@pytest.mark.parametrize("callback", ["", None, 7, ["x"], "a\0", "half \ud83d"])
 def test_invalid_name(airflow: FakeAirflow, whiterabbit_emulator: Emulator, configured: Any, callback: Any) -> None:
     """An empty name, as an empty template renders it, raises an error instead of submitting without a callback."""
     with fails_for_good(exc.WhiteRabbitInputError, "True, False or a name"):

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client.records.execution import Callback, Execution
+from airflow_provider_whiterabbit.client.records.status import ExecutionStatus
 from airflow_provider_whiterabbit.compat import AirflowFailException, Asset
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
@@ -409,6 +411,40 @@ def test_five_that_can_never_be_read(stores: Stores) -> None:
     assert hook.ids == [f"e-{number}" for number in (0, 1, 2, 3, 4, 5, 6, 0, 1, 2)]
 
 
+class Unreadable(BrokenHook):
+    """A hook for which some executions can never be read; all others have a lost callback."""
+
+    def __init__(self, *ids: str) -> None:
+        super().__init__()
+        self.unreadable = ids
+
+    def get_execution(self, execution_id: str) -> Execution:
+        """Return a record."""
+        self.ids.append(execution_id)
+        if execution_id in self.unreadable:
+            raise DOWN
+        callback = {"url": "https://x/", "attemptCount": 1}
+        return Execution(execution_id, ExecutionStatus.COMPLETED, 1, None, callback=Callback.from_dict(callback))
+
+    def redeliver_callback(self, execution_id: str) -> None:
+        """Accept a replay."""
+
+
+def test_later_runs_reach_the_others(stores: Stores) -> None:
+    """Executions that can never be read do not keep the recovery from the others, whose callbacks it has replayed."""
+    inlets = Inlets()
+    for number in range(7):
+        inlets.add(f"e-{number}")
+    hook = Unreadable(*[f"e-{number}" for number in range(5)])
+    for run in range(4):
+        hook.ids.clear()
+        operator = WhiteRabbitReplayCallbacksOperator(task_id="replay", submitted=SUBMITTED)
+        vars(operator)["_hook"] = hook
+        with pytest.raises(exc.WhiteRabbitTransportError):
+            operator.execute({"inlet_events": inlets, "asset_state_store": stores})  # type: ignore[typeddict-unknown-key]
+        assert run == 0 or {"e-5", "e-6"} <= set(hook.ids)
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -418,6 +454,14 @@ def test_five_that_can_never_be_read(stores: Stores) -> None:
         {"seen_until": "soon", "open": {}},
         {"seen_until": None, "open": {"../x": [1]}},
         {"seen_until": None, "open": {"e": [1, 2, 3, 4, 5]}},
+        {"seen_until": None, "open": {"e": ["a", 0, 0, 0]}},
+        {"seen_until": None, "open": {"e": [1, None, 0, 0]}},
+        {"seen_until": None, "open": {"e": [1, 0, "9", 0]}},
+        {"seen_until": None, "open": {"e": "abc"}},
+        {"seen_until": "0001-01-01T00:00:00+00:00", "open": {}},
+        {"seen_until": "0001-01-01T00:00:00+14:00", "open": {}},
+        {"seen_until": "9999-12-31T23:59:59-14:00", "open": {}},
+        {"seen_until": "9999-12-31T23:59:59+00:00", "open": {}},
     ],
 )
 def test_a_store_that_somebody_has_changed(wr: Emulator, inlets: Inlets, stores: Stores, value: Any) -> None:

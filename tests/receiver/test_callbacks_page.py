@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import os
 import select
@@ -225,6 +226,14 @@ def test_an_endpoint_of_ones_own(endpoint: tuple[int, dict[str, Any]], capsys: p
     assert status_of(port, twice, [body]) == 401
     assert status_of(port, *of_length(unfinished, signed(unfinished, "the new secret"))) == 400
     assert record["id"] not in capsys.readouterr().out
+
+
+def test_outputs_of_all_kinds(endpoint: tuple[int, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The endpoint accepts an output that its standard output can't encode as text."""
+    port, names = endpoint
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    body = json.dumps(record_of(output="half \ud83d")).encode()
+    assert status_of(port, *of_length(body, signed(body, names["SECRETS"][0]))) == 204
 
 
 def test_bounds_of_the_endpoint(endpoint: tuple[int, dict[str, Any]]) -> None:

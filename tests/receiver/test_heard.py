@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -269,6 +270,29 @@ def test_plain_runs_take_the_newest_event(receiver: RunningReceiver, database: A
         with create_session() as session:
             queued_at = session.scalar(select(AssetDagRunQueue.created_at))
             assert queued_at >= session.scalar(select(func.max(AssetEvent.timestamp)))
+
+
+def test_plain_runs_if_clocks_differ(receiver: RunningReceiver, database: AssetDatabase) -> None:
+    """If the clock of the server that emitted the last event is ahead, a run takes that event and the next one."""
+    from airflow.models.asset import AssetDagRunQueue, AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select, update
+
+    database.schedule(PAY, plain=True)
+    assert answer_of(receiver.post(record_of())) == "emitted"
+    with create_session() as session:
+        queued_at = session.scalar(select(AssetDagRunQueue.created_at))
+        assert queued_at
+        events = session.scalars(select(AssetEvent)).all()
+        for event in events:
+            event.timestamp += timedelta(seconds=5)
+        session.execute(update(AssetDagRunQueue).values(created_at=queued_at + timedelta(seconds=5)))
+        ahead = max(event.timestamp for event in events)
+    assert answer_of(receiver.post(record_of())) == "emitted"
+    with create_session() as session:
+        newest = session.scalar(select(AssetEvent.timestamp).order_by(AssetEvent.id.desc()).limit(1))
+        assert newest
+        assert ahead < newest <= session.scalars(select(AssetDagRunQueue.created_at)).one()
 
 
 @needs_run_each
