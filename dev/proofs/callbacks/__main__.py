@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dev.proofs.callbacks.outcome import ALLOWED, Report
+from dev.proofs.callbacks.outcome import Report
 from dev.proofs.callbacks.plan import DATABASE, SCHEDULER, SERVERS
 from dev.proofs.callbacks.runner import EXECUTIONS, SECONDS, Options, run_chaos
 
@@ -22,6 +22,7 @@ def table(report: Report) -> Iterator[str]:
     """Yield the lines of the table."""
     restarts = ", ".join(f"{name} {count}" for name, count in sorted(report.restarts.items())) or "none"
     answers = report.answers
+    by_status = {key: count for key, count in answers.items() if key.isdecimal()}
     numbers = {
         "DAG files that broke and were mended": report.failed("break"),
         "DAG files that were deleted and came back": report.failed("delete"),
@@ -31,14 +32,14 @@ def table(report: Report) -> Iterator[str]:
         "stops of the database": report.failed("fast", "immediate", "kill", part=DATABASE),
         "components that exited by themselves": f"{report.restarts.total()} ({restarts})",
         "executions that ended": len(report.submitted),
-        "deliveries": sum(count for key, count in answers.items() if key.isdecimal() or key == "none"),
+        "deliveries": sum(by_status.values()) + answers["none"],
         "- repeated at the other API server": report.repeated,
         "- answered with 200": answers["200"],
         "  - emitted": answers["emitted"],
         "  - repeated": answers["repeated"],
         "- answered with 503": answers["503"],
         "  - unheard": report.unheard,
-        "- answered with anything else": other_answers(report),
+        "- answered with anything else": sum(by_status.values()) - answers["200"] - answers["503"],
         "- not answered": answers["none"],
         "answers that were lost": report.lost,
         "executions answered with 200": report.answered,
@@ -50,11 +51,6 @@ def table(report: Report) -> Iterator[str]:
     }
     for name, number in numbers.items():
         yield f"{name:<42}  {number:>6}"
-
-
-def other_answers(report: Report) -> int:
-    """Return the number of answers that the receiver must never give."""
-    return sum(count for key, count in report.answers.items() if key.isdecimal() and key not in ALLOWED)
 
 
 def main() -> int:
@@ -81,7 +77,7 @@ def main() -> int:
         print(f"\n{problem}", file=sys.stderr)
     if report.problems:
         print(f"\n{report.log}", file=sys.stderr)
-    return 1 if report.problems or other_answers(report) else 0
+    return 1 if report.problems else 0
 
 
 if __name__ == "__main__":

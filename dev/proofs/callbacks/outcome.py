@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dev.proofs.callbacks.ledger import Runs
-from dev.proofs.callbacks.testbed import Submitted, Testbed
+from dev.proofs.callbacks.testbed import Submitted
 
 UNHEARD = "no live DAG is scheduled"
 """Begin of the reason that the receiver gives with 503 if an asset has no live DAG."""
@@ -71,32 +71,30 @@ def wanted_runs(submitted: list[Submitted]) -> set[tuple[str, str]]:
 
 
 def problems_of(
-    testbed: Testbed, submitted: list[Submitted], runs: Runs, answered: set[str] | None = None
+    submitted: list[Submitted],
+    runs: Runs,
+    explain: Callable[[Submitted], str],
+    answered: set[str] | None = None,
 ) -> Iterator[str]:
     """Yield each run that there is twice, that is missing, or that nobody wants.
 
+    :param explain: returns what is known about an execution, for the message.
     :param answered: ids of the executions that need all their runs; None for all executions.
     """
     wanted = wanted_runs(submitted)
     by_id = {execution.id: execution for execution in submitted}
-    for (execution_id, dag_id), count in runs.items():
-        if count > 1:
-            yield _problem(testbed, by_id.get(execution_id), dag_id, f"has {count} runs")
+    for (execution_id, dag_id), count in sorted(runs.items()):
         if (execution_id, dag_id) not in wanted:
-            yield f"{dag_id} has a run of {execution_id}, which nobody wants"
+            yield f"{dag_id} has a run of execution {execution_id}, which nobody wants"
+        elif count > 1:
+            yield f"{dag_id} has {count} runs of execution {explain(by_id[execution_id])}"
     for execution_id, dag_id in sorted(wanted - runs.keys()):
         if answered is None or execution_id in answered:
-            yield _problem(testbed, by_id[execution_id], dag_id, "has no run")
+            yield f"{dag_id} has no run of execution {explain(by_id[execution_id])}"
 
 
-def _problem(testbed: Testbed, execution: Submitted | None, dag_id: str, what: str) -> str:
-    if execution is None:
-        return f"{dag_id} {what} of an unknown execution"
-    sent = [
-        f"{status} {text}"
-        for post in testbed.posts
-        for delivery, status, text in post.answers
-        if execution.id.encode() in delivery.body
-    ]
-    planned, events = execution.planned, testbed.ledger.explain(execution.id)
-    return f"{dag_id} {what} of {execution.id} ({planned}); answers: {sent}; {events}"
+def wrong_answers(answers: Counter[str]) -> Iterator[str]:
+    """Yield the statuses that the receiver must never answer with."""
+    for key, count in sorted(answers.items()):
+        if key.isdecimal() and key not in ALLOWED:
+            yield f"{count} callbacks were answered with {key}"

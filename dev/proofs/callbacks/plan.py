@@ -17,7 +17,7 @@ DATABASE = "database"
 Way = Literal["break", "delete", "pause", "kill", "fast", "immediate"]
 
 _BURST = 12
-_SHORT = 300
+_SHORT = 180
 """Seconds; a shorter run has shorter times between two failures, so that everything fails at least once."""
 
 

@@ -15,7 +15,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.postgres import Postgres
 from dev.proofs.callbacks.listening import RECOVERY, DagFiles
-from dev.proofs.callbacks.outcome import Report, problems_of, wanted_runs
+from dev.proofs.callbacks.outcome import Report, problems_of, wanted_runs, wrong_answers
 from dev.proofs.callbacks.plan import FAILING, SERVERS, Step, executions, steps
 from dev.proofs.callbacks.post import Post, accepted, answers
 from dev.proofs.callbacks.testbed import SETTINGS, Submitted, Testbed
@@ -127,14 +127,15 @@ def _judge(testbed: Testbed, options: Options, submitted: list[Submitted], on_li
     unsaid = [f"White Rabbit says that {one} was delivered, and no answer was 200" for one in delivered - answered]
     _settle(testbed, [execution for execution in submitted if execution.id in answered])
     before = testbed.ledger.runs()
-    problems = [*unsaid, *problems_of(testbed, submitted, before, answered)]
+    problems = [*unsaid, *problems_of(submitted, before, testbed.explain, answered)]
     on_line(f"{before.total()} runs; the recovery begins")
     recoveries = _recover(testbed, submitted)
     _settle(testbed, submitted)
     after = testbed.ledger.runs()
     if unfinished := testbed.ledger.unfinished():
         problems.append(f"{unfinished} runs have not succeeded")
-    problems += [f"after the recovery: {problem}" for problem in problems_of(testbed, submitted, after)]
+    problems += [f"after the recovery: {problem}" for problem in problems_of(submitted, after, testbed.explain)]
+    problems += wrong_answers(answers(testbed.posts))
     return Report(
         options.seed,
         options.seconds,
@@ -150,7 +151,7 @@ def _judge(testbed: Testbed, options: Options, submitted: list[Submitted], on_li
         after=after,
         recoveries=recoveries,
         problems=problems,
-        log=testbed.explain() if problems else "",
+        log=testbed.airflow.explain() if problems else "",
     )
 
 

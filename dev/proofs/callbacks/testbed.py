@@ -32,7 +32,7 @@ SETTINGS = QUICK_TIMEOUTS | {
     "AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL": "5",
     "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": CONNECTION,
 }
-STEP_TIMEOUT = 180.0
+STEP_TIMEOUT = 300.0
 """Seconds that each step before and after the failures may take."""
 
 
@@ -181,9 +181,15 @@ class Testbed:
 
         until(check, what, timeout, interval=0.5)
 
-    def explain(self) -> str:
-        """Return the ends of the components' output."""
-        return self.airflow.explain()
+    def explain(self, execution: Submitted) -> str:
+        """Return what is known about an execution: its plan, the answers to its callback, and what Airflow has."""
+        answers = [
+            f"{status} {text}"
+            for post in self.posts
+            for delivery, status, text in post.answers
+            if execution.id.encode() in delivery.body
+        ]
+        return f"{execution.id} ({execution.planned}); answers: {answers}; {self.ledger.explain(execution.id)}"
 
 
 _MODES: dict[str, Mode] = {"fast": "fast", "immediate": "immediate", "kill": "kill"}
