@@ -78,9 +78,9 @@ FAILING = {
         for listening in LISTENING
         if listening.fails
     },
-    **{server: Failing(("kill",), (30, 90), (1, 8)) for server in SERVERS},
-    SCHEDULER: Failing(("kill",), (30, 90), (1, 10)),
-    DATABASE: Failing(("fast", "immediate", "kill"), (45, 120), (2, 10)),
+    **{server: Failing(("kill",), (40, 110), (1, 8)) for server in SERVERS},
+    SCHEDULER: Failing(("kill",), (40, 110), (1, 10)),
+    DATABASE: Failing(("fast", "immediate", "kill"), (80, 150), (2, 10)),
 }
 """What fails, by the id of a DAG or the name of a component."""
 

@@ -17,7 +17,6 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
 from dev.harness.postgres import Mode, Postgres
-from dev.proofs.bad_day.testbed import SETTINGS as QUICK_TIMEOUTS
 from dev.proofs.callbacks.ledger import Ledger
 from dev.proofs.callbacks.listening import LISTENING, RECOVERY, SUBMITTED, DagFiles, dags_of
 from dev.proofs.callbacks.plan import DATABASE, SERVERS, Planned, Step
@@ -25,11 +24,13 @@ from dev.proofs.callbacks.post import Post
 
 CONNECTION = "whiterabbit_default"
 SECRET = "whsec_of_the_chaos"  # noqa: S105 (made up)
-SETTINGS = QUICK_TIMEOUTS | {
+SETTINGS = {
     "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
-    # Airflow notices a changed file, and an asset without DAGs, after so many seconds. The defaults are 30 and 60.
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "2",
+    # Airflow parses a file, and looks for assets without DAGs, every so many seconds. The defaults are 30 and 60.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL": "5",
+    # A starting scheduler takes over the tasks of a scheduler without heartbeats for so long; by default 30 seconds.
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": CONNECTION,
 }
 STEP_TIMEOUT = 300.0
