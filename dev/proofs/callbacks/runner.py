@@ -135,6 +135,8 @@ def _judge(testbed: Testbed, options: Options, submitted: list[Submitted], on_li
     if unfinished := testbed.ledger.unfinished():
         problems.append(f"{unfinished} runs have not succeeded")
     problems += [f"after the recovery: {problem}" for problem in problems_of(submitted, after, testbed.explain)]
+    if lost := sum(not is_delivered(testbed, execution) for execution in submitted):
+        problems.append(f"after the recovery: {lost} callbacks are not delivered")
     problems += wrong_answers(answers(testbed.posts))
     return Report(
         options.seed,
