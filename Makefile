@@ -27,7 +27,7 @@ export UV_SYSTEM_CERTS := 1
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-fast installable noise lint types check kills bad-day faults hostile bench bench-smoke bench-latency docs docs-serve build matrix ui-test chromium live constraints clean
+.PHONY: help demo demo-ui test test-fast installable noise lint types check kills bad-day chaos faults hostile bench bench-smoke bench-latency docs docs-serve build matrix ui-test chromium live constraints clean
 
 help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ kills: $(READY) ## Kill Airflow's processes at every point of a submission; prin
 
 bad-day: $(READY) ## Let each part of a deployment fail while 200 tasks wait; print how they end; needs PostgreSQL
 	$(BIN)/python -m dev.proofs.bad_day
+
+chaos: $(READY) ## Let Airflow, its DAGs and its database fail while 2,000 callbacks arrive; print what became of them; needs PostgreSQL
+	$(BIN)/python -m dev.proofs.callbacks $(CHAOS)
 
 faults: $(READY) ## Run every way of waiting under every fault; write the table into docs/reliability.md
 	$(BIN)/python -m dev.proofs.faults

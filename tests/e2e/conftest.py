@@ -10,10 +10,10 @@ import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.courier import Courier
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import DASHBOARD, ERROR, OUTPUT, ROOT
-from tests.e2e.courier import Courier
 from tests.e2e.runs import OperatorRuns, SensorRuns
 from tests.versions import HAS_BUSY_ANSWERS
 

@@ -22,10 +22,10 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.emulator.world.settings import CallbackSignature
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.courier import Courier, Delivery, Plan
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import ROOT
-from tests.e2e.courier import Courier, Delivery, Plan
 from tests.e2e.floods import MB, Dribblers, fuzz, upload
 from tests.receiver.deliveries import signed
 from tests.versions import needs_receiver, needs_run_each

@@ -20,10 +20,10 @@ from airflow_provider_whiterabbit.client.transport.connection_settings import Cl
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.courier import Courier, Delivery
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import ROOT
-from tests.e2e.courier import Courier, Delivery
 from tests.e2e.test_callbacks import SERVERS, events, is_up, pause, runs, wait_for_runs
 from tests.receiver.deliveries import SECRET, record_of, signed
 from tests.receiver.vault import Vault

@@ -15,11 +15,11 @@ from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.courier import Courier, Delivery
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import ROOT
 from tests.e2e.collector import Collector
-from tests.e2e.courier import Courier, Delivery
 from tests.e2e.test_callbacks import CALLBACK_PATH, pause, runs, wait_for_runs
 from tests.receiver.deliveries import record_of, signed
 from tests.versions import HAS_STORE, needs_receiver, needs_run_each
