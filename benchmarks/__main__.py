@@ -12,8 +12,8 @@ from typing import cast
 
 from benchmarks.report import ROOT, Benchmark, write
 
-BENCHMARKS = ("waits", "system", "latency", "calls", "parsing", "signing", "outputs", "runs")
-NOT_SMOKED = frozenset({"system", "latency"})
+BENCHMARKS = ("waits", "system", "latency", "calls", "parsing", "signing", "outputs", "runs", "callbacks")
+NOT_SMOKED = frozenset({"system", "latency", "callbacks"})
 """Benchmarks that ``--smoke`` skips because they start an Airflow. A smoke run measures them only if they are named."""
 
 

@@ -26,7 +26,8 @@ class ConnectionHealth(TypedDict):
 
     `state` is ``readable``; ``no_secret`` if the connection does not exist, is of another type, or has no secret;
     ``unreadable`` if the place where Airflow keeps it does not answer; ``unread`` if nothing was read yet.
-    `since` is the ISO 8601 time, in UTC, at which this process first saw that state; None for ``unread``.
+    `since` is the ISO 8601 time, in UTC, at which this process first saw that state; None for ``unread``. A connection
+    is ``unreadable`` since the beginning of the first reading that failed or took too long.
     """
 
     state: State
@@ -63,7 +64,7 @@ class Health:
                 raise
             finally:
                 del self._reading_since[connection_id]
-            self._note(connection_id, "readable" if secret else "no_secret", started)
+            self._note(connection_id, "readable" if secret else "no_secret", self._now())
             return secret
 
         return read_and_note

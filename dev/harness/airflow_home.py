@@ -88,11 +88,11 @@ class AirflowHome:
         if MAJOR == 2:
             (self.home / "webserver_config.py").write_text("AUTH_ROLE_PUBLIC = 'Admin'\n")
 
-    def start(self, component: str) -> None:
-        """Start a component that is not running."""
+    def start(self, component: str, *options: str) -> None:
+        """Start a component that is not running, with additional options of its command."""
         command = component.rstrip("-0123456789")
         self._started[command.replace("-", "_")] = datetime.now(UTC)
-        arguments = [_AIRFLOW, command, *_OPTIONS.get(command, ())]
+        arguments = [_AIRFLOW, command, *_OPTIONS.get(command, ()), *options]
         if command == SERVER:
             arguments += ["--port", self.url_of(component).rpartition(":")[2]]
         if command == SERVER and not self._database:

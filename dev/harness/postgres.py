@@ -112,6 +112,21 @@ class Postgres:
         until(lambda: not any(map(psutil.Process.is_running, backends)), "PostgreSQL's processes to exit", 60, 0.05)
         self._sessions.stop(_SERVER)
 
+    def freeze(self) -> None:
+        """Suspend the server's processes (SIGSTOP) until `thaw`. Clients stay connected, and get no answer."""
+        (server, *_) = self._sessions.processes(_SERVER)
+        server.suspend()  # it starts no further processes
+        self._frozen = [server, *server.children()]
+        for process in self._frozen:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+
+    def thaw(self) -> None:
+        """Resume the processes that `freeze` has suspended."""
+        for process in self._frozen:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
     def _run(self, program: str, *arguments: str) -> None:
         self._sessions.run(program, [str(self._programs / program), *arguments])
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import outputs, parsing, process, runs, server, signing, system, waits
+from airflow_provider_whiterabbit.client import webhooks
+from benchmarks import callbacks, outputs, parsing, process, runs, server, signing, system, waits
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.blocking import WatchedSelector
+from benchmarks.callback_senders import MODULE, SECRET, Signal, at_rate, by_senders, new_body, signature
 from benchmarks.calls import SimulatedLoop
 from benchmarks.report import PAGE, Goal, markdown, with_section
+from dev.harness.polling import until
 
 
 def test_page_has_a_section_for_every_benchmark() -> None:
@@ -213,3 +218,83 @@ def test_tables_of_the_whole_system() -> None:
     data["ours"] = system.figures([3 * second for second in even], waits=102, start=3.0, cpu=6.06)
     assert [goal.met for goal in system.goals(data)] == [False] * 4
     assert [goal.value for goal in system.goals(data)] == pytest.approx([1, 3, 3, 3 * 101 / 102])
+
+
+def test_callbacks_of_the_benchmark() -> None:
+    """The benchmark's callbacks are signed as White Rabbit signs them, and each is about a new execution."""
+    bodies = [new_body(), new_body()]
+    first, second = (webhooks.verify(body, signature(body), [SECRET]) for body in bodies)
+    assert first.module == MODULE
+    assert first.succeeded
+    assert first.id != second.id
+
+
+async def test_requests_at_a_rate() -> None:
+    """Requests at a rate begin on time although earlier ones still run, and a late answer counts from the due time."""
+    running, most = 0, 0
+
+    async def send() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.2)
+        running -= 1
+
+    took = await at_rate(send, rate=50, seconds=0.2)
+    assert len(took) == 10
+    assert min(took) >= 0.2
+    assert most > 1
+
+
+async def test_requests_of_senders() -> None:
+    """Each sender sends one request after the other."""
+    running: list[int] = [0]
+
+    async def send() -> None:
+        running.append(running[-1] + 1)
+        await asyncio.sleep(0.01)
+        running.append(running[-1] - 1)
+
+    took = await by_senders(send, senders=3, seconds=0.1)
+    assert max(running) == 3
+    assert len(took) >= 3
+
+
+def test_signal(tmp_path: Path) -> None:
+    """Processes that are ready wait for the signal."""
+    begun: list[str] = []
+
+    def begin(name: str) -> None:
+        Signal(str(tmp_path), name).wait()
+        begun.append(name)
+
+    signal = Signal(str(tmp_path))
+    with ThreadPoolExecutor() as threads:
+        jobs = [threads.submit(begin, name) for name in ("a", "b")]
+        until(lambda: signal.is_ready("a", "b"), "both to be ready", 30)
+        assert not begun
+        signal.give()
+    assert [job.result() for job in jobs] == [None, None]
+    assert sorted(begun) == ["a", "b"]
+
+
+def test_tables_of_callbacks() -> None:
+    """Wrong answers, slow other requests and a low rate each miss a goal, and idle rounds count for nobody's CPU."""
+
+    def measured(load: callbacks.Load | None, slower: float = 1.0) -> Any:
+        answer = f"200 {load.answer}" if load else ""
+        sent = {"took": [0.02 * slower] * 120, "seconds": 12 * slower, "answers": {answer: 120}}
+        others = [slower * number / 1000 for number in range(101)]
+        return {"others": others, "cpu": 4.0 if load else 1.0, "machine": 50.0, "callbacks": load and sent}
+
+    data = {name: callbacks.figures([measured(load)] * 3) for name, load in callbacks.LOADS.items()}
+    assert [goal.met for goal in callbacks.goals(data)] == [True] * 4
+    rows = callbacks.table(data)
+    assert rows[1][1:] == ["0", "", "", "", "50", "95", "1.0", "1.0", "50 %"]
+    assert rows[2][1:] == ["10", "20", "20", "25", "50", "95", "1.0", "1.0", "50 %"]
+    for name in ("steady", "hour"):
+        load = callbacks.LOADS[name]
+        data[name] = callbacks.figures([measured(load, slower=3)] * 3)
+    data["repeated"]["answers"]["503 "] = 1
+    assert [goal.met for goal in callbacks.goals(data)] == [False] * 4
+    assert [goal.value for goal in callbacks.goals(data)] == pytest.approx([1, 3, 3, 300])

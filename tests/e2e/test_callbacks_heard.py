@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,15 @@ from dev.harness.courier import Courier, Delivery
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import ROOT
+from tests.e2e.health_pages import HealthPages
 from tests.e2e.test_callbacks import SERVERS, events, is_up, pause, runs, wait_for_runs
 from tests.receiver.deliveries import SECRET, record_of, signed
 from tests.receiver.vault import Vault
 from tests.versions import needs_receiver, needs_run_each
 
 pytestmark = [pytest.mark.e2e, needs_receiver, needs_run_each]
+
+CONNECTIONS = ("whiterabbit_default", "stored", "vaulted")
 
 DAG_FILE = """
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -62,6 +66,7 @@ class Heard:
     vault: Vault
     postgres: Postgres
     folder: Path
+    pages: HealthPages
 
     def write(self, dag_id: str) -> None:
         """Write the file of a DAG as it should be."""
@@ -129,11 +134,12 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Heard]:
             "AIRFLOW__SCHEDULER__USE_ROW_LEVEL_LOCKING": "False",
             "AIRFLOW__SECRETS__BACKEND": "tests.receiver.http_backend.HttpBackend",
             "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps({"url": vault.url}),
-            "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": "whiterabbit_default,stored,vaulted",
+            "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": ",".join(CONNECTIONS),
         }
         home = AirflowHome([folder], database=postgres.url, environ=environ)
         client = Client(ClientSettings(wr.url, wr.api_key, wr.api_secret))
-        heard = Heard(home, wr, courier, client, vault, postgres, folder)
+        pages = HealthPages([home.url_of(name) for name in SERVERS], SECRET, CONNECTIONS, away="stored")
+        heard = Heard(home, wr, courier, client, vault, postgres, folder, pages)
         for dag_id in DAGS:
             heard.write(dag_id)
         stack.enter_context(home)
@@ -249,28 +255,55 @@ def test_a_backend_that_is_down(heard: Heard) -> None:
     until(lambda: {heard.send("vaulted", secret="guess") for _ in range(2)} == {401}, "both to be sure again", 60)
 
 
+def test_the_database_hangs(heard: Heard) -> None:
+    """While the database does not answer, the health page does, and callbacks get 503; afterwards all are accepted."""
+    heard.pages.wait_until_healthy()
+    assert [heard.send("stored") for _ in SERVERS] == [200, 200]
+    stopped = datetime.now(UTC)
+    heard.postgres.freeze()
+    try:
+        heard.pages.wait_until_unreadable(stopped)
+        kinds = [*((name, SECRET) for name in CONNECTIONS), ("stored", "guess")]
+        sent = [kind for kind in kinds for _ in SERVERS]
+        with ThreadPoolExecutor(len(sent)) as pool:
+            answers = [pool.submit(heard.send, connection, secret=secret) for connection, secret in sent]
+            until(lambda: heard.pages.read() and all(answer.done() for answer in answers), "all answers", 120)
+        assert [answer.result() for answer in answers] == [503] * len(sent)
+        started = datetime.now(UTC)
+    finally:
+        heard.postgres.thaw()
+    assert set(SERVERS).isdisjoint(heard.airflow.revive())  # the API servers have not exited
+    heard.airflow.wait_until_ready()
+    heard.pages.wait_until_readable(started)
+    assert [heard.send("stored") for _ in SERVERS] == [200, 200]
+
+
 def test_the_database_is_stopped(heard: Heard) -> None:
     """While the database is down, with the secret in it, the answer is 503; afterwards all callbacks are accepted."""
     heard.wr.script("AWAY", output={"n": 1})
+    heard.pages.wait_until_healthy()
     assert [heard.send("stored") for _ in SERVERS] == [200, 200]
     heard.courier.answers.clear()
+    stopped = datetime.now(UTC)
     heard.postgres.stop("immediate")
     ids: list[str] = []
 
     def has_noticed() -> bool:
         ids.append(heard.submit("AWAY", "stored"))
         assert {status for _, status, _ in heard.courier.answers} <= {503}
-        return output_of(heard.airflow).count("The callback secret of connection stored cannot be read now") >= 4
+        return heard.pages.are("unreadable")
 
     until(has_noticed, "both API servers to notice the outage", 120, interval=1)
+    heard.pages.wait_until_unreadable(stopped)
+    ids += [heard.submit("AWAY", "stored") for _ in SERVERS]
     for execution_id in ids:
         heard.wr.wait_for_delivery(execution_id, timeout=60)
     assert {status for _, status, _ in heard.courier.answers} == {503}
+    started = datetime.now(UTC)
     heard.postgres.start()
-    heard.airflow.revive()
+    assert set(SERVERS).isdisjoint(heard.airflow.revive())  # the API servers have not exited
     heard.airflow.wait_until_ready()
-    for name in SERVERS:
-        until(lambda name=name: is_up(heard.airflow.url_of(name)), f"{name} to receive", 120)
+    heard.pages.wait_until_readable(started)
     heard.recover(ids)
     assert {status for _, status, _ in heard.courier.answers} == {200, 503}
     wait_for_runs(heard.airflow, "heard_stored", ids)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 import sqlalchemy
@@ -67,6 +69,20 @@ def test_stopped_server_keeps_its_data(server: Postgres, mode: Mode) -> None:
         query(server, "SELECT 1")
     server.start()
     assert query(server, "SELECT number FROM kept") == [(1,)]
+
+
+def test_frozen_server(server: Postgres) -> None:
+    """A frozen server answers nobody, and after the thaw it answers those who still wait."""
+    query(server, "SELECT 1")
+    server.freeze()
+    try:
+        with ThreadPoolExecutor() as pool:
+            answer = pool.submit(query, server, "SELECT 1")
+            assert {process.status() for process in living_in(server.folder)} == {psutil.STATUS_STOPPED}
+            server.thaw()
+            assert answer.result(60) == [(1,)]
+    finally:
+        server.thaw()
 
 
 def test_no_process_and_no_file_is_left() -> None:

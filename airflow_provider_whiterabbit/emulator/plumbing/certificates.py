@@ -44,6 +44,7 @@ class Identity:
             ca_file.write_bytes(authority.certificate.public_bytes(Encoding.PEM))
             self.ca_bundle = str(ca_file)
         certificate_file = folder / "server.pem"
+        self.certificate_file = str(certificate_file)
         certificate_file.touch(0o600)
         certificate_file.write_bytes(
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
