@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.compat import AirflowTaskTimeout, conf
+from airflow_provider_whiterabbit.computed import ComputedAttribute
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles, task_obstacles
 from airflow_provider_whiterabbit.ending.storable import check_storable
 from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, ended_id, result_of
@@ -35,6 +37,10 @@ def configured(option: str, argument: bool | None) -> bool:
     return conf.getboolean("whiterabbit", option, fallback=False) if argument is None else argument
 
 
+def _ends_in_triggerer(task: WaitingMixin) -> bool:
+    return task.deferrable and configured("end_from_trigger", task._end_option)
+
+
 class WaitingMixin(_Task):
     """Mixin for Airflow tasks that wait for an execution or a workflow run."""
 
@@ -47,14 +53,18 @@ class WaitingMixin(_Task):
     """The trigger that waits while the task is deferred."""
 
     whiterabbit_conn_id: str
-    ends_in_triggerer: bool
+    deferrable: bool = False
+    _end_option: bool | None = None
+
+    ends_in_triggerer: Any = ComputedAttribute(False, _ends_in_triggerer)
     """Whether the trigger may end the task. The attribute is not named ``end_from_trigger``, because Airflow refuses a
     DAG with that name set to True if a listener is installed; a worker ends the task in that case."""
 
     timeout_error: ClassVar[type[Exception]]
     """The exception that the task raises when the task's `timeout` has passed."""
 
-    timeout: Any  # seconds; None for no end
+    timeout: Any
+    """Seconds; None for no end. A cluster policy or a subclass may set a `timedelta`."""
 
     @cached_property
     def whiterabbit_hook(self) -> WhiteRabbitHook:
@@ -88,10 +98,16 @@ class WaitingMixin(_Task):
         return {"end_from_trigger": True, "soft_fail": soft_fail}
 
     @property
+    def _timeout_seconds(self) -> float:
+        return math.inf if self.timeout is None else checks.seconds(self.timeout, "timeout")
+
+    @property
     def _wait_seconds(self) -> float:
         """The shorter of the task's `timeout` and `execution_timeout`, in seconds."""
-        timeout = math.inf if self.timeout is None else self.timeout
-        return min(timeout, math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds())
+        return min(
+            self._timeout_seconds,
+            math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds(),
+        )
 
     def _deadline(self, started: datetime | None) -> datetime | None:
         """Return the time at which the task stops waiting; None if the task has no timeout.
@@ -108,7 +124,7 @@ class WaitingMixin(_Task):
         try:
             yield
         except WhiteRabbitTimeoutError as error:
-            if self._wait_seconds == self.timeout or self.execution_timeout is None:
+            if self._wait_seconds == self._timeout_seconds or self.execution_timeout is None:
                 raise self.timeout_error(str(error)) from None
             raise AirflowTaskTimeout(str(error)) from None
 

@@ -32,7 +32,7 @@ from airflow_provider_whiterabbit.operators.doubt import other_module
 from airflow_provider_whiterabbit.operators.earlier import EarlierMixin, OnClear, OnDoubt, OnFailedExecution
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
 from airflow_provider_whiterabbit.operators.submission import Submission, digest
-from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, configured, is_nested
+from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, is_nested
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wire.messages import Request
@@ -102,7 +102,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         self.whiterabbit_conn_id = whiterabbit_conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable or bool(end_from_trigger)
-        self.ends_in_triggerer = self.deferrable and configured("end_from_trigger", end_from_trigger)
+        self._end_option = end_from_trigger
         self.timeout = None if timeout is None else checks.seconds(timeout, "timeout")
         self.poll_interval = checks.seconds(poll_interval, "poll_interval", MAX_WAIT_SECONDS)
         self.on_failed_execution = on_failed_execution
@@ -110,6 +110,10 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         self.on_clear = on_clear
         self.assigned_users = assigned_users
         self._unfinished: str | None = None  # what may be running at White Rabbit when the task is killed
+
+    @property
+    def _poll_seconds(self) -> float:
+        return checks.seconds(self.poll_interval, "poll_interval", MAX_WAIT_SECONDS)
 
     @abstractmethod
     def _request(self) -> Request:
@@ -175,11 +179,11 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             return self._end(record, context)
         deadline = self._deadline(started)
         if self.deferrable and not is_nested(context):
-            return self._defer_until_end(target_id, deadline, self.poll_interval)
+            return self._defer_until_end(target_id, deadline, self._poll_seconds)
         timeout = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
         followed = self.waits_for.followed(target_id)
         with self._as_task_timeout():
-            record = self.whiterabbit_hook.get_conn().wait(followed, timeout=timeout, poll_interval=self.poll_interval)
+            record = self.whiterabbit_hook.get_conn().wait(followed, timeout=timeout, poll_interval=self._poll_seconds)
         return self._end(record, context)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:

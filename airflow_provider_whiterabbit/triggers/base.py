@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import Target
@@ -58,6 +59,9 @@ class WhiteRabbitTrigger(BaseTrigger):
     target: ClassVar[Target[Any]]
     """What the trigger waits for: an execution or a workflow run."""
 
+    _unrendered_id: str | None = None
+    """The id before Airflow rendered it; None if Airflow has not rendered it."""
+
     def __init__(
         self,
         identity: str,
@@ -95,6 +99,7 @@ class WhiteRabbitTrigger(BaseTrigger):
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render the template fields of a task that starts in the triggerer."""
+        self._unrendered_id = getattr(self, self.target.id_name)
         ti = _SingleValueTaskInstance(context["ti"])
         patched: Any = {**context, "ti": ti, "task_instance": ti}
         super().render_template_fields(patched, jinja_env)
@@ -104,6 +109,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         end_event: TriggerEvent | None = None
         message: str | None = None
         try:
+            checks.identifier(self._target_id, self.target.id_name, self._unrendered_id)
             if not hasattr(sys.modules.get(_TRANSPORT), "AsyncClient"):  # another trigger may have half imported it
                 # The first trigger of a triggerer imports for some 300 ms, which would block the event loop.
                 await asyncio.to_thread(importlib.import_module, _TRANSPORT)
