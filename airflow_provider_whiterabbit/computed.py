@@ -12,11 +12,11 @@ class ComputedAttribute:
     Cluster policies change a task after its `__init__`, and so does a subclass after ``super().__init__()``. Airflow
     serializes the task after that, and so reads what follows from these changes.
 
-    :param default: the value on the class, which Airflow reads for mapped tasks.
+    :param default: returns the value on the class, which Airflow reads for mapped tasks.
     :param compute: returns the value for a task. Airflow also calls it while the task's `__init__` still runs.
     """
 
-    def __init__(self, default: Any, compute: Callable[[Any], Any]) -> None:
+    def __init__(self, default: Callable[[], Any], compute: Callable[[Any], Any]) -> None:
         self._default = default
         self._compute = compute
 
@@ -25,7 +25,7 @@ class ComputedAttribute:
 
     def __get__(self, task: Any, owner: type | None = None) -> Any:
         if task is None:
-            return self._default
+            return self._default()
         return vars(task)[self._name] if self._name in vars(task) else self._compute(task)
 
     def __set__(self, task: Any, value: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -37,6 +37,11 @@ def configured(option: str, argument: bool | None) -> bool:
     return conf.getboolean("whiterabbit", option, fallback=False) if argument is None else argument
 
 
+def _extra_links() -> tuple[WhiteRabbitLink, ...]:
+    """Return the link for which Airflow's UI reserves a place; without the option none, because it may stay empty."""
+    return (WhiteRabbitLink(),) if configured("dashboard_links", None) else ()
+
+
 def _ends_in_triggerer(task: WaitingMixin) -> bool:
     return task.deferrable and configured("end_from_trigger", task._end_option)
 
@@ -44,7 +49,7 @@ def _ends_in_triggerer(task: WaitingMixin) -> bool:
 class WaitingMixin(_Task):
     """Mixin for Airflow tasks that wait for an execution or a workflow run."""
 
-    operator_extra_links: Collection[WhiteRabbitLink] = (WhiteRabbitLink(),)
+    operator_extra_links: Any = ComputedAttribute(_extra_links, lambda task: _extra_links())
 
     waits_for: ClassVar[Target[Any]]
     """What the task waits for: an execution or a workflow run."""
@@ -56,9 +61,12 @@ class WaitingMixin(_Task):
     deferrable: bool = False
     _end_option: bool | None = None
 
-    ends_in_triggerer: Any = ComputedAttribute(False, _ends_in_triggerer)
+    ends_in_triggerer: Any = ComputedAttribute(lambda: False, _ends_in_triggerer)
     """Whether the trigger may end the task. The attribute is not named ``end_from_trigger``, because Airflow refuses a
     DAG with that name set to True if a listener is installed; a worker ends the task in that case."""
+
+    _linked_id: str | None = None
+    """The id whose dashboard link was stored in this process."""
 
     timeout_error: ClassVar[type[Exception]]
     """The exception that the task raises when the task's `timeout` has passed."""
@@ -129,13 +137,20 @@ class WaitingMixin(_Task):
             raise AirflowTaskTimeout(str(error)) from None
 
     def _push_link(self, context: Context, target_id: str) -> None:
-        """Store the link to White Rabbit's dashboard as XCom, once per process, if the connection has a template."""
-        if not self.operator_extra_links:
+        """Store the link to White Rabbit's dashboard as XCom, once per process, if the connection has a template.
+
+        It is stored with `do_xcom_push=False` too, as Airflow itself stores the links of such a task.
+        """
+        if self._linked_id == target_id:
             return
         link = self.whiterabbit_hook.get_conn().settings.link_to(self.waits_for, target_id)
-        if link is not None and self.do_xcom_push:
+        if link is not None:
             context["ti"].xcom_push(key=LINK_KEY, value=link)
-        self.operator_extra_links = ()  # or Airflow 3 stores them once more, empty ones included, when the process ends
+        self._linked_id = target_id
+        others = tuple(link for link in self.operator_extra_links if type(link) is not WhiteRabbitLink)
+        # Airflow 3 stores all links when the process ends, ours once more, also if it is empty.
+        with contextlib.suppress(AttributeError):  # it may be a property of a subclass
+            self.operator_extra_links = others
 
     def _push_usage(self, context: Context, record: Any) -> None:
         """Log the number of credits that were spent, and store the number as XCom ``usage``."""

@@ -61,8 +61,8 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
 
     timeout_error = AirflowSensorTimeout
 
-    start_from_trigger: Any = ComputedAttribute(False, starts_in_triggerer)
-    start_trigger_args: Any = ComputedAttribute(None, start_args)
+    start_from_trigger: Any = ComputedAttribute(lambda: False, starts_in_triggerer)
+    start_trigger_args: Any = ComputedAttribute(lambda: None, start_args)
 
     _start_option: bool | None = None
     _unrendered_id: Any = None

@@ -17,6 +17,7 @@ from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionS
 from airflow_provider_whiterabbit.sensors.start import start_obstacles
 from dev.harness.standins import FakeAirflow
 from tests.failing import fails_for_good
+from tests.serialization import serialized
 from tests.versions import needs_triggerer_end
 
 
@@ -110,12 +111,6 @@ def test_mapped_task_group(
     assert airflow.run(rendered) == 1
     reason = "Airflow " if list(version_obstacles()) else "it is in a mapped task group"
     assert read_log().count(f"A worker starts the task: {reason}") == rendered.deferrable
-
-
-def serialized(dag: Any) -> Any:
-    """Return a DAG as the scheduler sees it."""
-    serialization: Any = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
-    return serialization.from_dict(serialization.to_dict(dag))
 
 
 class ConfiguredSensor(WhiteRabbitExecutionSensor):
