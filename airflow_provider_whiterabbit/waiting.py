@@ -65,6 +65,9 @@ class WaitingMixin(_Task):
     """Whether the trigger may end the task. The attribute is not named ``end_from_trigger``, because Airflow refuses a
     DAG with that name set to True if a listener is installed; a worker ends the task in that case."""
 
+    _unfinished: str | None = None
+    """What may be running at White Rabbit if this process is killed, as part of a sentence; None if nothing is."""
+
     _linked_id: str | None = None
     """The id whose dashboard link was stored in this process."""
 
@@ -88,6 +91,7 @@ class WaitingMixin(_Task):
         :param soft_fail: whether the trigger skips the task instead of failing it, if the trigger ends it.
         """
         ending = self._ending_arguments(soft_fail)
+        self._unfinished = None  # from here on, the trigger waits
         self.defer(
             trigger=self.trigger_class(target_id, self.whiterabbit_conn_id, poll_interval, deadline, **ending),
             method_name="execute_complete",
@@ -178,6 +182,7 @@ class WaitingMixin(_Task):
         """
         with self._as_task_timeout():
             ended = ended_id(event, self.waits_for, target_id)
+        self._unfinished = None
         return self.whiterabbit_hook.get_conn().read_ended(self.waits_for.followed(ended))
 
 

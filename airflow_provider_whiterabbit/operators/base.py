@@ -109,7 +109,6 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         self.on_doubt = on_doubt
         self.on_clear = on_clear
         self.assigned_users = assigned_users
-        self._unfinished: str | None = None  # what may be running at White Rabbit when the task is killed
 
     @property
     def _poll_seconds(self) -> float:
@@ -212,7 +211,10 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         return pulled if isinstance(pulled, str) else None
 
     def on_kill(self) -> None:
-        """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling."""
+        """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling.
+
+        Airflow calls this also while a process exits whose task has ended or was deferred; then there is nothing to log.
+        """
         if self._unfinished is not None:
             self.log.warning("%s may still be running at White Rabbit; it was not cancelled", self._unfinished)
 
@@ -258,6 +260,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             cause = clean(str(error.__cause__ or error), _MAX_CAUSE)
             self._fail_or_ask(self._search(fence).uncertain(intent, cause), fence, context)
         except WhiteRabbitError:
+            self._unfinished = None
             fence.withdraw()
             raise
         return answer[self.waits_for.answer_id], self._record_in(answer)
@@ -273,6 +276,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             self.log.exception("The id %s could not be stored as XCom", target_id)
 
     def _end(self, record: Any, context: Context) -> Any:
+        self._unfinished = None
         if (other := other_module(record, getattr(self, "module", None))) is not None:
             raise WhiteRabbitProtocolError(f"White Rabbit says that {self._submitted} has {other}")
         self._push_usage(context, record)

@@ -59,6 +59,9 @@ class WhiteRabbitTrigger(BaseTrigger):
     target: ClassVar[Target[Any]]
     """What the trigger waits for: an execution or a workflow run."""
 
+    _has_ended = False
+    """Whether the execution or workflow run is known to have ended."""
+
     _unrendered_id: str | None = None
     """The id before Airflow rendered it; None if Airflow has not rendered it."""
 
@@ -118,7 +121,7 @@ class WhiteRabbitTrigger(BaseTrigger):
                 followed, succeeded = self.target.followed(self._target_id), False
                 try:
                     snapshot = await client.wait(followed, deadline=self._deadline(), poll_interval=self.poll_interval)
-                    status, succeeded = str(snapshot.status), snapshot.succeeded
+                    status, succeeded, self._has_ended = str(snapshot.status), snapshot.succeeded, True
                 except WhiteRabbitTimeoutError as error:
                     status, message = TIMEOUT, str(error)
                 end_event = await self._end_task(client, status, succeeded, message)
@@ -136,8 +139,10 @@ class WhiteRabbitTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling.
 
-        Airflow calls this from 3.3 on.
+        Airflow calls this from 3.3 on, also for a trigger whose wait is over.
         """
+        if self._has_ended:
+            return
         self.log.warning(
             "The %s %s may still be running at White Rabbit; it was not cancelled", self.target.noun, self._target_id
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from airflow_provider_whiterabbit.compat import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
-from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator import Emulator, effects
 from dev.harness.standins import FakeAirflow, submission_record
 from tests.operators.remotes import Component, Remote
 
@@ -231,11 +232,34 @@ def test_on_kill(airflow: FakeAirflow, remote: Remote, read_log: Callable[[], st
 
 
 def test_on_kill_after_resuming(airflow: FakeAirflow, remote: Remote, read_log: Callable[[], str]) -> None:
-    """A task that is killed after it resumed logs the id too."""
+    """A task that is killed after it resumed logs the id too, unless the trigger or the record has told the end."""
     target_id = remote.create("FAILED")
-    task = remote.operator()
-    event = {remote.id_name: target_id, "status": "FAILED", "message": None}
-    with pytest.raises(AirflowFailException):
-        task.execute_complete(airflow.context(task), event, target_id)
+    for status, error, lines in (
+        ("FAILED", AirflowFailException, 0),
+        ("TIMEOUT", exc.WhiteRabbitTimeoutError, 1),
+        ("ERROR", exc.WhiteRabbitError, 1),
+    ):
+        task = remote.operator()
+        event = {remote.id_name: target_id, "status": status, "message": "why"}
+        with pytest.raises(error):
+            task.execute_complete(airflow.context(task), event, target_id)
+        read_log()
+        task.on_kill()
+        assert read_log().count(f"{target_id} may still be running") == lines, status
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "ACTIVE"])
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_on_kill_after_the_end(
+    airflow: FakeAirflow, remote: Remote, read_log: Callable[[], str], status: str, deferrable: bool
+) -> None:
+    """A process that is killed after its task has ended, was deferred or was refused logs nothing."""
+    if status == "ACTIVE" and not deferrable:
+        remote.wr.fault(effects.Answer(400, {"errors": [{"code": "INVALID", "message": "no"}]}), kind=remote.submit)
+    remote.script(status)
+    task = remote.operator(deferrable=deferrable)
+    with contextlib.suppress(AirflowFailException, TaskDeferred):
+        airflow.run(task)
+    assert len(remote.wr.requests(kind=remote.submit)) == 1
     task.on_kill()
-    assert target_id in read_log()
+    assert "may still be running" not in read_log()

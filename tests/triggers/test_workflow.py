@@ -163,6 +163,21 @@ async def test_on_kill(read_log: Callable[[], str]) -> None:
     assert "r-1 may still be running at White Rabbit" in read_log()
 
 
+@pytest.mark.parametrize("end", [{"output": 1}, {"error": "no funds"}])
+async def test_on_kill_after_the_end(
+    whiterabbit_emulator: Emulator, read_log: Callable[[], str], end: dict[str, Any]
+) -> None:
+    """A trigger that knows the end logs nothing when Airflow ends it; one whose wait timed out does."""
+    run_id = create_run(whiterabbit_emulator, {"module": "A", **end})
+    active_id = create_run(whiterabbit_emulator, {"module": "A", "manual": True})
+    for identity, arguments, lines in ((run_id, {}, 0), (active_id, {"timeout": 0.1}, 1)):
+        trigger = WhiteRabbitWorkflowRunTrigger(identity, **arguments)
+        async for _ in trigger.run():
+            read_log()
+            await trigger.on_kill()
+        assert read_log().count(f"{identity} may still be running at White Rabbit") == lines
+
+
 def test_serialize() -> None:
     """A trigger serializes its arguments, from which Airflow makes the same trigger again, and no secret."""
     arguments = {
