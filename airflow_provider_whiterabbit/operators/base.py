@@ -213,7 +213,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
     def on_kill(self) -> None:
         """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling.
 
-        Airflow calls this also while a process exits whose task has ended or was deferred; then there is nothing to log.
+        Airflow also calls this in a process that exits after its task has ended or was deferred, which logs nothing.
         """
         if self._unfinished is not None:
             self.log.warning("%s may still be running at White Rabbit; it was not cancelled", self._unfinished)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.compat import (
     AirflowException,
     AirflowFailException,
@@ -219,6 +220,16 @@ def test_id_as_xcom(airflow: FakeAirflow, remote: Remote, do_xcom_push: bool) ->
     """The id is pushed as XCom before the wait, unless `do_xcom_push` is False."""
     deferral(airflow, remote, do_xcom_push=do_xcom_push)
     assert airflow.ti.ids == ({remote.id_name: remote.newest} if do_xcom_push else {})
+
+
+def test_log_without_news(remote: Remote, read_log: Callable[[], str]) -> None:
+    """An operator that waits in a worker logs from time to time, when a keep-alive arrives, that the wait goes on."""
+    airflow = FakeAirflow(timing=Timing(alive_interval=0.1))
+    remote.wr.stream_options(ping_interval=0.02)
+    remote.script("ACTIVE")
+    with pytest.raises((AirflowFailException, exc.WhiteRabbitTimeoutError), match="had not ended"):
+        airflow.run(remote.operator(deferrable=False, timeout=3))
+    assert "0 min after it was created; the stream is alive" in read_log()
 
 
 def test_on_kill(airflow: FakeAirflow, remote: Remote, read_log: Callable[[], str]) -> None:

@@ -279,6 +279,19 @@ async def test_log(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptureFixt
     assert wr.api_secret not in caplog.text
 
 
+async def test_log_without_news(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    """A wait without news logs from time to time, when a keep-alive arrives, that it goes on."""
+    caplog.set_level(logging.INFO)
+    wr = whiterabbit_emulator
+    wr.stream_options(ping_interval=0.02)
+    execution_id = wr.create_execution("SLOW", manual=True, executing_after=0)
+    trigger = asyncio.create_task(end_of(execution_id, Timing(alive_interval=0.1)))
+    await logged(f"{execution_id}: still EXECUTING, 0 min after it was created; the stream is alive", caplog)
+    wr.complete(execution_id, 1)
+    assert await trigger == completed(execution_id)
+    assert [entry.kind for entry in wr.journal] == ["stream", "record"]
+
+
 def test_serialize() -> None:
     """A trigger serializes its arguments, from which Airflow makes the same trigger again, and no secret."""
     arguments = {
