@@ -245,10 +245,10 @@ def test_on_kill(airflow: FakeAirflow, remote: Remote, read_log: Callable[[], st
 def test_on_kill_after_resuming(airflow: FakeAirflow, remote: Remote, read_log: Callable[[], str]) -> None:
     """A task that is killed after it resumed logs the id too, unless the trigger or the record has told the end."""
     target_id = remote.create("FAILED")
-    for status, error, lines in (
-        ("FAILED", AirflowFailException, 0),
-        ("TIMEOUT", exc.WhiteRabbitTimeoutError, 1),
-        ("ERROR", exc.WhiteRabbitError, 1),
+    for status, error, may_run in (
+        ("FAILED", AirflowFailException, False),
+        ("TIMEOUT", exc.WhiteRabbitTimeoutError, True),
+        ("ERROR", exc.WhiteRabbitError, True),
     ):
         task = remote.operator()
         event = {remote.id_name: target_id, "status": status, "message": "why"}
@@ -256,7 +256,7 @@ def test_on_kill_after_resuming(airflow: FakeAirflow, remote: Remote, read_log: 
             task.execute_complete(airflow.context(task), event, target_id)
         read_log()
         task.on_kill()
-        assert read_log().count(f"{target_id} may still be running") == lines, status
+        assert (f"{target_id} may still be running" in read_log()) is may_run, status
 
 
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "ACTIVE"])

@@ -93,6 +93,7 @@ def grouped_sensor(**arguments: Any) -> WhiteRabbitExecutionSensor:
     return sensor
 
 
+@pytest.mark.airflow  # in Airflow 2, a sensor reads its first start from the database
 @pytest.mark.parametrize("arguments", [{}, {"mode": "reschedule"}, {"deferrable": True}, {"start_from_trigger": True}])
 def test_mapped_task_group(
     airflow: FakeAirflow,
@@ -110,7 +111,7 @@ def test_mapped_task_group(
     rendered.execution_id = whiterabbit_emulator.create_execution("X", output=1)
     assert airflow.run(rendered) == 1
     reason = "Airflow " if list(version_obstacles()) else "it is in a mapped task group"
-    assert read_log().count(f"A worker starts the task: {reason}") == rendered.deferrable
+    assert (f"A worker starts the task: {reason}" in read_log()) is rendered.deferrable
 
 
 class ConfiguredSensor(WhiteRabbitExecutionSensor):

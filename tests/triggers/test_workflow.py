@@ -170,12 +170,13 @@ async def test_on_kill_after_the_end(
     """A trigger that knows the end logs nothing when Airflow ends it; one whose wait timed out does."""
     run_id = create_run(whiterabbit_emulator, {"module": "A", **end})
     active_id = create_run(whiterabbit_emulator, {"module": "A", "manual": True})
-    for identity, arguments, lines in ((run_id, {}, 0), (active_id, {"timeout": 0.1}, 1)):
+    cases: tuple[tuple[str, dict[str, Any], bool], ...] = ((run_id, {}, False), (active_id, {"timeout": 0.1}, True))
+    for identity, arguments, may_run in cases:
         trigger = WhiteRabbitWorkflowRunTrigger(identity, **arguments)
         async for _ in trigger.run():
             read_log()
             await trigger.on_kill()
-        assert read_log().count(f"{identity} may still be running at White Rabbit") == lines
+        assert (f"{identity} may still be running at White Rabbit" in read_log()) is may_run
 
 
 def test_serialize() -> None:
