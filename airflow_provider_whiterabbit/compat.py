@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         mask_secret as mask_secret,
         redact as redact,
         task as task,
+        task_group as task_group,
     )
 
 _SDK = "airflow.providers.common.compat.sdk"
@@ -78,6 +79,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "mask_secret": ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker"),
     "redact": ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker"),
     "task": ("airflow.sdk", "airflow.decorators"),
+    "task_group": ("airflow.sdk", "airflow.decorators"),
 }
 """Where each name is in the supported versions of Airflow, the newest place first."""
 

@@ -93,6 +93,16 @@ CONFIG: dict[str, Any] = {
             "example": None,
             "default": "False",
         },
+        "dashboard_links": {
+            "description": (
+                "Show the button White Rabbit in the details of tasks. Set this option if connections have the fields "
+                "execution_url or workflow_run_url. Without these fields, Airflow shows a heading without a button.\n"
+            ),
+            "version_added": "0.1.0",
+            "type": "boolean",
+            "example": None,
+            "default": "False",
+        },
         "on_doubt": {
             "description": (
                 "What an operator does if it is in doubt about an earlier submission of its task: fail (a person "

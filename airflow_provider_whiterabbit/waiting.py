@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.compat import AirflowTaskTimeout, conf
+from airflow_provider_whiterabbit.computed import ComputedAttribute
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles, task_obstacles
 from airflow_provider_whiterabbit.ending.storable import check_storable
 from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, ended_id, result_of
@@ -35,10 +37,19 @@ def configured(option: str, argument: bool | None) -> bool:
     return conf.getboolean("whiterabbit", option, fallback=False) if argument is None else argument
 
 
+def _extra_links() -> tuple[WhiteRabbitLink, ...]:
+    """Return the link for which Airflow's UI reserves a place; without the option none, because it may stay empty."""
+    return (WhiteRabbitLink(),) if configured("dashboard_links", None) else ()
+
+
+def _ends_in_triggerer(task: WaitingMixin) -> bool:
+    return task.deferrable and configured("end_from_trigger", task._end_option)
+
+
 class WaitingMixin(_Task):
     """Mixin for Airflow tasks that wait for an execution or a workflow run."""
 
-    operator_extra_links: Collection[WhiteRabbitLink] = (WhiteRabbitLink(),)
+    operator_extra_links: Any = ComputedAttribute(_extra_links, lambda task: _extra_links())
 
     waits_for: ClassVar[Target[Any]]
     """What the task waits for: an execution or a workflow run."""
@@ -47,14 +58,24 @@ class WaitingMixin(_Task):
     """The trigger that waits while the task is deferred."""
 
     whiterabbit_conn_id: str
-    ends_in_triggerer: bool
+    deferrable: bool = False
+    _end_option: bool | None = None
+
+    ends_in_triggerer: Any = ComputedAttribute(lambda: False, _ends_in_triggerer)
     """Whether the trigger may end the task. The attribute is not named ``end_from_trigger``, because Airflow refuses a
     DAG with that name set to True if a listener is installed; a worker ends the task in that case."""
+
+    _unfinished: str | None = None
+    """What may be running at White Rabbit if this process is killed, as part of a sentence; None if nothing is."""
+
+    _linked_id: str | None = None
+    """The id whose dashboard link was stored in this process."""
 
     timeout_error: ClassVar[type[Exception]]
     """The exception that the task raises when the task's `timeout` has passed."""
 
-    timeout: Any  # seconds; None for no end
+    timeout: Any
+    """Seconds; None for no end. A cluster policy or a subclass may set a `timedelta`."""
 
     @cached_property
     def whiterabbit_hook(self) -> WhiteRabbitHook:
@@ -70,6 +91,7 @@ class WaitingMixin(_Task):
         :param soft_fail: whether the trigger skips the task instead of failing it, if the trigger ends it.
         """
         ending = self._ending_arguments(soft_fail)
+        self._unfinished = None  # from here on, the trigger waits
         self.defer(
             trigger=self.trigger_class(target_id, self.whiterabbit_conn_id, poll_interval, deadline, **ending),
             method_name="execute_complete",
@@ -88,10 +110,16 @@ class WaitingMixin(_Task):
         return {"end_from_trigger": True, "soft_fail": soft_fail}
 
     @property
+    def _timeout_seconds(self) -> float:
+        return math.inf if self.timeout is None else checks.seconds(self.timeout, "timeout")
+
+    @property
     def _wait_seconds(self) -> float:
         """The shorter of the task's `timeout` and `execution_timeout`, in seconds."""
-        timeout = math.inf if self.timeout is None else self.timeout
-        return min(timeout, math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds())
+        return min(
+            self._timeout_seconds,
+            math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds(),
+        )
 
     def _deadline(self, started: datetime | None) -> datetime | None:
         """Return the time at which the task stops waiting; None if the task has no timeout.
@@ -108,18 +136,25 @@ class WaitingMixin(_Task):
         try:
             yield
         except WhiteRabbitTimeoutError as error:
-            if self._wait_seconds == self.timeout or self.execution_timeout is None:
+            if self._wait_seconds == self._timeout_seconds or self.execution_timeout is None:
                 raise self.timeout_error(str(error)) from None
             raise AirflowTaskTimeout(str(error)) from None
 
     def _push_link(self, context: Context, target_id: str) -> None:
-        """Store the link to White Rabbit's dashboard as XCom, once per process, if the connection has a template."""
-        if not self.operator_extra_links:
+        """Store the link to White Rabbit's dashboard as XCom, once per process, if the connection has a template.
+
+        It is stored with `do_xcom_push=False` too, as Airflow itself stores the links of such a task.
+        """
+        if self._linked_id == target_id:
             return
         link = self.whiterabbit_hook.get_conn().settings.link_to(self.waits_for, target_id)
-        if link is not None and self.do_xcom_push:
+        if link is not None:
             context["ti"].xcom_push(key=LINK_KEY, value=link)
-        self.operator_extra_links = ()  # or Airflow 3 stores them once more, empty ones included, when the process ends
+        self._linked_id = target_id
+        others = tuple(link for link in self.operator_extra_links if type(link) is not WhiteRabbitLink)
+        # Airflow 3 stores all links when the process ends, ours once more, also if it is empty.
+        with contextlib.suppress(AttributeError):  # it may be a property of a subclass
+            self.operator_extra_links = others
 
     def _push_usage(self, context: Context, record: Any) -> None:
         """Log the number of credits that were spent, and store the number as XCom ``usage``."""
@@ -147,6 +182,7 @@ class WaitingMixin(_Task):
         """
         with self._as_task_timeout():
             ended = ended_id(event, self.waits_for, target_id)
+        self._unfinished = None
         return self.whiterabbit_hook.get_conn().read_ended(self.waits_for.followed(ended))
 
 

@@ -14,7 +14,7 @@ NAME = "airflow_provider_whiterabbit"
 PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("client.text", "compat"),
+    ("client.text", "compat", "computed"),
     ("exceptions", "get_provider_info", "links", "observing"),
     ("client.checks", "client.clock", "client.defaults"),
     ("client.wire", "client.records"),

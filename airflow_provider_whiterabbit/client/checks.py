@@ -22,21 +22,25 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 
 
-def identifier(value: Any, name: str) -> str:
+def identifier(value: Any, name: str, template: Any = None) -> str:
     """Check that an id is safe in a URL's path, and return the id.
 
     :param name: the argument's name, for the error.
-    :raises WhiteRabbitInputError: if it is not a string, is empty, or has other than unreserved URL characters.
+    :param template: what was rendered to the value, for the error; None if nothing was.
+    :raises WhiteRabbitInputError: if it is not a string, is empty, or has other than unreserved URL characters; also if
+        it is ``None`` as text, to which Airflow renders a template that pulls a missing XCom.
     """
+    origin = "" if template is None or template == value else f" (rendered from {str(template)!r:.200})"
     if not isinstance(value, str):
-        raise WhiteRabbitInputError(f"{name} must be a string, got {type(value).__name__}")
+        raise WhiteRabbitInputError(f"{name} must be a string, got {type(value).__name__}{origin}")
     if "{{" in value or "{%" in value:
         raise WhiteRabbitInputError(
             f"{name} is a template that was not rendered: {value!r:.100}. Only template fields are rendered."
         )
-    if not _SAFE_ID.fullmatch(value):
+    if not _SAFE_ID.fullmatch(value) or value == "None":
         raise WhiteRabbitInputError(
             f"{name} must be an id as White Rabbit gave it (letters, digits, '-', '_', '.', '~'), got {value!r:.100}"
+            f"{origin}"
         )
     return value
 

@@ -32,7 +32,7 @@ from airflow_provider_whiterabbit.operators.doubt import other_module
 from airflow_provider_whiterabbit.operators.earlier import EarlierMixin, OnClear, OnDoubt, OnFailedExecution
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
 from airflow_provider_whiterabbit.operators.submission import Submission, digest
-from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, configured, is_nested
+from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, is_nested
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wire.messages import Request
@@ -102,14 +102,17 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         self.whiterabbit_conn_id = whiterabbit_conn_id
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable or bool(end_from_trigger)
-        self.ends_in_triggerer = self.deferrable and configured("end_from_trigger", end_from_trigger)
+        self._end_option = end_from_trigger
         self.timeout = None if timeout is None else checks.seconds(timeout, "timeout")
         self.poll_interval = checks.seconds(poll_interval, "poll_interval", MAX_WAIT_SECONDS)
         self.on_failed_execution = on_failed_execution
         self.on_doubt = on_doubt
         self.on_clear = on_clear
         self.assigned_users = assigned_users
-        self._unfinished: str | None = None  # what may be running at White Rabbit when the task is killed
+
+    @property
+    def _poll_seconds(self) -> float:
+        return checks.seconds(self.poll_interval, "poll_interval", MAX_WAIT_SECONDS)
 
     @abstractmethod
     def _request(self) -> Request:
@@ -175,11 +178,11 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             return self._end(record, context)
         deadline = self._deadline(started)
         if self.deferrable and not is_nested(context):
-            return self._defer_until_end(target_id, deadline, self.poll_interval)
+            return self._defer_until_end(target_id, deadline, self._poll_seconds)
         timeout = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
         followed = self.waits_for.followed(target_id)
         with self._as_task_timeout():
-            record = self.whiterabbit_hook.get_conn().wait(followed, timeout=timeout, poll_interval=self.poll_interval)
+            record = self.whiterabbit_hook.get_conn().wait(followed, timeout=timeout, poll_interval=self._poll_seconds)
         return self._end(record, context)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
@@ -208,7 +211,10 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         return pulled if isinstance(pulled, str) else None
 
     def on_kill(self) -> None:
-        """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling."""
+        """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling.
+
+        Airflow also calls this in a process that exits after its task has ended or was deferred, which logs nothing.
+        """
         if self._unfinished is not None:
             self.log.warning("%s may still be running at White Rabbit; it was not cancelled", self._unfinished)
 
@@ -254,6 +260,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             cause = clean(str(error.__cause__ or error), _MAX_CAUSE)
             self._fail_or_ask(self._search(fence).uncertain(intent, cause), fence, context)
         except WhiteRabbitError:
+            self._unfinished = None
             fence.withdraw()
             raise
         return answer[self.waits_for.answer_id], self._record_in(answer)
@@ -269,6 +276,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             self.log.exception("The id %s could not be stored as XCom", target_id)
 
     def _end(self, record: Any, context: Context) -> Any:
+        self._unfinished = None
         if (other := other_module(record, getattr(self, "module", None))) is not None:
             raise WhiteRabbitProtocolError(f"White Rabbit says that {self._submitted} has {other}")
         self._push_usage(context, record)

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.compat import (
     AirflowFailException,
@@ -17,11 +18,12 @@ from airflow_provider_whiterabbit.compat import (
     PokeReturnValue,
     conf,
 )
+from airflow_provider_whiterabbit.computed import ComputedAttribute
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles
 from airflow_provider_whiterabbit.ending.verdict import INVALID, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles
+from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles, starts_in_triggerer
 from airflow_provider_whiterabbit.waiting import WaitingMixin, configured
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     :param poke_interval: seconds or `timedelta` between two reads of the record. A deferred sensor polls only while
         streaming is refused.
     :param start_from_trigger: start in the triggerer, without a worker (Airflow 3.3.1+). The default is ``[whiterabbit]
-        start_from_trigger``. A task that can't, such as a mapped one, starts in a worker.
+        start_from_trigger``. A task that can't, such as a mapped one or one in a mapped task group, starts in a worker.
     :param end_from_trigger: end in the triggerer, without a worker (Airflow 3.3.1+). The default is ``[whiterabbit]
         end_from_trigger``. A task that would lose something by it is ended by a worker.
     :param silent_fail: has an effect only in the modes `poke` and `reschedule`.
@@ -58,6 +60,13 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     """
 
     timeout_error = AirflowSensorTimeout
+
+    start_from_trigger: Any = ComputedAttribute(lambda: False, starts_in_triggerer)
+    start_trigger_args: Any = ComputedAttribute(lambda: None, start_args)
+
+    _start_option: bool | None = None
+    _unrendered_id: Any = None
+    """The id before Airflow rendered it; None if Airflow has not rendered it."""
 
     def __init__(
         self,
@@ -71,27 +80,37 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         super().__init__(**kwargs)
         self.whiterabbit_conn_id = whiterabbit_conn_id
         self.deferrable = deferrable or bool(start_from_trigger) or bool(end_from_trigger)
-        self.ends_in_triggerer = self.deferrable and configured("end_from_trigger", end_from_trigger)
-        self._starts_in_triggerer = self.deferrable and configured("start_from_trigger", start_from_trigger)
-        self._start_obstacle: str | None = None
+        self._end_option = end_from_trigger
+        self._start_option = start_from_trigger
 
-    def _prepare_start(self, target_id: Any) -> None:
-        """Let Airflow start the task in the triggerer, if `start_from_trigger` is set and nothing prevents the start.
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        """Render the template fields; Airflow calls this for a mapped task too, unlike `render_template_fields`."""
+        if parent is self:
+            self._unrendered_id = self._given_id
+        super()._do_render_template_fields(parent, *args, **kwargs)
 
-        A mapped task keeps the class's defaults, so a worker starts it.
+    @property
+    def _shall_start_in_triggerer(self) -> bool:
+        return self.deferrable and configured("start_from_trigger", self._start_option)
 
-        :param target_id: the id as the DAG gives it: a string, a template, or another task's output.
-        """
-        if not self._starts_in_triggerer:
-            return
-        self._start_obstacle = next(start_obstacles(self, target_id), None)
-        if self._start_obstacle is None:
-            self.start_from_trigger = True
-            self.start_trigger_args = start_args(self, target_id)
+    @property
+    def _given_id(self) -> Any:
+        """The id as the DAG gives it: a string, a template, or another task's output."""
+        given_id = getattr(self, self.waits_for.id_name, None)  # not there while `__init__` runs
+        return given_id if self._unrendered_id is None else self._unrendered_id
 
     @property
     def _target_id(self) -> str:
-        return getattr(self, self.waits_for.id_name)  # type: ignore[no-any-return]  # rendered by now
+        """The rendered id.
+
+        :raises WhiteRabbitInputError: if it is not an id.
+        """
+        name = self.waits_for.id_name
+        return checks.identifier(getattr(self, name), name, self._unrendered_id)
+
+    @property
+    def _poll_seconds(self) -> float:
+        return checks.seconds(self.poke_interval, "poke_interval")
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Read the record once; return whether the execution or workflow run has ended, False on a temporary error."""
@@ -101,8 +120,9 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     def _poke(self, context: Context) -> bool | PokeReturnValue:
         from airflow_provider_whiterabbit.client.retry import is_transient
 
-        followed = self.waits_for.followed(self._target_id)
-        self._push_link(context, self._target_id)
+        target_id = self._target_id
+        followed = self.waits_for.followed(target_id)
+        self._push_link(context, target_id)
         try:
             record = self.whiterabbit_hook.get_conn().read_once(followed)
         except WhiteRabbitError as error:
@@ -121,15 +141,15 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         if not self.deferrable:
             # Airflow 2.11 warns of a call to `execute` from within another task.
             return inspect.unwrap(BaseSensorOperator.execute)(self, context)
-        if self._start_obstacle is not None:
-            self.log.info("A worker starts the task: %s", self._start_obstacle)
+        if self._shall_start_in_triggerer and (obstacle := next(start_obstacles(self), None)) is not None:
+            self.log.info("A worker starts the task: %s", obstacle)
         with self._skipping():
             poked = self.poke(context)
         if isinstance(poked, PokeReturnValue):
             return poked.xcom_value
         soft_fail = self.soft_fail or self.never_fail
         deadline = self._deadline(context["ti"].start_date)
-        return self._defer_until_end(self._target_id, deadline, self.poke_interval, soft_fail=soft_fail)
+        return self._defer_until_end(self._target_id, deadline, self._poll_seconds, soft_fail=soft_fail)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
         """Read the record of the execution or workflow run after the trigger's event, and return the task's result.
@@ -149,7 +169,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
                 with self._as_task_timeout():
                     raise WhiteRabbitTimeoutError(
                         f"Airflow's deferral timeout fired before a triggerer saw the end of the {self.waits_for.noun} "
-                        f"{self._target_id}"
+                        f"{getattr(self, self.waits_for.id_name)}"
                     )
             if self.start_from_trigger and self.ends_in_triggerer:
                 # No worker has logged it before, and the triggerer can't know it.

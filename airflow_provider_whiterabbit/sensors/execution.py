@@ -29,4 +29,3 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
     def __init__(self, *, execution_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.execution_id = execution_id
-        self._prepare_start(execution_id)

@@ -8,20 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles, overridden_methods, version_obstacles
 from airflow_provider_whiterabbit.triggers.base import GRACE
+from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
 
 
-def start_obstacles(sensor: Any, target_id: Any) -> Iterator[str]:
+def starts_in_triggerer(sensor: Any) -> bool:
+    """Return whether Airflow starts a sensor in the triggerer: the sensor shall start there, and nothing prevents it.
+
+    :param sensor: a sensor of this provider.
+    """
+    return sensor._shall_start_in_triggerer and next(start_obstacles(sensor), None) is None
+
+
+def start_obstacles(sensor: Any) -> Iterator[str]:
     """Yield each reason why a sensor can't start in the triggerer.
 
     :param sensor: a sensor of this provider.
-    :param target_id: the id as the DAG gives it: a string, a template, or another task's output.
     """
     yield from version_obstacles()
-    if not isinstance(target_id, str) and type(target_id).__name__ != "PlainXComArg":
-        yield f"its id is a {type(target_id).__name__}, which can't be written as a template"
+    if getattr(sensor, "_BaseOperator__from_mapped", False):
+        yield "it is a mapped task, and the triggerer does not expand its arguments"
+    if next(sensor.iter_mapped_task_groups(), None) is not None:
+        yield "it is in a mapped task group, whose XComs a template can't pull in the triggerer"
+    given_id = sensor._given_id
+    if not isinstance(given_id, str) and type(given_id).__name__ != "PlainXComArg":
+        yield f"its id is a {type(given_id).__name__}, which can't be written as a template"
     if sensor.execution_timeout is not None:
         yield "it has an execution_timeout, which the triggerer does not enforce"
     if getattr(sensor, "on_execute_callback", None):
@@ -31,27 +44,29 @@ def start_obstacles(sensor: Any, target_id: Any) -> Iterator[str]:
     yield from overridden_methods(sensor, "pre_execute", "execute")
 
 
-def start_args(sensor: Any, target_id: Any) -> StartTriggerArgs:
-    """Return the arguments with which Airflow starts the sensor's trigger.
+def start_args(sensor: Any) -> StartTriggerArgs | None:
+    """Return the arguments with which Airflow starts the sensor's trigger; None if the sensor starts in a worker.
 
     :param sensor: a sensor of this provider.
-    :param target_id: the id as the DAG gives it.
     """
+    if not starts_in_triggerer(sensor):
+        return None
     from airflow.triggers.base import StartTriggerArgs
 
     trigger_class = sensor.trigger_class
+    timeout = sensor._timeout_seconds if sensor._timeout_seconds <= MAX_WAIT_SECONDS else None
     return StartTriggerArgs(
         trigger_cls=f"{trigger_class.__module__}.{trigger_class.__qualname__}",
         trigger_kwargs={
             # Airflow does not resolve an XComArg here. Its text is the template that pulls the value.
-            sensor.waits_for.id_name: str(target_id),
+            sensor.waits_for.id_name: str(sensor._given_id),
             "whiterabbit_conn_id": sensor.whiterabbit_conn_id,
-            "poll_interval": sensor.poke_interval,
+            "poll_interval": sensor._poll_seconds,
             # A deadline would change the serialized DAG at every parse.
-            "timeout": sensor.timeout,
+            "timeout": timeout,
             "end_from_trigger": sensor.ends_in_triggerer and next(code_obstacles(sensor), None) is None,
             "soft_fail": sensor.soft_fail or sensor.never_fail,
         },
         next_method="execute_complete",
-        timeout=timedelta(seconds=sensor.timeout) + GRACE,
+        timeout=None if timeout is None else timedelta(seconds=timeout) + GRACE,
     )

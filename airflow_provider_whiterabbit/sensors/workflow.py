@@ -30,4 +30,3 @@ class WhiteRabbitWorkflowRunSensor(WhiteRabbitSensor):
     def __init__(self, *, workflow_run_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.workflow_run_id = workflow_run_id
-        self._prepare_start(workflow_run_id)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import Target
@@ -58,6 +59,12 @@ class WhiteRabbitTrigger(BaseTrigger):
     target: ClassVar[Target[Any]]
     """What the trigger waits for: an execution or a workflow run."""
 
+    _has_ended = False
+    """Whether the execution or workflow run is known to have ended."""
+
+    _unrendered_id: str | None = None
+    """The id before Airflow rendered it; None if Airflow has not rendered it."""
+
     def __init__(
         self,
         identity: str,
@@ -95,6 +102,7 @@ class WhiteRabbitTrigger(BaseTrigger):
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render the template fields of a task that starts in the triggerer."""
+        self._unrendered_id = getattr(self, self.target.id_name)
         ti = _SingleValueTaskInstance(context["ti"])
         patched: Any = {**context, "ti": ti, "task_instance": ti}
         super().render_template_fields(patched, jinja_env)
@@ -104,6 +112,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         end_event: TriggerEvent | None = None
         message: str | None = None
         try:
+            checks.identifier(self._target_id, self.target.id_name, self._unrendered_id)
             if not hasattr(sys.modules.get(_TRANSPORT), "AsyncClient"):  # another trigger may have half imported it
                 # The first trigger of a triggerer imports for some 300 ms, which would block the event loop.
                 await asyncio.to_thread(importlib.import_module, _TRANSPORT)
@@ -112,7 +121,7 @@ class WhiteRabbitTrigger(BaseTrigger):
                 followed, succeeded = self.target.followed(self._target_id), False
                 try:
                     snapshot = await client.wait(followed, deadline=self._deadline(), poll_interval=self.poll_interval)
-                    status, succeeded = str(snapshot.status), snapshot.succeeded
+                    status, succeeded, self._has_ended = str(snapshot.status), snapshot.succeeded, True
                 except WhiteRabbitTimeoutError as error:
                     status, message = TIMEOUT, str(error)
                 end_event = await self._end_task(client, status, succeeded, message)
@@ -130,8 +139,10 @@ class WhiteRabbitTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling.
 
-        Airflow calls this from 3.3 on.
+        Airflow calls this from 3.3 on, also for a trigger whose wait is over.
         """
+        if self._has_ended:
+            return
         self.log.warning(
             "The %s %s may still be running at White Rabbit; it was not cancelled", self.target.noun, self._target_id
         )

@@ -163,6 +163,7 @@ def test_ids(build: Any, identity: str) -> None:
         *("?", "a?b=c", "#", "a#b", ";", "a;b", "@", "a:b", "a,b", "a|b", "*", "+"),
         *("é", "\uff11", "\u2028", "\u200b", "🐇", "\ud800"),
         *("A" * 201, "A" * 300),
+        "None",
     ],
 )
 def test_refused_ids(build: Any, identity: str) -> None:

@@ -30,7 +30,11 @@ def airflow(wr: Emulator) -> Iterator[AirflowHome]:
     """Run the session's Airflow with the example DAGs and the tests' DAGs; its connection leads to the emulator."""
     connection = wr.connection
     connection["extra"]["execution_url"] = DASHBOARD + "{execution_id}"
-    environ = {"AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection), "AIRFLOW__CORE__PARALLELISM": "8"}
+    environ = {
+        "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection),
+        "AIRFLOW__CORE__PARALLELISM": "8",
+        "AIRFLOW__WHITERABBIT__DASHBOARD_LINKS": "True",
+    }
     folders = [ROOT / "example_dags", ROOT / "tests" / "e2e" / "dags"]
     with ExitStack() as stack:
         # SQLite allows one write at a time. With SQLite, Airflow 2 runs only one task at a time. Before Airflow 3.3 the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.compat import (
     AirflowException,
     AirflowFailException,
     AirflowTaskTimeout,
     TaskDeferred,
 )
-from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator import Emulator, effects
 from dev.harness.standins import FakeAirflow, submission_record
 from tests.operators.remotes import Component, Remote
 
@@ -220,6 +222,16 @@ def test_id_as_xcom(airflow: FakeAirflow, remote: Remote, do_xcom_push: bool) ->
     assert airflow.ti.ids == ({remote.id_name: remote.newest} if do_xcom_push else {})
 
 
+def test_log_without_news(remote: Remote, read_log: Callable[[], str]) -> None:
+    """An operator that waits in a worker logs from time to time, when a keep-alive arrives, that the wait goes on."""
+    airflow = FakeAirflow(timing=Timing(alive_interval=0.1))
+    remote.wr.stream_options(ping_interval=0.02)
+    remote.script("ACTIVE")
+    with pytest.raises((AirflowFailException, exc.WhiteRabbitTimeoutError), match="had not ended"):
+        airflow.run(remote.operator(deferrable=False, timeout=3))
+    assert "0 min after it was created; the stream is alive" in read_log()
+
+
 def test_on_kill(airflow: FakeAirflow, remote: Remote, read_log: Callable[[], str]) -> None:
     """A killed task logs that its submission may still be running; before the submission it logs nothing."""
     task = remote.operator(wait_for_completion=False)
@@ -231,11 +243,34 @@ def test_on_kill(airflow: FakeAirflow, remote: Remote, read_log: Callable[[], st
 
 
 def test_on_kill_after_resuming(airflow: FakeAirflow, remote: Remote, read_log: Callable[[], str]) -> None:
-    """A task that is killed after it resumed logs the id too."""
+    """A task that is killed after it resumed logs the id too, unless the trigger or the record has told the end."""
     target_id = remote.create("FAILED")
-    task = remote.operator()
-    event = {remote.id_name: target_id, "status": "FAILED", "message": None}
-    with pytest.raises(AirflowFailException):
-        task.execute_complete(airflow.context(task), event, target_id)
+    for status, error, may_run in (
+        ("FAILED", AirflowFailException, False),
+        ("TIMEOUT", exc.WhiteRabbitTimeoutError, True),
+        ("ERROR", exc.WhiteRabbitError, True),
+    ):
+        task = remote.operator()
+        event = {remote.id_name: target_id, "status": status, "message": "why"}
+        with pytest.raises(error):
+            task.execute_complete(airflow.context(task), event, target_id)
+        read_log()
+        task.on_kill()
+        assert (f"{target_id} may still be running" in read_log()) is may_run, status
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "ACTIVE"])
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_on_kill_after_the_end(
+    airflow: FakeAirflow, remote: Remote, read_log: Callable[[], str], status: str, deferrable: bool
+) -> None:
+    """A process that is killed after its task has ended, was deferred or was refused logs nothing."""
+    if status == "ACTIVE" and not deferrable:
+        remote.wr.fault(effects.Answer(400, {"errors": [{"code": "INVALID", "message": "no"}]}), kind=remote.submit)
+    remote.script(status)
+    task = remote.operator(deferrable=deferrable)
+    with contextlib.suppress(AirflowFailException, TaskDeferred):
+        airflow.run(task)
+    assert len(remote.wr.requests(kind=remote.submit)) == 1
     task.on_kill()
-    assert target_id in read_log()
+    assert "may still be running" not in read_log()

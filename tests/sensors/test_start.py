@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
-from airflow_provider_whiterabbit.compat import DAG
+import pytest
+from airflow.serialization import serialized_objects
+
+from airflow_provider_whiterabbit.compat import DAG, task, task_group
+from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.ending.obstacles import version_obstacles
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from airflow_provider_whiterabbit.sensors.start import start_obstacles
+from dev.harness.standins import FakeAirflow
+from tests.failing import fails_for_good
+from tests.serialization import serialized
 from tests.versions import needs_triggerer_end
 
 
@@ -37,9 +47,9 @@ class UserSensor(WhiteRabbitExecutionSensor):
 @needs_triggerer_end
 def test_code_of_the_user() -> None:
     """A user's method that runs before the wait is an obstacle to the start; one that runs after it is not."""
-    assert not list(start_obstacles(start_sensor(), "e"))
+    assert not list(start_obstacles(start_sensor()))
     user_sensor = UserSensor(task_id="wait", execution_id="e", start_from_trigger=True)
-    assert list(start_obstacles(user_sensor, "e")) == ["UserSensor has a pre_execute of its own"]
+    assert list(start_obstacles(user_sensor)) == ["UserSensor has a pre_execute of its own"]
 
 
 def test_mapped_sensor() -> None:
@@ -49,6 +59,138 @@ def test_mapped_sensor() -> None:
             execution_id=["a", "b"]
         )
     assert mapped.start_trigger_args is None
+
+
+@needs_triggerer_end
+def test_log_of_a_mapped_sensor(
+    airflow: FakeAirflow, whiterabbit_emulator: Emulator, read_log: Callable[[], str]
+) -> None:
+    """The worker that starts a mapped sensor logs why."""
+    execution_id = whiterabbit_emulator.create_execution("X", output=1)
+    with DAG("mapped", schedule=None):
+        mapped = WhiteRabbitExecutionSensor.partial(task_id="wait", start_from_trigger=True).expand(execution_id=["a"])
+    assert airflow.run(mapped.unmap({"execution_id": execution_id})) == 1
+    assert read_log().count("A worker starts the task: it is a mapped task") == 1
+
+
+def grouped_sensor(**arguments: Any) -> WhiteRabbitExecutionSensor:
+    """Return a sensor in a mapped task group, which waits for what another task of the group submits."""
+    with DAG("grouped", schedule=None) as dag:
+
+        @task
+        def submit(name: str) -> str:
+            """Return an id."""
+            return name
+
+        @task_group
+        def each(name: str) -> None:
+            """Submit and wait."""
+            WhiteRabbitExecutionSensor(task_id="wait", execution_id=submit(name), **arguments)
+
+        each.expand(name=["a", "b"])
+    sensor = dag.get_task("each.wait")
+    assert isinstance(sensor, WhiteRabbitExecutionSensor)
+    return sensor
+
+
+@pytest.mark.airflow  # in Airflow 2, a sensor reads its first start from the database
+@pytest.mark.parametrize("arguments", [{}, {"mode": "reschedule"}, {"deferrable": True}, {"start_from_trigger": True}])
+def test_mapped_task_group(
+    airflow: FakeAirflow,
+    whiterabbit_emulator: Emulator,
+    read_log: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: dict[str, Any],
+) -> None:
+    """In a mapped task group a worker starts each sensor, and logs why, also if the deployment sets the option."""
+    monkeypatch.setenv("AIRFLOW__WHITERABBIT__START_FROM_TRIGGER", "True")
+    sensor = grouped_sensor(**arguments)
+    assert not sensor.start_from_trigger
+    assert sensor.start_trigger_args is None
+    rendered = sensor.prepare_for_execution()
+    rendered.execution_id = whiterabbit_emulator.create_execution("X", output=1)
+    assert airflow.run(rendered) == 1
+    reason = "Airflow " if list(version_obstacles()) else "it is in a mapped task group"
+    assert (f"A worker starts the task: {reason}" in read_log()) is rendered.deferrable
+
+
+class ConfiguredSensor(WhiteRabbitExecutionSensor):
+    """A sensor of a user, which sets attributes after the provider's `__init__`."""
+
+    def __init__(self, *, changes: dict[str, Any], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+
+CHANGES: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
+    ({"timeout": 60.0}, {"timeout": 60.0}),
+    ({"timeout": timedelta(minutes=1)}, {"timeout": 60.0}),
+    ({"poke_interval": timedelta(seconds=5)}, {"poll_interval": 5.0}),
+    ({"whiterabbit_conn_id": "other"}, {"whiterabbit_conn_id": "other"}),
+    ({"execution_id": "{{ other }}"}, {"execution_id": "{{ other }}"}),
+    ({"soft_fail": True}, {"soft_fail": True}),
+    ({"_post_execute_hook": print}, {"end_from_trigger": False}),
+    ({"ends_in_triggerer": False}, {"end_from_trigger": False}),
+    ({"execution_timeout": timedelta(minutes=1)}, None),
+    ({"on_execute_callback": print}, None),
+    ({"_pre_execute_hook": print}, None),
+    ({"deferrable": False}, None),
+    ({"start_from_trigger": False}, None),
+]
+"""What is set after `__init__`, and how the trigger's arguments then differ; None for a sensor that a worker starts."""
+
+
+@needs_triggerer_end
+@pytest.mark.parametrize("sets", ["subclass", "policy"])
+@pytest.mark.parametrize(("changes", "expected"), CHANGES, ids=[str(changes) for changes, _ in CHANGES])
+def test_what_is_set_after_init(changes: dict[str, Any], expected: dict[str, Any] | None, sets: str) -> None:
+    """What a subclass or a cluster policy sets after `__init__` counts for the start in the triggerer."""
+    with DAG("late", schedule=None) as dag:
+        arguments: dict[str, Any] = {"execution_id": "e", "start_from_trigger": True, "end_from_trigger": True}
+        sensor = ConfiguredSensor(changes=changes if sets == "subclass" else {}, task_id="wait", **arguments)
+        unchanged = WhiteRabbitExecutionSensor(task_id="unchanged", **arguments).start_trigger_args
+    if sets == "policy":
+        for name, value in changes.items():
+            setattr(sensor, name, value)
+    seen = serialized(dag).get_task("wait")
+    assert seen.start_from_trigger is (expected is not None)
+    if expected is not None:
+        trigger_kwargs = serialized_objects.BaseSerialization.deserialize(seen.start_trigger_args.trigger_kwargs)
+        assert trigger_kwargs == unchanged.trigger_kwargs | expected
+        timeout = expected.get("timeout", unchanged.trigger_kwargs["timeout"])
+        assert seen.start_trigger_args.timeout == timedelta(seconds=timeout, minutes=2)
+
+
+def test_serialized() -> None:
+    """A sensor and a mapped sensor can be serialized, on each Airflow, whatever prevents their start."""
+    with DAG("all", schedule=None) as dag:
+        WhiteRabbitExecutionSensor(task_id="plain", execution_id="e", start_from_trigger=True)
+        WhiteRabbitExecutionSensor(task_id="hooked", execution_id="e", start_from_trigger=True, pre_execute=print)
+        WhiteRabbitExecutionSensor.partial(task_id="mapped", start_from_trigger=True).expand(execution_id=["a", "b"])
+    tasks = serialized(dag).task_dict
+    assert (tasks["plain"].start_trigger_args is None) is bool(list(version_obstacles()))
+    assert tasks["hooked"].start_trigger_args is None
+    assert tasks["mapped"].start_trigger_args is None
+
+
+@pytest.mark.parametrize("option", ["", "deferrable", "start_from_trigger"])
+@pytest.mark.parametrize("given", ["", None, "None"])
+def test_no_id(airflow: FakeAirflow, whiterabbit_emulator: Emulator, given: Any, option: str) -> None:
+    """A template that renders to nothing, or to None, fails the task for good before anything is sent; it is named."""
+    template = "{{ ti.xcom_pull(task_ids='submit') }}"
+    with DAG("empty", schedule=None, render_template_as_native_obj=given is None):
+        options = {option: True} if option else {}
+        sensor = WhiteRabbitExecutionSensor(task_id="wait", execution_id=template, **options)
+
+    class NoXComs:
+        def xcom_pull(self, **_: Any) -> Any:
+            return given
+
+    sensor.render_template_fields({"ti": NoXComs()})
+    with fails_for_good(WhiteRabbitInputError, "execution_id must be .*rendered from .*xcom_pull.*submit"):
+        airflow.run(sensor)
+    assert not whiterabbit_emulator.journal
 
 
 @needs_triggerer_end

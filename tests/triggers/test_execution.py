@@ -6,14 +6,19 @@ import asyncio
 import logging
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.emulator.world.journal import Kind
+from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
+from dev.harness.standins import FakeTaskInstance
 from tests.triggers.runs import UNKNOWN, completed, end_of, execution_trigger, logged, payloads_of, session_users
+from tests.versions import needs_triggerer_end
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -209,6 +214,22 @@ async def test_unsafe_id(whiterabbit_emulator: Emulator, execution_id: str) -> N
     assert not whiterabbit_emulator.journal
 
 
+@needs_triggerer_end
+@pytest.mark.parametrize("value", [None, "None", ""])
+async def test_no_id(whiterabbit_emulator: Emulator, value: Any) -> None:
+    """A template that renders to nothing, or to None, ends the wait before anything is sent; the error names it."""
+    with DAG("empty", schedule=None, render_template_as_native_obj=value is None):
+        sensor = WhiteRabbitExecutionSensor(task_id="wait", execution_id="{{ pulled }}", start_from_trigger=True)
+    trigger = execution_trigger("{{ pulled }}")
+    trigger.task_instance = FakeTaskInstance(map_index=None, task=sensor)  # type: ignore[assignment]
+    trigger.render_template_fields({"ti": trigger.task_instance, "pulled": value})
+    (event,) = await payloads_of(trigger)
+    assert event["status"] == "ERROR"
+    assert "execution_id must be an id" in event["message"]
+    assert "rendered from '{{ pulled }}'" in event["message"]
+    assert not whiterabbit_emulator.journal
+
+
 async def test_unknown_execution(whiterabbit_emulator: Emulator) -> None:
     """An unknown execution ends the wait at once."""
     event = await end_of(UNKNOWN)
@@ -256,6 +277,19 @@ async def test_log(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptureFixt
         assert len(re.findall(rf"{execution_id}: {status}, \d+\.\d s after it was created", caplog.text)) == 1
     assert wr.api_key not in caplog.text
     assert wr.api_secret not in caplog.text
+
+
+async def test_log_without_news(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    """A wait without news logs from time to time, when a keep-alive arrives, that it goes on."""
+    caplog.set_level(logging.INFO)
+    wr = whiterabbit_emulator
+    wr.stream_options(ping_interval=0.02)
+    execution_id = wr.create_execution("SLOW", manual=True, executing_after=0)
+    trigger = asyncio.create_task(end_of(execution_id, Timing(alive_interval=0.1)))
+    await logged(f"{execution_id}: still EXECUTING, 0 min after it was created; the stream is alive", caplog)
+    wr.complete(execution_id, 1)
+    assert await trigger == completed(execution_id)
+    assert [entry.kind for entry in wr.journal] == ["stream", "record"]
 
 
 def test_serialize() -> None:

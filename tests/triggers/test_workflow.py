@@ -163,6 +163,22 @@ async def test_on_kill(read_log: Callable[[], str]) -> None:
     assert "r-1 may still be running at White Rabbit" in read_log()
 
 
+@pytest.mark.parametrize("end", [{"output": 1}, {"error": "no funds"}])
+async def test_on_kill_after_the_end(
+    whiterabbit_emulator: Emulator, read_log: Callable[[], str], end: dict[str, Any]
+) -> None:
+    """A trigger that knows the end logs nothing when Airflow ends it; one whose wait timed out does."""
+    run_id = create_run(whiterabbit_emulator, {"module": "A", **end})
+    active_id = create_run(whiterabbit_emulator, {"module": "A", "manual": True})
+    cases: tuple[tuple[str, dict[str, Any], bool], ...] = ((run_id, {}, False), (active_id, {"timeout": 0.1}, True))
+    for identity, arguments, may_run in cases:
+        trigger = WhiteRabbitWorkflowRunTrigger(identity, **arguments)
+        async for _ in trigger.run():
+            read_log()
+            await trigger.on_kill()
+        assert (f"{identity} may still be running at White Rabbit" in read_log()) is may_run
+
+
 def test_serialize() -> None:
     """A trigger serializes its arguments, from which Airflow makes the same trigger again, and no secret."""
     arguments = {

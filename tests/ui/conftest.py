@@ -49,6 +49,7 @@ def airflow(wr: Emulator) -> Iterator[AirflowHome]:
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(linked),
         "AIRFLOW_CONN_WHITERABBIT_UNLINKED": json.dumps(wr.connection),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__WHITERABBIT__DASHBOARD_LINKS": "True",
     }
     with AirflowHome([ROOT / "tests" / "ui" / "dags"], environ=environ) as home:
         yield home

@@ -69,7 +69,7 @@ def follow(
         timing,
         clock,
         Backoff(poll_interval, timing, uniform, clock),
-        Narrator(followed.name, timing, clock),
+        Narrator(followed.name, timing, clock, wall),
     ).run()
 
 
@@ -155,6 +155,8 @@ class _Follower:
             self._survive(error)
             return None
         self.narrator.tell_progress(record)
+        if not record.is_terminal:
+            self.narrator.tell_alive("its record was just read")
         if record.lags:  # the parser has warned
             self.backoff.count(WhiteRabbitProtocolError(f"'completed' is true, but the status is {record.status}"))
             return record
@@ -188,8 +190,8 @@ class _Follower:
                         return record
                     read_at, interval = self.clock(), self._recheck_interval()
                     continue  # reading took some of the seconds that were left
-                quiet = until_recheck if event is None else min(until_recheck, self.narrator.progress_due_in)
-                events = yield Read(self.timing.silence, left, quiet)
+                due_in = self.narrator.alive_due_in if event is None else self.narrator.progress_due_in
+                events = yield Read(self.timing.silence, left, min(until_recheck, due_in))
                 if events is None:
                     raise WhiteRabbitStreamError("the stream closed before the end")
                 if events:  # of events that came together, an end counts, else only the last one
@@ -199,6 +201,7 @@ class _Follower:
                     if snapshot.is_terminal:
                         return snapshot
                     event = None if is_whole else event
+                self.narrator.tell_alive("the stream is alive")
         except (WhiteRabbitStreamError, WhiteRabbitTransportError) as error:
             if self.clock() - opened_at >= self.timing.stable_after:
                 self.backoff.reset()

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from airflow_provider_whiterabbit.client.records.status import Status
+from airflow_provider_whiterabbit.client.records.status import Status, status_text
+from airflow_provider_whiterabbit.client.wait import deadline
 from airflow_provider_whiterabbit.client.wait.followed import Snapshot
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitResponseError
@@ -20,12 +21,14 @@ MAX_KINDS = 20
 class Narrator:
     """Logs the progress and the failures of a wait for an execution or workflow run, and keeps the last known status.
 
-    Each status is logged once; other progress at most every `Timing.progress_interval`; failures of the same kind at
-    most every `Timing.trouble_interval`. Failures are of the same kind if class, HTTP status and error codes are equal:
-    texts may hold ids that differ from answer to answer.
+    Each status is logged once; other progress at most every `Timing.progress_interval`; that the wait goes on, every
+    `Timing.alive_interval` without such a line; failures of the same kind at most every `Timing.trouble_interval`.
+    Failures are of the same kind if class, HTTP status and error codes are equal: texts may hold ids that differ from
+    answer to answer.
 
     :param name: what messages call the execution or run.
     :param clock: returns the seconds of a monotonic clock.
+    :param wall: returns the time of the wall clock, in Unix seconds.
     """
 
     __slots__ = (
@@ -36,17 +39,23 @@ class Narrator:
         "_progress",
         "_statuses",
         "_timing",
+        "_told_at",
         "_troubles",
+        "_wall",
         "status",
     )
 
-    def __init__(self, name: str, timing: Timing, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, name: str, timing: Timing, clock: Callable[[], float], wall: Callable[[], float] = deadline.wall
+    ) -> None:
         self._name = name
         self._timing = timing
         self._clock = clock
+        self._wall = wall
         self._created_at: Any = None
         self._progress = ""
         self._looked_at = float("-inf")
+        self._told_at = clock()
         self._statuses: list[Status] = []
         self._troubles: dict[Hashable, tuple[float, int]] = {}
         self.status: Any = None
@@ -56,6 +65,11 @@ class Narrator:
     def progress_due_in(self) -> float:
         """Seconds until progress with the same status may be logged again; 0 if it may."""
         return max(0.0, self._looked_at + self._timing.progress_interval - self._clock())
+
+    @property
+    def alive_due_in(self) -> float:
+        """Seconds until `tell_alive` logs something; 0 if it does now."""
+        return max(0.0, self._told_at + self._timing.alive_interval - self._clock())
 
     def has_told(self, status: Any) -> bool:
         """Whether this status was logged, so that its progress can wait until a line is due."""
@@ -74,7 +88,20 @@ class Narrator:
             self._statuses.append(status)
         if snapshot.progress != self._progress:
             self._progress = snapshot.progress
+            self._told_at = self._clock()
             log.info("%s: %s%s", self._name, snapshot.progress, self._age(snapshot))
+
+    def tell_alive(self, sign_of_life: str) -> None:
+        """Log that the wait goes on, if nothing was logged for a long time.
+
+        :param sign_of_life: what was just seen, as the end of a sentence.
+        """
+        if self.alive_due_in > 0:
+            return
+        self._told_at = self._clock()
+        state = self._progress if isinstance(self.status, Status) else status_text(self.status)
+        still = "its status is not known yet" if self.status is None else f"still {state}{self._age_now()}"
+        log.info("%s: %s; %s", self._name, still, sign_of_life)
 
     def tell_trouble(self, error: WhiteRabbitError) -> None:
         """Log a failure that does not end the wait, unless one of its kind was logged a short time ago."""
@@ -101,6 +128,18 @@ class Narrator:
             return None
         self._troubles[kind] = (self._clock(), 0)
         return f" ({withheld} more failures of this kind since the last message)" if withheld else ""
+
+    def _age_now(self) -> str:
+        """Return how long ago the execution or workflow run was created, for the log.
+
+        This machine's clock is good enough: it is within five minutes of White Rabbit's, or no request is accepted.
+        """
+        try:
+            minutes = (self._wall() - self._created_at.timestamp()) / 60
+        except (AttributeError, ValueError, OverflowError):  # unknown, or beyond the calendar
+            return ""
+        hours, minutes = divmod(max(0, round(minutes)), 60)
+        return f", {hours} h {minutes} min after it was created" if hours else f", {minutes} min after it was created"
 
     def _age(self, snapshot: Snapshot) -> str:
         """Return the age of the execution or workflow run at its last update, by White Rabbit's clock, for the log."""

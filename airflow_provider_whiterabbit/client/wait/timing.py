@@ -21,6 +21,7 @@ class Timing:
     :param first_pause: upper bound of the first pause after a failure; it doubles with each further one.
     :param connection_patience: a trigger tries for so long to read its Airflow connection.
     :param progress_interval: progress with the same status is logged again no sooner than this.
+    :param alive_interval: a wait without news logs after so long that it goes on.
     :param trouble_interval: the same kind of failure is logged again no sooner than this.
     """
 
@@ -35,4 +36,5 @@ class Timing:
     first_pause: float = 0.5
     connection_patience: float = 120.0
     progress_interval: float = 5.0
+    alive_interval: float = 300.0
     trouble_interval: float = 900.0

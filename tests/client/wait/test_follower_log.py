@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 
 import pytest
 
 from airflow_provider_whiterabbit.client.records.status import ExecutionStatus
-from airflow_provider_whiterabbit.client.wait.commands import Get
+from airflow_provider_whiterabbit.client.wait.commands import Get, Read
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from tests.client.wait.simulation import EPOCH, ID, SimulatedServer, run_follow, run_follow_until
 
@@ -31,6 +32,33 @@ def test_each_status_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
         f"Execution {ID}: COMPLETED, 120.0 s after it was created",
     ]
     assert all(message.startswith(f"Execution {ID}: ") for message in log_messages(caplog))
+
+
+@pytest.mark.parametrize("begins", [0, 3600], ids=["from the start", "after a restart"])
+@pytest.mark.parametrize("stream", ["only pings", "closes after an hour", "stream 403"])
+def test_a_long_wait_is_not_silent(stream: str, begins: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A long wait logs every five minutes that it goes on, with the time since the execution was created."""
+    caplog.set_level(logging.INFO, NARRATOR_LOG)
+    server = SimulatedServer(later_streams=stream, executing=0, ends=math.inf, now=EPOCH + begins)
+    run_follow_until(server, EPOCH + begins + 1800, whole_record=True)
+    lines = [message for message in log_messages(caplog) if "still" in message]
+    assert len(lines) == 5
+    sign_of_life = "its record was just read" if stream == "stream 403" else "the stream is alive"
+    for line, minutes in zip(lines, (5, 10, 15, 20, 25), strict=True):
+        age = re.fullmatch(rf"Execution {ID}: still EXECUTING, (1 h )?(\d+) min after it was created; .*", line)
+        assert age is not None, line
+        assert bool(age[1]) is bool(begins)
+        assert minutes <= int(age[2]) <= minutes + 2
+    assert sign_of_life in lines[0]
+    assert len(server.times_of(Read)) < 30  # the lines are written when a keep-alive arrives, without a timer
+
+
+def test_an_outage_shows_no_sign_of_life(caplog: pytest.LogCaptureFixture) -> None:
+    """While nothing arrives, no line says that the stream is alive or that the record was read."""
+    caplog.set_level(logging.INFO, NARRATOR_LOG)
+    server = SimulatedServer(later_streams="unreachable", records=["unreachable"] * 10_000, ends=math.inf)
+    run_follow_until(server, EPOCH + 3600, whole_record=True)
+    assert not [message for message in log_messages(caplog) if "alive" in message or "just read" in message]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -120,6 +121,61 @@ def test_when_progress_is_due() -> None:
     assert narrator.progress_due_in == 0
     narrator.tell_progress(run_event(9))
     assert narrator.progress_due_in == TIMING.progress_interval
+
+
+def alive_lines(told: Logged, *before: Snapshot, minutes: float, wall: float = 0.0) -> list[str]:
+    """Return what a wait logs that has seen these snapshots, each 1,000 s apart, and then nothing for so long.
+
+    :param wall: the wall clock's time then, in seconds after `CREATED_AT`.
+    """
+    clock = Clock()
+    created_at = datetime.fromisoformat(CREATED_AT).timestamp()
+    narrator = Narrator("Execution e-1", TIMING, clock, lambda: created_at + wall)
+    for snapshot in before:
+        clock.now += 1000
+        narrator.tell_progress(snapshot)
+    logged_before = len(told())
+    clock.now += 60 * minutes
+    narrator.tell_alive("the stream is alive")
+    narrator.tell_alive("the stream is alive")
+    return [message for _, message in told()[logged_before:]]
+
+
+@pytest.mark.parametrize(
+    ("wall", "age"),
+    [(725, "12 min"), (3 * 3600 + 59, "3 h 1 min"), (36 * 3600, "36 h 0 min"), (-100, "0 min")],
+)
+def test_a_wait_without_news(wall: float, age: str, logged: Logged) -> None:
+    """A wait without news says once per interval that it goes on, and how long ago the execution was created."""
+    executing = record(createdAt=CREATED_AT, updatedAt=UPDATED_AT)
+    assert alive_lines(logged, executing, minutes=4.9, wall=wall) == []
+    lines = alive_lines(logged, executing, minutes=5, wall=wall)
+    assert lines == [f"Execution e-1: still EXECUTING, {age} after it was created; the stream is alive"]
+
+
+def test_a_wait_without_news_or_times(logged: Logged) -> None:
+    """Without a creation time the line has no age; an unknown status, and none at all, are named as they are."""
+    paused = glance("PAUSED", completed=False)
+    assert alive_lines(logged, record(), minutes=5) == ["Execution e-1: still EXECUTING; the stream is alive"]
+    assert alive_lines(logged, record(), paused, minutes=5) == ["Execution e-1: still 'PAUSED'; the stream is alive"]
+    assert alive_lines(logged, minutes=5) == ["Execution e-1: its status is not known yet; the stream is alive"]
+    beyond = record(createdAt="0001-01-01T00:00:00+01:00")
+    assert alive_lines(logged, beyond, minutes=5)[0].startswith("Execution e-1: still EXECUTING")
+
+
+def test_news_delay_the_line_without_news(logged: Logged) -> None:
+    """The interval begins again with each line about progress."""
+    clock = Clock()
+    narrator = narrator_of("Run", clock)
+    for done in range(4):
+        clock.now += 200
+        narrator.tell_progress(run_event(9 - done))
+        narrator.tell_alive("the stream is alive")
+        assert narrator.alive_due_in == TIMING.alive_interval
+    assert len(logged()) == 4
+    clock.now += TIMING.alive_interval
+    narrator.tell_alive("the stream is alive")
+    assert logged()[4:] == [("INFO", "Run: still EXECUTING, 3 of 9 stages done; the stream is alive")]
 
 
 def test_an_unknown_status_is_no_progress(logged: Logged) -> None:

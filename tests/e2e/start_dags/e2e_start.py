@@ -1,0 +1,52 @@
+"""DAGs whose sensors shall start in the triggerer: in a mapped task group, and changed after their `__init__`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_whiterabbit.compat import DAG, task, task_group
+from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
+
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke"},
+    "reschedule": {"mode": "reschedule"},
+    "deferrable": {"deferrable": True},
+    "triggerer": {"start_from_trigger": True},
+}
+
+with DAG("e2e_start_group", schedule=None, catchup=False):
+
+    @task
+    def ids(dag_run: Any = None) -> list[str]:
+        """Return the ids of several executions from the run's configuration."""
+        return dag_run.conf["ids"]
+
+    @task
+    def same(execution_id: str) -> str:
+        """Return the id."""
+        return execution_id
+
+    @task_group
+    def each(execution_id: str) -> None:
+        """Wait for one execution in each mode."""
+        the_same = same(execution_id)
+        for mode, arguments in MODES.items():
+            WhiteRabbitExecutionSensor(task_id=mode, execution_id=the_same, poke_interval=1, **arguments)
+
+    each.expand(execution_id=ids())
+
+
+class ConfiguredSensor(WhiteRabbitExecutionSensor):
+    """A sensor whose connection is set after the provider's `__init__`."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.whiterabbit_conn_id = "set_later"
+
+
+with DAG("e2e_start_changed", schedule=None, catchup=False):
+    there: dict[str, Any] = {"execution_id": "{{ dag_run.conf['id'] }}", "start_from_trigger": True}
+    ConfiguredSensor(task_id="configured", whiterabbit_conn_id="missing", **there)
+    WhiteRabbitExecutionSensor(task_id="capped", **there)  # a cluster policy of the test sets its timeout
+    WhiteRabbitExecutionSensor(task_id="hooked", **there)  # a cluster policy of the test adds a callback
+    WhiteRabbitExecutionSensor(task_id="without_id", execution_id="{{ none }}", start_from_trigger=True)

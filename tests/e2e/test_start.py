@@ -1,0 +1,81 @@
+"""End-to-end tests of sensors that shall start in the triggerer, but can't, or are changed after their `__init__`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_whiterabbit.emulator import Emulator
+from dev.harness.airflow_api import DagRun
+from dev.harness.airflow_home import AirflowHome
+from tests.e2e import ROOT
+from tests.versions import needs_triggerer_end
+
+pytestmark = [pytest.mark.e2e, needs_triggerer_end]
+
+POLICY = """
+def task_policy(task):
+    if task.task_id == "capped":
+        task.timeout = 5
+    if task.task_id == "hooked":
+        task.on_execute_callback = [lambda context: None]
+"""
+
+OPTIONS = {"AIRFLOW__WHITERABBIT__START_FROM_TRIGGER": "True"}
+
+
+@pytest.fixture(scope="module")
+def wr() -> Iterator[Emulator]:
+    """Run an emulator for the tests of this module."""
+    with Emulator() as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def airflow(wr: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowHome]:
+    """Run an Airflow with a cluster policy, in which deferrable sensors shall start in the triggerer."""
+    home = tmp_path_factory.mktemp("airflow")
+    (home / "config").mkdir()
+    (home / "config" / "airflow_local_settings.py").write_text(POLICY)
+    environ = wr.environ | OPTIONS | {"AIRFLOW_CONN_SET_LATER": wr.environ["AIRFLOW_CONN_WHITERABBIT_DEFAULT"]}
+    with AirflowHome([ROOT / "tests" / "e2e" / "start_dags"], home=home, environ=environ) as airflow:
+        yield airflow
+
+
+def ended(airflow: AirflowHome, run: DagRun) -> DagRun:
+    """Wait until a run has ended, and return it."""
+    try:
+        run.wait(240)
+    except TimeoutError as error:
+        pytest.fail(f"{error}\n{airflow.explain(run)}")
+    return run
+
+
+def test_mapped_task_group(airflow: AirflowHome, wr: Emulator) -> None:
+    """In a mapped task group, a sensor of each mode waits for the execution of its own part, and starts in a worker."""
+    ids = [wr.create_execution("E2E", output={"n": number}, after=4) for number in range(2)]
+    run = ended(airflow, airflow.run("e2e_start_group", {"ids": ids}))
+    for index in range(2):
+        for mode in ("poke", "reschedule", "deferrable", "triggerer"):
+            messages = run.messages(f"each.{mode}", index)
+            assert run.task(f"each.{mode}", index).state == "success", messages
+            assert run.xcom(f"each.{mode}", map_index=index) == {"n": index}
+            reasons = [line for line in messages if "A worker starts the task: it is in a mapped task group" in line]
+            assert len(reasons) == (mode in ("deferrable", "triggerer")), messages
+
+
+def test_changes_after_init(airflow: AirflowHome, wr: Emulator) -> None:
+    """A connection that a subclass sets counts, and so does what a cluster policy sets; no id is refused by name."""
+    execution_id = wr.create_execution("E2E", output={"n": 1}, manual=True)
+    run = airflow.run("e2e_start_changed", {"id": execution_id})
+    run.wait_for("capped", {"failed"}, 120)
+    wr.complete(execution_id, {"n": 1})
+    ended(airflow, run)
+    assert "had not ended at the deadline" in run.log("capped")
+    for task_id in ("configured", "hooked"):
+        assert run.task(task_id).state == "success", run.messages(task_id)
+        assert run.xcom(task_id) == {"n": 1}
+    assert "A worker starts the task: it has an on_execute_callback" in run.log("hooked")
+    assert run.task("without_id").state == "failed"
+    assert "rendered from '{{ none }}'" in run.log("without_id")
