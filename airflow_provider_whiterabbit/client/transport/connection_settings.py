@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.client.transport.proxies import proxy_for
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
 from airflow_provider_whiterabbit.client.wire.signing import EmptyBodySignature, load_private_key
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
@@ -85,7 +85,7 @@ class ClientSettings:
             checks.headers(self.callback_headers, "callback_headers", WhiteRabbitConfigError)
         for target in (EXECUTION, WORKFLOW_RUN):
             template, placeholder = getattr(self, target.link_setting), f"{{{target.id_name}}}"
-            if template is not None and not (_is_http(template) and placeholder in template):
+            if template is not None and not (checks.is_http_url(template) and placeholder in template):
                 raise WhiteRabbitConfigError(
                     f"The extra field '{target.link_setting}' must be an http:// or https:// URL with {placeholder} in "
                     "it."
@@ -122,19 +122,7 @@ class ClientSettings:
 
         :raises WhiteRabbitConfigError: if not both clients can use it.
         """
-        url = urlsplit(self.base_url)
-        proxies = getproxies_environment()
-        found: str | None = proxies.get(url.scheme) or proxies.get("all")
-        if found is None or checks.is_loopback(url.hostname or "") or proxy_bypass_environment(url.netloc, proxies):
-            return None
-        if "://" not in found:
-            found = f"http://{found}"
-        if not _is_http(found):
-            raise WhiteRabbitConfigError(
-                f"The proxy for {url.scheme} in the environment must be an http:// or https:// URL; "
-                "set NO_PROXY for White Rabbit's host to connect without it."
-            )
-        return found
+        return proxy_for(self.base_url)
 
     @property
     def is_trustworthy(self) -> bool:
@@ -172,14 +160,6 @@ def as_list(value: Any) -> list[Any]:
         except (ValueError, RecursionError):
             value = None
     return value if isinstance(value, list) else [value]
-
-
-def _is_http(address: str) -> bool:
-    try:
-        url = urlsplit(address)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        return False
 
 
 def _is_name(host: str) -> bool:

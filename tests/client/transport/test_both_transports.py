@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from typing import get_args
 
 import pytest
@@ -76,6 +78,53 @@ def test_proxy_of_the_environment(
     assert received[0].startswith(b"CONNECT whiterabbit.invalid:443")
     assert settings.api_key.encode() not in b"".join(received)
     assert "hunter2" not in str(caught.value)
+
+
+THIS_MACHINE = {socket.AF_INET: ("127.0.0.1", "0.0.0.0"), socket.AF_INET6: ("::1", "[::]")}  # noqa: S104
+"""An address of loopback, and one that leads there too, but does not count as loopback, so that a proxy is used."""
+
+
+def has(family: socket.AddressFamily) -> bool:
+    """Return whether this machine has a loopback address of the family."""
+    with socket.socket(family) as tried, contextlib.suppress(OSError):
+        tried.bind((THIS_MACHINE[family][0], 0))
+        return True
+    return False
+
+
+@records_and_streams
+@pytest.mark.parametrize(
+    ("family", "networks", "is_direct"),
+    [
+        (socket.AF_INET, "0.0.0.0/8", True),
+        (socket.AF_INET, "10.0.0.0/8, ::/0", False),
+        (socket.AF_INET6, "::/64", True),
+        (socket.AF_INET6, "::", True),
+        (socket.AF_INET6, "2001:db8::/32, 0.0.0.0/0", False),
+    ],
+    ids=str,
+)
+def test_networks_without_a_proxy(
+    whiterabbit_emulator: Emulator,
+    fetch: Fetch,
+    monkeypatch: pytest.MonkeyPatch,
+    family: socket.AddressFamily,
+    networks: str,
+    is_direct: bool,
+) -> None:
+    """``NO_PROXY`` can name networks and IPv6 addresses, to which both clients connect without the proxy."""
+    if not has(family):
+        pytest.skip("this machine has no loopback address of this family")
+    loopback, host = THIS_MACHINE[family]
+    for name in ("HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    with refusing_proxy() as (proxy_port, proxied), refusing_proxy(loopback) as (port, direct):
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy_port}")
+        monkeypatch.setenv("NO_PROXY", networks)
+        with pytest.raises(exc.WhiteRabbitResponseError, match="407"):
+            fetch(settings_for(whiterabbit_emulator, f"http://{host}:{port}", allow_http=True), "e-1")
+    assert (bool(direct), bool(proxied)) == (is_direct, not is_direct)
 
 
 @records_and_streams
