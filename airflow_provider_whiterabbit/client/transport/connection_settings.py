@@ -93,7 +93,15 @@ class ClientSettings:
 
     def callback_secrets(self) -> tuple[str, ...]:
         """Return the connection's callback secrets, as `callback_secrets` of this module does."""
-        return callback_secrets(self.callback_secret)
+        try:
+            return callback_secrets(self.callback_secret)
+        except WhiteRabbitConfigError as error:
+            raise WhiteRabbitConfigError(f"{self.prefix}{error}") from None
+
+    @property
+    def prefix(self) -> str:
+        """The connection's id, for the beginning of messages about it; empty without Airflow."""
+        return f"Connection {self.connection_id}: " if self.connection_id else ""
 
     def link_to(self, target: Target[Any], target_id: str) -> str | None:
         """Return the URL of an execution or workflow run in White Rabbit's dashboard; None if no template is set."""

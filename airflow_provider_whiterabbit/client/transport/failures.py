@@ -49,8 +49,7 @@ def transport_error(
     # Through a proxy, this machine resolves and connects to the proxy alone.
     host, source = (proxy.hostname, "HTTPS_PROXY") if proxy else (server.hostname, "the connection's host")
     cause, remedy = _explained(error, str(host), source)
-    connection = f"Connection {settings.connection_id}: " if settings.connection_id else ""
-    return WhiteRabbitTransportError(f"{connection}{cause} ({place}){remedy}")
+    return WhiteRabbitTransportError(f"{settings.prefix}{cause} ({place}){remedy}")
 
 
 def root_cause_text(error: BaseException) -> str:
