@@ -31,6 +31,10 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
     execution's id is stored as XCom ``execution_id`` as soon as it is known. The secret and the headers of a callback
     come from the connection, because Airflow stores a task's arguments in clear text.
 
+    .. seealso::
+        For more information on how to use this operator, take a look at the guide:
+        :ref:`submit-and-wait`
+
     :param module: module name, as ``RANDOM_UUID``; templated.
     :param input: inputs by name, JSON values; templated, nested values too. Integers beyond ±(2^53 - 1) must be `str`.
     :param config: config by name, JSON values; templated, nested values too.

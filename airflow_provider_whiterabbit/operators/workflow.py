@@ -20,6 +20,10 @@ class WhiteRabbitTriggerWorkflowOperator(WhiteRabbitSubmitOperator):
     of the workflow run is stored as XCom ``workflow_run_id`` as soon as it is known. A run that is FAILED or CANCELED
     fails the task without retries. The message names the failed stages and their errors.
 
+    .. seealso::
+        For more information on how to use this operator, take a look at the guide:
+        :ref:`submit-and-wait`
+
     :param workflow_id: id of the workflow; templated. The other parameters are those of `WhiteRabbitSubmitOperator`.
         With ``on_failed_execution="resubmit"``, a retry resubmits a FAILED run, but not a CANCELED one.
     """

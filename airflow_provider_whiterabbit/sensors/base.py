@@ -58,6 +58,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     """
 
     timeout_error = AirflowSensorTimeout
+    ui_color = "#e9e1f5"
 
     def __init__(
         self,
