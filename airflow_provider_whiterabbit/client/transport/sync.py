@@ -20,7 +20,6 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     EVENT_STREAM,
     JSON,
     Limits,
-    check_stream,
     lower_case,
 )
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
@@ -221,7 +220,7 @@ class Client(SendingClient):
                 head = Response(answer.status_code, lower_case(answer.headers), b"", time.time())
                 if head.status != 200:
                     head = read_whole(answer, self.settings.max_answer_bytes, entry)
-                check_stream(request, self._hidden(head))
+                self._check_stream(request, head)
                 stream = EventStream(answer, max_event_bytes, entry)
             except BaseException:
                 answer.close()
@@ -240,7 +239,7 @@ class Client(SendingClient):
             except WhiteRabbitTransportError as error:
                 error.sent = request.idempotent or session.adapter.connected
                 raise
-        return answers.data_of(request, self._hidden(response))
+        return self._data_of(request, response)
 
     def _start(self, session: requests.Session, request: Request, limits: Limits, accept: str) -> requests.Response:
         return session.request(

@@ -9,8 +9,12 @@ from typing import get_args
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
+from airflow_provider_whiterabbit.emulator.world.settings import EmptyBody
 from airflow_provider_whiterabbit.hooks.connection import settings_of
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from tests.client.servers import refusing_proxy
@@ -158,6 +162,36 @@ def test_answers_are_bounded_in_time(whiterabbit_emulator: Emulator, fetch: Fetc
     execution_id = wr.create_execution("X", output="x" * 10_000)
     with pytest.raises(exc.WhiteRabbitTransportError):
         fetch(settings_for(wr, request_timeout=0.05), execution_id)
+
+
+@records_and_streams
+@pytest.mark.parametrize(("signed", "other"), [("object", "omitted"), ("omitted", "object")])
+def test_other_signature(fetch: Fetch, signed: EmptyBody, other: EmptyBody) -> None:
+    """The refusal of a request without a body suggests the other way to sign it, which then works."""
+    with Emulator(empty_body_signature=other) as wr:
+        execution_id = wr.create_execution("X", output=1)
+        with pytest.raises(exc.WhiteRabbitAuthenticationError, match=f"'empty_body_signature': '{other}'"):
+            fetch(settings_for(wr, empty_body_signature=signed), execution_id)
+        assert fetch(settings_for(wr, empty_body_signature=other), execution_id)
+
+
+async def test_refusals_for_another_reason(whiterabbit_emulator: Emulator) -> None:
+    """The signature without a body is not suspected after it was accepted, nor where the request has a body."""
+    wr = whiterabbit_emulator
+    read = api.get_execution(wr.create_execution("X"))
+    settings = settings_for(wr)
+    async with AsyncClient(settings) as aio:
+        with Client(settings) as blocking:
+            await aio.send(read)
+            blocking.send(read)
+            wr.rotate_key()
+            for request in (read, api.execute_component("X")):
+                with pytest.raises(exc.WhiteRabbitAuthenticationError) as refused:
+                    blocking.send(request)
+                assert "empty_body_signature" not in str(refused.value)
+            with pytest.raises(exc.WhiteRabbitAuthenticationError) as refused:
+                await aio.send(read)
+            assert "empty_body_signature" not in str(refused.value)
 
 
 @records_and_streams
