@@ -22,6 +22,16 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
         "description": "File or folder of CA certificates to verify White Rabbit (or your proxy) with.",
         "schema": {"type": ["string", "null"]},
     },
+    "client_cert": {
+        "label": "Client certificate",
+        "description": "File with a certificate (PEM), if White Rabbit's host asks clients for one.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "client_key": {
+        "label": "Client key file",
+        "description": "File with the private key of the client certificate (PEM, without a password).",
+        "schema": {"type": ["string", "null"]},
+    },
     "allow_http": {
         "label": "Allow plain HTTP",
         "description": "Allow http:// to another machine. Anyone on the network path can then read the API key.",

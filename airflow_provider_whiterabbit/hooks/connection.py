@@ -55,6 +55,8 @@ def _settings_of(connection: Connection, extra: Mapping[str, Any], name: str) ->
         api_secret=connection.password or "",
         request_timeout=_seconds_field(fields, "request_timeout", DEFAULT_REQUEST_TIMEOUT),
         ca_bundle=_string_field(fields, "ca_bundle"),
+        client_cert=_string_field(fields, "client_cert"),
+        client_key=_string_field(fields, "client_key"),
         allow_http=_boolean_field(fields, "allow_http"),
         empty_body_signature=fields.get("empty_body_signature", "object"),
         callback_secret=fields.get("callback_secret"),
@@ -128,7 +130,7 @@ def _non_empty_strings(values: Any) -> Iterator[str]:
 
 
 def _base_url(host: str | None, port: int | None) -> str:
-    from airflow_provider_whiterabbit.client.transport.connection_settings import DEFAULT_BASE_URL, check_base_url
+    from airflow_provider_whiterabbit.client.transport.base_url import DEFAULT_BASE_URL, check_base_url
 
     base_url = _with_scheme((host or "").strip()) or DEFAULT_BASE_URL
     check_base_url(base_url, allow_http=True)  # `ClientSettings` checks whether plain HTTP is allowed

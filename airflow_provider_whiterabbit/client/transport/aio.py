@@ -72,7 +72,8 @@ class AsyncClient(SendingClient):
     async def __aenter__(self) -> Self:
         self._shared = join(self.settings)
         try:
-            self._session = await self._shared.opened()
+            with self.settings.naming_connection():
+                self._session = await self._shared.opened()
         except BaseException:
             await leave(self._shared)
             raise

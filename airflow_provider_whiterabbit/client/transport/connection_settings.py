@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,12 +13,13 @@ from urllib.parse import quote, urlsplit
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.client.transport.base_url import check_base_url
 from airflow_provider_whiterabbit.client.transport.proxies import proxy_for
+from airflow_provider_whiterabbit.client.transport.tls import check_files
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
 from airflow_provider_whiterabbit.client.wire.signing import EmptyBodySignature, load_private_key
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 
-DEFAULT_BASE_URL = "https://api.whiterabbit.app"
 DEFAULT_REQUEST_TIMEOUT = 30.0
 
 MIN_CALLBACK_SECRET = 16
@@ -37,6 +39,8 @@ class ClientSettings:
     :param request_timeout: seconds to wait for a connection, and for each piece of an answer.
     :param ca_bundle: file or folder of CA certificates; by default that of ``REQUESTS_CA_BUNDLE`` or
         ``CURL_CA_BUNDLE``, else certifi's.
+    :param client_cert: file with the certificate, as PEM, with which the client identifies itself to the server.
+    :param client_key: file with that certificate's private key; by default the certificate's file holds it too.
     :param allow_http: permit plain HTTP to a host other than this machine.
     :param empty_body_signature: how a request without a body is signed, see `signing.signed_message`.
     :param callback_secret: HMAC key or keys of callbacks, as the connection holds them. They are validated when
@@ -55,6 +59,8 @@ class ClientSettings:
     api_secret: str = field(repr=False)
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT
     ca_bundle: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
     allow_http: bool = False
     empty_body_signature: EmptyBodySignature = "object"
     callback_secret: Any = field(default=None, repr=False)
@@ -79,6 +85,12 @@ class ClientSettings:
         if not os.path.exists(self.trust_store):  # noqa: PTH110 (`Path.exists` raises where the path can't be looked at)
             source = "The extra field 'ca_bundle'" if self.ca_bundle else "REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE)"
             raise WhiteRabbitConfigError(f"{source} names {self.trust_store!r}, which does not exist.")
+        check_files(self.client_cert, self.client_key)
+        if self.client_cert and not self.base_url.lower().startswith("https:"):
+            raise WhiteRabbitConfigError(
+                "The extra field 'client_cert' has no effect with plain HTTP: use https in the connection's host, or "
+                "remove the field."
+            )
         if self.empty_body_signature not in ("object", "omitted"):
             raise WhiteRabbitConfigError("The extra field 'empty_body_signature' must be 'object' or 'omitted'.")
         if self.callback_headers is not None:
@@ -93,15 +105,21 @@ class ClientSettings:
 
     def callback_secrets(self) -> tuple[str, ...]:
         """Return the connection's callback secrets, as `callback_secrets` of this module does."""
-        try:
+        with self.naming_connection():
             return callback_secrets(self.callback_secret)
-        except WhiteRabbitConfigError as error:
-            raise WhiteRabbitConfigError(f"{self.prefix}{error}") from None
 
     @property
     def prefix(self) -> str:
         """The connection's id, for the beginning of messages about it; empty without Airflow."""
         return f"Connection {self.connection_id}: " if self.connection_id else ""
+
+    @contextlib.contextmanager
+    def naming_connection(self) -> Iterator[None]:
+        """Put the id of the Airflow connection in front of errors about its fields."""
+        try:
+            yield
+        except WhiteRabbitConfigError as error:
+            raise WhiteRabbitConfigError(f"{self.prefix}{error}") from None
 
     def link_to(self, target: Target[Any], target_id: str) -> str | None:
         """Return the URL of an execution or workflow run in White Rabbit's dashboard; None if no template is set."""
@@ -168,42 +186,3 @@ def as_list(value: Any) -> list[Any]:
         except (ValueError, RecursionError):
             value = None
     return value if isinstance(value, list) else [value]
-
-
-def _is_name(host: str) -> bool:
-    """Return whether each label of a host's name has 1 to 63 characters (RFC 1035, section 2.3.4), also in Punycode."""
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        return False
-    return True
-
-
-def check_base_url(base_url: str, *, allow_http: bool) -> None:
-    """Check that the base URL of White Rabbit's API has a scheme and a host, but no path and no password.
-
-    :raises WhiteRabbitConfigError: if it can't be used. The message says why.
-    """
-    remedy = f"Set the connection's host to the base URL, as {DEFAULT_BASE_URL}, or leave it empty for that one."
-    try:
-        url = urlsplit(base_url)
-        _ = url.port
-    except ValueError:
-        raise WhiteRabbitConfigError(f"The connection's host is not a URL. {remedy}") from None
-    if "@" in base_url:
-        raise WhiteRabbitConfigError(f"The connection's host holds a user name or password. {remedy}")
-    if "://" not in base_url or not url.hostname:
-        raise WhiteRabbitConfigError(f"The connection's host {base_url!r} has no scheme. {remedy}")
-    if url.scheme not in ("https", "http"):
-        raise WhiteRabbitConfigError(f"The connection's host has the scheme {url.scheme!r}; it must be https. {remedy}")
-    if url.path not in ("", "/") or "?" in base_url or "#" in base_url:  # which can hold another service's key
-        raise WhiteRabbitConfigError(f"The connection's host {url.netloc!r} has a path or a query. {remedy}")
-    if any(character.isspace() for character in base_url):
-        raise WhiteRabbitConfigError(f"The connection's host {base_url!r} holds white space. {remedy}")
-    if not base_url.isprintable() or not _is_name(url.hostname):
-        raise WhiteRabbitConfigError(f"The connection's host {base_url!r:.300} is not the name of a host. {remedy}")
-    if url.scheme == "http" and not allow_http and not checks.is_loopback(url.hostname):
-        raise WhiteRabbitConfigError(
-            f"The connection's host {base_url!r} is plain HTTP, which would show the API key to anyone on the way. "
-            "Use https, or set the extra field 'allow_http' to true if you must."
-        )

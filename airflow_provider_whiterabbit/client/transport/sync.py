@@ -249,6 +249,7 @@ class Client(SendingClient):
             headers=self._headers(request, accept),
             timeout=(limits.connect, limits.read),
             verify=self.settings.trust_store,
+            cert=(cert, self.settings.client_key or cert) if (cert := self.settings.client_cert) else None,
             proxies={"http": self._proxy, "https": self._proxy} if self._proxy else None,
             allow_redirects=False,  # a redirect would carry the API key to another host
             stream=True,

@@ -14,11 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from airflow_provider_whiterabbit.client.transport.connection_settings import (
-    DEFAULT_BASE_URL,
-    ClientSettings,
-    check_base_url,
-)
+from airflow_provider_whiterabbit.client.transport.base_url import DEFAULT_BASE_URL, check_base_url
+from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 
 KEY = "ws_0123456789abcdef"
@@ -178,6 +175,12 @@ def test_trustworthy_answers(base_url: str, trustworthy: bool) -> None:
         ({"request_timeout": math.nan}, "'request_timeout'"),
         ({"request_timeout": math.inf}, "'request_timeout'"),
         ({"ca_bundle": "/no/such/file.pem"}, "'ca_bundle'"),
+        ({"client_cert": "/no/such/file.pem"}, "'client_cert' names '/no/such/file.pem', which can't be read: No such"),
+        ({"client_cert": "/"}, "'client_cert' names '/', which can't be read: Is a directory"),
+        ({"client_cert": "\0"}, "'client_cert' names .* null"),
+        ({"client_cert": __file__, "client_key": "/no/such.key"}, "'client_key' names '/no/such.key'"),
+        ({"client_key": __file__}, "'client_key' needs 'client_cert'"),
+        ({"base_url": "http://localhost", "client_cert": __file__}, "'client_cert' has no effect with plain HTTP"),
         ({"empty_body_signature": "empty"}, "'empty_body_signature'"),
         ({"empty_body_signature": None}, "'empty_body_signature'"),
         ({"callback_headers": {"a b": "c"}}, "'callback_headers'"),
