@@ -44,6 +44,7 @@ def _settings_of(connection: Connection, extra: Mapping[str, Any], name: str) ->
         DEFAULT_REQUEST_TIMEOUT,
         ClientSettings,
     )
+    from airflow_provider_whiterabbit.client.transport.limits import LIMITS
 
     _check_extra(extra)
     # The forms of older versions of Airflow save an empty field as an empty string.
@@ -58,6 +59,7 @@ def _settings_of(connection: Connection, extra: Mapping[str, Any], name: str) ->
         client_cert=_string_field(fields, "client_cert"),
         client_key=_string_field(fields, "client_key"),
         allow_http=_boolean_field(fields, "allow_http"),
+        **{name: limit.parse(fields[name], name) for name, limit in LIMITS.items() if name in fields},
         empty_body_signature=fields.get("empty_body_signature", "object"),
         callback_secret=fields.get("callback_secret"),
         callback_headers=_object_field(fields, "callback_headers"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -18,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS, AirflowNotFoundException
-from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.hooks.connection import secrets_of
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from tests.hooks.making import MakeHook, der
@@ -63,6 +65,13 @@ WRONG_CONNECTIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"request_timeout": 0}, "request_timeout"),
     ({}, {"request_timeout": "nan"}, "request_timeout"),
     ({}, {"request_timeout": 10**400}, "request_timeout"),
+    ({}, {"requests_at_once": "many"}, "'requests_at_once' must be a whole number from 1 to 1000, got 'many'"),
+    ({}, {"requests_per_second": [250]}, "'requests_per_second' must be a whole number"),
+    ({}, {"request_attempts": False}, "'request_attempts' must be a whole number"),
+    ({}, {"request_attempts": 10**400}, "'request_attempts' must be a whole number"),
+    ({}, {"stream_silence": "5"}, "'stream_silence' must be a number of seconds from 20 to 3600"),
+    ({}, {"client_cert": "/does/not/exist"}, "client_cert"),
+    ({}, {"client_cert": 7}, "client_cert"),
     ({}, {"ca_bundle": "/does/not/exist"}, "ca_bundle"),
     ({}, {"ca_bundle": f"/{'x' * 5_000}"}, "ca_bundle"),
     ({}, {"allow_http": "maybe"}, "allow_http"),
@@ -116,6 +125,28 @@ def test_port(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
 def test_host_without_a_scheme(make_hook: MakeHook, host: str | None, port: int | None, base_url: str) -> None:
     """A host without a scheme, which a connection in the form of a URI has, is reached by HTTPS."""
     assert make_hook({"host": host, "port": port}).get_conn().settings.base_url == base_url
+
+
+async def test_limits(make_hook: MakeHook) -> None:
+    """The limits of both clients come from the connection, as numbers or as the texts of a form."""
+    by_default = make_hook(requests_at_once="", stream_silence=None).get_conn()
+    assert by_default.timing.silence == 45
+    limits = {"requests_per_second": 1_000, "requests_at_once": 100, "request_attempts": 2, "stream_silence": 62.5}
+    for written in (limits, {name: str(value) for name, value in limits.items()}):
+        hook = make_hook(**written)
+        for client in (hook.get_conn(), await hook.get_async_client()):
+            assert {name: getattr(client.settings, name) for name in limits} == limits
+            assert client.timing == replace(by_default.timing, silence=62.5)
+
+
+def test_attempts(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
+    """A call is attempted as often as the connection says."""
+    whiterabbit_emulator.fault(effects.Answer(503), kind="record", times=None)
+    hook = make_hook(request_attempts=2)
+    hook.timing = Timing(first_pause=0)
+    with pytest.raises(exc.WhiteRabbitServerError):
+        hook.get_execution("e-1")
+    assert len(whiterabbit_emulator.journal) == 2
 
 
 def test_connection_as_uri(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.retry import ATTEMPTS
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.base_url import check_base_url
+from airflow_provider_whiterabbit.client.transport.limits import LIMITS, REQUESTS_AT_ONCE, REQUESTS_PER_SECOND
 from airflow_provider_whiterabbit.client.transport.proxies import proxy_for
 from airflow_provider_whiterabbit.client.transport.tls import check_files
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
@@ -41,6 +43,10 @@ class ClientSettings:
         ``CURL_CA_BUNDLE``, else certifi's.
     :param client_cert: file with the certificate, as PEM, with which the client identifies itself to the server.
     :param client_key: file with that certificate's private key; by default the certificate's file holds it too.
+    :param requests_per_second: how many requests of this process the host gets in a second at most.
+    :param requests_at_once: how many requests for records of this process may wait for an answer at once.
+    :param request_attempts: how often a call is attempted at most, if its repetition is safe.
+    :param stream_silence: seconds without a byte after which a stream is dead; None for that of the client's `Timing`.
     :param allow_http: permit plain HTTP to a host other than this machine.
     :param empty_body_signature: how a request without a body is signed, see `signing.signed_message`.
     :param callback_secret: HMAC key or keys of callbacks, as the connection holds them. They are validated when
@@ -61,6 +67,10 @@ class ClientSettings:
     ca_bundle: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
+    requests_per_second: int = REQUESTS_PER_SECOND
+    requests_at_once: int = REQUESTS_AT_ONCE
+    request_attempts: int = ATTEMPTS
+    stream_silence: float | None = None
     allow_http: bool = False
     empty_body_signature: EmptyBodySignature = "object"
     callback_secret: Any = field(default=None, repr=False)
@@ -91,6 +101,8 @@ class ClientSettings:
                 "The extra field 'client_cert' has no effect with plain HTTP: use https in the connection's host, or "
                 "remove the field."
             )
+        for name, limit in LIMITS.items():
+            limit.parse(getattr(self, name), name)
         if self.empty_body_signature not in ("object", "omitted"):
             raise WhiteRabbitConfigError("The extra field 'empty_body_signature' must be 'object' or 'omitted'.")
         if self.callback_headers is not None:

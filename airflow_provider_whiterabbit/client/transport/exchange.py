@@ -13,7 +13,7 @@ from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, transport_error
-from airflow_provider_whiterabbit.client.transport.pace import HostPausedError, host_of
+from airflow_provider_whiterabbit.client.transport.pace import HostPausedError, host_of, origin
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
@@ -52,10 +52,11 @@ class ClientBase:
 
     def __init__(self, settings: ClientSettings, timing: Timing) -> None:
         self.settings = settings
-        self.timing = timing
+        silence = settings.stream_silence
+        self.timing = timing if silence is None else replace(timing, silence=silence)
         self._signer = Signer(settings.api_key, settings.api_secret, settings.empty_body_signature)
         self._proxy = settings.proxy
-        self._host = host_of(settings.base_url)
+        self._host = host_of(settings.base_url, settings.requests_per_second)
         self._is_signature_accepted = False  # that of a request without a body
 
     @property
@@ -89,7 +90,7 @@ class ClientBase:
 
     def _sign_with(self, settings: ClientSettings) -> None:
         """Sign requests with the key and the secret of settings that were read again, if they are for the same host."""
-        if host_of(settings.base_url) is not self._host:  # the new key belongs to the new host alone
+        if origin(settings.base_url) != origin(self.settings.base_url):  # the new key belongs to the new host alone
             log.warning("The key was refused, and the connection %s names another host now", settings.connection_id)
             return
         names = ("api_key", "api_secret", "empty_body_signature")

@@ -18,13 +18,11 @@ from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswe
 from airflow_provider_whiterabbit.client.transport.pace import Line, host_of
 from airflow_provider_whiterabbit.client.transport.tls import stamp, tls_context
 
-RECORD_TURNS = 32
-"""How many requests of a session for records may wait for a response at once. A request that waits for longer than
-`Timing.late_head` gives its turn back, so that records which are never answered do not keep other waits waiting."""
+STREAMS_PER_RECORD = 2
+"""How many streams of a session may be opened at once, for each request for a record that may wait for an answer.
 
-STREAM_TURNS = 64
-"""How many streams of a session may be opened at once. A server may send the head of a stream with the first event, so
-an opening gives its turn back after `Timing.late_head`."""
+A request that waits for longer than `Timing.late_head` gives its turn back, so that records which are never answered do
+not keep other waits waiting. So does an opening: a server may send the head of a stream with the first event."""
 
 SCARCE_TURNS = 4
 """How many requests for records may wait for a response at once while the process is short of file descriptors."""
@@ -66,26 +64,29 @@ class _Key(NamedTuple):
     trust_store: str
     client_cert: str | None
     client_key: str | None
+    requests_per_second: int
+    requests_at_once: int
     stamp: tuple[int, ...]
     """When the client's certificate changed: after it was renewed, new waits get a session with the new one."""
 
     @classmethod
     def of(cls, settings: ClientSettings) -> Self:
         certificate = (settings.client_cert, settings.client_key)
-        return cls(settings.base_url, settings.trust_store, *certificate, stamp(*certificate))
+        limits = (settings.requests_per_second, settings.requests_at_once)
+        return cls(settings.base_url, settings.trust_store, *certificate, *limits, stamp(*certificate))
 
 
 class SharedSession:
-    """The aiohttp session that all clients of an event loop share that have the same base URL and certificates."""
+    """The aiohttp session that all clients of an event loop share with the same base URL, certificates and limits."""
 
     def __init__(self, key: _Key) -> None:
         self.key = key
-        self.stream_turns = Turns(STREAM_TURNS)
+        self.stream_turns = Turns(STREAMS_PER_RECORD * key.requests_at_once)
         self.streams = OpenStreams()
         self.users = 0
-        self._line = Line(host_of(key.base_url))
-        self._record_turns = Turns(RECORD_TURNS)
-        self._scarce_turns = Turns(SCARCE_TURNS)
+        self._line = Line(host_of(key.base_url, key.requests_per_second))
+        self._record_turns = Turns(key.requests_at_once)
+        self._scarce_turns = Turns(min(SCARCE_TURNS, key.requests_at_once))
         # A task, so that all clients that join while the certificates are read wait for the same session.
         self._opening = asyncio.create_task(self._open())
 

@@ -94,7 +94,8 @@ class Client(SendingClient):
         :raises WhiteRabbitResponseError: if the server refuses.
         :raises WhiteRabbitTransportError: if no usable answer arrives.
         """
-        retrying = Retrying(sleep=self._sleep, **retry.policy(request, self.timing.first_pause))
+        policy = retry.policy(request, self.timing.first_pause, self.settings.request_attempts)
+        retrying = Retrying(sleep=self._sleep, **policy)
         return retrying(self._send, itertools.count(1), request)
 
     def submit(
