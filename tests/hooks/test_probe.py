@@ -47,13 +47,16 @@ PLACE = "Connection whiterabbit_default, host"
 def test_of_a_copy(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow's web UI tests a copy of a connection under a random id, which the message does not name."""
     wr = whiterabbit_emulator
-    connection = Connection(conn_id="aB3dE6gH", conn_type="whiterabbit", host=wr.url, password=wr.api_secret)
-    connection.extra = '{"api_key": "ws_wrong"}'
-    monkeypatch.setenv("AIRFLOW_CONN_AB3DE6GH", connection.get_uri())
+
+    def copy(password: str | None) -> None:
+        fields = {"host": wr.url, "password": password, "extra": '{"api_key": "ws_wrong"}'}
+        connection = Connection(conn_id="aB3dE6gH", conn_type="whiterabbit", **fields)
+        monkeypatch.setenv("AIRFLOW_CONN_AB3DE6GH", connection.get_uri())
+
+    copy(wr.api_secret)
     works, message = WhiteRabbitHook("aB3dE6gH").test_connection()
     assert (works, message.partition(": ")[0]) == (False, f"Host {wr.url.removeprefix('http://')}")
-    connection.password = None
-    monkeypatch.setenv("AIRFLOW_CONN_AB3DE6GH", connection.get_uri())
+    copy(None)
     assert WhiteRabbitHook("aB3dE6gH").test_connection()[1].startswith("The connection has no API secret")
 
 

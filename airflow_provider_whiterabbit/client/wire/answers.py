@@ -47,6 +47,9 @@ _REQUEST_IDS = (
 )
 """Headers in which servers, clouds and proxies name a request, in the order of their use to White Rabbit's support."""
 
+_OTHER_REASON = re.compile("key|timestamp", re.IGNORECASE)
+"""What the code of a 401 contains that is not about the signature."""
+
 _VISIBLE = re.compile(r"[!-~]{1,100}")
 
 
@@ -110,7 +113,7 @@ def error_of(request: Request, response: Response, other_signature: str | None =
         errors,
         retry_after=_retry_after(response),
         clock_offset=offset,
-        hint=_hint(status, offset, other_signature if errors else None),  # what sends no JSON checks no signature
+        hint=_hint(status, offset, other_signature if _may_mean_signature(errors) else None),
         request_id=request_id(response.headers),
     )
 
@@ -130,6 +133,11 @@ def clock_message(offset: float) -> str:
     :param offset: seconds that the server's clock is ahead of ours.
     """
     return f"This machine's clock is {abs(offset):.0f} seconds {'behind' if offset > 0 else 'ahead of'} White Rabbit's"
+
+
+def _may_mean_signature(errors: tuple[tuple[str, str], ...]) -> bool:
+    """Return whether a server may refuse the signature: it sent the API's JSON, and no code for something else."""
+    return bool(errors) and not any(_OTHER_REASON.search(code) for code, _ in errors)
 
 
 def _hint(status: int, offset: float | None, other_signature: str | None) -> str:

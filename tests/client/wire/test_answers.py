@@ -193,9 +193,11 @@ def test_hints(other: str | None, status: int, offset: int | None, hints: list[s
     assert [hint for hint in absent if hint in message] == []
 
 
-def test_no_hint_at_the_signature_from_a_proxy() -> None:
-    """A 401 without the API's JSON comes from something that checks no signature."""
-    assert "empty_body_signature" not in str(error_of(GET, response(401, HTML), "omitted"))
+@pytest.mark.parametrize("body", [HTML, {"code": "INVALID_API_KEY", "message": "no"}, {"code": "TIMESTAMP"}], ids=str)
+def test_no_hint_at_the_signature(body: Any) -> None:
+    """A 401 of a server that checks no signature, or about something else, does not hint at the signature."""
+    assert "empty_body_signature" not in str(error_of(GET, response(401, body), "omitted"))
+    assert "empty_body_signature" in str(error_of(GET, response(401, {"code": "INVALID_SIGNATURE"}), "omitted"))
 
 
 @pytest.mark.parametrize("data", [{}, [], None, 0, "text", {"id": "1", "größer": [1.5]}])
