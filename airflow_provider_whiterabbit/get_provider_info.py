@@ -22,6 +22,36 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
         "description": "File or folder of CA certificates to verify White Rabbit (or your proxy) with.",
         "schema": {"type": ["string", "null"]},
     },
+    "client_cert": {
+        "label": "Client certificate",
+        "description": "File with a certificate (PEM), if White Rabbit's host asks clients for one.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "client_key": {
+        "label": "Client key file",
+        "description": "File with the private key of the client certificate (PEM, without a password).",
+        "schema": {"type": ["string", "null"]},
+    },
+    "requests_per_second": {
+        "label": "Requests per second",
+        "description": "How many requests each Airflow process sends per second, 1 to 10000. The default is 250.",
+        "schema": {"type": ["integer", "null"]},
+    },
+    "requests_at_once": {
+        "label": "Requests at once",
+        "description": "How many reads of records wait for an answer in each triggerer, 1 to 1000. The default is 32.",
+        "schema": {"type": ["integer", "null"]},
+    },
+    "request_attempts": {
+        "label": "Attempts",
+        "description": "How often a failed call that is safe to repeat is attempted, 1 to 100. The default is 5.",
+        "schema": {"type": ["integer", "null"]},
+    },
+    "stream_silence": {
+        "label": "Silence of a stream (s)",
+        "description": "Seconds without a byte after which a stream is opened again, 20 to 3600. The default is 45.",
+        "schema": {"type": ["number", "null"]},
+    },
     "allow_http": {
         "label": "Allow plain HTTP",
         "description": "Allow http:// to another machine. Anyone on the network path can then read the API key.",

@@ -69,6 +69,15 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")  # RFC 6761, section 6.3
 
 
+def is_http_url(address: str) -> bool:
+    """Return whether a text is a URL with the scheme http or https and a host."""
+    try:
+        url = urlsplit(address)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
+
+
 def module(value: Any) -> str:
     """Check that a component's module name is a string of 1 to 200 printable characters, and return the name."""
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME or not value.isprintable():

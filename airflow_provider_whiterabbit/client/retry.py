@@ -94,10 +94,11 @@ def jitter(failures: int, *, longest: float, first: float, uniform: Callable[[fl
     return uniform(0, min(longest, first * 2 ** min(failures - 1, 30)))
 
 
-def policy(request: Request, first_pause: float = FIRST_PAUSE) -> dict[str, Any]:
+def policy(request: Request, first_pause: float = FIRST_PAUSE, attempts: int = ATTEMPTS) -> dict[str, Any]:
     """Return the arguments for tenacity's `Retrying` that repeat a failed request by the rules of this module.
 
     :param first_pause: the bound of the pause after the first failure, in seconds.
+    :param attempts: how often the request is sent at most.
     """
 
     def is_worth_it(error: BaseException) -> bool:
@@ -110,7 +111,7 @@ def policy(request: Request, first_pause: float = FIRST_PAUSE) -> dict[str, Any]
     return {
         "retry": retry_if_exception(is_worth_it),
         "wait": pause,
-        "stop": stop_after_attempt(ATTEMPTS),
+        "stop": stop_after_attempt(attempts),
         "reraise": True,
     }
 

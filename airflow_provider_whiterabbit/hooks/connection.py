@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
+from airflow_provider_whiterabbit.hooks.unknown_fields import warn_of_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
@@ -16,30 +21,45 @@ if TYPE_CHECKING:
 _MAX_ID = 250
 """Length, in characters, of the longest id of a connection in Airflow's database."""
 
+_MADE_UP_ID = re.compile(r"(?=.*[A-Z])[A-Za-z0-9]{8}")
+"""What an id looks like that Airflow makes up for *Test*."""
+
 
 def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSettings:
     """Return the settings for a client of White Rabbit's API that an Airflow connection holds.
 
     :param extra: the connection's extra, as an object.
-    :raises WhiteRabbitConfigError: if a field is not valid; the message names the field and the remedy, and never holds
-        the value of a secret.
+    :raises WhiteRabbitConfigError: if a field is not valid; the message names the connection, the field and the remedy,
+        and never holds the value of a secret.
     """
+    name = _name_of(connection)
+    with _naming(name):
+        settings = _settings_of(connection, extra, name)
+    warn_of_unknown(name, extra)
+    return settings
+
+
+def _settings_of(connection: Connection, extra: Mapping[str, Any], name: str) -> ClientSettings:
     from airflow_provider_whiterabbit.client.transport.connection_settings import (
         DEFAULT_REQUEST_TIMEOUT,
         ClientSettings,
     )
+    from airflow_provider_whiterabbit.client.transport.limits import LIMITS
 
     _check_extra(extra)
     # The forms of older versions of Airflow save an empty field as an empty string.
     fields = {name: value for name, value in extra.items() if value not in (None, "")}
     return ClientSettings(
-        connection_id=connection.conn_id or "",
+        connection_id=name,
         base_url=_base_url(connection.host, connection.port),
-        api_key=_string_field(fields, "api_key") or "",
+        api_key=(_string_field(fields, "api_key") or "").strip(),  # as for the secret, which is often a file's content
         api_secret=connection.password or "",
         request_timeout=_seconds_field(fields, "request_timeout", DEFAULT_REQUEST_TIMEOUT),
         ca_bundle=_string_field(fields, "ca_bundle"),
+        client_cert=_string_field(fields, "client_cert"),
+        client_key=_string_field(fields, "client_key"),
         allow_http=_boolean_field(fields, "allow_http"),
+        **{name: limit.parse(fields[name], name) for name, limit in LIMITS.items() if name in fields},
         empty_body_signature=fields.get("empty_body_signature", "object"),
         callback_secret=fields.get("callback_secret"),
         callback_headers=_object_field(fields, "callback_headers"),
@@ -55,9 +75,12 @@ def secrets_of(connection: Connection, extra: Mapping[str, Any]) -> Iterator[str
     """
     from airflow_provider_whiterabbit.client.transport.connection_settings import as_list
 
-    _check_extra(extra)
-    secret = extra.get("callback_secret")
-    yield from _non_empty_strings((connection.password, extra.get("api_key"), secret, *as_list(secret)))
+    with _naming(_name_of(connection)):
+        _check_extra(extra)
+    secret, api_key = extra.get("callback_secret"), extra.get("api_key")
+    for value in _non_empty_strings((connection.password, api_key)):
+        yield from _non_empty_strings({value, value.strip()})  # messages and requests hold it without a line end
+    yield from _non_empty_strings((secret, *as_list(secret)))
     headers = extra.get("callback_headers")
     if isinstance(headers, str):
         try:
@@ -80,6 +103,25 @@ def check_conn_id(connection_id: Any) -> None:
         raise WhiteRabbitConfigError(f"{connection_id!r:.100} can't be the id of an Airflow connection.")
 
 
+def _name_of(connection: Connection) -> str:
+    """Return the id of an Airflow connection for messages; an empty string for an id that no user knows.
+
+    *Test* in Airflow's web UI copies the connection to an environment variable under a random id.
+    """
+    conn_id = connection.conn_id or ""
+    is_made_up = _MADE_UP_ID.fullmatch(conn_id) and f"AIRFLOW_CONN_{conn_id.upper()}" in os.environ
+    return "" if is_made_up else conn_id
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Put the id of the Airflow connection in front of errors about its fields."""
+    try:
+        yield
+    except WhiteRabbitConfigError as error:
+        raise WhiteRabbitConfigError(f"Connection {name}: {error}" if name else str(error)) from None
+
+
 def _check_extra(extra: Any) -> None:
     if not isinstance(extra, Mapping):
         raise WhiteRabbitConfigError("The connection's extra must be a JSON object.")
@@ -90,9 +132,9 @@ def _non_empty_strings(values: Any) -> Iterator[str]:
 
 
 def _base_url(host: str | None, port: int | None) -> str:
-    from airflow_provider_whiterabbit.client.transport.connection_settings import DEFAULT_BASE_URL, check_base_url
+    from airflow_provider_whiterabbit.client.transport.base_url import DEFAULT_BASE_URL, check_base_url
 
-    base_url = (host or "").strip() or DEFAULT_BASE_URL
+    base_url = _with_scheme((host or "").strip()) or DEFAULT_BASE_URL
     check_base_url(base_url, allow_http=True)  # `ClientSettings` checks whether plain HTTP is allowed
     url = urlsplit(base_url)
     if not port or port == url.port:
@@ -102,6 +144,16 @@ def _base_url(host: str | None, port: int | None) -> str:
             f"The connection's port is {port}, but its host contains port {url.port}: remove one of them."
         )
     return f"{url.scheme}://{url.netloc}:{port}"
+
+
+def _with_scheme(host: str) -> str:
+    """Return a host as a URL: without a scheme, as in a connection that is written as a URI, it is reached by HTTPS."""
+    if not host or "://" in host or host.startswith("//"):
+        return host
+    try:
+        return f"https://[{IPv6Address(host)}]"  # Airflow takes the brackets from the host of a URI
+    except ValueError:
+        return f"https://{host}"
 
 
 def _string_field(extra: Mapping[str, Any], name: str) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.wire import answers
 
 if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
     from airflow_provider_whiterabbit.client.transport.sync import Client
 
 
@@ -23,17 +25,30 @@ def probe(get_client: Callable[[], Client]) -> tuple[bool, str]:
     """
     try:
         client = get_client()
-        try:
-            client.send(api.get_execution(api.NIL_UUID))
-        except (exc.WhiteRabbitNotFoundError, exc.WhiteRabbitPermissionError) as error:
-            return _key_accepted(error, client.clock_offset)
+    except exc.WhiteRabbitError as error:
+        return False, str(error)  # names the connection
+    works, message = _answer(client)
+    return works, message if works else f"{_place(client.settings)}: {message}"
+
+
+def _answer(client: Client) -> tuple[bool, str]:
+    try:
+        client.send(api.get_execution(api.NIL_UUID))
+    except (exc.WhiteRabbitNotFoundError, exc.WhiteRabbitPermissionError) as error:
+        return _key_accepted(error, client.clock_offset)
     except exc.WhiteRabbitAuthenticationError as error:
         return False, _key_refused(error)
     except exc.WhiteRabbitTransportError as error:
-        return False, f"White Rabbit can't be reached: {error}"
+        return False, f"White Rabbit can't be reached: {error}".replace(client.settings.prefix, "", 1)
     except exc.WhiteRabbitError as error:
         return False, str(error)
     return False, "The server returned an execution that can't exist; check the connection's host."
+
+
+def _place(settings: ClientSettings) -> str:
+    """Return what was tested; Airflow's web UI tests a copy of the connection, whose id no user knows."""
+    host = urlsplit(settings.base_url).netloc
+    return f"Connection {settings.connection_id}, host {host}" if settings.connection_id else f"Host {host}"
 
 
 def _key_accepted(error: exc.WhiteRabbitResponseError, clock_offset: float) -> tuple[bool, str]:

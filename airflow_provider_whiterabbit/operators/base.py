@@ -71,6 +71,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
     """
 
     timeout_error = WhiteRabbitTimeoutError
+    ui_color = "#e9e1f5"
 
     _last_try: ClassVar[tuple[Any, int] | None] = None
     """The task instance and the try that last executed an operator in this process."""

@@ -43,6 +43,10 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
     replayed `max_replays` times, the task replays it again and then fails without retries, at each run until the
     callback is delivered. The message contains White Rabbit's last error.
 
+    .. seealso::
+        For more information on how to use this operator, take a look at the guide:
+        :ref:`recover-lost-callbacks`
+
     :param execution_ids: ids as a list, another task's output, or a template that renders to a JSON array of ids.
     :param submitted: an Airflow asset, given instead of `execution_ids`. The ``extra`` of its events holds the id of an
         execution as ``execution_id``. The asset becomes an inlet of the task. A mapped task needs `inlets` as well.
@@ -51,6 +55,7 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
     :param ignore: ids of executions whose callbacks are given up, as for `execution_ids`; templated.
     """
 
+    ui_color = "#e9e1f5"
     template_fields: Sequence[str] = ("execution_ids", "whiterabbit_conn_id", "ignore")
 
     def __init__(

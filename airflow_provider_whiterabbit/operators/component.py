@@ -15,6 +15,7 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitNotFoundError,
 )
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
+from airflow_provider_whiterabbit.operators.native import NativeRenderingMixin
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
 if TYPE_CHECKING:
@@ -24,12 +25,16 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.operators.fence import Fence
 
 
-class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
+class WhiteRabbitExecuteComponentOperator(NativeRenderingMixin, WhiteRabbitSubmitOperator):
     """Executes a White Rabbit component, and returns the execution's output as XCom: the JSON that the API sent.
 
     The component is submitted at most once for each run of the task and each clear by a user, also if workers die. The
     execution's id is stored as XCom ``execution_id`` as soon as it is known. The secret and the headers of a callback
     come from the connection, because Airflow stores a task's arguments in clear text.
+
+    .. seealso::
+        For more information on how to use this operator, take a look at the guide:
+        :ref:`submit-and-wait`
 
     :param module: module name, as ``RANDOM_UUID``; templated.
     :param input: inputs by name, JSON values; templated, nested values too. Integers beyond ±(2^53 - 1) must be `str`.
@@ -82,22 +87,24 @@ class WhiteRabbitExecuteComponentOperator(WhiteRabbitSubmitOperator):
         return f"component {self.module}"
 
     def _request(self) -> Request:
-        return self.whiterabbit_hook.component_request(
-            self.module,
-            input=self.input,
-            config=self.config,
-            attempts=self.attempts,
-            inline_wait=self.inline_wait,
-            callback_url=self.callback_url,
-            callback=self.callback,
-        )
+        with self._naming_native_rendering("module", "input", "config"):
+            return self.whiterabbit_hook.component_request(
+                self.module,
+                input=self.input,
+                config=self.config,
+                attempts=self.attempts,
+                inline_wait=self.inline_wait,
+                callback_url=self.callback_url,
+                callback=self.callback,
+            )
 
     def _check_before_submission(self) -> None:
         if self.validate:
             from airflow_provider_whiterabbit.client import catalogue
 
             definition = catalogue.find(self.whiterabbit_hook.get_components(), self.module)
-            catalogue.validate(definition, self.input or {}, self.config or {})
+            with self._naming_native_rendering("input", "config"):
+                catalogue.validate(definition, self.input or {}, self.config or {})
 
     def _submission_values(self) -> dict[str, Any]:
         names = ("input", "config", "attempts", "callback_url", "callback")

@@ -60,6 +60,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     """
 
     timeout_error = AirflowSensorTimeout
+    ui_color = "#e9e1f5"
 
     start_from_trigger: Any = ComputedAttribute(lambda: False, starts_in_triggerer)
     start_trigger_args: Any = ComputedAttribute(lambda: None, start_args)

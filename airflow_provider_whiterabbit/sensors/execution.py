@@ -18,6 +18,10 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
 
     A FAILED execution fails the task without retries, with White Rabbit's error in the message.
 
+    .. seealso::
+        For more information on how to use this sensor, take a look at the guide:
+        :ref:`wait-for-what-something-else-submitted`
+
     :param execution_id: id of the execution; templated, or the output of an upstream task. The other parameters are
         those of `WhiteRabbitSensor`.
     """

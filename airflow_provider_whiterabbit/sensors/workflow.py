@@ -19,6 +19,10 @@ class WhiteRabbitWorkflowRunSensor(WhiteRabbitSensor):
     A run that is FAILED or CANCELED fails the task without retries. The message names the failed stages and their
     errors.
 
+    .. seealso::
+        For more information on how to use this sensor, take a look at the guide:
+        :ref:`wait-for-what-something-else-submitted`
+
     :param workflow_run_id: id of the run; templated, or the output of an upstream task. The other parameters are those
         of `WhiteRabbitSensor`.
     """

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def server(handle: Callable[[socket.socket], None]) -> Iterator[int]:
+def server(handle: Callable[[socket.socket], None], host: str = "127.0.0.1") -> Iterator[int]:
     """Accept connections on loopback one after the other, pass each to `handle`, and yield the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listening:
 
         def accept() -> None:
             with contextlib.suppress(OSError):
@@ -62,7 +63,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def refusing_proxy() -> Iterator[tuple[int, list[bytes]]]:
+def refusing_proxy(host: str = "127.0.0.1") -> Iterator[tuple[int, list[bytes]]]:
     """Run a proxy that answers 407 to every request; yield its port, and the requests that it receives."""
     received: list[bytes] = []
 
@@ -70,5 +71,5 @@ def refusing_proxy() -> Iterator[tuple[int, list[bytes]]]:
         received.append(connection.recv(65536))
         connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
 
-    with server(refuse) as port:
+    with server(refuse, host) as port:
         yield port, received

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from airflow_provider_whiterabbit.compat import BaseOperator, BaseSensorOperator
 from airflow_provider_whiterabbit.get_provider_info import get_provider_info
 from tests.docs.pages import ROOT
 
@@ -44,6 +48,37 @@ def test_reference() -> None:
         name for kind in ("hooks", "operators", "sensors", "triggers") for name in info[kind][0]["python-modules"]
     ]
     assert [name for name in modules if f"::: {name}" not in text] == []
+
+
+def operators_and_sensors() -> list[type[Any]]:
+    """Return the operators and sensors of the modules that the provider's metadata lists."""
+    info = get_provider_info()
+    modules = [import_module(name) for kind in ("operators", "sensors") for name in info[kind][0]["python-modules"]]
+    return [
+        value
+        for module in modules
+        for value in vars(module).values()
+        if inspect.isclass(value) and value.__module__ == module.__name__ and issubclass(value, BaseOperator)
+    ]
+
+
+@pytest.mark.parametrize("operator", operators_and_sensors())
+def test_guides(operator: type[Any]) -> None:
+    """The docstring of each operator and sensor names its guide: a heading that exactly one page of the site has."""
+    kind = "sensor" if issubclass(operator, BaseSensorOperator) else "operator"
+    intro = f".. seealso::\n    For more information on how to use this {kind}, take a look at the guide:\n    :ref:"
+    docstring = inspect.cleandoc(operator.__doc__ or "")
+    assert intro in docstring
+    (anchor,) = re.findall(r":ref:`([\w-]+)`", docstring)
+    assert len([page for page in (ROOT / "docs").glob("*.md") if anchor in anchors(page)]) == 1
+
+
+def test_colours() -> None:
+    """In Airflow's graph, the provider's tasks have a colour of their own, which Airflow's own classes do not have."""
+    colours = {operator.ui_color for operator in operators_and_sensors()}
+    assert len(colours) == 1
+    assert re.fullmatch("#[0-9a-f]{6}", *colours)
+    assert not colours & {BaseOperator.ui_color, BaseSensorOperator.ui_color}
 
 
 @pytest.mark.parametrize("name", ["docs.yml", "release.yml"])

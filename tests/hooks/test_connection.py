@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -17,8 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS, AirflowNotFoundException
-from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.hooks.connection import secrets_of
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from tests.hooks.making import MakeHook, der
 
@@ -36,7 +40,10 @@ def test_forms_of_the_secret(make_hook: MakeHook, whiterabbit_emulator: Emulator
 
 
 WRONG_CONNECTIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-    ({"host": "api.whiterabbit.app"}, {}, "no scheme"),
+    ({"host": "//api.whiterabbit.app"}, {}, "no scheme"),
+    ({"host": "api.whiterabbit.app/v1"}, {}, "path"),
+    ({"host": "user:hunter2@api.whiterabbit.app"}, {}, "user name or password"),
+    ({"host": "api.whiterabbit.app:port"}, {}, "not a URL"),
     ({"host": "ftp://api.whiterabbit.app"}, {}, "must be https"),
     ({"host": "http://api.whiterabbit.app"}, {}, "allow_http"),
     ({"host": "http://10.0.0.1:8080"}, {}, "allow_http"),
@@ -58,6 +65,13 @@ WRONG_CONNECTIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"request_timeout": 0}, "request_timeout"),
     ({}, {"request_timeout": "nan"}, "request_timeout"),
     ({}, {"request_timeout": 10**400}, "request_timeout"),
+    ({}, {"requests_at_once": "many"}, "'requests_at_once' must be a whole number from 1 to 1000, got 'many'"),
+    ({}, {"requests_per_second": [250]}, "'requests_per_second' must be a whole number"),
+    ({}, {"request_attempts": False}, "'request_attempts' must be a whole number"),
+    ({}, {"request_attempts": 10**400}, "'request_attempts' must be a whole number"),
+    ({}, {"stream_silence": "5"}, "'stream_silence' must be a number of seconds from 20 to 3600"),
+    ({}, {"client_cert": "/does/not/exist"}, "client_cert"),
+    ({}, {"client_cert": 7}, "client_cert"),
     ({}, {"ca_bundle": "/does/not/exist"}, "ca_bundle"),
     ({}, {"ca_bundle": f"/{'x' * 5_000}"}, "ca_bundle"),
     ({}, {"allow_http": "maybe"}, "allow_http"),
@@ -84,6 +98,7 @@ def test_wrong_connection(
     with pytest.raises(exc.WhiteRabbitConfigError) as caught:
         hook.execute_component("PAY")
     assert message_part in str(caught.value)
+    assert str(caught.value).startswith("Connection whiterabbit_default: ")
     for secret in (changes.get("password"), "hunter2", "X-Evil"):
         assert not secret or secret not in str(caught.value)
     assert hook.test_connection() == (False, str(caught.value))
@@ -94,6 +109,77 @@ def test_port(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
     """The port in the connection's field for it is used."""
     scheme, host, port = whiterabbit_emulator.url.rsplit(":", 2)
     make_hook({"host": f"{scheme}:{host}", "port": int(port)}).execute_component("X")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "base_url"),
+    [
+        (None, None, "https://api.whiterabbit.app"),
+        ("api.example.org", None, "https://api.example.org"),
+        ("api.example.org:8443", None, "https://api.example.org:8443"),
+        ("api.example.org", 8443, "https://api.example.org:8443"),
+        ("2001:db8::1", 8443, "https://[2001:db8::1]:8443"),
+        ("[2001:db8::1]:8443", None, "https://[2001:db8::1]:8443"),
+    ],
+)
+def test_host_without_a_scheme(make_hook: MakeHook, host: str | None, port: int | None, base_url: str) -> None:
+    """A host without a scheme, which a connection in the form of a URI has, is reached by HTTPS."""
+    assert make_hook({"host": host, "port": port}).get_conn().settings.base_url == base_url
+
+
+async def test_limits(make_hook: MakeHook) -> None:
+    """The limits of both clients come from the connection, as numbers or as the texts of a form."""
+    by_default = make_hook(requests_at_once="", stream_silence=None).get_conn()
+    assert by_default.timing.silence == 45
+    limits = {"requests_per_second": 1_000, "requests_at_once": 100, "request_attempts": 2, "stream_silence": 62.5}
+    for written in (limits, {name: str(value) for name, value in limits.items()}):
+        hook = make_hook(**written)
+        for client in (hook.get_conn(), await hook.get_async_client()):
+            assert {name: getattr(client.settings, name) for name in limits} == limits
+            assert client.timing == replace(by_default.timing, silence=62.5)
+
+
+def test_attempts(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
+    """A call is attempted as often as the connection says."""
+    whiterabbit_emulator.fault(effects.Answer(503), kind="record", times=None)
+    hook = make_hook(request_attempts=2)
+    hook.timing = Timing(first_pause=0)
+    with pytest.raises(exc.WhiteRabbitServerError):
+        hook.get_execution("e-1")
+    assert len(whiterabbit_emulator.journal) == 2
+
+
+def test_connection_as_uri(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection in the form of a URI works, with an IPv6 address too."""
+    secret = quote(whiterabbit_emulator.api_secret, safe="")
+    uri = f"whiterabbit://:{secret}@[2001:db8::1]:8443/?api_key=ws_1"
+    monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", uri)
+    assert WhiteRabbitHook().get_conn().settings.base_url == "https://[2001:db8::1]:8443"
+
+
+def test_line_ends(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
+    """Key and secret may end with a line end, as files do; logs hide them with it and without it."""
+    wr = whiterabbit_emulator
+    hook = make_hook({"password": f"{wr.api_secret}\n"}, api_key=f"{wr.api_key}\n")
+    assert hook.get_execution(wr.create_execution("X"))
+    connection = WhiteRabbitHook.get_connection(hook.whiterabbit_conn_id)
+    hidden = set(secrets_of(connection, connection.extra_dejson))
+    assert {wr.api_key, f"{wr.api_key}\n", wr.api_secret, f"{wr.api_secret}\n"} <= hidden
+
+
+async def test_unknown_fields(make_hook: MakeHook, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has one warning of each unknown field, with a similar name; the values do not appear."""
+    hook = make_hook(request_timout=3, extra__whiterabbit__ca_bundle=None, **{"zzz\n": "hunter2"})
+    hook.get_conn()
+    await hook.get_async_client()
+    warnings = [record.getMessage() for record in caplog.records if "does not know" in record.getMessage()]
+    what = "The connection whiterabbit_default has an extra field"
+    assert warnings == [
+        f"{what} 'request_timout', which this provider does not know; did you mean 'request_timeout'?",
+        f"{what} 'extra__whiterabbit__ca_bundle', which this provider does not know; did you mean 'ca_bundle'?",
+        f"{what} 'zzz ', which this provider does not know and ignores",
+    ]
+    assert "hunter2" not in caplog.text
 
 
 def test_omitted_body(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+from airflow_provider_whiterabbit.compat import Connection
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from tests.hooks.making import MakeHook, der
 
 
@@ -28,13 +30,34 @@ def test_connection_restricted(make_hook: MakeHook, whiterabbit_emulator: Emulat
 
 
 @pytest.mark.parametrize("extra", [{"api_key": "ws_wrong"}, {}], ids=["key", "secret"])
-def test_connection_refused(make_hook: MakeHook, extra: dict[str, Any]) -> None:
-    """A wrong key or a wrong secret is refused with a message that names both."""
+def test_connection_refused(make_hook: MakeHook, whiterabbit_emulator: Emulator, extra: dict[str, Any]) -> None:
+    """A wrong key or a wrong secret is refused with a message that names both, the connection and the host."""
     changes = {} if extra else {"password": der(load_der_private_key(base64.b64decode(OTHER_SECRET), None))}
     works, message = make_hook(changes, **extra).test_connection()
     assert not works
-    assert "refused the API key or the signature" in message
+    assert message.startswith(
+        f"{PLACE} {whiterabbit_emulator.url.removeprefix('http://')}: White Rabbit refused the API key"
+    )
     assert "ws_wrong" not in message
+
+
+PLACE = "Connection whiterabbit_default, host"
+
+
+def test_of_a_copy(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's web UI tests a copy of a connection under a random id, which the message does not name."""
+    wr = whiterabbit_emulator
+
+    def copy(password: str | None) -> None:
+        fields = {"host": wr.url, "password": password, "extra": '{"api_key": "ws_wrong"}'}
+        connection = Connection(conn_id="aB3dE6gH", conn_type="whiterabbit", **fields)
+        monkeypatch.setenv("AIRFLOW_CONN_AB3DE6GH", connection.get_uri())
+
+    copy(wr.api_secret)
+    works, message = WhiteRabbitHook("aB3dE6gH").test_connection()
+    assert (works, message.partition(": ")[0]) == (False, f"Host {wr.url.removeprefix('http://')}")
+    copy(None)
+    assert WhiteRabbitHook("aB3dE6gH").test_connection()[1].startswith("The connection has no API secret")
 
 
 OTHER_SECRET = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g"  # RFC 8032, section 7.1, test 1
@@ -53,9 +76,10 @@ def test_connection_unreachable(make_hook: MakeHook) -> None:
     """A host that refuses connections is reported as one that cannot be reached."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        works, message = make_hook({"host": f"http://127.0.0.1:{bound.getsockname()[1]}"}).test_connection()
+        host = f"127.0.0.1:{bound.getsockname()[1]}"
+        works, message = make_hook({"host": f"http://{host}"}).test_connection()
     assert not works
-    assert "can't be reached" in message
+    assert message.startswith(f"{PLACE} {host}: White Rabbit can't be reached: cannot connect to 127.0.0.1: ")
     assert "refused" in message
 
 

@@ -106,7 +106,7 @@ def test_unreadable_connection(
     monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", '{"conn_type": "whiterabbit", "password": "x"}')
     with caplog.at_level(logging.WARNING), pytest.raises(exc.WhiteRabbitAuthenticationError):
         hook.get_execution(UNKNOWN)
-    assert "can't be read again: The connection has no API key" in caplog.text
+    assert "can't be read again: Connection whiterabbit_default: The connection has no API key" in caplog.text
 
 
 def test_connection_to_another_host(

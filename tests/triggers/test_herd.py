@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_whiterabbit.client.transport.sharing import RECORD_TURNS
+from airflow_provider_whiterabbit.client.transport.limits import REQUESTS_AT_ONCE
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator, Entry, effects
 from dev.harness.polling import until
@@ -63,14 +63,14 @@ def complete_all(wr: Emulator) -> None:
 
 
 async def test_concurrent_requests(whiterabbit_emulator: Emulator, start: Start) -> None:
-    """While White Rabbit answers no request for a record, `RECORD_TURNS` are sent, and all streams are opened."""
+    """While White Rabbit answers no request for a record, `REQUESTS_AT_ONCE` are sent, and all streams are opened."""
     wr = whiterabbit_emulator
     hold = wr.fault(effects.Hold(), kind="record", times=None)
     waits = start()
     await arrive(wr, WAITS, kind="stream", answered=True)
     # The emulator handles this call after all requests that have arrived.
     await asyncio.to_thread(wr.create_execution, "OTHER")
-    assert len(wr.requests(kind="record")) == RECORD_TURNS
+    assert len(wr.requests(kind="record")) == REQUESTS_AT_ONCE
     wr.release(hold)
     await arrive(wr, WAITS, kind="record", answered=True)
     await asyncio.to_thread(complete_all, wr)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_whiterabbit.client.transport.pace import BURST, MAX_REQUESTS_PER_SECOND
-from airflow_provider_whiterabbit.client.transport.sharing import RECORD_TURNS, STREAM_TURNS
+from airflow_provider_whiterabbit.client.transport.limits import REQUESTS_AT_ONCE, REQUESTS_PER_SECOND
+from airflow_provider_whiterabbit.client.transport.sharing import STREAMS_PER_RECORD
 from airflow_provider_whiterabbit.emulator import Emulator
 from benchmarks.server import allow_many_files, get_json, serving
 from dev.harness.polling import until
@@ -57,5 +57,5 @@ def check_pace(what: str, moments: list[float]) -> None:
     seconds = moments[-1] - moments[0]
     print(f"{what}: {len(moments)} requests in {seconds:.1f} s, {busiest} in the busiest second")
     for number, moment in enumerate(moments):
-        sent = BURST + MAX_REQUESTS_PER_SECOND * (moment - moments[0])
-        assert number <= sent + RECORD_TURNS + STREAM_TURNS
+        sent = REQUESTS_PER_SECOND // 10 + REQUESTS_PER_SECOND * (moment - moments[0])
+        assert number <= sent + (1 + STREAMS_PER_RECORD) * REQUESTS_AT_ONCE

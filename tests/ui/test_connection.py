@@ -145,7 +145,7 @@ OUTCOMES = {
     "secret of another kind": Outcome(False, "does not hold an unencrypted private key", {"password": "bm90IGEga2V5"}),
     "no key": Outcome(False, "The connection has no API key", {"api_key": ""}),
     "no secret": Outcome(False, "The connection has no API secret", {"password": ""}),
-    "no URL": Outcome(False, "The connection's host 'example.org' has no scheme", {"host": "example.org"}),
+    "no URL": Outcome(False, "The connection's host '//example.org' has no scheme", {"host": "//example.org"}),
     "something else": Outcome(
         False, "check the connection's host", answer=effects.Answer(404, {"detail": "Not Found"})
     ),

@@ -28,7 +28,6 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     EVENT_STREAM,
     JSON,
     Limits,
-    check_stream,
     lower_case,
 )
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
@@ -39,7 +38,6 @@ from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Ge
 from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow
 from airflow_provider_whiterabbit.client.wait.timing import Timing
-from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
@@ -74,7 +72,8 @@ class AsyncClient(SendingClient):
     async def __aenter__(self) -> Self:
         self._shared = join(self.settings)
         try:
-            self._session = await self._shared.opened()
+            with self.settings.naming_connection():
+                self._session = await self._shared.opened()
         except BaseException:
             await leave(self._shared)
             raise
@@ -171,7 +170,7 @@ class AsyncClient(SendingClient):
                     head = Response(answer.status, lower_case(answer.headers), b"", time.time())
                     if head.status != 200:
                         head = await read_whole(answer, self.settings.max_answer_bytes, entry)
-                    check_stream(request, self._hidden(head))
+                    self._check_stream(request, head)
                     stream = EventStream(answer, entry)
                 except BaseException:
                     answer.close()
@@ -189,7 +188,7 @@ class AsyncClient(SendingClient):
                     response = await read_whole(answer, max_bytes, entry, wanted)
                 finally:
                     answer.release()  # its connection can be used again if the answer was read to its end
-        return answers.data_of(request, self._hidden(response))
+        return self._data_of(request, response)
 
     async def _start(self, request: Request, limits: Limits, accept: str) -> aiohttp.ClientResponse:
         answer = await self._session.request(

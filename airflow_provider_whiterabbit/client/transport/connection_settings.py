@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,15 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.retry import ATTEMPTS
 from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.client.transport.base_url import check_base_url
+from airflow_provider_whiterabbit.client.transport.limits import LIMITS, REQUESTS_AT_ONCE, REQUESTS_PER_SECOND
+from airflow_provider_whiterabbit.client.transport.proxies import proxy_for
+from airflow_provider_whiterabbit.client.transport.tls import check_files
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
 from airflow_provider_whiterabbit.client.wire.signing import EmptyBodySignature, load_private_key
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 
-DEFAULT_BASE_URL = "https://api.whiterabbit.app"
 DEFAULT_REQUEST_TIMEOUT = 30.0
 
 MIN_CALLBACK_SECRET = 16
@@ -37,6 +41,12 @@ class ClientSettings:
     :param request_timeout: seconds to wait for a connection, and for each piece of an answer.
     :param ca_bundle: file or folder of CA certificates; by default that of ``REQUESTS_CA_BUNDLE`` or
         ``CURL_CA_BUNDLE``, else certifi's.
+    :param client_cert: file with the certificate, as PEM, with which the client identifies itself to the server.
+    :param client_key: file with that certificate's private key; by default the certificate's file holds it too.
+    :param requests_per_second: how many requests of this process the host gets in a second at most.
+    :param requests_at_once: how many requests for records of this process may wait for an answer at once.
+    :param request_attempts: how often a call is attempted at most, if its repetition is safe.
+    :param stream_silence: seconds without a byte after which a stream is dead; None for that of the client's `Timing`.
     :param allow_http: permit plain HTTP to a host other than this machine.
     :param empty_body_signature: how a request without a body is signed, see `signing.signed_message`.
     :param callback_secret: HMAC key or keys of callbacks, as the connection holds them. They are validated when
@@ -55,6 +65,12 @@ class ClientSettings:
     api_secret: str = field(repr=False)
     request_timeout: float = DEFAULT_REQUEST_TIMEOUT
     ca_bundle: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    requests_per_second: int = REQUESTS_PER_SECOND
+    requests_at_once: int = REQUESTS_AT_ONCE
+    request_attempts: int = ATTEMPTS
+    stream_silence: float | None = None
     allow_http: bool = False
     empty_body_signature: EmptyBodySignature = "object"
     callback_secret: Any = field(default=None, repr=False)
@@ -79,13 +95,21 @@ class ClientSettings:
         if not os.path.exists(self.trust_store):  # noqa: PTH110 (`Path.exists` raises where the path can't be looked at)
             source = "The extra field 'ca_bundle'" if self.ca_bundle else "REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE)"
             raise WhiteRabbitConfigError(f"{source} names {self.trust_store!r}, which does not exist.")
+        check_files(self.client_cert, self.client_key)
+        if self.client_cert and not self.base_url.lower().startswith("https:"):
+            raise WhiteRabbitConfigError(
+                "The extra field 'client_cert' has no effect with plain HTTP: use https in the connection's host, or "
+                "remove the field."
+            )
+        for name, limit in LIMITS.items():
+            limit.parse(getattr(self, name), name)
         if self.empty_body_signature not in ("object", "omitted"):
             raise WhiteRabbitConfigError("The extra field 'empty_body_signature' must be 'object' or 'omitted'.")
         if self.callback_headers is not None:
             checks.headers(self.callback_headers, "callback_headers", WhiteRabbitConfigError)
         for target in (EXECUTION, WORKFLOW_RUN):
             template, placeholder = getattr(self, target.link_setting), f"{{{target.id_name}}}"
-            if template is not None and not (_is_http(template) and placeholder in template):
+            if template is not None and not (checks.is_http_url(template) and placeholder in template):
                 raise WhiteRabbitConfigError(
                     f"The extra field '{target.link_setting}' must be an http:// or https:// URL with {placeholder} in "
                     "it."
@@ -93,7 +117,21 @@ class ClientSettings:
 
     def callback_secrets(self) -> tuple[str, ...]:
         """Return the connection's callback secrets, as `callback_secrets` of this module does."""
-        return callback_secrets(self.callback_secret)
+        with self.naming_connection():
+            return callback_secrets(self.callback_secret)
+
+    @property
+    def prefix(self) -> str:
+        """The connection's id, for the beginning of messages about it; empty without Airflow."""
+        return f"Connection {self.connection_id}: " if self.connection_id else ""
+
+    @contextlib.contextmanager
+    def naming_connection(self) -> Iterator[None]:
+        """Put the id of the Airflow connection in front of errors about its fields."""
+        try:
+            yield
+        except WhiteRabbitConfigError as error:
+            raise WhiteRabbitConfigError(f"{self.prefix}{error}") from None
 
     def link_to(self, target: Target[Any], target_id: str) -> str | None:
         """Return the URL of an execution or workflow run in White Rabbit's dashboard; None if no template is set."""
@@ -122,19 +160,7 @@ class ClientSettings:
 
         :raises WhiteRabbitConfigError: if not both clients can use it.
         """
-        url = urlsplit(self.base_url)
-        proxies = getproxies_environment()
-        found: str | None = proxies.get(url.scheme) or proxies.get("all")
-        if found is None or checks.is_loopback(url.hostname or "") or proxy_bypass_environment(url.netloc, proxies):
-            return None
-        if "://" not in found:
-            found = f"http://{found}"
-        if not _is_http(found):
-            raise WhiteRabbitConfigError(
-                f"The proxy for {url.scheme} in the environment must be an http:// or https:// URL; "
-                "set NO_PROXY for White Rabbit's host to connect without it."
-            )
-        return found
+        return proxy_for(self.base_url)
 
     @property
     def is_trustworthy(self) -> bool:
@@ -172,50 +198,3 @@ def as_list(value: Any) -> list[Any]:
         except (ValueError, RecursionError):
             value = None
     return value if isinstance(value, list) else [value]
-
-
-def _is_http(address: str) -> bool:
-    try:
-        url = urlsplit(address)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        return False
-
-
-def _is_name(host: str) -> bool:
-    """Return whether each label of a host's name has 1 to 63 characters (RFC 1035, section 2.3.4), also in Punycode."""
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        return False
-    return True
-
-
-def check_base_url(base_url: str, *, allow_http: bool) -> None:
-    """Check that the base URL of White Rabbit's API has a scheme and a host, but no path and no password.
-
-    :raises WhiteRabbitConfigError: if it can't be used. The message says why.
-    """
-    remedy = f"Set the connection's host to the base URL, as {DEFAULT_BASE_URL}, or leave it empty for that one."
-    try:
-        url = urlsplit(base_url)
-        _ = url.port
-    except ValueError:
-        raise WhiteRabbitConfigError(f"The connection's host is not a URL. {remedy}") from None
-    if "@" in base_url:
-        raise WhiteRabbitConfigError(f"The connection's host holds a user name or password. {remedy}")
-    if "://" not in base_url or not url.hostname:
-        raise WhiteRabbitConfigError(f"The connection's host {base_url!r} has no scheme. {remedy}")
-    if url.scheme not in ("https", "http"):
-        raise WhiteRabbitConfigError(f"The connection's host has the scheme {url.scheme!r}; it must be https. {remedy}")
-    if url.path not in ("", "/") or "?" in base_url or "#" in base_url:  # which can hold another service's key
-        raise WhiteRabbitConfigError(f"The connection's host {url.netloc!r} has a path or a query. {remedy}")
-    if any(character.isspace() for character in base_url):
-        raise WhiteRabbitConfigError(f"The connection's host {base_url!r} holds white space. {remedy}")
-    if not base_url.isprintable() or not _is_name(url.hostname):
-        raise WhiteRabbitConfigError(f"The connection's host {base_url!r:.300} is not the name of a host. {remedy}")
-    if url.scheme == "http" and not allow_http and not checks.is_loopback(url.hostname):
-        raise WhiteRabbitConfigError(
-            f"The connection's host {base_url!r} is plain HTTP, which would show the API key to anyone on the way. "
-            "Use https, or set the extra field 'allow_http' to true if you must."
-        )

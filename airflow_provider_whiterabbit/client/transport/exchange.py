@@ -6,17 +6,18 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from airflow_provider_whiterabbit import __version__
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, transport_error
-from airflow_provider_whiterabbit.client.transport.pace import HostPausedError, host_of
+from airflow_provider_whiterabbit.client.transport.pace import HostPausedError, host_of, origin
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
-from airflow_provider_whiterabbit.client.wire.signing import Signer
+from airflow_provider_whiterabbit.client.wire.signing import EmptyBodySignature, Signer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitTransportError
 
 log = logging.getLogger(__name__)
@@ -47,14 +48,16 @@ class ClientBase:
     :raises WhiteRabbitConfigError: if the environment names a proxy that can't be used.
     """
 
-    __slots__ = ("_host", "_proxy", "_signer", "settings", "timing")
+    __slots__ = ("_host", "_is_signature_accepted", "_proxy", "_signer", "settings", "timing")
 
     def __init__(self, settings: ClientSettings, timing: Timing) -> None:
         self.settings = settings
-        self.timing = timing
+        silence = settings.stream_silence
+        self.timing = timing if silence is None else replace(timing, silence=silence)
         self._signer = Signer(settings.api_key, settings.api_secret, settings.empty_body_signature)
         self._proxy = settings.proxy
-        self._host = host_of(settings.base_url)
+        self._host = host_of(settings.base_url, settings.requests_per_second)
+        self._is_signature_accepted = False  # that of a request without a body
 
     @property
     def clock_offset(self) -> float:
@@ -87,7 +90,7 @@ class ClientBase:
 
     def _sign_with(self, settings: ClientSettings) -> None:
         """Sign requests with the key and the secret of settings that were read again, if they are for the same host."""
-        if host_of(settings.base_url) is not self._host:  # the new key belongs to the new host alone
+        if origin(settings.base_url) != origin(self.settings.base_url):  # the new key belongs to the new host alone
             log.warning("The key was refused, and the connection %s names another host now", settings.connection_id)
             return
         names = ("api_key", "api_secret", "empty_body_signature")
@@ -104,6 +107,23 @@ class ClientBase:
 
     def _undo_correction(self) -> None:
         self._signer.undo_correction()
+
+    def _data_of(self, request: Request, response: Response) -> Any:
+        """Return the JSON of an HTTP response, or raise the error that it is; see `answers.data_of`."""
+        return answers.data_of(request, self._hidden(response), self._other_signature(request, response))
+
+    def _check_stream(self, request: Request, head: Response) -> None:
+        """Check an HTTP response that must be an event stream, as `check_stream` of this module does."""
+        check_stream(request, self._hidden(head), self._other_signature(request, head))
+
+    def _other_signature(self, request: Request, response: Response) -> EmptyBodySignature | None:
+        """Return the other way to sign a request without a body, if the way that was used can be why it is refused."""
+        if request.body is not None:
+            return None
+        self._is_signature_accepted |= 200 <= response.status < 300
+        if self._is_signature_accepted:
+            return None
+        return "omitted" if self.settings.empty_body_signature == "object" else "object"
 
     def _hidden(self, response: Response) -> Response:
         """Return an HTTP response; in that of an error, three dots take the place of each secret that it repeats."""
@@ -124,14 +144,15 @@ class ClientBase:
         return result
 
 
-def check_stream(request: Request, head: Response) -> None:
+def check_stream(request: Request, head: Response, other_signature: str | None = None) -> None:
     """Check the status and the content type of an HTTP response that must be an event stream.
 
+    :param other_signature: as for `answers.error_of`.
     :raises WhiteRabbitResponseError: if the server refused.
     :raises UnusableAnswerError: if something else answered.
     """
     if not 200 <= head.status < 300:
-        raise answers.error_of(request, head)
+        raise answers.error_of(request, head, other_signature)
     content_type = head.headers.get("content-type", "")
     if head.status != 200 or not content_type.lower().startswith(EVENT_STREAM):
         raise UnusableAnswerError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_whiterabbit.client.text import clean
@@ -13,6 +14,9 @@ from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitTransportError
 
 _PROXY_PASSWORD = re.compile(r"//[^/@\s]*@")  # some errors show the proxy's address with its password
+
+_CLIENT_REFUSED = re.compile(r"ALERT_\w*(CERTIFICATE|UNKNOWN_CA)")
+"""The names of the alerts (RFC 8446, section 6.2) with which a server refuses a client's certificate, or its lack."""
 
 _MAX_CAUSE = 500
 """How many characters of a library's error a message shows at most."""
@@ -49,8 +53,7 @@ def transport_error(
     # Through a proxy, this machine resolves and connects to the proxy alone.
     host, source = (proxy.hostname, "HTTPS_PROXY") if proxy else (server.hostname, "the connection's host")
     cause, remedy = _explained(error, str(host), source)
-    connection = f"Connection {settings.connection_id}: " if settings.connection_id else ""
-    return WhiteRabbitTransportError(f"{connection}{cause} ({place}){remedy}")
+    return WhiteRabbitTransportError(f"{settings.prefix}{cause} ({place}){remedy}")
 
 
 def root_cause_text(error: BaseException) -> str:
@@ -77,14 +80,23 @@ def _explained(error: Exception, host: str, source: str) -> tuple[str, str]:
         unknown_issuer = getattr(cause, "verify_code", None) in _UNKNOWN_ISSUER
         remedy = "; if a company's own CA signed it, set the connection's 'ca_bundle'" if unknown_issuer else ""
         return f"a certificate was refused: {text}", remedy
+    if isinstance(cause, ssl.SSLError) and _CLIENT_REFUSED.search(cause.reason or ""):
+        return f"the server wants another client certificate: {text}", "; check the connection's 'client_cert'"
     return text, ""
 
 
 def _root_cause(error: BaseException) -> BaseException:
     seen = {id(error)}
-    while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) is not None:
+    while (inner := _inner(error)) is not None:
         if not isinstance(inner, BaseException) or id(inner) in seen:
             break
         seen.add(id(inner))
         error = inner
     return error
+
+
+def _inner(error: BaseException) -> Any:
+    inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
+    if inner is None:  # urllib3 puts the error of a handshake into an argument
+        return next((argument for argument in error.args if isinstance(argument, BaseException)), None)
+    return inner

@@ -10,15 +10,9 @@ from weakref import WeakValueDictionary
 
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
+from airflow_provider_whiterabbit.client.transport.limits import REQUESTS_PER_SECOND
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitResponseError
 
-MAX_REQUESTS_PER_SECOND = 250
-"""How many requests this process sends to a host in any one second, at most; opening a stream is one request."""
-
-BURST = MAX_REQUESTS_PER_SECOND // 10
-"""How many of these requests may be sent at once after a pause."""
-
-_REFILL = MAX_REQUESTS_PER_SECOND - BURST  # per second; after a burst, a second has no more than the maximum either
 _SHORTEST_TIMER = 0.02  # seconds; one timer then admits several requests
 _BUSY = (429, 503)
 
@@ -42,12 +36,17 @@ class Host:
     """The pace of the requests to one host: a token bucket, and the pause that the host asked for. It is thread-safe.
 
     A pause ends when its time is over, so a ``Retry-After`` of an outage delays nothing after the outage.
+
+    :param per_second: how many requests may be sent in any one second, a tenth of them at once after a pause.
     """
 
-    __slots__ = ("__weakref__", "_asked", "_filled_at", "_paused_until", "_tokens")
+    __slots__ = ("__weakref__", "_asked", "_burst", "_filled_at", "_paused_until", "_refill", "_tokens")
 
-    def __init__(self) -> None:
-        self._tokens = float(BURST)
+    def __init__(self, per_second: int = REQUESTS_PER_SECOND) -> None:
+        self._burst = float(max(1, per_second // 10))
+        # After a burst, a second has no more than the maximum either. One request per second needs some refill too.
+        self._refill = max(per_second - self._burst, 0.5 * per_second)
+        self._tokens = self._burst
         self._filled_at = monotonic()
         self._paused_until = self._filled_at
         self._asked = 0.0
@@ -61,10 +60,10 @@ class Host:
             now = monotonic()
             if now < self._paused_until:
                 raise HostPausedError(self._asked, self._paused_until - now)
-            self._tokens = min(float(BURST), self._tokens + (now - self._filled_at) * _REFILL)
+            self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._refill)
             self._filled_at = now
             if self._tokens < 1:
-                return (1 - self._tokens) / _REFILL
+                return (1 - self._tokens) / self._refill
             self._tokens -= 1
             return 0.0
 
@@ -82,17 +81,25 @@ class Host:
                 self._paused_until, self._asked = until, asked
 
 
-_hosts: WeakValueDictionary[str, Host] = WeakValueDictionary()
+_hosts: WeakValueDictionary[tuple[str, int], Host] = WeakValueDictionary()
 
 
-def host_of(base_url: str) -> Host:
-    """Return the host that all clients of this process with the same base URL share while any of them lives."""
-    base_url = base_url.rstrip("/").lower()
+def host_of(base_url: str, per_second: int = REQUESTS_PER_SECOND) -> Host:
+    """Return the host that all clients of this process with the same base URL and limit share while any of them lives.
+
+    :param per_second: as for `Host`.
+    """
+    key = (origin(base_url), per_second)
     with _lock:
-        host = _hosts.get(base_url)
+        host = _hosts.get(key)
         if host is None:
-            host = _hosts[base_url] = Host()
+            host = _hosts[key] = Host(per_second)
         return host
+
+
+def origin(base_url: str) -> str:
+    """Return a base URL in the form in which equal ones are equal texts."""
+    return base_url.rstrip("/").lower()
 
 
 class Line:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -18,14 +16,13 @@ from airflow_provider_whiterabbit.client.transport.connection_settings import Cl
 from airflow_provider_whiterabbit.client.transport.descriptors import OpenStreams, is_shortage
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.pace import Line, host_of
+from airflow_provider_whiterabbit.client.transport.tls import stamp, tls_context
 
-RECORD_TURNS = 32
-"""How many requests of a session for records may wait for a response at once. A request that waits for longer than
-`Timing.late_head` gives its turn back, so that records which are never answered do not keep other waits waiting."""
+STREAMS_PER_RECORD = 2
+"""How many streams of a session may be opened at once, for each request for a record that may wait for an answer.
 
-STREAM_TURNS = 64
-"""How many streams of a session may be opened at once. A server may send the head of a stream with the first event, so
-an opening gives its turn back after `Timing.late_head`."""
+A request that waits for longer than `Timing.late_head` gives its turn back, so that records which are never answered do
+not keep other waits waiting. So does an opening: a server may send the head of a stream with the first event."""
 
 SCARCE_TURNS = 4
 """How many requests for records may wait for a response at once while the process is short of file descriptors."""
@@ -60,23 +57,38 @@ class Turns:
             yield within - (monotonic() - began)
 
 
+class _Key(NamedTuple):
+    """What the clients have in common that share a session."""
+
+    base_url: str
+    trust_store: str
+    client_cert: str | None
+    client_key: str | None
+    requests_per_second: int
+    requests_at_once: int
+    stamp: tuple[int, ...]
+    """When the client's certificate changed: after it was renewed, new waits get a session with the new one."""
+
+    @classmethod
+    def of(cls, settings: ClientSettings) -> Self:
+        certificate = (settings.client_cert, settings.client_key)
+        limits = (settings.requests_per_second, settings.requests_at_once)
+        return cls(settings.base_url, settings.trust_store, *certificate, *limits, stamp(*certificate))
+
+
 class SharedSession:
-    """The aiohttp session that all clients of an event loop share that have the same base URL and CA certificates.
+    """The aiohttp session that all clients of an event loop share with the same base URL, certificates and limits."""
 
-    :param key: the base URL, and the file or folder of CA certificates.
-    """
-
-    def __init__(self, key: tuple[str, str]) -> None:
+    def __init__(self, key: _Key) -> None:
         self.key = key
-        base_url, trust_store = key
-        self.stream_turns = Turns(STREAM_TURNS)
+        self.stream_turns = Turns(STREAMS_PER_RECORD * key.requests_at_once)
         self.streams = OpenStreams()
         self.users = 0
-        self._line = Line(host_of(base_url))
-        self._record_turns = Turns(RECORD_TURNS)
-        self._scarce_turns = Turns(SCARCE_TURNS)
+        self._line = Line(host_of(key.base_url, key.requests_per_second))
+        self._record_turns = Turns(key.requests_at_once)
+        self._scarce_turns = Turns(min(SCARCE_TURNS, key.requests_at_once))
         # A task, so that all clients that join while the certificates are read wait for the same session.
-        self._opening = asyncio.create_task(self._open(trust_store))
+        self._opening = asyncio.create_task(self._open())
 
     @property
     def record_turns(self) -> Turns:
@@ -93,8 +105,9 @@ class SharedSession:
             session = await self._opening
             await session.close()
 
-    async def _open(self, trust_store: str) -> aiohttp.ClientSession:
-        context = await asyncio.to_thread(_tls_context, trust_store)  # parses for some 20 ms
+    async def _open(self) -> aiohttp.ClientSession:
+        key = self.key
+        context = await asyncio.to_thread(tls_context, key.trust_store, key.client_cert, key.client_key)
         return aiohttp.ClientSession(
             # With a limit, the stream after the last one hangs.
             connector=_Connector(self._line, self.streams, ssl=context, limit=0),
@@ -143,13 +156,13 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], SharedSession]] = WeakKeyDictionary()
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, SharedSession]] = WeakKeyDictionary()
 
 
 def join(settings: ClientSettings) -> SharedSession:
     """Return the event loop's shared session for a client's settings. Each call of `join` needs a call of `leave`."""
     sessions = _shared.setdefault(asyncio.get_running_loop(), {})
-    key = (settings.base_url, settings.trust_store)
+    key = _Key.of(settings)
     if key not in sessions:
         sessions[key] = SharedSession(key)
     sessions[key].users += 1
@@ -175,9 +188,3 @@ def _abort_when_closed(protocol: asyncio.BaseProtocol, transport: asyncio.Transp
             transport.abort()
 
     asyncio.get_running_loop().call_soon(abort)
-
-
-def _tls_context(trust_store: str) -> ssl.SSLContext:
-    if Path(trust_store).is_dir():
-        return ssl.create_default_context(capath=trust_store)
-    return ssl.create_default_context(cafile=trust_store)

@@ -20,7 +20,6 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     EVENT_STREAM,
     JSON,
     Limits,
-    check_stream,
     lower_case,
 )
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
@@ -95,7 +94,8 @@ class Client(SendingClient):
         :raises WhiteRabbitResponseError: if the server refuses.
         :raises WhiteRabbitTransportError: if no usable answer arrives.
         """
-        retrying = Retrying(sleep=self._sleep, **retry.policy(request, self.timing.first_pause))
+        policy = retry.policy(request, self.timing.first_pause, self.settings.request_attempts)
+        retrying = Retrying(sleep=self._sleep, **policy)
         return retrying(self._send, itertools.count(1), request)
 
     def submit(
@@ -221,7 +221,7 @@ class Client(SendingClient):
                 head = Response(answer.status_code, lower_case(answer.headers), b"", time.time())
                 if head.status != 200:
                     head = read_whole(answer, self.settings.max_answer_bytes, entry)
-                check_stream(request, self._hidden(head))
+                self._check_stream(request, head)
                 stream = EventStream(answer, max_event_bytes, entry)
             except BaseException:
                 answer.close()
@@ -240,7 +240,7 @@ class Client(SendingClient):
             except WhiteRabbitTransportError as error:
                 error.sent = request.idempotent or session.adapter.connected
                 raise
-        return answers.data_of(request, self._hidden(response))
+        return self._data_of(request, response)
 
     def _start(self, session: requests.Session, request: Request, limits: Limits, accept: str) -> requests.Response:
         return session.request(
@@ -250,6 +250,7 @@ class Client(SendingClient):
             headers=self._headers(request, accept),
             timeout=(limits.connect, limits.read),
             verify=self.settings.trust_store,
+            cert=(cert, self.settings.client_key or cert) if (cert := self.settings.client_cert) else None,
             proxies={"http": self._proxy, "https": self._proxy} if self._proxy else None,
             allow_redirects=False,  # a redirect would carry the API key to another host
             stream=True,

@@ -9,6 +9,7 @@ from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, Limits
 from airflow_provider_whiterabbit.client.transport.pace import HostPausedError
+from airflow_provider_whiterabbit.client.transport.tls import check_client_certificate
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.client.wire.signing import Signer
@@ -28,6 +29,8 @@ class SendingClient(ClientBase):
         read_again: Callable[[], ClientSettings] | None,
     ) -> None:
         super().__init__(settings, timing)
+        with settings.naming_connection():
+            check_client_certificate(settings.client_cert, settings.client_key)
         self._sleep = sleep
         self._read_again = read_again
 

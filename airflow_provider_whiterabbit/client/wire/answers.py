@@ -47,17 +47,21 @@ _REQUEST_IDS = (
 )
 """Headers in which servers, clouds and proxies name a request, in the order of their use to White Rabbit's support."""
 
+_OTHER_REASON = re.compile("key|timestamp", re.IGNORECASE)
+"""What the code of a 401 contains that is not about the signature."""
+
 _VISIBLE = re.compile(r"[!-~]{1,100}")
 
 
-def data_of(request: Request, response: Response) -> Any:
+def data_of(request: Request, response: Response, other_signature: str | None = None) -> Any:
     """Return the JSON of a successful HTTP response; None for an empty response to a POST request.
 
+    :param other_signature: as for `error_of`.
     :raises WhiteRabbitResponseError: for every status but 2xx. Redirects are not part of the API.
     :raises WhiteRabbitTransportError: if a 2xx does not hold JSON: a proxy answered, not the API.
     """
     if not 200 <= response.status < 300:
-        raise error_of(request, response)
+        raise error_of(request, response, other_signature)
     if not response.body and request.method != "GET":
         return None
     try:
@@ -93,19 +97,23 @@ def _telling(data: Any) -> Any:
     return {name: data[name] for name in ("id", "runId", "jobId", "status", "module", "createdAt") if name in data}
 
 
-def error_of(request: Request, response: Response) -> exc.WhiteRabbitResponseError:
-    """Return the exception for an HTTP response whose status is not 2xx."""
+def error_of(request: Request, response: Response, other_signature: str | None = None) -> exc.WhiteRabbitResponseError:
+    """Return the exception for an HTTP response whose status is not 2xx.
+
+    :param other_signature: the value of ``empty_body_signature`` to try, if the request's signature depends on it.
+    """
     status = response.status
+    errors = _server_errors(response.body)
     kind = exc.WhiteRabbitServerError if status >= 500 else _ERRORS.get(status, exc.WhiteRabbitResponseError)
     offset = _clock_offset(response)
     return kind(
         status,
         request.method,
         request.path,
-        _server_errors(response.body),
+        errors,
         retry_after=_retry_after(response),
         clock_offset=offset,
-        hint=_hint(request, status, offset),
+        hint=_hint(status, offset, other_signature if _may_mean_signature(errors) else None),
         request_id=request_id(response.headers),
     )
 
@@ -127,15 +135,22 @@ def clock_message(offset: float) -> str:
     return f"This machine's clock is {abs(offset):.0f} seconds {'behind' if offset > 0 else 'ahead of'} White Rabbit's"
 
 
-def _hint(request: Request, status: int, offset: float | None) -> str:
+def _may_mean_signature(errors: tuple[tuple[str, str], ...]) -> bool:
+    """Return whether a server may refuse the signature: it sent the API's JSON, and no code for something else."""
+    return bool(errors) and not any(_OTHER_REASON.search(code) for code, _ in errors)
+
+
+def _hint(status: int, offset: float | None, other_signature: str | None) -> str:
     if 300 <= status < 400:
         return "The API never redirects, and this provider follows no redirect; check the connection's host"
     if status != 401:
         return ""
     if offset is not None and abs(offset) >= CLOCK_WINDOW:
         return clock_message(offset)
-    if request.body is None:
-        return "If key and secret are right, try the connection's extra field 'empty_body_signature': 'omitted'"
+    if other_signature is not None:
+        return (
+            f"If key and secret are right, try the connection's extra field 'empty_body_signature': '{other_signature}'"
+        )
     return ""
 
 

@@ -8,16 +8,23 @@ from typing import Any
 from griffe import Extension, Parameter, ParameterKind
 
 _BEFORE_A_BLOCK = re.compile(r"::(?=\n\n +\S)")
+_SEE_ALSO = re.compile(r"^\.\. seealso::\n(?P<text>(?: +.+\n?)+)", re.MULTILINE)
+_REFERENCE = re.compile(r":ref:`([\w-]+)`")
 _PARAMETER = re.compile(r"^:param (\w+):", re.MULTILINE)
 
 
 class OurDocstrings(Extension):  # type: ignore[misc]  # griffe is installed only in the environment of `make docs`
-    """Handles ``::`` before a block of code, and parameters that a class documents but accepts as ``**kwargs``."""
+    """Handles ``::`` before code, ``.. seealso::``, ``:ref:``, and documented parameters that are ``**kwargs``."""
 
     def on_object(self, *, obj: Any, **_: Any) -> None:
-        """Replace ``::`` by ``:``, because Markdown marks a block of code by its indentation alone."""
+        """Write a docstring's reStructuredText as Markdown, which marks a block of code by its indentation alone.
+
+        The text in ``:ref:`` is the anchor of a heading on any page of the site.
+        """
         if obj.docstring is not None:
-            obj.docstring.value = _BEFORE_A_BLOCK.sub(":", obj.docstring.value)
+            text = _BEFORE_A_BLOCK.sub(":", obj.docstring.value)
+            text = _SEE_ALSO.sub(r'!!! info "See also"\n\n\g<text>', text)
+            obj.docstring.value = _REFERENCE.sub(lambda found: f"[{_title(found[1])}][{found[1]}]", text)
 
     def on_class(self, *, cls: Any, **_: Any) -> None:
         """Add the documented parameters that the constructor accepts as ``**kwargs`` to its signature."""
@@ -27,3 +34,7 @@ class OurDocstrings(Extension):  # type: ignore[misc]  # griffe is installed onl
         for name in _PARAMETER.findall(cls.docstring.value):
             if name not in constructor.parameters:
                 constructor.parameters.add(Parameter(name, kind=ParameterKind.keyword_only, default="…"))
+
+
+def _title(anchor: str) -> str:
+    return anchor.replace("-", " ").capitalize()

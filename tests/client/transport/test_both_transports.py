@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from typing import get_args
 
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
+from airflow_provider_whiterabbit.emulator.world.settings import EmptyBody
 from airflow_provider_whiterabbit.hooks.connection import settings_of
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from tests.client.servers import refusing_proxy
@@ -78,6 +84,53 @@ def test_proxy_of_the_environment(
     assert "hunter2" not in str(caught.value)
 
 
+THIS_MACHINE = {socket.AF_INET: ("127.0.0.1", "0.0.0.0"), socket.AF_INET6: ("::1", "[::]")}  # noqa: S104
+"""An address of loopback, and one that leads there too, but does not count as loopback, so that a proxy is used."""
+
+
+def has(family: socket.AddressFamily) -> bool:
+    """Return whether this machine has a loopback address of the family."""
+    with socket.socket(family) as tried, contextlib.suppress(OSError):
+        tried.bind((THIS_MACHINE[family][0], 0))
+        return True
+    return False
+
+
+@records_and_streams
+@pytest.mark.parametrize(
+    ("family", "networks", "is_direct"),
+    [
+        (socket.AF_INET, "0.0.0.0/8", True),
+        (socket.AF_INET, "10.0.0.0/8, ::/0", False),
+        (socket.AF_INET6, "::/64", True),
+        (socket.AF_INET6, "::", True),
+        (socket.AF_INET6, "2001:db8::/32, 0.0.0.0/0", False),
+    ],
+    ids=str,
+)
+def test_networks_without_a_proxy(
+    whiterabbit_emulator: Emulator,
+    fetch: Fetch,
+    monkeypatch: pytest.MonkeyPatch,
+    family: socket.AddressFamily,
+    networks: str,
+    is_direct: bool,
+) -> None:
+    """``NO_PROXY`` can name networks and IPv6 addresses, to which both clients connect without the proxy."""
+    if not has(family):
+        pytest.skip("this machine has no loopback address of this family")
+    loopback, host = THIS_MACHINE[family]
+    for name in ("HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    with refusing_proxy() as (proxy_port, proxied), refusing_proxy(loopback) as (port, direct):
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy_port}")
+        monkeypatch.setenv("NO_PROXY", networks)
+        with pytest.raises(exc.WhiteRabbitResponseError, match="407"):
+            fetch(settings_for(whiterabbit_emulator, f"http://{host}:{port}", allow_http=True), "e-1")
+    assert (bool(direct), bool(proxied)) == (is_direct, not is_direct)
+
+
 @records_and_streams
 def test_host_without_an_address(whiterabbit_emulator: Emulator, fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error about a host name that does not exist names the host and the remedy."""
@@ -109,6 +162,36 @@ def test_answers_are_bounded_in_time(whiterabbit_emulator: Emulator, fetch: Fetc
     execution_id = wr.create_execution("X", output="x" * 10_000)
     with pytest.raises(exc.WhiteRabbitTransportError):
         fetch(settings_for(wr, request_timeout=0.05), execution_id)
+
+
+@records_and_streams
+@pytest.mark.parametrize(("signed", "other"), [("object", "omitted"), ("omitted", "object")])
+def test_other_signature(fetch: Fetch, signed: EmptyBody, other: EmptyBody) -> None:
+    """The refusal of a request without a body suggests the other way to sign it, which then works."""
+    with Emulator(empty_body_signature=other) as wr:
+        execution_id = wr.create_execution("X", output=1)
+        with pytest.raises(exc.WhiteRabbitAuthenticationError, match=f"'empty_body_signature': '{other}'"):
+            fetch(settings_for(wr, empty_body_signature=signed), execution_id)
+        assert fetch(settings_for(wr, empty_body_signature=other), execution_id)
+
+
+async def test_refusals_for_another_reason(whiterabbit_emulator: Emulator) -> None:
+    """The signature without a body is not suspected after it was accepted, nor where the request has a body."""
+    wr = whiterabbit_emulator
+    read = api.get_execution(wr.create_execution("X"))
+    settings = settings_for(wr)
+    async with AsyncClient(settings) as aio:
+        with Client(settings) as blocking:
+            await aio.send(read)
+            blocking.send(read)
+            wr.rotate_key()
+            for request in (read, api.execute_component("X")):
+                with pytest.raises(exc.WhiteRabbitAuthenticationError) as refused:
+                    blocking.send(request)
+                assert "empty_body_signature" not in str(refused.value)
+            with pytest.raises(exc.WhiteRabbitAuthenticationError) as refused:
+                await aio.send(read)
+            assert "empty_body_signature" not in str(refused.value)
 
 
 @records_and_streams

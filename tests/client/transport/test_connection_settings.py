@@ -14,11 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from airflow_provider_whiterabbit.client.transport.connection_settings import (
-    DEFAULT_BASE_URL,
-    ClientSettings,
-    check_base_url,
-)
+from airflow_provider_whiterabbit.client.transport.base_url import DEFAULT_BASE_URL, check_base_url
+from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 
 KEY = "ws_0123456789abcdef"
@@ -178,6 +175,19 @@ def test_trustworthy_answers(base_url: str, trustworthy: bool) -> None:
         ({"request_timeout": math.nan}, "'request_timeout'"),
         ({"request_timeout": math.inf}, "'request_timeout'"),
         ({"ca_bundle": "/no/such/file.pem"}, "'ca_bundle'"),
+        ({"client_cert": "/no/such/file.pem"}, "'client_cert' names '/no/such/file.pem', which can't be read: No such"),
+        ({"client_cert": "/"}, "'client_cert' names '/', which can't be read: Is a directory"),
+        ({"client_cert": "\0"}, "'client_cert' names .* null"),
+        ({"client_cert": __file__, "client_key": "/no/such.key"}, "'client_key' names '/no/such.key'"),
+        ({"client_key": __file__}, "'client_key' needs 'client_cert'"),
+        ({"base_url": "http://localhost", "client_cert": __file__}, "'client_cert' has no effect with plain HTTP"),
+        ({"requests_at_once": 0}, "'requests_at_once' must be a whole number from 1 to 1000, got 0; .* default, 32"),
+        ({"requests_at_once": 2.5}, "'requests_at_once' must be a whole number from 1 to 1000"),
+        ({"requests_at_once": True}, "'requests_at_once' must be a whole number"),
+        ({"requests_per_second": 10_001}, "'requests_per_second' must be a whole number from 1 to 10000, .* 250"),
+        ({"request_attempts": 101}, "'request_attempts' must be a whole number from 1 to 100, .* default, 5"),
+        ({"stream_silence": 19.9}, "'stream_silence' must be a number of seconds from 20 to 3600, .* default, 45"),
+        ({"stream_silence": math.nan}, "'stream_silence'"),
         ({"empty_body_signature": "empty"}, "'empty_body_signature'"),
         ({"empty_body_signature": None}, "'empty_body_signature'"),
         ({"callback_headers": {"a b": "c"}}, "'callback_headers'"),
@@ -251,6 +261,23 @@ def test_missing_trust_store_of_the_environment(variable: str, monkeypatch: pyte
         ("https://a.org:8443", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "a.org:8443"}, None),
         ("https://a.org:8443", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "a.org"}, None),
         ("https://a.org:8443", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "a.org:443"}, "http://proxy:1"),
+        ("https://10.1.2.3", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "10.0.0.0/8"}, None),
+        ("https://10.1.2.3:8443", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "a.org, 10.1.2.9/24 "}, None),
+        ("https://10.1.2.3", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "10.1.2.3/32"}, None),
+        ("https://10.1.2.3", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "11.0.0.0/8,::/0"}, "http://proxy:1"),
+        ("https://10.1.2.3", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "10.0.0.0/64,/8,10.0/8"}, "http://proxy:1"),
+        ("https://10.example.org", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "10.0.0.0/8"}, "http://proxy:1"),
+        ("https://[2001:db8::1]", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "2001:db8::1"}, None),
+        ("https://[2001:db8::1]:8443", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "2001:DB8:0::1"}, None),
+        ("https://[2001:db8::1]:8443", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "[2001:db8:0::1]"}, None),
+        ("https://[2001:db8::1]:8443", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "[2001:db8:0::1]:8443"}, None),
+        (
+            "https://[2001:db8::1]",
+            {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "[2001:db8::1]:8443"},
+            "http://proxy:1",
+        ),
+        ("https://[2001:db8::1]", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "2001:db8::/32"}, None),
+        ("https://[2001:db8::1]", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "2001:db9::/32"}, "http://proxy:1"),
         ("http://127.0.0.1:8080", {"HTTPS_PROXY": "http://proxy:1"}, None),
         ("http://127.0.0.1:8080", {"HTTP_PROXY": "http://proxy:1"}, None),
         ("http://localhost:8080", {"ALL_PROXY": "http://proxy:1"}, None),

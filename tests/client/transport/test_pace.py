@@ -15,14 +15,8 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
-from airflow_provider_whiterabbit.client.transport.pace import (
-    BURST,
-    MAX_REQUESTS_PER_SECOND,
-    Host,
-    HostPausedError,
-    Line,
-    host_of,
-)
+from airflow_provider_whiterabbit.client.transport.limits import REQUESTS_PER_SECOND
+from airflow_provider_whiterabbit.client.transport.pace import Host, HostPausedError, Line, host_of
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.client.wait.commands import Command, Open
 from airflow_provider_whiterabbit.client.wait.followed import Followed
@@ -30,6 +24,9 @@ from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from tests.client.transports import settings_for
+
+BURST = REQUESTS_PER_SECOND // 10
+"""How many requests may be sent at once after a pause."""
 
 
 def busy(status: int = 429, retry_after: float | None = 60.0) -> exc.WhiteRabbitResponseError:
@@ -52,9 +49,17 @@ def busiest_second(moments: list[float]) -> int:
 # --- the bound per second
 
 
-async def test_bound() -> None:
-    """No second has more than `MAX_REQUESTS_PER_SECOND` requests, in the order in which they came, after a burst."""
-    line = Line(Host())
+def test_one_request_per_second() -> None:
+    """The smallest limit admits requests too."""
+    host = Host(1)
+    assert host.take() == 0
+    assert 0 < host.take() <= 2
+
+
+@pytest.mark.parametrize("per_second", [REQUESTS_PER_SECOND, 20])
+async def test_bound(per_second: int) -> None:
+    """No second has more than `per_second` requests, in the order in which they came, after a burst of a tenth."""
+    line, burst = Line(Host(per_second)), per_second // 10
     admitted: list[tuple[float, int]] = []
 
     async def send(number: int) -> None:
@@ -62,11 +67,11 @@ async def test_bound() -> None:
         admitted.append((monotonic(), number))
 
     began = monotonic()
-    await asyncio.gather(*(send(number) for number in range(2 * MAX_REQUESTS_PER_SECOND)))
-    assert [number for _, number in admitted] == list(range(2 * MAX_REQUESTS_PER_SECOND))
+    await asyncio.gather(*(send(number) for number in range(2 * per_second)))
+    assert [number for _, number in admitted] == list(range(2 * per_second))
     # Tasks that run late on a busy machine are counted late.
-    assert busiest_second([moment for moment, _ in admitted]) <= MAX_REQUESTS_PER_SECOND + BURST
-    assert sum(moment - began < 0.01 for moment, _ in admitted) <= BURST + 3
+    assert busiest_second([moment for moment, _ in admitted]) <= per_second + burst
+    assert sum(moment - began < 0.01 for moment, _ in admitted) <= burst + 3
 
 
 def test_bound_with_threads() -> None:
@@ -82,13 +87,13 @@ def test_bound_with_threads() -> None:
     began = monotonic()
     with ThreadPoolExecutor(4) as pool:
         permissions = sum(pool.map(count_permissions, range(4)))
-    assert permissions <= BURST + MAX_REQUESTS_PER_SECOND * (monotonic() - began)
+    assert permissions <= BURST + REQUESTS_PER_SECOND * (monotonic() - began)
 
 
 async def test_cancelled_requests_take_no_permission() -> None:
     """Requests that are cancelled in the queue delay no other request."""
     line = Line(Host())
-    tasks = [asyncio.create_task(line.admit()) for _ in range(4 * MAX_REQUESTS_PER_SECOND)]
+    tasks = [asyncio.create_task(line.admit()) for _ in range(4 * REQUESTS_PER_SECOND)]
     await asyncio.sleep(0)
     last = asyncio.create_task(line.admit())
     for task in tasks[BURST:]:
@@ -149,6 +154,7 @@ def test_hosts_are_shared() -> None:
     host = host_of("https://a.example")
     assert host_of("https://A.example/") is host
     assert host_of("https://b.example") is not host
+    assert host_of("https://a.example", 10) is host_of("https://A.example", 10) is not host
     host.heed(busy(), longest=300)
     del host
     assert host_of("https://a.example").take() == 0

@@ -11,9 +11,11 @@ import pytest
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
-from airflow_provider_whiterabbit.client.transport.sharing import RECORD_TURNS, Turns, join, leave
+from airflow_provider_whiterabbit.client.transport.limits import REQUESTS_AT_ONCE
+from airflow_provider_whiterabbit.client.transport.sharing import Turns, join, leave
 from airflow_provider_whiterabbit.client.wait.timing import Timing
-from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator import Emulator, effects
+from dev.harness.polling import until
 from tests.client.servers import concurrent_server, read_request
 from tests.client.transports import settings_for
 
@@ -63,6 +65,20 @@ async def test_turns() -> None:
         ends[2].set()
 
 
+async def test_requests_at_once(whiterabbit_emulator: Emulator) -> None:
+    """As many requests for records wait for an answer as the settings allow."""
+    wr = whiterabbit_emulator
+    hold = wr.fault(effects.Hold(), kind="record", times=None)
+    execution_id = wr.create_execution("X")
+    async with AsyncClient(settings_for(wr, requests_at_once=3), Timing(late_head=600)) as client:
+        reads = [asyncio.create_task(client.send(api.get_execution(execution_id))) for _ in range(7)]
+        await asyncio.to_thread(until, lambda: len(wr.requests(kind="record")) >= 3, "three requests", 30)
+        await asyncio.to_thread(wr.create_execution, "OTHER")  # the emulator handles it after all that has arrived
+        assert len(wr.requests(kind="record")) == 3
+        wr.release(hold)
+        assert [read["id"] for read in await asyncio.gather(*reads)] == [execution_id] * 7
+
+
 async def test_records_without_an_answer(whiterabbit_emulator: Emulator) -> None:
     """Reads of records that are never answered keep no other read waiting until they fail."""
     closing = threading.Event()
@@ -76,7 +92,9 @@ async def test_records_without_an_answer(whiterabbit_emulator: Emulator) -> None
     with concurrent_server(answer) as port:
         url = f"http://127.0.0.1:{port}"
         async with AsyncClient(settings_for(whiterabbit_emulator, url), Timing(late_head=0.2)) as client:
-            hung = [asyncio.create_task(client.send(api.get_execution(f"hung-{i}"))) for i in range(2 * RECORD_TURNS)]
+            hung = [
+                asyncio.create_task(client.send(api.get_execution(f"hung-{i}"))) for i in range(2 * REQUESTS_AT_ONCE)
+            ]
             await asyncio.sleep(0)
             async with asyncio.timeout(20):  # less than a request may take
                 assert await client.send(api.get_execution("e-1")) == {"id": "e-1"}

@@ -173,24 +173,31 @@ def test_clock_offset(date: str, expected: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "status", "offset", "hints", "absent"),
+    ("other", "status", "offset", "hints", "absent"),
     [
-        (GET, 401, 90, ["clock is 90 seconds behind"], ["empty_body_signature"]),
-        (POST, 401, -91, ["clock is 90 seconds ahead of"], ["empty_body_signature"]),
-        (GET, 401, 20, ["empty_body_signature"], ["clock"]),
-        (GET, 401, None, ["empty_body_signature"], ["clock"]),
-        (POST, 401, 0, [], ["clock", "empty_body_signature"]),
-        (GET, 302, 90, ["never redirects", "host"], ["clock"]),
-        (GET, 403, 90, [], ["clock", "empty_body_signature"]),
-        (GET, 500, 90, [], ["clock", "empty_body_signature"]),
+        ("omitted", 401, 90, ["clock is 90 seconds behind"], ["empty_body_signature"]),
+        (None, 401, -91, ["clock is 90 seconds ahead of"], ["empty_body_signature"]),
+        ("omitted", 401, 20, ["'empty_body_signature': 'omitted'"], ["clock"]),
+        ("object", 401, None, ["'empty_body_signature': 'object'"], ["clock"]),
+        (None, 401, 0, [], ["clock", "empty_body_signature"]),
+        ("omitted", 302, 90, ["never redirects", "host"], ["clock"]),
+        ("omitted", 403, 90, [], ["clock", "empty_body_signature"]),
+        ("omitted", 500, 90, [], ["clock", "empty_body_signature"]),
     ],
 )
-def test_hints(request_: Request, status: int, offset: int | None, hints: list[str], absent: list[str]) -> None:
+def test_hints(other: str | None, status: int, offset: int | None, hints: list[str], absent: list[str]) -> None:
     """A 401 hints at a wrong clock or at `empty_body_signature`, a redirect hints at the host, others at nothing."""
     date = {} if offset is None else {"date": formatdate(NOW + offset, usegmt=True)}
-    message = str(error_of(request_, response(status, {"message": "no"}, **date)))
+    message = str(error_of(GET, response(status, {"message": "no"}, **date), other))
     assert [hint for hint in hints if hint not in message] == []
     assert [hint for hint in absent if hint in message] == []
+
+
+@pytest.mark.parametrize("body", [HTML, {"code": "INVALID_API_KEY", "message": "no"}, {"code": "TIMESTAMP"}], ids=str)
+def test_no_hint_at_the_signature(body: Any) -> None:
+    """A 401 of a server that checks no signature, or about something else, does not hint at the signature."""
+    assert "empty_body_signature" not in str(error_of(GET, response(401, body), "omitted"))
+    assert "empty_body_signature" in str(error_of(GET, response(401, {"code": "INVALID_SIGNATURE"}), "omitted"))
 
 
 @pytest.mark.parametrize("data", [{}, [], None, 0, "text", {"id": "1", "größer": [1.5]}])
