@@ -17,7 +17,7 @@ AUDIT := .venv-audit
 
 # Install exactly the files whose hashes are in constraints/, also where uv has to build a package. The repository's own
 # package has no hash: its dependencies are installed first.
-PINNED_BUILDS := --require-build-hashes --build-constraints constraints/build.txt
+PINNED_BUILDS := --preview-features build-dependency-hashes --require-build-hashes --build-constraints constraints/build.txt
 INSTALL := $(BIN)/uv pip install -q --require-hashes $(PINNED_BUILDS)
 INSTALL_THIS := $(BIN)/uv pip install -q --no-deps $(PINNED_BUILDS) --editable .
 
@@ -25,6 +25,9 @@ INSTALL_THIS := $(BIN)/uv pip install -q --no-deps $(PINNED_BUILDS) --editable .
 UPGRADE := --upgrade
 COMPILE := $(BIN)/uv pip compile --python-version 3.11 --no-annotate --no-header --quiet
 PIN := $(COMPILE) --generate-hashes $(UPGRADE)
+# The packages of the group `ui` that no Airflow needs. The others, which constraints/ui.txt leaves out, are pinned with each
+# Airflow.
+ONLY_UI := playwright pyee
 # `make audit` leaves out the older versions of Airflow and the lowest versions: they are old on purpose, and only run tests.
 AUDITED := $(patsubst constraints/%.txt,%,$(CONSTRAINTS)) audit bench build docs matrix ui uv
 
@@ -132,8 +135,8 @@ constraints: $(READY) ## Renew the pinned versions and hashes in constraints/
 	$(PIN) pyproject.toml --extra emulator --group dev --universal --output-file $(CONSTRAINTS)
 	$(PIN) --group bench --constraint $(CONSTRAINTS) --output-file constraints/bench.txt
 	for pair in $(OLDER); do echo "apache-airflow==$${pair%=*}.*" | $(PIN) pyproject.toml --extra emulator --group dev \
-		--constraint - --exclude-newer $${pair#*=} $(ALWAYS_NEWEST) --universal \
-		--output-file constraints/airflow-$${pair%=*}.txt || exit; done
+		--group ui $(patsubst %,--no-emit-package %,$(ONLY_UI)) --constraint - --exclude-newer $${pair#*=} $(ALWAYS_NEWEST) \
+		--universal --output-file constraints/airflow-$${pair%=*}.txt || exit; done
 	$(COMPILE) pyproject.toml --extra emulator --resolution lowest-direct --exclude-newer $(LOWEST) $(ALWAYS_NEWEST) | \
 		$(PIN) pyproject.toml --extra emulator --group dev --constraint - --exclude-newer 2026-03-21 $(ALWAYS_NEWEST) \
 		--output-file constraints/lowest.txt

@@ -54,7 +54,10 @@ REAL = ("-n", "2", "--dist", "loadfile", "-m", "e2e and not alone and not kills 
 ALONE = ("-m", "alone and not kills and not bad_day and not ui")
 
 
-PINNED_BUILDS = ("--require-build-hashes", "--build-constraints", "constraints/build.txt")
+PINNED_BUILDS = (
+    *("--preview-features", "build-dependency-hashes", "--require-build-hashes"),
+    *("--build-constraints", "constraints/build.txt"),
+)
 """Where uv has to build a package, it uses only build tools whose hashes are pinned."""
 
 
