@@ -13,6 +13,23 @@ DOCS := .venv-docs
 BUILD := .venv-build
 MATRIX := .venv-matrix
 BENCH := .venv-bench
+AUDIT := .venv-audit
+
+# Install exactly the files whose hashes are in constraints/, also where uv has to build a package. The repository's own
+# package has no hash: its dependencies are installed first.
+PINNED_BUILDS := --preview-features build-dependency-hashes --require-build-hashes --build-constraints constraints/build.txt
+INSTALL := $(BIN)/uv pip install -q --require-hashes $(PINNED_BUILDS)
+INSTALL_THIS := $(BIN)/uv pip install -q --no-deps $(PINNED_BUILDS) --editable .
+
+# `make constraints UPGRADE=` keeps the pinned versions and only adds what is missing.
+UPGRADE := --upgrade
+COMPILE := $(BIN)/uv pip compile --python-version 3.11 --no-annotate --no-header --quiet
+PIN := $(COMPILE) --generate-hashes $(UPGRADE)
+# The packages of the group `ui` that no Airflow needs. The others, which constraints/ui.txt leaves out, are pinned with each
+# Airflow.
+ONLY_UI := playwright pyee
+# `make audit` leaves out the older versions of Airflow and the lowest versions: they are old on purpose, and only run tests.
+AUDITED := $(patsubst constraints/%.txt,%,$(CONSTRAINTS)) audit bench build docs matrix ui uv
 
 # The older versions of Airflow, each with a date: `make constraints` ignores packages released after that date, because
 # newer packages break that Airflow. The lowest versions of all dependencies are tested with the oldest Airflow, and with
@@ -27,7 +44,7 @@ export UV_SYSTEM_CERTS := 1
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-fast installable noise lint types check kills bad-day chaos faults hostile bench bench-smoke bench-latency docs docs-serve build matrix ui-test chromium live constraints clean
+.PHONY: help demo demo-ui test test-fast installable noise lint types check kills bad-day chaos faults hostile bench bench-smoke bench-latency docs docs-serve build dist check-dist matrix ui-test chromium live constraints audit clean
 
 help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,9 +108,14 @@ docs: $(DOCS)/.ready ## Build the documentation site in site/; a warning is an e
 docs-serve: $(DOCS)/.ready ## Serve the documentation on this machine and rebuild it after changes
 	$(DOCS)/bin/mkdocs serve
 
-build: $(BUILD)/.ready ## Build source distribution and wheel in dist/; test the wheel in a new environment
+build: dist ## Build source distribution and wheel in dist/; test the wheel in a new environment
+	$(MAKE) check-dist
+
+dist: $(BUILD)/.ready ## Build source distribution and wheel in dist/
 	rm -rf dist
 	$(BUILD)/bin/python -m build --no-isolation --outdir dist
+
+check-dist: $(BUILD)/.ready ## Check what is in dist/, and test the wheel in a new environment
 	$(BUILD)/bin/twine check --strict dist/*
 	$(BUILD)/bin/python -m dev.scripts.build --uv $(BIN)/uv --constraints $(CONSTRAINTS) dist
 
@@ -111,43 +133,47 @@ chromium:
 live: $(READY) ## Test the provider against the real White Rabbit with your credentials (see CONTRIBUTING.md)
 	$(BIN)/python -m dev.scripts.live
 
-constraints: $(READY) ## Renew the pinned versions in constraints/
-	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --universal --python-version 3.11 \
-		--no-annotate --no-header --upgrade --output-file $(CONSTRAINTS)
-	$(BIN)/uv pip compile --group bench --constraint $(CONSTRAINTS) --python-version 3.11 \
-		--no-annotate --no-header --upgrade --quiet --output-file constraints/bench.txt
-	for pair in $(OLDER); do echo "apache-airflow==$${pair%=*}.*" | $(BIN)/uv pip compile pyproject.toml --extra emulator \
-		--group dev --constraint - --exclude-newer $${pair#*=} $(ALWAYS_NEWEST) --python-version 3.11 \
-		--no-annotate --no-header --upgrade --quiet --output-file constraints/airflow-$${pair%=*}.txt || exit; done
-	$(BIN)/uv pip compile pyproject.toml --extra emulator --resolution lowest-direct --exclude-newer $(LOWEST) \
-		$(ALWAYS_NEWEST) --python-version 3.11 --no-annotate --no-header --quiet | $(BIN)/uv pip compile pyproject.toml \
-		--extra emulator --group dev --constraint - --exclude-newer 2026-03-21 $(ALWAYS_NEWEST) --python-version 3.11 \
-		--no-annotate --no-header --upgrade --quiet --output-file constraints/lowest.txt
-	for group in docs build matrix; do $(BIN)/uv pip compile --group $$group --universal --python-version 3.11 \
-		--no-annotate --no-header --upgrade --quiet --output-file constraints/$$group.txt || exit; done
-	$(BIN)/uv pip compile --group ui --no-emit-package greenlet --no-emit-package typing-extensions --universal \
-		--python-version 3.11 --no-annotate --no-header --upgrade --quiet --output-file constraints/ui.txt
+constraints: $(READY) ## Renew the pinned versions and hashes in constraints/
+	echo uv | $(PIN) - --universal --output-file constraints/uv.txt
+	$(PIN) pyproject.toml --extra emulator --group dev --universal --output-file $(CONSTRAINTS)
+	$(PIN) --group bench --constraint $(CONSTRAINTS) --output-file constraints/bench.txt
+	for pair in $(OLDER); do echo "apache-airflow==$${pair%=*}.*" | $(PIN) pyproject.toml --extra emulator --group dev \
+		--group ui $(patsubst %,--no-emit-package %,$(ONLY_UI)) --constraint - --exclude-newer $${pair#*=} $(ALWAYS_NEWEST) \
+		--universal --output-file constraints/airflow-$${pair%=*}.txt || exit; done
+	$(COMPILE) pyproject.toml --extra emulator --resolution lowest-direct --exclude-newer $(LOWEST) $(ALWAYS_NEWEST) | \
+		$(PIN) pyproject.toml --extra emulator --group dev --constraint - --exclude-newer 2026-03-21 $(ALWAYS_NEWEST) \
+		--output-file constraints/lowest.txt
+	for group in audit docs build matrix; do $(PIN) --group $$group --universal --output-file constraints/$$group.txt || exit; done
+	$(PIN) --group ui --no-emit-package greenlet --no-emit-package typing-extensions --universal \
+		--output-file constraints/ui.txt
+
+audit: $(AUDIT)/.ready ## Look up the pinned packages in the database of known vulnerabilities
+	for name in $(AUDITED); do echo "constraints/$$name.txt"; $(AUDIT)/bin/pip-audit --requirement constraints/$$name.txt \
+		--require-hashes --disable-pip --strict --progress-spinner off || failed=1; done; exit $${failed:-0}
 
 clean: ## Remove the virtual environments, caches and builds
-	rm -rf $(VENV) $(DOCS) $(BUILD) $(BENCH) $(MATRIX) .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
+	rm -rf $(VENV) $(DOCS) $(BUILD) $(BENCH) $(MATRIX) $(AUDIT) .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
 
 $(READY): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --compile-bytecode --constraint $(CONSTRAINTS) --editable '.[emulator]' --group dev
+	VIRTUAL_ENV=$(VENV) $(INSTALL) --compile-bytecode --requirements $(CONSTRAINTS)
+	VIRTUAL_ENV=$(VENV) $(INSTALL_THIS)
 	@touch $@
 
 $(BENCH)/.ready: pyproject.toml $(CONSTRAINTS) constraints/bench.txt | $(BIN)/uv
 	@test -x $(BENCH)/bin/python || $(BIN)/uv venv -q --python $(BIN)/python $(BENCH)
-	VIRTUAL_ENV=$(BENCH) $(BIN)/uv pip install -q --compile-bytecode --constraint $(CONSTRAINTS) \
-		--constraint constraints/bench.txt --editable '.[emulator]' --group dev --group bench
+	VIRTUAL_ENV=$(BENCH) $(INSTALL) --compile-bytecode --requirements $(CONSTRAINTS) --requirements constraints/bench.txt
+	VIRTUAL_ENV=$(BENCH) $(INSTALL_THIS)
 	@touch $@
 
-$(DOCS)/.ready $(BUILD)/.ready $(MATRIX)/.ready: .venv-%/.ready: constraints/%.txt | $(BIN)/uv
+$(AUDIT)/.ready $(DOCS)/.ready $(BUILD)/.ready $(MATRIX)/.ready: .venv-%/.ready: constraints/%.txt | $(BIN)/uv
 	@test -x .venv-$*/bin/python || $(BIN)/uv venv -q --python $(BIN)/python .venv-$*
-	VIRTUAL_ENV=.venv-$* $(BIN)/uv pip install -q --constraint constraints/$*.txt --group $*
+	VIRTUAL_ENV=.venv-$* $(INSTALL) --requirements constraints/$*.txt
 	@touch $@
 
-$(BIN)/uv:
+$(BIN)/uv: constraints/uv.txt
 	@test -n "$(PYTHON)" || { echo "make needs Python 3.11 or newer with its venv module (on Debian: apt install python3-venv)." \
 		"If Python is not on PATH, run make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Setting up $(VENV)"
-	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.8'
+	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes \
+		--only-binary :all: --no-deps --requirement constraints/uv.txt
+	@touch $@

@@ -58,13 +58,21 @@ REAL = ("-n", "2", "--dist", "loadfile", "-m", "e2e and not alone and not kills 
 ALONE = ("-m", "alone and not kills and not bad_day and not ui")
 
 
-def _install(session: nox.Session, constraints: str, *groups: str) -> None:
+PINNED_BUILDS = (
+    *("--preview-features", "build-dependency-hashes", "--require-build-hashes"),
+    *("--build-constraints", "constraints/build.txt"),
+)
+"""Where uv has to build a package, it uses only build tools whose hashes are pinned."""
+
+
+def _install(session: nox.Session, *constraints: str) -> None:
+    """Install exactly the files whose hashes are in the constraints, then this package, which has no hash."""
     session.install(
         "--compile-bytecode",  # otherwise, if Python may not store byte code, each process compiles all of Airflow
-        *("--constraint", f"constraints/{constraints}.txt", "--editable", ".[emulator]"),
-        *("--group", "dev"),
-        *(argument for group in groups for argument in ("--constraint", f"constraints/{group}.txt", "--group", group)),
+        *("--require-hashes", *PINNED_BUILDS),
+        *(argument for name in constraints for argument in ("--requirements", f"constraints/{name}.txt")),
     )
+    session.install("--no-deps", *PINNED_BUILDS, "--editable", ".")
     session.run("python", "-c", "import airflow, sys; print('Airflow', airflow.__version__, 'Python', sys.version)")
 
 

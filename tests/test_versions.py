@@ -122,7 +122,7 @@ def test_tested_versions() -> None:
     """The tested versions are those of the constraints; the installed one is among them or those of `installable`."""
     for version, tested in ROWS["Tested version"].items():
         pins = (ROOT / "constraints" / f"airflow-{version}.txt").read_text()
-        assert f"\napache-airflow=={tested}\n" in pins
+        assert f"\napache-airflow=={tested} " in pins
     assert airflow_version in {ROWS["Tested version"][RUNNING], *(release.airflow for release in RELEASES)}
 
 
@@ -130,7 +130,7 @@ def test_lowest_versions() -> None:
     """The constraints of the lowest versions pin each dependency to its minimum in pyproject.toml."""
     text = (ROOT / "pyproject.toml").read_text()
     minimum = dict(re.findall(r'^    "([\w-]+)>=([\d.]+)",$', text.partition("[dependency-groups]")[0], re.MULTILINE))
-    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / "constraints" / "lowest.txt").read_text(), re.MULTILINE))
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+) ", (ROOT / "constraints" / "lowest.txt").read_text(), re.MULTILINE))
     assert "apache-airflow" in minimum
     assert {name: padded(pinned[name]) for name in minimum} == {
         name: padded(version) for name, version in minimum.items()

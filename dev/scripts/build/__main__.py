@@ -1,4 +1,4 @@
-"""Check the built distributions in a folder: ``python -m dev.scripts.build dist``, which ``make build`` runs.
+"""Check the built distributions in a folder: ``python -m dev.scripts.build dist``, which ``make check-dist`` runs.
 
 This script needs only Python and uv.
 """
