@@ -59,7 +59,7 @@ test: test-fast ## Run all tests, including those that start a real Airflow
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "e2e and not alone and not kills and not bad_day and not ui"
 
 test-fast: $(READY) ## Run only the tests that start no Airflow processes
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not e2e and not alone and not ui"
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not e2e and not alone and not ui"
 	$(BIN)/python -m pytest -m "alone and not kills and not bad_day and not ui"
 
 installable: $(READY) ## Install with the packages of the release day of each Airflow, and run tests (8 minutes)

@@ -48,7 +48,7 @@ def is_message(message: str) -> bool:
         return True
     if any(filled(text, message) for text in TEXTS):
         return True
-    pieces = [piece.strip(" .:,") for piece in message.split(GAP)]
+    pieces = [piece.strip(" .:,;") for piece in message.split(GAP)]
     long = [piece for piece in pieces if len(piece) > 8]
     return bool(long) and all(said(piece) for piece in long)
 

@@ -42,6 +42,7 @@ def other_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         process.terminate()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("script", [{"after": 0.5}, {"polls": 1}], ids=["event", "record"])
 async def test_huge_output(other_process: str, script: dict[str, Any]) -> None:
     """An output of 30 MB, in an event or in the record, does not block the event loop."""

@@ -56,12 +56,20 @@ async def test_unexpected_error(read_log: Callable[[], str]) -> None:
         async def get_async_client(self) -> AsyncClient:
             raise PermissionError(HOSTILE)
 
-    trigger = execution_trigger("\ud83d")
+    trigger = execution_trigger(UNKNOWN)
     trigger.hook = BrokenHook()
     (event,) = [event async for event in trigger.run()]
-    assert event.payload == {"execution_id": "\ufffd", "status": "ERROR", "message": f"PermissionError: {READABLE}"}
+    assert event.payload == {"execution_id": UNKNOWN, "status": "ERROR", "message": f"PermissionError: {READABLE}"}
     check(event.payload)
     logged = read_log()
-    assert "Waiting for execution \ufffd failed\nTraceback" in logged
+    assert f"Waiting for execution {UNKNOWN} failed\nTraceback" in logged
     assert f"PermissionError: {READABLE}" in logged
     assert "in get_async_client" in logged
+
+
+async def test_id_that_is_none() -> None:
+    """An id that can't be one is refused before anything is sent, in readable form."""
+    payload = await only_payload_of(execution_trigger("\ud83d"))
+    assert payload["status"] == "ERROR"
+    assert "execution_id must be an id as White Rabbit gave it" in payload["message"]
+    check(payload)

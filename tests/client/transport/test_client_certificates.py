@@ -46,7 +46,8 @@ class Server:
     def files_for(self, authority: trustme.CA) -> tuple[str, str]:
         """Make a client certificate; return the paths of the certificate and its key."""
         leaf = authority.issue_cert("client.example.org")
-        certificate, key = self.folder / f"{id(leaf)}.pem", self.folder / f"{id(leaf)}.key"
+        number = len(list(self.folder.iterdir()))
+        certificate, key = self.folder / f"{number}.pem", self.folder / f"{number}.key"
         certificate.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
         key.write_bytes(leaf.private_key_pem.bytes())
         return str(certificate), str(key)
