@@ -104,7 +104,11 @@ class Measurements:
                 signal.give()
             time.sleep(seconds)
             usage = {"cpu": self._cpu() - cpu, "machine": psutil.cpu_percent()}
-            return usage | {"others": others.result()["took"], "callbacks": callbacks.result()}
+            try:
+                return usage | {"others": others.result()["took"], "callbacks": callbacks.result()}
+            except RuntimeError as error:
+                error.add_note(f"The load was: {load.text if load else 'no callbacks'}. Is the machine busy?")
+                raise
 
     def _send(self, load: Load | None, common: Mapping[str, Any]) -> Any:
         if load is None:
