@@ -99,9 +99,11 @@ class Narrator:
         if self.alive_due_in > 0:
             return
         self._told_at = self._clock()
+        if self.status is None:
+            log.info("%s: its status is not known yet; %s", self._name, sign_of_life)
+            return
         state = self._progress if isinstance(self.status, Status) else status_text(self.status)
-        still = "its status is not known yet" if self.status is None else f"still {state}{self._age_now()}"
-        log.info("%s: %s; %s", self._name, still, sign_of_life)
+        log.info("%s: still %s; %s", self._name, f"{state}{self._age_now()}", sign_of_life)
 
     def tell_trouble(self, error: WhiteRabbitError) -> None:
         """Log a failure that does not end the wait, unless one of its kind was logged a short time ago."""
