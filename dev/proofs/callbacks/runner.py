@@ -129,7 +129,7 @@ def _judge(testbed: Testbed, options: Options, submitted: list[Submitted], on_li
     _settle(testbed, [execution for execution in submitted if execution.id in answered])
     before = testbed.ledger.runs()
     problems = [*unsaid, *problems_of(submitted, before, testbed.explain, answered)]
-    on_line(f"{before.total()} runs; the recovery begins")
+    on_line(f"{before.total()} runs, {len(problems)} problems; the recovery begins")
     recoveries = _recover(testbed, submitted, on_line)
     _settle(testbed, submitted)
     after = testbed.ledger.runs()
