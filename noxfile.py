@@ -52,7 +52,7 @@ Python.
 """
 
 UNIT = ("-n", "4", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
-"""The tests that start no Airflow processes. They wait for most of their time: more of them fit than there are cores."""
+"""The tests that start no Airflow processes. They wait most of the time: more of them fit than there are cores."""
 
 REAL = ("-n", "2", "--dist", "loadfile", "-m", "e2e and not alone and not kills and not bad_day and not ui")
 """The tests that start a real Airflow, those of two files at a time: the tests of a file share an Airflow."""
