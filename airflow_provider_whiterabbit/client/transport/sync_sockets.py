@@ -178,9 +178,12 @@ class LimitedAdapter(HTTPAdapter):
 
             def _new_conn(self) -> Any:
                 seconds = _allowance.get().limits.connect
-                return _LimitedSocket(
-                    connected(self._dns_host.strip("[]"), self.port, seconds, self.socket_options or ())
-                )
+                host = self._dns_host.strip("[]")
+                try:
+                    return _LimitedSocket(connected(host, self.port, seconds, self.socket_options or ()))
+                except (ConnectionResetError, BrokenPipeError) as error:
+                    # urllib3 takes these for a server that answers early, and would read from a socket that is None.
+                    raise ConnectionAbortedError(str(error)) from error
 
             def _connect_tls_proxy(self, *args: Any) -> Any:
                 return _LimitedSocket(super()._connect_tls_proxy(*args))

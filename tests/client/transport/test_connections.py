@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -218,3 +219,22 @@ async def test_a_server_that_does_not_say_goodbye(whiterabbit_emulator: Emulator
         async with AsyncClient(settings) as client:
             await client.run(opening())
             assert await asyncio.to_thread(closed.wait, 10)
+
+
+@both_clients
+@pytest.mark.parametrize("number", [errno.ECONNRESET, errno.EPIPE])
+def test_reset_while_connecting(
+    whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, fetch: Fetch, number: int
+) -> None:
+    """A connection that the server resets while it is made, as one that stops may do, is an outage."""
+
+    def connect(*_: Any) -> None:
+        raise OSError(number, "the server has just stopped")
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", connect)
+        with pytest.raises(exc.WhiteRabbitTransportError, match="the server has just stopped"):
+            fetch(settings_for(whiterabbit_emulator, url), "e-1")
