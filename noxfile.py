@@ -38,8 +38,11 @@ Of each Airflow, they take the first and the last Python; of the newest one, all
 workflow, and with `make matrix` alone.
 """
 
-WITHOUT_DOCS = ("--ignore=tests/docs", "--ignore=tests/benchmarks")
-"""Leaves out the tests of the documentation and of the benchmarks, which need the newest Airflow."""
+WITHOUT_TOOLS = (
+    *("--ignore=tests/docs", "--ignore=tests/benchmarks", "--ignore=tests/dev"),
+    *("--ignore=tests/e2e/test_demo.py", "--ignore=tests/e2e/test_harness.py"),
+)
+"""Leaves out the tests of the documentation and of the tools for development, which need only the newest Airflow."""
 
 WITHOUT_PROTOCOL = (
     *("--ignore=tests/client", "--ignore=tests/emulator"),
@@ -97,7 +100,7 @@ def _test(session: nox.Session, *suites: tuple[str, ...], without: tuple[str, ..
 def whole(session: nox.Session, airflow: str) -> None:
     """Run all tests, including those that start a real Airflow."""
     _install(session, f"airflow-{airflow}")
-    without = {OLDEST: WITHOUT_DOCS, NEWEST: ()}.get(airflow, (*WITHOUT_DOCS, *WITHOUT_PROTOCOL))
+    without = {OLDEST: WITHOUT_TOOLS, NEWEST: ()}.get(airflow, (*WITHOUT_TOOLS, *WITHOUT_PROTOCOL))
     _test(session, UNIT, REAL, ALONE, without=without)
 
 
@@ -113,14 +116,14 @@ def whole(session: nox.Session, airflow: str) -> None:
 def unit(session: nox.Session, airflow: str) -> None:
     """Run the tests that start no Airflow processes, on the other Pythons."""
     _install(session, f"airflow-{airflow}")
-    _test(session, UNIT, ALONE, without=(*WITHOUT_DOCS, *(() if airflow == NEWEST else WITHOUT_PROTOCOL)))
+    _test(session, UNIT, ALONE, without=(*WITHOUT_TOOLS, *(() if airflow == NEWEST else WITHOUT_PROTOCOL)))
 
 
 @nox.session(python="3.11", tags=[REST])
 def lowest(session: nox.Session) -> None:
     """Run the tests that start no Airflow processes, with the lowest versions that pyproject.toml allows."""
     _install(session, "lowest")
-    _test(session, UNIT, ALONE, without=WITHOUT_DOCS)
+    _test(session, UNIT, ALONE, without=WITHOUT_TOOLS)
 
 
 @nox.session(python="3.11", default=False)
