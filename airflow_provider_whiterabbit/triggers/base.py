@@ -125,6 +125,8 @@ class WhiteRabbitTrigger(BaseTrigger):
                 except WhiteRabbitTimeoutError as error:
                     status, message = TIMEOUT, str(error)
                 end_event = await self._end_task(client, status, succeeded, message)
+        except WhiteRabbitTimeoutError as error:  # the connection could not be read before the deadline
+            status, message = TIMEOUT, str(error)
         except WhiteRabbitError as error:
             status, message = ERROR, str(error)
         except Exception as error:
@@ -150,7 +152,8 @@ class WhiteRabbitTrigger(BaseTrigger):
     async def _connect(self, stack: contextlib.AsyncExitStack) -> AsyncClient:
         """Read the Airflow connection and enter a client; retry, because the connection may only seem missing.
 
-        :raises WhiteRabbitError: if that takes longer than the trigger may wait, because a secrets backend hangs.
+        :raises WhiteRabbitTimeoutError: if that takes until the deadline, because a secrets backend hangs.
+        :raises WhiteRabbitError: if it takes longer than the trigger tries.
         """
         from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay
         from tenacity.wait import wait_random_exponential
@@ -188,8 +191,12 @@ class WhiteRabbitTrigger(BaseTrigger):
         except TimeoutError:
             if not limit.expired():
                 raise
-            raise WhiteRabbitError(
-                f"The connection {self.whiterabbit_conn_id} could not be read within {seconds:.0f} s"
+            message = f"The connection {self.whiterabbit_conn_id} could not be read within {seconds:.0f} s"
+            if deadline is None or time.time() < deadline:
+                raise WhiteRabbitError(message) from None
+            name = self.target.followed(self._target_id).name
+            raise WhiteRabbitTimeoutError(
+                f"{name} had not ended at the deadline, as far as is known. {message}"
             ) from None
 
     async def _end_task(
