@@ -34,8 +34,8 @@ OLDEST, NEWEST = "2.11", "3.3"
 REST = "rest"
 """The tag of the sessions that run for every change, beside `make test` (the newest Airflow on its first Python).
 
-Of each Airflow, they take the first and the last Python. The Pythons between run in the workflow, and with `make matrix`
-alone.
+Of each Airflow, they take the first and the last Python. The Pythons between run in the workflow, and with
+`make matrix` alone.
 """
 
 WITHOUT_TOOLS = (
