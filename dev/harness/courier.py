@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
 
 import requests
+
+from dev.harness.http_server import HttpServer, QuietHandler
 
 DROPPED_HEADERS = {"host", "content-length", "connection", "accept", "accept-encoding", "user-agent"}
 
@@ -28,14 +27,7 @@ Plan = Callable[[Delivery], Sequence[Delivery]]
 """Returns the deliveries that the courier sends to Airflow in place of one from White Rabbit."""
 
 
-class _Server(ThreadingHTTPServer):
-    """A web server with room for many requests at once."""
-
-    request_queue_size = 512
-    daemon_threads = True
-
-
-class Courier:
+class Courier(HttpServer):
     """Listens at the URL that executions are submitted with, and forwards each delivery as the current plan says.
 
     The courier may start before Airflow does; `set_targets` tells it the addresses of Airflow's receivers.
@@ -48,7 +40,7 @@ class Courier:
         self._pool = ThreadPoolExecutor(200)
         courier = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
@@ -56,21 +48,10 @@ class Courier:
                 self.send_response(courier.forward(Delivery(self.path, headers, body)))
                 self.end_headers()
 
-            def log_message(self, *_arguments: object) -> None:
-                pass
+        super().__init__(Handler)
 
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
         self._pool.shutdown(cancel_futures=True)
 
     def set_targets(self, targets: Sequence[str]) -> None:

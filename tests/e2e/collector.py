@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
+
+from dev.harness.http_server import HttpServer, QuietHandler
 
 
-class Collector:
+class Collector(HttpServer):
     """Listens for metrics (OTLP over HTTP), and keeps the latest number of each of this provider's metrics.
 
     By name and by the tag ``connection``, `counts` holds the values of counters and how many values a histogram has,
@@ -20,38 +20,24 @@ class Collector:
         self.gauges: dict[tuple[str, str | None], float] = {}
         collector = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 collector.take(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__init__(Handler)
 
     @property
     def environ(self) -> dict[str, str]:
         """Environment variables that let Airflow report to this collector."""
-        port = str(self._server.server_port)
         return {
             "AIRFLOW__METRICS__OTEL_ON": "True",
             "AIRFLOW__METRICS__OTEL_HOST": "127.0.0.1",
-            "AIRFLOW__METRICS__OTEL_PORT": port,
+            "AIRFLOW__METRICS__OTEL_PORT": self.url.rpartition(":")[2],
             "AIRFLOW__METRICS__OTEL_INTERVAL_MILLISECONDS": "500",
-            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"http://127.0.0.1:{port}/v1/metrics",
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{self.url}/v1/metrics",
             "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/protobuf",
             "OTEL_METRIC_EXPORT_INTERVAL": "500",
         }
