@@ -190,20 +190,28 @@ KINDS = {
 
 
 class NoisyServer:
-    """Gives each request the answer that is set; counts the bytes of endless answers."""
+    """Gives each request the answer that is set; counts the bytes of endless answers, for each answer anew."""
 
     def __init__(self) -> None:
-        self.answer = Answer(b"")
-        self.taken = 0
+        self.set_answer(Answer(b""))
+
+    def set_answer(self, answer: Answer) -> None:
+        """Set the answer, and begin a new count: a connection that is just closing goes on with its own."""
+        self._answer, self._counts = answer, [0]
+
+    @property
+    def taken(self) -> int:
+        """How many bytes of the answer's endless part were taken."""
+        return self._counts[0]
 
     def __call__(self, connection: socket.socket) -> None:
         read_request(connection)
-        answer = self.answer
+        answer, counts = self._answer, self._counts
         connection.sendall(answer.data)
         block = answer.endless * (4096 // max(len(answer.endless), 1))
-        while block and self.taken < ENDLESS_BYTES:
+        while block and counts[0] < ENDLESS_BYTES:
             connection.sendall(block)
-            self.taken += len(block)
+            counts[0] += len(block)
 
 
 @contextlib.contextmanager
@@ -237,7 +245,7 @@ def test_noise_with_requests(whiterabbit_emulator: Emulator, kind: str) -> None:
     @examples(COUNT)
     @given(strategy)
     def send(answer: Answer) -> None:
-        noise.answer, noise.taken = answer, 0
+        noise.set_answer(answer)
         for stream in ways:
             with contextlib.suppress(exc.WhiteRabbitError):
                 client.run(look_at_stream()) if stream else client.send(READ)
@@ -262,7 +270,7 @@ def test_noise_with_aiohttp(whiterabbit_emulator: Emulator, kind: str) -> None:
     @examples(COUNT)
     @given(strategy)
     def send(answer: Answer) -> None:
-        noise.answer, noise.taken = answer, 0
+        noise.set_answer(answer)
         runner.run(look(client))
         assert noise.taken < ENDLESS_BYTES
         assert not unhandled
