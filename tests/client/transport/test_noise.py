@@ -35,6 +35,9 @@ COUNT = int(os.environ.get("NOISE_COUNT", "200"))
 ENDLESS_BYTES = 64 * 1024 * 1024
 """So much of an answer without end is sent at most."""
 
+ENDLESS_STREAM = 16 * ENDLESS_BYTES
+"""So much of an event stream without end. Empty lines are no error, so only time bounds how many of them are read."""
+
 READ = api.get_execution("e-1")
 STREAM = api.stream_execution("e-1")
 
@@ -182,17 +185,21 @@ bodies = st.builds(framed, st.just(b"application/json"), pieces(PIECES, 4).map(b
 events = st.builds(framed, st.just(b"text/event-stream"), pieces(EVENTS, 8).map(b"".join), codings, framings, cuts)
 
 KINDS = {
-    "heads": (answers(heads, [b"X: y\r\n", b"x", b"HTTP/1.1 100 C\r\n\r\n", b"\r\n"]), (False, True)),
-    "bodies": (answers(bodies, [b"1\r\n[\r\n", b"[", b'"', b"5;a\r\nxxxxx\r\n"]), (False,)),
-    "events": (answers(events, [b"3\r\n:x\n\r\n", b"x", b": x\n", b"data: {}\n\n", b"\n"]), (True,)),
+    "heads": (answers(heads, [b"X: y\r\n", b"x", b"HTTP/1.1 100 C\r\n\r\n", b"\r\n"]), (False, True), ENDLESS_BYTES),
+    "bodies": (answers(bodies, [b"1\r\n[\r\n", b"[", b'"', b"5;a\r\nxxxxx\r\n"]), (False,), ENDLESS_BYTES),
+    "events": (answers(events, [b"3\r\n:x\n\r\n", b"x", b": x\n", b"data: {}\n\n", b"\n"]), (True,), ENDLESS_STREAM),
 }
-"""What is random: the strategy, and whether it answers a request for a record or for a stream."""
+"""What is random: the strategy, whether it answers a request for a record or for a stream, and how long endless is."""
 
 
 class NoisyServer:
-    """Gives each request the answer that is set; counts the bytes of endless answers, for each answer anew."""
+    """Gives each request the answer that is set; counts the bytes of endless answers, for each answer anew.
 
-    def __init__(self) -> None:
+    :param most: how many bytes of an endless answer are sent.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self.set_answer(Answer(b""))
 
     def set_answer(self, answer: Answer) -> None:
@@ -209,15 +216,15 @@ class NoisyServer:
         answer, counts = self._answer, self._counts
         connection.sendall(answer.data)
         block = answer.endless * (4096 // max(len(answer.endless), 1))
-        while block and counts[0] < ENDLESS_BYTES:
+        while block and counts[0] < self._most:
             connection.sendall(block)
             counts[0] += len(block)
 
 
 @contextlib.contextmanager
-def noisy() -> Iterator[tuple[NoisyServer, str]]:
+def noisy(most: int) -> Iterator[tuple[NoisyServer, str]]:
     """Run such a server; yield it and its URL."""
-    noise = NoisyServer()
+    noise = NoisyServer(most)
     with server(noise) as port:
         yield noise, f"http://127.0.0.1:{port}"
 
@@ -240,7 +247,7 @@ LIMITS = {"request_timeout": 0.5, "answer_timeouts": 2.0, "max_answer_bytes": 10
 )  # urllib3 leaves sockets to the collector
 def test_noise_with_requests(whiterabbit_emulator: Emulator, kind: str) -> None:
     """The blocking client raises no error but its own, and stops to read an answer without end."""
-    strategy, ways = KINDS[kind]
+    strategy, ways, most = KINDS[kind]
 
     @examples(COUNT)
     @given(strategy)
@@ -249,16 +256,16 @@ def test_noise_with_requests(whiterabbit_emulator: Emulator, kind: str) -> None:
         for stream in ways:
             with contextlib.suppress(exc.WhiteRabbitError):
                 client.run(look_at_stream()) if stream else client.send(READ)
-        assert noise.taken < ENDLESS_BYTES
+        assert noise.taken < most
 
-    with noisy() as (noise, url), Client(settings_for(whiterabbit_emulator, url, **LIMITS)) as client:
+    with noisy(most) as (noise, url), Client(settings_for(whiterabbit_emulator, url, **LIMITS)) as client:
         send()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_noise_with_aiohttp(whiterabbit_emulator: Emulator, kind: str) -> None:
     """The asynchronous client raises no error but its own, stops to read, and leaves nothing in the event loop."""
-    strategy, ways = KINDS[kind]
+    strategy, ways, most = KINDS[kind]
     unhandled: list[dict[str, Any]] = []
 
     async def look(client: AsyncClient) -> None:
@@ -272,10 +279,10 @@ def test_noise_with_aiohttp(whiterabbit_emulator: Emulator, kind: str) -> None:
     def send(answer: Answer) -> None:
         noise.set_answer(answer)
         runner.run(look(client))
-        assert noise.taken < ENDLESS_BYTES
+        assert noise.taken < most
         assert not unhandled
 
-    with noisy() as (noise, url), asyncio.Runner() as runner:
+    with noisy(most) as (noise, url), asyncio.Runner() as runner:
         runner.get_loop().set_exception_handler(lambda _, context: unhandled.append(context))
         client = AsyncClient(settings_for(whiterabbit_emulator, url, **LIMITS))
         runner.run(client.__aenter__())
