@@ -16,7 +16,7 @@ PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("client.text", "compat", "computed"),
     ("exceptions", "get_provider_info", "links", "observing"),
-    ("client.checks", "client.clock", "client.defaults"),
+    ("client.checks", "client.clock", "client.defaults", "client.naming"),
     ("client.wire", "client.records"),
     ("client.api", "client.catalogue", "client.retry", "client.webhooks"),
     ("client.wait",),

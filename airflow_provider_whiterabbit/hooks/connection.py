@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -11,6 +10,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_whiterabbit.client.naming import naming_connection
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 from airflow_provider_whiterabbit.hooks.unknown_fields import warn_of_unknown
 
@@ -33,7 +33,7 @@ def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSetti
         and never holds the value of a secret.
     """
     name = _name_of(connection)
-    with _naming(name):
+    with naming_connection(name):
         settings = _settings_of(connection, extra, name)
     warn_of_unknown(name, extra)
     return settings
@@ -75,7 +75,7 @@ def secrets_of(connection: Connection, extra: Mapping[str, Any]) -> Iterator[str
     """
     from airflow_provider_whiterabbit.client.transport.connection_settings import as_list
 
-    with _naming(_name_of(connection)):
+    with naming_connection(_name_of(connection)):
         _check_extra(extra)
     secret, api_key = extra.get("callback_secret"), extra.get("api_key")
     for value in _non_empty_strings((connection.password, api_key)):
@@ -111,15 +111,6 @@ def _name_of(connection: Connection) -> str:
     conn_id = connection.conn_id or ""
     is_made_up = _MADE_UP_ID.fullmatch(conn_id) and f"AIRFLOW_CONN_{conn_id.upper()}" in os.environ
     return "" if is_made_up else conn_id
-
-
-@contextlib.contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Put the id of the Airflow connection in front of errors about its fields."""
-    try:
-        yield
-    except WhiteRabbitConfigError as error:
-        raise WhiteRabbitConfigError(f"Connection {name}: {error}" if name else str(error)) from None
 
 
 def _check_extra(extra: Any) -> None:

@@ -11,7 +11,6 @@ import traceback
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from functools import cached_property
-from ssl import SSLError
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -21,8 +20,9 @@ from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.ending.verdict import ERROR, TIMEOUT
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError, WhiteRabbitError, WhiteRabbitTimeoutError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.triggers.patience import patient
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
@@ -155,39 +155,17 @@ class WhiteRabbitTrigger(BaseTrigger):
         :raises WhiteRabbitTimeoutError: if that takes until the deadline, because a secrets backend hangs.
         :raises WhiteRabbitError: if it takes longer than the trigger tries.
         """
-        from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay
-        from tenacity.wait import wait_random_exponential
-
         deadline, timing = self._deadline(), self.hook.timing
         seconds = timing.connection_patience
         if deadline is not None:
             seconds = max(0.0, min(seconds, deadline - time.time()))
 
-        def pause(state: RetryCallState) -> float:
-            left = seconds - (state.seconds_since_start or 0.0)  # the last attempt is made when the time is over
-            return max(0.0, min(wait_random_exponential(multiplier=0.5, max=10)(state), left))
-
-        def warn_once(state: RetryCallState) -> None:
-            if state.attempt_number == 1 and state.outcome:
-                self.log.warning(
-                    "The connection %s can't be read yet, trying again: %s",
-                    self.whiterabbit_conn_id,
-                    clean(str(state.outcome.exception())),
-                )
-
         async def enter() -> AsyncClient:
             return await stack.enter_async_context(await self.hook.get_async_client())
 
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(_may_be_temporary),
-            wait=pause,
-            stop=stop_after_delay(seconds),
-            before_sleep=warn_once,
-            reraise=True,
-        )
         try:
             async with asyncio.timeout(seconds + timing.final_read) as limit:
-                return await retrying(enter)
+                return await patient(seconds, self.whiterabbit_conn_id, self.log)(enter)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -224,11 +202,6 @@ class WhiteRabbitTrigger(BaseTrigger):
             started = time.time() if timeout_after is None else (timeout_after - GRACE).timestamp() - self.timeout
             deadlines.append(started + self.timeout)
         return min(deadlines, default=None)
-
-
-def _may_be_temporary(error: BaseException) -> bool:
-    """Return whether an Airflow connection may be readable, and its certificates too, although this failed."""
-    return isinstance(error, Exception) and not isinstance(error, WhiteRabbitConfigError | PermissionError | SSLError)
 
 
 class _SingleValueTaskInstance:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client import checks, naming
 from airflow_provider_whiterabbit.client.retry import ATTEMPTS
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.base_url import check_base_url
@@ -123,15 +123,11 @@ class ClientSettings:
     @property
     def prefix(self) -> str:
         """The connection's id, for the beginning of messages about it; empty without Airflow."""
-        return f"Connection {self.connection_id}: " if self.connection_id else ""
+        return naming.prefix_of(self.connection_id)
 
-    @contextlib.contextmanager
-    def naming_connection(self) -> Iterator[None]:
+    def naming_connection(self) -> AbstractContextManager[None]:
         """Put the id of the Airflow connection in front of errors about its fields."""
-        try:
-            yield
-        except WhiteRabbitConfigError as error:
-            raise WhiteRabbitConfigError(f"{self.prefix}{error}") from None
+        return naming.naming_connection(self.connection_id)
 
     def link_to(self, target: Target[Any], target_id: str) -> str | None:
         """Return the URL of an execution or workflow run in White Rabbit's dashboard; None if no template is set."""
