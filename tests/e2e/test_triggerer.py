@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.e2e, needs_triggerer_end]
 WAYS = ("start", "end", "both")
 OUTCOMES = ("completed", "failed", "retried", "late", "soft")
 FORMS = ("literal", "template", "argument", "keyed")
-OBSTACLES = ("on_success", "on_execute", "outlets", "no_xcom", "mapped_over")
+OBSTACLES = ("on_success", "on_skipped", "on_execute", "outlets", "no_xcom", "mapped_over", "hasty")
 
 LISTENER = """
 from pathlib import Path
@@ -76,10 +77,17 @@ class EndedRuns:
         return until(lambda: file.exists() and file.read_text(), f"the callback {callback} of {task_id}", 30)
 
 
-def end_executions(airflow: AirflowHome, wr: Emulator, runs: Iterable[DagRun], outcomes: Mapping[str, str]) -> None:
+def end_executions(
+    airflow: AirflowHome,
+    wr: Emulator,
+    runs: Iterable[DagRun],
+    outcomes: Mapping[str, str],
+    outputs: Mapping[str, Any] | None = None,
+) -> None:
     """End executions as soon as the triggerer waits for all of them.
 
     :param outcomes: one of OUTCOMES by the execution's id; an execution with the outcome ``"late"`` never ends.
+    :param outputs: outputs by the execution's id; that of others is OUTPUT.
     """
     ending = {identity: outcome for identity, outcome in outcomes.items() if outcome != "late"}
     for identity in ending:
@@ -89,7 +97,7 @@ def end_executions(airflow: AirflowHome, wr: Emulator, runs: Iterable[DagRun], o
     until(lambda: not airflow.is_busy_with(*tasks), "the workers to be free", 120)
     for identity, outcome in ending.items():
         if outcome == "completed":
-            wr.complete(identity, OUTPUT)
+            wr.complete(identity, (outputs or {}).get(identity, OUTPUT))
         else:
             wr.fail(identity, ERROR)
         airflow.api.health()  # a pause: if many tasks end at once, Airflow drops the last lines of logs
@@ -111,12 +119,13 @@ def ended_runs(wr: Emulator) -> Iterator[EndedRuns]:
         end_executions(airflow, wr, ended_runs.runs.values(), outcomes)
         for name in ("operator_end", "unknown"):
             ended_runs.runs[name] = airflow.run(f"e2e_{name}")
-        conf = {name: wr.create_execution("E2E", output=OUTPUT, after=4) for name in OBSTACLES}
-        conf["mapped_over"] = wr.create_execution("E2E", output=[1, 2, 3], after=4)
-        conf["on_skipped"] = wr.create_execution("E2E", error=ERROR, after=4)
-        conf["hasty"] = wr.create_execution("E2E", manual=True)
-        many = [wr.create_execution("E2E", output={"n": number}, after=4) for number in range(3)]
+        conf = {name: wr.create_execution("E2E", manual=True) for name in OBSTACLES}
+        many = [wr.create_execution("E2E", manual=True) for _ in range(3)]
         ended_runs.runs["obstacles"] = airflow.run("e2e_obstacles", {**conf, "many": many})
+        outcomes = dict.fromkeys((*conf.values(), *many), "completed")
+        outcomes |= {conf["on_skipped"]: "failed", conf["hasty"]: "late"}
+        outputs = {conf["mapped_over"]: [1, 2, 3], **{identity: {"n": number} for number, identity in enumerate(many)}}
+        end_executions(airflow, wr, [ended_runs.runs["obstacles"]], outcomes, outputs)
         for run in ended_runs.runs.values():
             try:
                 run.wait(240)
