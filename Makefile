@@ -29,13 +29,15 @@ PIN := $(COMPILE) --generate-hashes $(UPGRADE)
 # Airflow.
 ONLY_UI := playwright pyee
 # `make audit` leaves out the older versions of Airflow and the lowest versions: they are old on purpose, and only run tests.
-AUDITED := $(patsubst constraints/%.txt,%,$(CONSTRAINTS)) audit bench build docs matrix ui uv
+AUDITED := $(patsubst constraints/%.txt,%,$(CONSTRAINTS)) audit bench build docs matrix openlineage-3.3 ui uv
 
 # The older versions of Airflow, each with a date: `make constraints` ignores packages released after that date, because
 # newer packages break that Airflow. The lowest versions of all dependencies are tested with the oldest Airflow, and with
 # packages as of its release day, because newer ones need newer dependencies; only the tools of the tests may be newer.
 LOWEST := 2025-05-20
 OLDER := 2.11=2026-03-21 3.0=2025-09-05 3.1=2026-03-18 3.2=2026-06-05
+# The versions of Airflow with which OpenLineage is tested, each with a date as above.
+OLDEST_AND_NEWEST := $(firstword $(OLDER)) 3.3=2100-01-01
 # The emulator and the tests each need a package that is younger than some of these dates. Airflow's constraints pin neither.
 ALWAYS_NEWEST := $(patsubst %,--exclude-newer-package=%=2100-01-01,quickjs-ng time-machine)
 
@@ -143,6 +145,9 @@ constraints: $(READY) ## Renew the pinned versions and hashes in constraints/
 	$(COMPILE) pyproject.toml --extra emulator --resolution lowest-direct --exclude-newer $(LOWEST) $(ALWAYS_NEWEST) | \
 		$(PIN) pyproject.toml --extra emulator --group dev --constraint - --exclude-newer 2026-03-21 $(ALWAYS_NEWEST) \
 		--output-file constraints/lowest.txt
+	for pair in $(OLDEST_AND_NEWEST); do file=constraints/airflow-$${pair%=*}.txt; $(PIN) pyproject.toml --extra openlineage \
+		--constraint $$file $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $$file) --exclude-newer $${pair#*=} \
+		--universal --output-file constraints/openlineage-$${pair%=*}.txt || exit; done
 	for group in audit docs build matrix; do $(PIN) --group $$group --universal --output-file constraints/$$group.txt || exit; done
 	$(PIN) --group ui --no-emit-package greenlet --no-emit-package typing-extensions --universal \
 		--output-file constraints/ui.txt

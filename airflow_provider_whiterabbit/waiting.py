@@ -20,6 +20,7 @@ from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, ended_id, res
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
+from airflow_provider_whiterabbit.observing.lineage import LineageMixin
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
 
 MAX_WAIT_SECONDS = 10 * 365 * 24 * 60 * 60.0
@@ -46,7 +47,7 @@ def _ends_in_triggerer(task: WaitingMixin) -> bool:
     return task.deferrable and configured("end_from_trigger", task._end_option)
 
 
-class WaitingMixin(_Task):
+class WaitingMixin(LineageMixin, _Task):
     """Mixin for Airflow tasks that wait for an execution or a workflow run."""
 
     operator_extra_links: Any = ComputedAttribute(_extra_links, lambda task: _extra_links())
@@ -180,10 +181,13 @@ class WaitingMixin(_Task):
         :param target_id: id of the execution or run; None if only the event knows it.
         :raises Exception: `timeout_error` or `AirflowTaskTimeout`, if the deadline passed first.
         """
+        self._note_id(target_id)
         with self._as_task_timeout():
             ended = ended_id(event, self.waits_for, target_id)
         self._unfinished = None
-        return self.whiterabbit_hook.get_conn().read_ended(self.waits_for.followed(ended))
+        record = self.whiterabbit_hook.get_conn().read_ended(self.waits_for.followed(ended))
+        self._note_record(record)
+        return record
 
 
 def is_nested(context: Context) -> bool:

@@ -13,7 +13,7 @@ import airflow_provider_whiterabbit
 
 PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 
-HEAVY = ("requests", "aiohttp", "sseclient", "starlette", "uvicorn", "quickjs", "rfc8785")
+HEAVY = ("requests", "aiohttp", "sseclient", "starlette", "uvicorn", "quickjs", "rfc8785", "openlineage")
 
 MODULES = (
     "assets",

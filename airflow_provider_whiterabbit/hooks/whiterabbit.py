@@ -241,6 +241,12 @@ class WhiteRabbitHook(BaseHook):
             poll_interval=checks.seconds(poll_interval, "poll_interval"),
         )
 
+    @property
+    def _known_base_url(self) -> str | None:
+        """The base URL of White Rabbit's API; None if the hook has not read its connection."""
+        client: Client | None = vars(self).get("_client")
+        return None if client is None else client.settings.base_url
+
     @cached_property
     def _client(self) -> Client:
         from airflow_provider_whiterabbit.client.transport.sync import Client

@@ -86,6 +86,9 @@ class WhiteRabbitExecuteComponentOperator(NativeRenderingMixin, WhiteRabbitSubmi
         """The name of the component in messages, such as ``component PAY``."""
         return f"component {self.module}"
 
+    def _lineage_subject(self) -> str | None:
+        return self.module
+
     def _request(self) -> Request:
         with self._naming_native_rendering("module", "input", "config"):
             return self.whiterabbit_hook.component_request(

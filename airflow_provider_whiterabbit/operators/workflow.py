@@ -42,6 +42,9 @@ class WhiteRabbitTriggerWorkflowOperator(NativeRenderingMixin, WhiteRabbitSubmit
         """The workflow, for messages."""
         return f"workflow {self.workflow_id}"
 
+    def _lineage_subject(self) -> str | None:
+        return self.workflow_id
+
     def _request(self) -> Request:
         from airflow_provider_whiterabbit.client import api
 

@@ -109,6 +109,11 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         name = self.waits_for.id_name
         return checks.identifier(getattr(self, name), name, self._unrendered_id)
 
+    def _lineage_id(self) -> str | None:
+        with contextlib.suppress(WhiteRabbitError):  # not rendered yet, or not an id
+            return super()._lineage_id() or self._target_id
+        return None
+
     @property
     def _poll_seconds(self) -> float:
         return checks.seconds(self.poke_interval, "poke_interval")
@@ -123,6 +128,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
 
         target_id = self._target_id
         followed = self.waits_for.followed(target_id)
+        self._note_id(target_id)
         self._push_link(context, target_id)
         try:
             record = self.whiterabbit_hook.get_conn().read_once(followed)
@@ -131,6 +137,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
                 raise
             self.log.warning("%s: %s; its record will be read again", followed.name, error)
             return False
+        self._note_record(record)
         self.log.info("%s: %s", followed.name, record.progress)
         if not record.is_terminal:
             return False
