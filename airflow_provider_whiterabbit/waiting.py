@@ -181,12 +181,12 @@ class WaitingMixin(LineageMixin, _Task):
         :param target_id: id of the execution or run; None if only the event knows it.
         :raises Exception: `timeout_error` or `AirflowTaskTimeout`, if the deadline passed first.
         """
-        self._note_id(target_id)
+        self._lineage_saw_id(target_id)
         with self._as_task_timeout():
             ended = ended_id(event, self.waits_for, target_id)
         self._unfinished = None
         record = self.whiterabbit_hook.get_conn().read_ended(self.waits_for.followed(ended))
-        self._note_record(record)
+        self._lineage_saw_record(record)
         return record
 
 

@@ -69,17 +69,17 @@ class LineageMixin:
         OpenLineage's listener calls this method and the two methods below. They send no request, and if something is
         wrong, they log a warning and return None.
         """
-        return self._lineage()
+        return self._lineage_report()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage | None:
         """Return what is known of the execution or workflow run when the task has succeeded or was skipped."""
-        return self._lineage()
+        return self._lineage_report()
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage | None:
         """Return what is known of the execution or workflow run when the task has failed."""
-        return self._lineage()
+        return self._lineage_report()
 
-    def _lineage(self) -> OperatorLineage | None:
+    def _lineage_report(self) -> OperatorLineage | None:
         try:
             from airflow_provider_whiterabbit.observing.facets import operator_lineage
 
@@ -111,12 +111,12 @@ class LineageMixin:
         """Return the name of the component, or the id of the workflow; None if the task's process has not seen it."""
         return None if self._lineage_seen is None else self._lineage_seen.module
 
-    def _note_id(self, target_id: str | None) -> None:
+    def _lineage_saw_id(self, target_id: str | None) -> None:
         """Remember the id of the task's execution or workflow run; None forgets what was seen."""
         if target_id is None or self._lineage_seen is None or self._lineage_seen.identity != target_id:
             self._lineage_seen = None if target_id is None else SeenRun(target_id)
 
-    def _note_record(self, record: Any) -> None:
+    def _lineage_saw_record(self, record: Any) -> None:
         """Remember what OpenLineage may know of the record of the task's execution or workflow run."""
         self._lineage_seen = SeenRun.from_record(record)
 

@@ -128,8 +128,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Submit the component or workflow, or find an earlier try's submission; then wait if configured to wait."""
-        self._submitted, self._answered = None, False
-        self._note_id(None)
+        self._submitted, self._answered, self._lineage_seen = None, False, None
         with self._ending_for_good(context):
             self._refuse_second_execute(context)
             return self._execute(context, fence_of(context, self.submission_name), context["ti"].start_date)
@@ -175,7 +174,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             self._submitted = None  # what was submitted before is replaced
             target_id, record = self._submit(request, fence, context)
         if record is not None:
-            self._note_record(record)
+            self._lineage_saw_record(record)
         if not self.wait_for_completion:
             return target_id
         if record is not None and record.is_terminal:
@@ -207,7 +206,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             # If the trigger has failed, Airflow hands on an error alone.
             xcom = None if next_kwargs and "identity" in next_kwargs else self._pulled_id(context)
             self._submitted = None if xcom is None else self._named(xcom)
-            self._note_id(xcom)
+            self._lineage_saw_id(xcom)
         with self._ending_for_good(context):
             return super().resume_execution(next_method, next_kwargs, context)
 
@@ -272,7 +271,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
 
     def _keep_id(self, target_id: str, fence: Fence, context: Context, earlier: Submission | None = None) -> None:
         self._submitted = self._unfinished = self._named(target_id)
-        self._note_id(target_id)
+        self._lineage_saw_id(target_id)
         fence.adopt(target_id, earlier)
         try:
             if self.do_xcom_push:
@@ -283,7 +282,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
 
     def _end(self, record: Any, context: Context) -> Any:
         self._unfinished = None
-        self._note_record(record)
+        self._lineage_saw_record(record)
         if (other := other_module(record, getattr(self, "module", None))) is not None:
             raise WhiteRabbitProtocolError(f"White Rabbit says that {self._submitted} has {other}")
         self._push_usage(context, record)

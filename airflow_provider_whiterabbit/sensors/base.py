@@ -128,7 +128,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
 
         target_id = self._target_id
         followed = self.waits_for.followed(target_id)
-        self._note_id(target_id)
+        self._lineage_saw_id(target_id)
         self._push_link(context, target_id)
         try:
             record = self.whiterabbit_hook.get_conn().read_once(followed)
@@ -137,7 +137,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
                 raise
             self.log.warning("%s: %s; its record will be read again", followed.name, error)
             return False
-        self._note_record(record)
+        self._lineage_saw_record(record)
         self.log.info("%s: %s", followed.name, record.progress)
         if not record.is_terminal:
             return False

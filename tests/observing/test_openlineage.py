@@ -16,18 +16,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from airflow import __version__ as airflow_version
 
 from airflow_provider_whiterabbit import __version__
 from airflow_provider_whiterabbit.emulator import Emulator
 from tests.docs.pages import ROOT, blocks
 from tests.versions import RELEASE
 
-CONSTRAINTS = ROOT / "constraints" / f"openlineage-{RELEASE[0]}.{RELEASE[1]}.txt"
+MINOR = f"{RELEASE[0]}.{RELEASE[1]}"
+CONSTRAINTS = ROOT / "constraints" / f"openlineage-{MINOR}.txt"
+IS_PINNED = (
+    CONSTRAINTS.exists()
+    and f"apache-airflow=={airflow_version} " in CONSTRAINTS.with_stem(f"airflow-{MINOR}").read_text()
+)
 UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 pytestmark = [
     pytest.mark.airflow,
-    pytest.mark.skipif(not CONSTRAINTS.exists(), reason="needs an Airflow with pins for OpenLineage (3.3 or 2.11)"),
+    pytest.mark.skipif(not IS_PINNED, reason="needs the Airflow 3.3 or 2.11 that OpenLineage is pinned for"),
     pytest.mark.skipif(UV is None, reason="needs uv on PATH"),
 ]
 
@@ -53,7 +59,7 @@ with DAG("payments", schedule=None) as dag:
         upstream >> task
 
 if __name__ == "__main__":
-    print("STATE", dag.test().state)
+    dag.test()
 """
 
 INPUT = "https://user:password-of-the-rpc@rpc.example.org/"
@@ -111,7 +117,7 @@ def run(openlineage: Path, wr: Emulator, **environ: str) -> Events:
     )
     dag_file.unlink()
     output = done.stdout + done.stderr
-    assert "STATE " in output, output[-6000:]
+    assert log.exists(), output[-6000:]
     assert "OpenLineage gets nothing about White Rabbit" not in output
     return Events(log.read_text())
 
@@ -167,17 +173,19 @@ def test_events(openlineage: Path, whiterabbit_emulator: Emulator, own_database:
             workflowRunId=workflow_run["id"], workflowId="flow", status="COMPLETED", credits=2
         ),
     }
-    assert events.facets("skipped", "COMPLETE") == {
-        "errorMessage": {
-            "message": f"Execution {failing} (REFUSE) FAILED: no such account",
-            "programmingLanguage": "python",
-        },
-        "externalQuery": external(failing),
-        "whiteRabbit_execution": facet(executionId=failing, module="REFUSE", status="FAILED", credits=1),
-    }
+    if RELEASE >= (3, 1):  # older versions do not tell listeners about skipped tasks
+        assert events.facets("skipped", "COMPLETE") == {
+            "errorMessage": {
+                "message": f"Execution {failing} (REFUSE) FAILED: no such account",
+                "programmingLanguage": "python",
+            },
+            "externalQuery": external(failing),
+            "whiteRabbit_execution": facet(executionId=failing, module="REFUSE", status="FAILED", credits=1),
+        }
     late = events.facets("late", "FAIL")
-    assert "had not ended" in late.pop("errorMessage")["message"]
-    assert late == {"whiteRabbit_execution": {"connectionId": "whiterabbit_default", "executionId": endless}}
+    assert "had not ended" in late["errorMessage"]["message"]
+    # The dag.test() of Airflow 2 resumes a task in the same process, which knows more.
+    assert late["whiteRabbit_execution"].items() >= {"executionId": endless}.items()
     assert_example(events.of("deferred")[-1], ids["PAY"], host)
     connection = wr.connection
     for secret in (connection["password"], connection["extra"]["api_key"], INPUT, "password-of-the-rpc"):
