@@ -132,9 +132,8 @@ def test_lowest_versions() -> None:
     minimum = dict(re.findall(r'^    "([\w-]+)>=([\d.]+)",$', text.partition("[dependency-groups]")[0], re.MULTILINE))
     pinned = dict(re.findall(r"^([\w-]+)==([\d.]+) ", (ROOT / "constraints" / "lowest.txt").read_text(), re.MULTILINE))
     assert "apache-airflow" in minimum
-    del minimum[
-        "apache-airflow-providers-openlineage"
-    ]  # it would change the tests: `test_openlineage` has pins of its own
+    # It would change the tests. `test_openlineage` has pins of its own.
+    del minimum["apache-airflow-providers-openlineage"]
     assert {name: padded(pinned[name]) for name in minimum} == {
         name: padded(version) for name, version in minimum.items()
     }

@@ -1,1 +1,1 @@
-"""Reports what the provider does to the metrics system that Airflow's configuration names."""
+"""Reports what the provider does: to the metrics system that Airflow's configuration names, and to OpenLineage."""

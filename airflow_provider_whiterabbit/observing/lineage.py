@@ -90,8 +90,8 @@ class LineageMixin:
 
     def _lineage_facts(self) -> dict[str, Any]:
         seen = self._lineage_seen
-        hook: Any = getattr(self, "whiterabbit_hook")  # noqa: B009 (defined where this mixin is used)
-        base_url = hook._known_base_url
+        # This must not create the hook: OpenLineage asks before `pre_execute`, which can still change the connection.
+        base_url: str | None = getattr(vars(self).get("whiterabbit_hook"), "_known_base_url", None)
         return {
             "id_name": self.waits_for.id_name,
             "connection_id": _short(self.whiterabbit_conn_id),

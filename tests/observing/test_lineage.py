@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +10,7 @@ import pytest
 
 from airflow_provider_whiterabbit.compat import AirflowFailException, TaskDeferred
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.observing.lineage import MAX_TEXT, SeenRun
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
@@ -46,18 +46,41 @@ def pay(**arguments: Any) -> WhiteRabbitExecuteComponentOperator:
 
 
 def test_nothing_without_openlineage(airflow: FakeAirflow, caplog: pytest.LogCaptureFixture) -> None:
-    """The methods for OpenLineage raise nothing without it, or if a subclass has its own hook."""
+    """The methods for OpenLineage raise nothing without it, also if a subclass uses the provider's names for others."""
 
-    class WithHook(WhiteRabbitExecuteComponentOperator):
-        @cached_property
-        def whiterabbit_hook(self) -> Any:
-            return object()
+    class Own(WhiteRabbitExecuteComponentOperator):
+        _lineage_seen: Any = "a value of the user's own"
 
-    for task in pay(), WithHook(task_id="own", module="PAY"):
+    for task in pay(), Own(task_id="own", module="PAY"):
         assert task.get_openlineage_facets_on_start() is None
         assert task.get_openlineage_facets_on_complete(airflow.ti) is None
         assert task.get_openlineage_facets_on_failure(airflow.ti) is None
     assert caplog.text.count("OpenLineage gets nothing about White Rabbit") == 6
+
+
+def test_the_connection_may_still_change(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """OpenLineage asks a task before its `pre_execute` hook, which can set the connection: the hook is not made yet."""
+    task = pay(whiterabbit_conn_id="other")
+    assert known(task)["connection_id"] == "other"
+    task.whiterabbit_conn_id = "whiterabbit_default"
+    airflow.run(task)
+    assert known(task)["identity"] == whiterabbit_emulator.executions[0]["id"]
+
+
+def test_own_hook(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """A task whose class makes the hook at each use tells what it knows, without the host."""
+
+    class WithHook(WhiteRabbitExecuteComponentOperator):
+        @property
+        def whiterabbit_hook(self) -> Any:
+            return WhiteRabbitHook(self.whiterabbit_conn_id)
+
+    task = WithHook(task_id="own", module="PAY")
+    airflow.run(task)
+    expected = known_of(whiterabbit_emulator, whiterabbit_emulator.executions[0]["id"], subject="PAY")
+    del expected["host"]
+    assert known(task).items() >= expected.items()
+    assert "host" not in known(task)
 
 
 def test_before_the_task_runs(whiterabbit_emulator: Emulator) -> None:

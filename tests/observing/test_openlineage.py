@@ -142,10 +142,8 @@ def test_events(openlineage: Path, whiterabbit_emulator: Emulator, own_database:
     wr.script("PAY", output={"paid": 1}, usage=1.5, after=0.5)
     wr.script("REFUSE", error={"message": "insufficient funds"}, usage=0.5)
     wr.script_workflow("flow", [{"module": "PAY", "usage": 2.0}])
-    failing, endless = (
-        wr.create_execution("REFUSE", error="no such account"),
-        wr.create_execution("ENDLESS", manual=True),
-    )
+    failing = wr.create_execution("REFUSE", error="no such account")
+    endless = wr.create_execution("ENDLESS", manual=True)
     events = run(openlineage, wr, INPUT=INPUT, FAILING=failing, ENDLESS=endless, **own_database)
     ids = {execution["module"]: execution["id"] for execution in reversed(wr.executions) if execution["id"] != failing}
     (workflow_run,) = wr.runs
