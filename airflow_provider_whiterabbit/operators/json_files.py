@@ -49,6 +49,9 @@ class JsonFilesMixin(TemplatedMixin):
         self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
     ) -> None:
         """Render the template fields; read the files of a mapped task, and of a DAG that Airflow has not loaded."""
+        if parent is not self:  # an object with fields of its own, within an argument
+            super()._do_render_template_fields(parent, template_fields, *args, **kwargs)
+            return
         self._read_files()
         fields, own = list(template_fields), self._own_fields()
         with self._no_files():
