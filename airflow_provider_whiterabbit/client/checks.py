@@ -108,10 +108,11 @@ def attempts(value: Any) -> int:
     return value
 
 
-def choice(value: Any, name: str, choices: Collection[str]) -> None:
-    """Check that a value is one of the allowed words."""
-    if value not in choices:
+def choice(value: Any, name: str, choices: Collection[str]) -> str:
+    """Check that a value is one of the allowed words, and return the word."""
+    if not isinstance(value, str) or value not in choices:
         raise WhiteRabbitInputError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r:.50}")
+    return value
 
 
 def users(value: Any, name: str) -> None:

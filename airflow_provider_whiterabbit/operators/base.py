@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_args
 
 from airflow_provider_whiterabbit.client import checks
@@ -32,14 +32,22 @@ from airflow_provider_whiterabbit.operators.doubt import other_module
 from airflow_provider_whiterabbit.operators.earlier import EarlierMixin, OnClear, OnDoubt, OnFailedExecution
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
 from airflow_provider_whiterabbit.operators.submission import Submission, digest
-from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, is_nested
+from airflow_provider_whiterabbit.templated import flag, seconds
+from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, is_nested, limited
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_whiterabbit.client.wire.messages import Request
     from airflow_provider_whiterabbit.compat import Context
+    from airflow_provider_whiterabbit.parameters import OperatorParameters, Rendered, Seconds
 
 _MAX_CAUSE = 1_000
 """How many characters of an error the message about an uncertain submission quotes at most."""
+
+
+def _poll_seconds(value: Any) -> float:
+    return seconds(value, "poll_interval", MAX_WAIT_SECONDS)
 
 
 class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
@@ -49,29 +57,39 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
     directly after the submission, and the credits that were spent (``usage``).
 
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
-    :param wait_for_completion: wait for the end and return the result. If False, return the id at once.
+    :param wait_for_completion: wait for the end and return the result; templated. If False, return the id at once.
     :param deferrable: wait in the triggerer. The default is ``[operators] default_deferrable``.
     :param end_from_trigger: end in the triggerer, without a worker (Airflow 3.3.1+). The default is ``[whiterabbit]
         end_from_trigger``. A task that would lose something by it is ended by a worker.
-    :param timeout: seconds or `timedelta` from the task's start after which `WhiteRabbitTimeoutError` is raised. The
-        execution or run is not cancelled, and a retry waits for it again. `execution_timeout` bounds the wait too, also
-        while deferred.
+    :param timeout: seconds or `timedelta` from the task's start after which `WhiteRabbitTimeoutError` is raised;
+        templated. The execution or run is not cancelled, and a retry waits for it again. `execution_timeout` bounds the
+        wait too, also while deferred.
     :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of the record while streaming is
-        refused.
+        refused; templated.
     :param on_failed_execution: what happens after FAILED: ``fail`` ends the task without retries; ``resubmit`` lets a
-        retry submit anew (Airflow 3.3+).
+        retry submit anew (Airflow 3.3+). Templated.
     :param on_doubt: what happens if an earlier submission of the task may not have arrived, was another request, or is
         unknown to White Rabbit: ``fail`` ends the task without retries and says how to settle the doubt; ``ask`` asks a
         person in Airflow's UI (Airflow 3.3+, else as ``fail``); ``resubmit`` submits anew, so everything may happen
-        twice. The default is ``[whiterabbit] on_doubt``, or ``fail``.
+        twice. The default is ``[whiterabbit] on_doubt``, or ``fail``. Templated.
     :param on_clear: what happens if the task is cleared after the execution or run has ended: ``resubmit`` submits
-        anew; ``reattach`` takes the earlier one again, as a retry does.
+        anew; ``reattach`` takes the earlier one again, as a retry does. Templated.
     :param assigned_users: the users who may answer the question of ``on_doubt="ask"``, each ``{"id": …, "name": …}``.
         The default is everyone who may answer required actions of the DAG.
     """
 
     timeout_error = WhiteRabbitTimeoutError
     ui_color = "#e9e1f5"
+
+    template_fields: Sequence[str] = (
+        "whiterabbit_conn_id",
+        "wait_for_completion",
+        "timeout",
+        "poll_interval",
+        "on_failed_execution",
+        "on_doubt",
+        "on_clear",
+    )
 
     _last_try: ClassVar[tuple[Any, int] | None] = None
     """The task instance and the try that last executed an operator in this process."""
@@ -80,40 +98,52 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         self,
         *,
         whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
-        wait_for_completion: bool = True,
+        wait_for_completion: bool | Rendered = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         end_from_trigger: bool | None = None,
-        timeout: float | timedelta | None = None,
-        poll_interval: float | timedelta = POLL_INTERVAL,
-        on_failed_execution: OnFailedExecution = "fail",
-        on_doubt: OnDoubt | None = None,
-        on_clear: OnClear = "resubmit",
+        timeout: Seconds | None = None,
+        poll_interval: Seconds = POLL_INTERVAL,
+        on_failed_execution: OnFailedExecution | Rendered = "fail",
+        on_doubt: OnDoubt | Rendered | None = None,
+        on_clear: OnClear | Rendered = "resubmit",
         assigned_users: list[dict[str, str]] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
         super().__init__(**kwargs)
-        for argument, choice, choices in (
-            ("on_failed_execution", on_failed_execution, OnFailedExecution),
-            ("on_doubt", "fail" if on_doubt is None else on_doubt, OnDoubt),
-            ("on_clear", on_clear, OnClear),
-        ):
-            checks.choice(choice, argument, get_args(choices))
         if assigned_users is not None:
             checks.users(assigned_users, "assigned_users")
         self.whiterabbit_conn_id = whiterabbit_conn_id
-        self.wait_for_completion = wait_for_completion
+        self.wait_for_completion = self._unless_template(
+            wait_for_completion, lambda value: flag(value, "wait_for_completion")
+        )
         self.deferrable = deferrable or bool(end_from_trigger)
         self._end_option = end_from_trigger
-        self.timeout = None if timeout is None else checks.seconds(timeout, "timeout")
-        self.poll_interval = checks.seconds(poll_interval, "poll_interval", MAX_WAIT_SECONDS)
-        self.on_failed_execution = on_failed_execution
-        self.on_doubt = on_doubt
-        self.on_clear = on_clear
+        self.timeout = self._unless_template(timeout, lambda value: None if value is None else limited(value))
+        self.poll_interval = self._unless_template(poll_interval, _poll_seconds)
+        self.on_failed_execution = self._unless_template(
+            on_failed_execution, lambda word: checks.choice(word, "on_failed_execution", get_args(OnFailedExecution))
+        )
+        self.on_doubt = self._unless_template(
+            on_doubt, lambda word: None if word is None else checks.choice(word, "on_doubt", get_args(OnDoubt))
+        )
+        self.on_clear = self._unless_template(on_clear, lambda word: checks.choice(word, "on_clear", get_args(OnClear)))
         self.assigned_users = assigned_users
 
     @property
     def _poll_seconds(self) -> float:
-        return checks.seconds(self.poll_interval, "poll_interval", MAX_WAIT_SECONDS)
+        return self._checked_argument("poll_interval", _poll_seconds)
+
+    @property
+    def _waits(self) -> bool:
+        return self._checked_argument("wait_for_completion", lambda value: flag(value, "wait_for_completion"))
+
+    def _check_arguments(self) -> None:
+        """Check the rendered arguments that are needed only after the submission.
+
+        :raises WhiteRabbitInputError: if one is wrong.
+        """
+        _ = self._waits, self._timeout_seconds, self._poll_seconds, self._resubmits_failed, self._resubmits_cleared
+        self._doubt_option()
 
     @abstractmethod
     def _request(self) -> Request:
@@ -163,7 +193,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
 
         :param started: from when the task's timeout counts.
         """
-        self._doubt_option()
+        self._check_arguments()
         earlier = self._earlier_submission(fence)
         request = self._request()
         fence.request = digest(request, self.whiterabbit_conn_id, context["ti"])
@@ -175,7 +205,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
             target_id, record = self._submit(request, fence, context)
         if record is not None:
             self._lineage_saw_record(record)
-        if not self.wait_for_completion:
+        if not self._waits:
             return target_id
         if record is not None and record.is_terminal:
             return self._end(record, context)

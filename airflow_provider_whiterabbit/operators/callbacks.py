@@ -13,15 +13,19 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.recovery import Recovery, ReplayOutcome
 from airflow_provider_whiterabbit.operators.submissions import Progress, Submissions
+from airflow_provider_whiterabbit.templated import TemplatedMixin, as_number
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_whiterabbit.compat import Context, XComArg
+    from airflow_provider_whiterabbit.parameters import OperatorParameters, Rendered
 
 MAX_REPLAYS = 3
 """After so many replays in vain, the operator fails its task."""
 
 
-class WhiteRabbitReplayCallbacksOperator(BaseOperator):
+class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
     """Asks White Rabbit to deliver lost callbacks again, and returns the ids of the executions, grouped by outcome.
 
     A callback is lost if nothing accepted it while White Rabbit tried: Airflow was down, Airflow refused it, or no DAG
@@ -52,11 +56,12 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
         execution as ``execution_id``. The asset becomes an inlet of the task. A mapped task needs `inlets` as well.
     :param whiterabbit_conn_id: id of the connection that the executions were submitted with; templated.
     :param max_replays: how many replays of a callback may be in vain before the task fails, from 1; with `submitted`.
+        Templated.
     :param ignore: ids of executions whose callbacks are given up, as for `execution_ids`; templated.
     """
 
     ui_color = "#e9e1f5"
-    template_fields: Sequence[str] = ("execution_ids", "whiterabbit_conn_id", "ignore")
+    template_fields: Sequence[str] = ("execution_ids", "whiterabbit_conn_id", "max_replays", "ignore")
 
     def __init__(
         self,
@@ -64,20 +69,18 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
         execution_ids: Iterable[str] | str | XComArg | None = None,
         submitted: Any = None,
         whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
-        max_replays: int = MAX_REPLAYS,
+        max_replays: int | Rendered = MAX_REPLAYS,
         ignore: Iterable[str] | str | XComArg = (),
-        **kwargs: Any,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
         if submitted is not None:
             inlets = list(kwargs.get("inlets") or ())
             kwargs["inlets"] = inlets if submitted in inlets else [*inlets, submitted]
         super().__init__(**kwargs)
-        if type(max_replays) is not int or max_replays < 1:
-            raise WhiteRabbitInputError(f"max_replays must be an integer of at least 1, got {max_replays!r:.100}")
         self.execution_ids = execution_ids
         self.submitted = submitted
         self.whiterabbit_conn_id = whiterabbit_conn_id
-        self.max_replays = max_replays
+        self.max_replays: Any = self._unless_template(max_replays, _max_replays)
         self.ignore = ignore
 
     def execute(self, context: Context) -> dict[ReplayOutcome, list[str]]:
@@ -89,20 +92,21 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
         if (self.submitted is None) == (self.execution_ids is None):
             raise WhiteRabbitInputError("give execution_ids or submitted, and not both")
         ignore = _checked_ids(self.ignore, "ignore")
+        max_replays = self._checked_argument("max_replays", _max_replays)
         if self.submitted is None:
-            recovery = Recovery(self._hook, Progress(), self.max_replays, ignore)
+            recovery = Recovery(self._hook, Progress(), max_replays, ignore)
             for execution_id in _checked_ids(self.execution_ids, "execution_ids"):
                 recovery.look_at(execution_id)
         else:
-            recovery = self._recover(context, ignore)
+            recovery = self._recover(context, max_replays, ignore)
         self.log.info("%s", ", ".join(f"{outcome}: {len(ids)}" for outcome, ids in recovery.outcomes.items()))
         recovery.raise_if_failed()
         return recovery.outcomes
 
-    def _recover(self, context: Any, ignore: list[str]) -> Recovery:
+    def _recover(self, context: Any, max_replays: int, ignore: list[str]) -> Recovery:
         submissions = Submissions(self.submitted, context, self.whiterabbit_conn_id)
         progress = submissions.progress
-        recovery = Recovery(self._hook, progress, self.max_replays, ignore)
+        recovery = Recovery(self._hook, progress, max_replays, ignore)
         known = list(progress.open)
         try:
             # The new ones first: earlier ones that cannot be read now must not keep the recovery from them.
@@ -118,6 +122,13 @@ class WhiteRabbitReplayCallbacksOperator(BaseOperator):
     @cached_property
     def _hook(self) -> WhiteRabbitHook:
         return WhiteRabbitHook(self.whiterabbit_conn_id)
+
+
+def _max_replays(value: Any) -> int:
+    number = as_number(value)
+    if type(number) is not int or number < 1:
+        raise WhiteRabbitInputError(f"max_replays must be an integer of at least 1, got {number!r:.100}")
+    return number
 
 
 def _checked_ids(execution_ids: Any, name: str) -> list[str]:

@@ -3,29 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
+from airflow_provider_whiterabbit.compat import conf
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitInputError,
     WhiteRabbitInvalidRequestError,
     WhiteRabbitNotFoundError,
 )
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
+from airflow_provider_whiterabbit.operators.json_files import JsonFilesMixin
 from airflow_provider_whiterabbit.operators.native import NativeRenderingMixin
+from airflow_provider_whiterabbit.templated import attempts as attempts_of
+from airflow_provider_whiterabbit.templated import flag, seconds
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_whiterabbit.client.records.execution import Execution
     from airflow_provider_whiterabbit.client.wire.messages import Request
-    from airflow_provider_whiterabbit.compat import Context
+    from airflow_provider_whiterabbit.compat import Context, XComArg
+    from airflow_provider_whiterabbit.operators.earlier import OnClear, OnDoubt, OnFailedExecution
     from airflow_provider_whiterabbit.operators.fence import Fence
+    from airflow_provider_whiterabbit.parameters import OperatorParameters, Rendered, Seconds
 
 
-class WhiteRabbitExecuteComponentOperator(NativeRenderingMixin, WhiteRabbitSubmitOperator):
+def _attempts(value: Any) -> int | None:
+    return None if value is None else attempts_of(value)
+
+
+def _callback_url(value: Any) -> str | None:
+    return None if value is None else checks.callback_url(value)
+
+
+def _inline_wait(value: Any) -> float:
+    return seconds(value, "inline_wait", checks.MAX_INLINE_WAIT)
+
+
+def _validate(value: Any) -> bool:
+    return flag(value, "validate")
+
+
+class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, NativeRenderingMixin, WhiteRabbitSubmitOperator):
     """Executes a White Rabbit component, and returns the execution's output as XCom: the JSON that the API sent.
 
     The component is submitted at most once for each run of the task and each clear by a user, also if workers die. The
@@ -38,20 +63,49 @@ class WhiteRabbitExecuteComponentOperator(NativeRenderingMixin, WhiteRabbitSubmi
 
     :param module: module name, as ``RANDOM_UUID``; templated.
     :param input: inputs by name, JSON values; templated, nested values too. Integers beyond ±(2^53 - 1) must be `str`.
-    :param config: config by name, JSON values; templated, nested values too.
-    :param attempts: server-side attempts on failure, 1 to 3.
+        Instead, the name of a ``.json`` or ``.json.j2`` file that Airflow renders, relative to the DAG's file.
+    :param config: config by name, as for `input`.
+    :param attempts: server-side attempts on failure, 1 to 3; templated. The default is White Rabbit's.
     :param callback_url: HTTPS URL that gets the finished record; templated.
     :param callback: True has the record delivered to this Airflow's own receiver, on whose asset events DAGs can be
         scheduled (see `airflow_provider_whiterabbit.assets`). A name, templated, adds an event of `assets.named(name)`.
     :param inline_wait: seconds or `timedelta`, 0 to 15, that the submitting call waits for the result. An execution
         that ends in time takes one API call and never defers. But its id is unknown until then, so a task that is
-        killed meanwhile leaves an uncertain submission.
-    :param validate: check input and config against White Rabbit's component catalogue before submitting.
-
-    The other parameters are those of `WhiteRabbitSubmitOperator`.
+        killed meanwhile leaves an uncertain submission. Templated.
+    :param validate: check input and config against White Rabbit's component catalogue before submitting; templated.
+    :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
+    :param wait_for_completion: wait for the end and return the result; templated. If False, return the id at once.
+    :param deferrable: wait in the triggerer. The default is ``[operators] default_deferrable``.
+    :param end_from_trigger: end in the triggerer, without a worker (Airflow 3.3.1+). The default is ``[whiterabbit]
+        end_from_trigger``. A task that would lose something by it is ended by a worker.
+    :param timeout: seconds or `timedelta` from the task's start after which `WhiteRabbitTimeoutError` is raised;
+        templated. The execution or run is not cancelled, and a retry waits for it again. `execution_timeout` bounds the
+        wait too, also while deferred.
+    :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of the record while streaming is
+        refused; templated.
+    :param on_failed_execution: what happens after FAILED: ``fail`` ends the task without retries; ``resubmit`` lets a
+        retry submit anew (Airflow 3.3+). Templated.
+    :param on_doubt: what happens if an earlier submission of the task may not have arrived, was another request, or is
+        unknown to White Rabbit: ``fail`` ends the task without retries and says how to settle the doubt; ``ask`` asks a
+        person in Airflow's UI (Airflow 3.3+, else as ``fail``); ``resubmit`` submits anew, so everything may happen
+        twice. The default is ``[whiterabbit] on_doubt``, or ``fail``. Templated.
+    :param on_clear: what happens if the task is cleared after the execution or run has ended: ``resubmit`` submits
+        anew; ``reattach`` takes the earlier one again, as a retry does. Templated.
+    :param assigned_users: the users who may answer the question of ``on_doubt="ask"``, each ``{"id": …, "name": …}``.
+        The default is everyone who may answer required actions of the DAG.
     """
 
-    template_fields: Sequence[str] = ("module", "input", "config", "callback_url", "callback", "whiterabbit_conn_id")
+    template_fields: Sequence[str] = (
+        "module",
+        "input",
+        "config",
+        "attempts",
+        "callback_url",
+        "callback",
+        "inline_wait",
+        "validate",
+        *WhiteRabbitSubmitOperator.template_fields,
+    )
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "config": "json"}
     waits_for = EXECUTION
     trigger_class = WhiteRabbitExecutionTrigger
@@ -59,27 +113,49 @@ class WhiteRabbitExecuteComponentOperator(NativeRenderingMixin, WhiteRabbitSubmi
     def __init__(
         self,
         *,
-        module: str,
-        input: Mapping[str, Any] | None = None,  # noqa: A002 (White Rabbit's word)
-        config: Mapping[str, Any] | None = None,
-        attempts: int | None = None,
-        callback_url: str | None = None,
-        callback: bool | str = False,
-        inline_wait: float | timedelta = 0,
-        validate: bool = False,
-        **kwargs: Any,
+        module: str | XComArg,
+        input: Mapping[str, Any] | str | XComArg | None = None,  # noqa: A002 (White Rabbit's word)
+        config: Mapping[str, Any] | str | XComArg | None = None,
+        attempts: int | Rendered | None = None,
+        callback_url: str | XComArg | None = None,
+        callback: bool | str | XComArg = False,
+        inline_wait: Seconds = 0,
+        validate: bool | Rendered = False,
+        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        wait_for_completion: bool | Rendered = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        end_from_trigger: bool | None = None,
+        timeout: Seconds | None = None,
+        poll_interval: Seconds = POLL_INTERVAL,
+        on_failed_execution: OnFailedExecution | Rendered = "fail",
+        on_doubt: OnDoubt | Rendered | None = None,
+        on_clear: OnClear | Rendered = "resubmit",
+        assigned_users: list[dict[str, str]] | None = None,
+        **kwargs: Unpack[OperatorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            whiterabbit_conn_id=whiterabbit_conn_id,
+            wait_for_completion=wait_for_completion,
+            deferrable=deferrable,
+            end_from_trigger=end_from_trigger,
+            timeout=timeout,
+            poll_interval=poll_interval,
+            on_failed_execution=on_failed_execution,
+            on_doubt=on_doubt,
+            on_clear=on_clear,
+            assigned_users=assigned_users,
+            **kwargs,
+        )
         if callback and callback_url is not None:
             raise WhiteRabbitInputError("give callback or callback_url, not both")
-        self.module = module
-        self.input = input
-        self.config = config
-        self.attempts = None if attempts is None else checks.attempts(attempts)
-        self.callback_url = callback_url
-        self.callback = callback
-        self.inline_wait = checks.seconds(inline_wait, "inline_wait", checks.MAX_INLINE_WAIT)
-        self.validate = validate
+        self.module: Any = self._unless_template(module, checks.module)
+        self.input: Any = self._unless_template(input, lambda value: self._checked_object(value, "input"))
+        self.config: Any = self._unless_template(config, lambda value: self._checked_object(value, "config"))
+        self.attempts: Any = self._unless_template(attempts, _attempts)
+        self.callback_url: Any = self._unless_template(callback_url, _callback_url)
+        self.callback: Any = callback
+        self.inline_wait: Any = self._unless_template(inline_wait, _inline_wait)
+        self.validate: Any = self._unless_template(validate, _validate)
 
     @property
     def submission_name(self) -> str:
@@ -90,19 +166,23 @@ class WhiteRabbitExecuteComponentOperator(NativeRenderingMixin, WhiteRabbitSubmi
         return self.module
 
     def _request(self) -> Request:
+        self._checked_argument("validate", _validate)
+        # A person who is asked about a doubt sees these.
+        self.input, self.config = self._object_argument("input"), self._object_argument("config")
+        self.attempts = self._checked_argument("attempts", _attempts)
         with self._naming_native_rendering("module", "input", "config"):
             return self.whiterabbit_hook.component_request(
-                self.module,
+                self._rendered_argument("module"),
                 input=self.input,
                 config=self.config,
                 attempts=self.attempts,
-                inline_wait=self.inline_wait,
-                callback_url=self.callback_url,
-                callback=self.callback,
+                inline_wait=self._checked_argument("inline_wait", _inline_wait),
+                callback_url=self._checked_argument("callback_url", _callback_url),
+                callback=self._rendered_argument("callback"),
             )
 
     def _check_before_submission(self) -> None:
-        if self.validate:
+        if self._checked_argument("validate", _validate):
             from airflow_provider_whiterabbit.client import catalogue
 
             definition = catalogue.find(self.whiterabbit_hook.get_components(), self.module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException, conf
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 from airflow_provider_whiterabbit.operators.doubt import Doubt, Found, Search
@@ -24,9 +25,11 @@ OnClear = Literal["resubmit", "reattach"]
 class EarlierMixin(WaitingMixin):
     """Mixin for operators that find what an earlier try of their task submitted."""
 
-    on_failed_execution: OnFailedExecution
-    on_doubt: OnDoubt | None
-    on_clear: OnClear
+    on_failed_execution: Any
+    on_doubt: Any
+    on_clear: Any
+    """Words of `OnFailedExecution`, `OnDoubt` and `OnClear`, or templates of them."""
+
     assigned_users: list[dict[str, str]] | None
 
     _submitted: str | None = None
@@ -44,12 +47,30 @@ class EarlierMixin(WaitingMixin):
         """Return the arguments of the submission that a person must see to settle a doubt."""
         return {}
 
+    def _chosen(self, name: str, choices: Any) -> Any:
+        """Return the word that a rendered argument holds.
+
+        :param choices: a `Literal` with the words that it may hold.
+        :raises WhiteRabbitInputError: if it is another word.
+        """
+        return self._checked_argument(name, lambda word: checks.choice(word, name, get_args(choices)))
+
+    @property
+    def _resubmits_failed(self) -> bool:
+        return bool(self._chosen("on_failed_execution", OnFailedExecution) == "resubmit")
+
+    @property
+    def _resubmits_cleared(self) -> bool:
+        return bool(self._chosen("on_clear", OnClear) == "resubmit")
+
     def _doubt_option(self) -> OnDoubt:
-        option = self.on_doubt or conf.get("whiterabbit", "on_doubt", fallback="fail")
+        if self._rendered_argument("on_doubt") is not None:
+            return cast(OnDoubt, self._chosen("on_doubt", OnDoubt))
+        option = conf.get("whiterabbit", "on_doubt", fallback="fail")
         if option not in get_args(OnDoubt):
             choices = ", ".join(get_args(OnDoubt))
             raise WhiteRabbitConfigError(
-                f"on_doubt (the argument or the option of [whiterabbit]) must be one of {choices}; got {option!r:.50}"
+                f"on_doubt, the option of [whiterabbit], must be one of {choices}; got {option!r:.50}"
             )
         return cast(OnDoubt, option)
 
@@ -65,7 +86,7 @@ class EarlierMixin(WaitingMixin):
 
     def _earlier(self, earlier: Submission | None, fence: Fence, context: Context) -> Found | None:
         """Return the earlier submission that the task takes; None if the task must submit now."""
-        if self.on_failed_execution == "resubmit" and not fence.survives_retries:
+        if self._resubmits_failed and not fence.survives_retries:
             self.log.warning("on_failed_execution='resubmit' needs Airflow 3.3 or newer; here a retry never resubmits")
         for risk in () if self._answered else fence.risks(earlier):
             self.log.warning("%s", risk)
@@ -84,7 +105,7 @@ class EarlierMixin(WaitingMixin):
             subject=self.submission_name,
             module=getattr(self, "module", None),
             read=lambda target_id: self.whiterabbit_hook.get_conn().read(self.waits_for.followed(target_id)),
-            resubmits_cleared=self.on_clear == "resubmit",
+            resubmits_cleared=self._resubmits_cleared,
             may_resubmit=lambda record: self._may_resubmit(record, fence.survives_retries),
         )
 
@@ -134,4 +155,4 @@ class EarlierMixin(WaitingMixin):
         )
 
     def _may_resubmit(self, record: Any, survives_retries: bool) -> bool:
-        return bool(record.failed and self.on_failed_execution == "resubmit" and survives_retries)
+        return bool(record.failed and self._resubmits_failed and survives_retries)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.defaults import POKE_INTERVAL
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.compat import (
     AirflowFailException,
@@ -24,10 +25,14 @@ from airflow_provider_whiterabbit.ending.verdict import INVALID, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles, starts_in_triggerer
-from airflow_provider_whiterabbit.waiting import WaitingMixin, configured
+from airflow_provider_whiterabbit.templated import seconds
+from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, WaitingMixin, configured, limited
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_whiterabbit.compat import Context
+    from airflow_provider_whiterabbit.parameters import Seconds, SensorParameters
 
 
 _FAIL = "__fail__"
@@ -35,6 +40,14 @@ _FAIL = "__fail__"
 
 _DEFERRAL_TIMEOUTS = ("Trigger timeout", "Trigger/execution timeout")
 """The error texts with which Airflow 3 and Airflow 2.11 resume a deferred task whose trigger timed out."""
+
+
+def _poke_seconds(value: Any) -> float:
+    return seconds(value, "poke_interval", MAX_WAIT_SECONDS)
+
+
+def _limit(value: Any) -> float:
+    return limited(conf.getfloat("sensors", "default_timeout") if value is None else value)
 
 
 class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
@@ -48,17 +61,19 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
 
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
     :param deferrable: wait in the triggerer. The default is ``[operators] default_deferrable``.
-    :param poke_interval: seconds or `timedelta` between two reads of the record. A deferred sensor polls only while
-        streaming is refused.
+    :param poke_interval: seconds or `timedelta` between two reads of the record; templated. A deferred sensor polls
+        only while streaming is refused.
     :param start_from_trigger: start in the triggerer, without a worker (Airflow 3.3.1+). The default is ``[whiterabbit]
-        start_from_trigger``. A task that can't, such as a mapped one or one in a mapped task group, starts in a worker.
+        start_from_trigger``. A task that can't, such as a mapped one, one in a mapped task group, or one whose
+        `timeout` or `poke_interval` is a template, starts in a worker.
     :param end_from_trigger: end in the triggerer, without a worker (Airflow 3.3.1+). The default is ``[whiterabbit]
         end_from_trigger``. A task that would lose something by it is ended by a worker.
-    :param silent_fail: has an effect only in the modes `poke` and `reschedule`.
-    :param timeout: seconds or `timedelta` after which `AirflowSensorTimeout` is raised. The execution or run is not
-        cancelled. `execution_timeout` bounds the wait as well, also while deferred.
+    :param timeout: seconds or `timedelta` after which `AirflowSensorTimeout` is raised; templated. The default is
+        ``[sensors] default_timeout``. The execution or run is not cancelled. `execution_timeout` bounds the wait as
+        well, also while deferred.
     """
 
+    template_fields: Sequence[str] = ("whiterabbit_conn_id", "poke_interval", "timeout")
     timeout_error = AirflowSensorTimeout
     ui_color = "#e9e1f5"
 
@@ -66,29 +81,26 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     start_trigger_args: Any = ComputedAttribute(lambda: None, start_args)
 
     _start_option: bool | None = None
-    _unrendered_id: Any = None
-    """The id before Airflow rendered it; None if Airflow has not rendered it."""
 
     def __init__(
         self,
         *,
         whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: Seconds = POKE_INTERVAL,
         start_from_trigger: bool | None = None,
         end_from_trigger: bool | None = None,
-        **kwargs: Any,
+        timeout: Seconds | None = None,
+        **kwargs: Unpack[SensorParameters],
     ) -> None:
-        super().__init__(**kwargs)
+        # Airflow's class refuses templates. Without these two, it would take those of the DAG's default_args.
+        super().__init__(poke_interval=POKE_INTERVAL, timeout=0, **kwargs)
+        self.poke_interval = self._unless_template(poke_interval, _poke_seconds)
+        self.timeout = self._unless_template(timeout, _limit)
         self.whiterabbit_conn_id = whiterabbit_conn_id
         self.deferrable = deferrable or bool(start_from_trigger) or bool(end_from_trigger)
         self._end_option = end_from_trigger
         self._start_option = start_from_trigger
-
-    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
-        """Render the template fields; Airflow calls this for a mapped task too, unlike `render_template_fields`."""
-        if parent is self:
-            self._unrendered_id = self._given_id
-        super()._do_render_template_fields(parent, *args, **kwargs)
 
     @property
     def _shall_start_in_triggerer(self) -> bool:
@@ -97,8 +109,8 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     @property
     def _given_id(self) -> Any:
         """The id as the DAG gives it: a string, a template, or another task's output."""
-        given_id = getattr(self, self.waits_for.id_name, None)  # not there while `__init__` runs
-        return given_id if self._unrendered_id is None else self._unrendered_id
+        name = self.waits_for.id_name
+        return self._unrendered.get(name, getattr(self, name, None))  # not there while `__init__` runs
 
     @property
     def _target_id(self) -> str:
@@ -107,7 +119,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         :raises WhiteRabbitInputError: if it is not an id.
         """
         name = self.waits_for.id_name
-        return checks.identifier(getattr(self, name), name, self._unrendered_id)
+        return checks.identifier(getattr(self, name), name, self._unrendered.get(name))
 
     def _lineage_id(self) -> str | None:
         with contextlib.suppress(WhiteRabbitError):  # not rendered yet, or not an id
@@ -116,7 +128,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
 
     @property
     def _poll_seconds(self) -> float:
-        return checks.seconds(self.poke_interval, "poke_interval")
+        return self._checked_argument("poke_interval", _poke_seconds)
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Read the record once; return whether the execution or workflow run has ended, False on a temporary error."""
@@ -146,6 +158,9 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait in the configured mode. The sensor does not defer if the execution or workflow run has ended already."""
+        with self._skipping(), self._ending_for_good():
+            # Airflow's own code reads these as numbers.
+            self.poke_interval, self.timeout = self._poll_seconds, self._timeout_seconds
         if not self.deferrable:
             # Airflow 2.11 warns of a call to `execute` from within another task.
             return inspect.unwrap(BaseSensorOperator.execute)(self, context)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles, overridden_methods, version_obstacles
+from airflow_provider_whiterabbit.templated import is_deferred
 from airflow_provider_whiterabbit.triggers.base import GRACE
 from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS
 
@@ -32,6 +33,9 @@ def start_obstacles(sensor: Any) -> Iterator[str]:
         yield "it is a mapped task, and the triggerer does not expand its arguments"
     if next(sensor.iter_mapped_task_groups(), None) is not None:
         yield "it is in a mapped task group, whose XComs a template can't pull in the triggerer"
+    for name in ("timeout", "poke_interval"):
+        if is_deferred(sensor._unrendered.get(name, getattr(sensor, name, None))):
+            yield f"its {name} is a template, which the triggerer does not render"
     given_id = sensor._given_id
     if not isinstance(given_id, str) and type(given_id).__name__ != "PlainXComArg":
         yield f"its id is a {type(given_id).__name__}, which can't be written as a template"

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.defaults import POKE_INTERVAL
 from airflow_provider_whiterabbit.client.wait.target import WORKFLOW_RUN
+from airflow_provider_whiterabbit.compat import conf
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.sensors.base import WhiteRabbitSensor
 from airflow_provider_whiterabbit.triggers.workflow import WhiteRabbitWorkflowRunTrigger
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from airflow_provider_whiterabbit.compat import XComArg
+    from airflow_provider_whiterabbit.parameters import Seconds, SensorParameters
 
 
 class WhiteRabbitWorkflowRunSensor(WhiteRabbitSensor):
@@ -23,14 +30,46 @@ class WhiteRabbitWorkflowRunSensor(WhiteRabbitSensor):
         For more information on how to use this sensor, take a look at the guide:
         :ref:`wait-for-what-something-else-submitted`
 
-    :param workflow_run_id: id of the run; templated, or the output of an upstream task. The other parameters are those
-        of `WhiteRabbitSensor`.
+    :param workflow_run_id: id of the run; templated, or the output of an upstream task.
+    :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
+    :param deferrable: wait in the triggerer. The default is ``[operators] default_deferrable``.
+    :param poke_interval: seconds or `timedelta` between two reads of the record; templated. A deferred sensor polls
+        only while streaming is refused.
+    :param start_from_trigger: start in the triggerer, without a worker (Airflow 3.3.1+). The default is ``[whiterabbit]
+        start_from_trigger``. A task that can't, such as a mapped one, one in a mapped task group, or one whose
+        `timeout` or `poke_interval` is a template, starts in a worker.
+    :param end_from_trigger: end in the triggerer, without a worker (Airflow 3.3.1+). The default is ``[whiterabbit]
+        end_from_trigger``. A task that would lose something by it is ended by a worker.
+    :param timeout: seconds or `timedelta` after which `AirflowSensorTimeout` is raised; templated. The default is
+        ``[sensors] default_timeout``. The execution or run is not cancelled. `execution_timeout` bounds the wait as
+        well, also while deferred.
     """
 
-    template_fields: Sequence[str] = ("workflow_run_id", "whiterabbit_conn_id")
+    template_fields: Sequence[str] = ("workflow_run_id", *WhiteRabbitSensor.template_fields)
     waits_for = WORKFLOW_RUN
     trigger_class = WhiteRabbitWorkflowRunTrigger
 
-    def __init__(self, *, workflow_run_id: str | XComArg, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.workflow_run_id = workflow_run_id
+    def __init__(
+        self,
+        *,
+        workflow_run_id: str | XComArg,
+        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: Seconds = POKE_INTERVAL,
+        start_from_trigger: bool | None = None,
+        end_from_trigger: bool | None = None,
+        timeout: Seconds | None = None,
+        **kwargs: Unpack[SensorParameters],
+    ) -> None:
+        super().__init__(
+            whiterabbit_conn_id=whiterabbit_conn_id,
+            deferrable=deferrable,
+            poke_interval=poke_interval,
+            start_from_trigger=start_from_trigger,
+            end_from_trigger=end_from_trigger,
+            timeout=timeout,
+            **kwargs,
+        )
+        self.workflow_run_id: Any = self._unless_template(
+            workflow_run_id, lambda value: checks.identifier(value, "workflow_run_id")
+        )

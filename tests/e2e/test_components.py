@@ -52,6 +52,13 @@ def test_input_is_rendered_and_keeps_its_types(wr: Emulator) -> None:
     assert entry.json["input"] == {"of": {"dag": "e2e_component_deferrable"}, "list": [1, 2.5, None, True]}
 
 
+def test_params_and_files_are_rendered(wr: Emulator) -> None:
+    """DAG params give numbers, and a file beside the DAG gives the config."""
+    (entry,) = [entry for entry in wr.requests(kind="submit") if entry.json["module"] == module_of("inline")]
+    assert (entry.json["attempts"], entry.json["waitForMs"]) == (2, 10_000)
+    assert entry.json["config"] == {"dag": "e2e_component_inline", "attempts": 2, "file": "inline.json.j2"}
+
+
 @pytest.mark.parametrize("name", ["inline", "failed inline"])
 def test_inline_wait_takes_one_call_and_no_triggerer(operator_runs: OperatorRuns, name: str) -> None:
     """If the execution ends within `inline_wait`, the operator sends only the submission and does not defer."""

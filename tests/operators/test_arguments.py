@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
 from dev.harness.standins import FakeAirflow
@@ -49,23 +50,14 @@ def test_wrong_argument_at_parse_time(remote: Remote, arguments: dict[str, Any],
         ({"attempts": 0}, "attempts"),
         ({"attempts": 4}, "attempts"),
         ({"attempts": True}, "attempts"),
-        ({"attempts": "2"}, "attempts"),
+        ({"attempts": "two"}, "attempts"),
+        ({"attempts": "4"}, "attempts"),
+        ({"attempts": "2.0"}, "attempts"),
         ({"inline_wait": -1}, "inline_wait"),
         ({"inline_wait": 15.1}, "inline_wait"),
         ({"inline_wait": timedelta(seconds=16)}, "inline_wait"),
-        ({"inline_wait": "5"}, "inline_wait"),
-    ],
-    ids=str,
-)
-def test_wrong_component_argument_at_parse_time(arguments: dict[str, Any], message_part: str) -> None:
-    """A wrong argument of the component operator raises an error with its name when the DAG is parsed."""
-    with pytest.raises(exc.WhiteRabbitInputError, match=message_part):
-        component_operator(**arguments)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message_part"),
-    [
+        ({"inline_wait": "5s"}, "inline_wait"),
+        ({"validate": "yes"}, "validate"),
         ({"module": ""}, "module"),
         ({"module": None}, "module"),
         ({"module": 7}, "module"),
@@ -85,22 +77,43 @@ def test_wrong_component_argument_at_parse_time(arguments: dict[str, Any], messa
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_wrong_templated_argument(
+def test_wrong_component_argument(
     airflow: FakeAirflow, whiterabbit_emulator: Emulator, arguments: dict[str, Any], message_part: str
 ) -> None:
-    """A wrong templated argument raises an error before the operator stores or sends anything."""
-    with fails_for_good(exc.WhiteRabbitInputError) as caught:
-        airflow.run(component_operator(**arguments))
-    assert message_part in str(caught.value)
+    """A wrong argument is refused when the DAG is parsed.
+
+    If it was set later, or comes to a mapped task, it is refused before the operator stores or sends anything.
+    """
+    with pytest.raises(exc.WhiteRabbitInputError) as parsed:
+        component_operator(**arguments)
+    assert message_part in str(parsed.value)
+    changed = component_operator()
+    for name, value in arguments.items():
+        setattr(changed, name, value)
+    with DAG("mapped", schedule=None):
+        mapped = WhiteRabbitExecuteComponentOperator.partial(task_id="pay").expand(
+            **{name: [value] for name, value in ({"module": "PAY"} | arguments).items()}
+        )
+    for task in (changed, mapped.unmap({"module": "PAY"} | arguments)):
+        with fails_for_good(exc.WhiteRabbitInputError) as caught:
+            airflow.run(task)
+        assert message_part in str(caught.value)
     assert not whiterabbit_emulator.journal
     assert not airflow.happened
 
 
-@pytest.mark.parametrize("workflow_id", ["", "../x", "a/b", "{{ unrendered }}", None, 7])
+@pytest.mark.parametrize("workflow_id", ["", "../x", "a/b", None, 7])
 def test_wrong_workflow_id(airflow: FakeAirflow, whiterabbit_emulator: Emulator, workflow_id: Any) -> None:
-    """A workflow id that cannot be part of a URL path raises an error before the operator stores or sends anything."""
-    with fails_for_good(exc.WhiteRabbitInputError, "workflow_id"):
-        airflow.run(WhiteRabbitTriggerWorkflowOperator(task_id="go", workflow_id=workflow_id))
+    """A workflow id that can't be part of a URL path is refused when the DAG is parsed, and when it is rendered."""
+    with pytest.raises(exc.WhiteRabbitInputError, match="workflow_id"):
+        WhiteRabbitTriggerWorkflowOperator(task_id="go", workflow_id=workflow_id)
+    with DAG("templates", schedule=None, render_template_as_native_obj=True):
+        task = WhiteRabbitTriggerWorkflowOperator(task_id="go", workflow_id="{{ chosen }}")
+    with fails_for_good(exc.WhiteRabbitInputError, "workflow_id is a template that was not rendered"):
+        airflow.run(task)
+    task.render_template_fields({"chosen": workflow_id})  # type: ignore[typeddict-unknown-key,typeddict-item]
+    with fails_for_good(exc.WhiteRabbitInputError, "workflow_id.*rendered from '{{ chosen }}'|workflow_id.*native_obj"):
+        airflow.run(task)
     assert not whiterabbit_emulator.journal
     assert not airflow.happened
 
@@ -217,11 +230,17 @@ def test_template_fields_and_defaults() -> None:
         "module",
         "input",
         "config",
+        "attempts",
         "callback_url",
         "callback",
-        "whiterabbit_conn_id",
+        "inline_wait",
+        "validate",
+        *WhiteRabbitSubmitOperator.template_fields,
     }
-    assert set(WhiteRabbitTriggerWorkflowOperator.template_fields) == {"workflow_id", "whiterabbit_conn_id"}
+    assert set(WhiteRabbitTriggerWorkflowOperator.template_fields) == {
+        "workflow_id",
+        *WhiteRabbitSubmitOperator.template_fields,
+    }
     task = component_operator()
     assert (task.wait_for_completion, task.deferrable, task.timeout, task.inline_wait) == (True, False, None, 0)
     assert (task.on_failed_execution, task.on_doubt, task.on_clear) == ("fail", None, "resubmit")

@@ -63,8 +63,10 @@ def test_templates_of_large_numbers(airflow: FakeAirflow, whiterabbit_emulator: 
     """An error about a value that was a template names Airflow's option; an error about another value does not."""
     with fails_for_good(exc.WhiteRabbitInputError, r"^input.wei: an integer .* render_template_as_native_obj=True"):
         airflow.run(rendered(input={"wei": "{{ wei }}"}))
+    mixed = rendered(input={"count": "{{ count }}", "wei": "{{ wei | string }} wei"})
+    mixed.input["wei"] = 10**18
     with fails_for_good(exc.WhiteRabbitInputError, "an integer") as other:
-        airflow.run(rendered(input={"count": "{{ count }}", "wei": 10**18}))
+        airflow.run(mixed)
     assert "native" not in str(other.value)
     assert not whiterabbit_emulator.journal
 

@@ -495,7 +495,7 @@ def test_either_ids_or_an_asset(arguments: dict[str, Any]) -> None:
         operator.execute({})
 
 
-@pytest.mark.parametrize("number", [0, -1, 1.5, "3", None, True])
+@pytest.mark.parametrize("number", [0, -1, 1.5, "0", "1.5", "x", None, True])
 def test_max_replays(number: Any) -> None:
     """`max_replays` is an integer of at least 1."""
     with pytest.raises(exc.WhiteRabbitInputError, match="max_replays"):

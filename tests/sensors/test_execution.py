@@ -242,17 +242,23 @@ def test_unknown_event(airflow: FakeAirflow, event: Any) -> None:
         task.execute_complete(airflow.context(task), event)
 
 
-@pytest.mark.parametrize("execution_id", ["../x", "", "{{ unrendered }}"])
+@pytest.mark.parametrize("execution_id", ["../x", "", "None"])
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_unsafe_id(airflow: FakeAirflow, whiterabbit_emulator: Emulator, execution_id: str, deferrable: bool) -> None:
-    """An id that cannot be part of a URL path raises an error before anything is sent or deferred."""
+    """An id that cannot be part of a URL path is refused when the DAG is parsed, or before a request."""
+    with pytest.raises(exc.WhiteRabbitInputError, match="execution_id"):
+        sensor(execution_id, deferrable=deferrable)
+    task = sensor("{{ id }}", deferrable=deferrable)
+    with fails_for_good(exc.WhiteRabbitInputError, "execution_id is a template that was not rendered"):
+        airflow.run(task)
+    task.execution_id = execution_id
     with fails_for_good(exc.WhiteRabbitInputError, "execution_id"):
-        airflow.run(sensor(execution_id, deferrable=deferrable))
+        airflow.run(task)
     assert not whiterabbit_emulator.journal
 
 
 def test_defaults() -> None:
-    """The id and the connection are templated; mode and interval have the defaults of Airflow's own sensors."""
+    """Id, connection and times are templated; mode and interval have the defaults of Airflow's own sensors."""
     task = sensor("e")
-    assert task.template_fields == ("execution_id", "whiterabbit_conn_id")
+    assert task.template_fields == ("execution_id", "whiterabbit_conn_id", "poke_interval", "timeout")
     assert (task.deferrable, task.mode, task.poke_interval) == (False, "poke", 60.0)

@@ -159,19 +159,25 @@ def test_event_of_an_execution(airflow: FakeAirflow) -> None:
         task.execute_complete(airflow.context(task), event)
 
 
-@pytest.mark.parametrize("workflow_run_id", ["../x", "", "{{ unrendered }}"])
+@pytest.mark.parametrize("workflow_run_id", ["../x", "", "None"])
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_unsafe_id(
     airflow: FakeAirflow, whiterabbit_emulator: Emulator, workflow_run_id: str, deferrable: bool
 ) -> None:
-    """An id that cannot be part of a URL path raises an error before anything is sent or deferred."""
+    """An id that cannot be part of a URL path is refused when the DAG is parsed, or before a request."""
+    with pytest.raises(exc.WhiteRabbitInputError, match="workflow_run_id"):
+        sensor(workflow_run_id, deferrable=deferrable)
+    task = sensor("{{ id }}", deferrable=deferrable)
+    with fails_for_good(exc.WhiteRabbitInputError, "workflow_run_id is a template that was not rendered"):
+        airflow.run(task)
+    task.workflow_run_id = workflow_run_id
     with fails_for_good(exc.WhiteRabbitInputError, "workflow_run_id"):
-        airflow.run(sensor(workflow_run_id, deferrable=deferrable))
+        airflow.run(task)
     assert not whiterabbit_emulator.journal
 
 
 def test_defaults() -> None:
-    """The id and the connection are templated; mode and interval have the defaults of Airflow's own sensors."""
+    """Id, connection and times are templated; mode and interval have the defaults of Airflow's own sensors."""
     task = sensor("r")
-    assert task.template_fields == ("workflow_run_id", "whiterabbit_conn_id")
+    assert task.template_fields == ("workflow_run_id", "whiterabbit_conn_id", "poke_interval", "timeout")
     assert (task.deferrable, task.mode, task.poke_interval) == (False, "poke", 60.0)

@@ -19,8 +19,6 @@ from json.encoder import encode_basestring
 from math import isfinite
 from typing import Any
 
-import rfc8785
-
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -140,4 +138,6 @@ def _float(value: float) -> str:
         return float.__repr__(value)  # in this range Python, too, writes the shortest digits without an exponent
     if not isfinite(value):
         raise _RefusedError("NaN and the infinities are not JSON; pass None or a str")
+    import rfc8785  # not when a DAG is parsed, whose literals are checked with this module
+
     return rfc8785.dumps(float(value)).decode()

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from griffe import Extension, Parameter, ParameterKind
+from griffe import Extension
 
 _BEFORE_A_BLOCK = re.compile(r"::(?=\n\n +\S)")
 _SEE_ALSO = re.compile(r"^\.\. seealso::\n(?P<text>(?: +.+\n?)+)", re.MULTILINE)
 _REFERENCE = re.compile(r":ref:`([\w-]+)`")
-_PARAMETER = re.compile(r"^:param (\w+):", re.MULTILINE)
 
 
 class OurDocstrings(Extension):  # type: ignore[misc]  # griffe is installed only in the environment of `make docs`
-    """Handles ``::`` before code, ``.. seealso::``, ``:ref:``, and documented parameters that are ``**kwargs``."""
+    """Handles ``::`` before code, ``.. seealso::`` and ``:ref:``."""
 
     def on_object(self, *, obj: Any, **_: Any) -> None:
         """Write a docstring's reStructuredText as Markdown, which marks a block of code by its indentation alone.
@@ -25,15 +24,6 @@ class OurDocstrings(Extension):  # type: ignore[misc]  # griffe is installed onl
             text = _BEFORE_A_BLOCK.sub(":", obj.docstring.value)
             text = _SEE_ALSO.sub(r'!!! info "See also"\n\n\g<text>', text)
             obj.docstring.value = _REFERENCE.sub(lambda found: f"[{_title(found[1])}][{found[1]}]", text)
-
-    def on_class(self, *, cls: Any, **_: Any) -> None:
-        """Add the documented parameters that the constructor accepts as ``**kwargs`` to its signature."""
-        constructor = cls.members.get("__init__")
-        if cls.docstring is None or constructor is None or "kwargs" not in constructor.parameters:
-            return
-        for name in _PARAMETER.findall(cls.docstring.value):
-            if name not in constructor.parameters:
-                constructor.parameters.add(Parameter(name, kind=ParameterKind.keyword_only, default="…"))
 
 
 def _title(anchor: str) -> str:

@@ -38,7 +38,15 @@ def component_dag(dag_id: str, retries: int = 2, **operator: Any) -> DAG:
 
 deferrable = component_dag("e2e_component_deferrable", deferrable=True)
 worker = component_dag("e2e_component_worker", deferrable=False)
-inline = component_dag("e2e_component_inline", deferrable=True, inline_wait=10)
+inline = component_dag(
+    "e2e_component_inline",
+    deferrable=True,
+    config="inline.json.j2",
+    attempts="{{ params.attempts }}",
+    inline_wait="{{ params.seconds }}",
+    timeout="{{ params.seconds * 60 }}",
+    params={"attempts": 2, "seconds": 10},
+)
 submitted = component_dag("e2e_component_submitted", deferrable=True, wait_for_completion=False)
 impatient = component_dag("e2e_component_impatient", deferrable=True, timeout=2, retries=0)
 

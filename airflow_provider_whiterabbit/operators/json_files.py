@@ -1,0 +1,184 @@
+"""Takes the objects of a submission, `input` and `config`, from JSON files beside the DAG."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeGuard
+
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
+from airflow_provider_whiterabbit.templated import TemplatedMixin, is_deferred, json_object
+
+_EXTENSIONS = (".json", ".json.j2")
+
+_MARK = " "
+"""Stands before the text of each file. With ``render_template_as_native_obj``, Airflow would take the text for Python,
+where JSON's escapes mean something else; Python refuses an expression that begins with a space."""
+
+_FIXES = (
+    "Give an object with templates in its values, another task's output that is an object, or the name of a .json "
+    "file, or set render_template_as_native_obj=True in the DAG, so that a template can render to an object"
+)
+
+
+class JsonFilesMixin(TemplatedMixin):
+    """Mixin for operators with arguments that are objects, or the names of JSON files that Airflow renders.
+
+    Airflow itself takes each text in a template field for the name of a file if it ends with one of `template_ext`, the
+    texts within an object too. Here only a whole argument is the name of a file.
+    """
+
+    template_ext: Sequence[str] = _EXTENSIONS
+
+    _json_arguments: ClassVar[tuple[str, ...]] = ("input", "config")
+
+    _files: Mapping[str, str] = {}
+    """The names of the files whose texts have replaced them, by the arguments."""
+
+    def resolve_template_files(self) -> None:
+        """Read the files; Airflow calls this when it has parsed the DAG.
+
+        :raises WhiteRabbitInputError: if a file can't be read, or is wrong as it is.
+        """
+        self._read_files()
+        with self._files_of_subclasses():
+            super().resolve_template_files()
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
+    ) -> None:
+        """Render the template fields; read the files of a mapped task, and of a DAG that Airflow has not loaded."""
+        if parent is not self:  # an object with fields of its own, within an argument
+            super()._do_render_template_fields(parent, template_fields, *args, **kwargs)
+            return
+        self._read_files()
+        fields, own = list(template_fields), self._own_fields()
+        with self._no_files():
+            super()._do_render_template_fields(parent, [name for name in fields if name in own], *args, **kwargs)
+        others = [name for name in fields if name not in own]
+        with self._files_of_subclasses():
+            super()._do_render_template_fields(parent, others, *args, **kwargs)
+
+    def _object_argument(self, name: str) -> Any:
+        """Return a rendered argument that must be an object or None; parse the text of a file.
+
+        :raises WhiteRabbitInputError: if it is another text, or not JSON.
+        """
+        value = getattr(self, name)
+        if isinstance(value, str) and name in self._files:
+            return _parsed(value, name, self._files[name])
+        value = self._rendered_argument(name)
+        if isinstance(value, str):
+            kind = "a JSON text" if value.lstrip().startswith("{") else "a text"
+            raise WhiteRabbitInputError(f"{name} must be an object (a dict), got {kind}. {_FIXES}")
+        return value
+
+    def _checked_object(self, value: Any, name: str) -> Any:
+        """Check an argument of `__init__` that is an object or the name of a file."""
+        if not isinstance(value, str):
+            return json_object(value, name)
+        if not value.endswith(_EXTENSIONS):
+            raise WhiteRabbitInputError(f"{name} must be an object (a dict), got a text. {_FIXES}")
+        return value
+
+    def _read_files(self) -> None:
+        for name in self._json_arguments:
+            file = getattr(self, name, None)
+            if _is_file(file):
+                text = self._text_of(name, file)
+                if not any(mark in text for mark in ("{{", "{%", "{#")):
+                    json_object(_parsed(text, name, file), name)
+                setattr(self, name, text)
+                self._files = {**self._files, name: file}
+
+    def _text_of(self, name: str, file: str) -> str:
+        environment = self.get_template_env()
+        if environment.loader is None:
+            raise WhiteRabbitInputError(f"{name}: the file {file} can't be found, because the task has no DAG")
+        try:
+            return f"{_MARK}{environment.loader.get_source(environment, file)[0]}"
+        except (OSError, UnicodeError) as error:
+            raise WhiteRabbitInputError(
+                f"{name}: the file {file} can't be read ({type(error).__name__}). The name is relative to the folder "
+                "of the DAG's file, or to the DAG's template_searchpath"
+            ) from None
+
+    def _own_fields(self) -> set[str]:
+        """Return the template fields of this provider's classes: those of subclasses work as Airflow's do."""
+        ours = __package__.partition(".")[0]
+        classes = (cls for cls in type(self).__mro__ if cls.__module__.partition(".")[0] == ours)
+        return {name for cls in classes for name in vars(cls).get("template_fields", ())}
+
+    @contextlib.contextmanager
+    def _no_files(self) -> Iterator[None]:
+        """Let Airflow take no text for the name of a file."""
+        with self._replaced(template_ext=()):
+            yield
+
+    @contextlib.contextmanager
+    def _files_of_subclasses(self) -> Iterator[None]:
+        """Let Airflow read files for the template fields of a subclass alone, if it names extensions of its own."""
+        own = self._own_fields()
+        fields = [name for name in self.template_fields if name not in own]
+        extensions = () if self.template_ext is _EXTENSIONS else self.template_ext
+        with self._replaced(template_ext=extensions, template_fields=fields):
+            yield
+
+    @contextlib.contextmanager
+    def _replaced(self, **attributes: Any) -> Iterator[None]:
+        before = {name: vars(self)[name] for name in attributes if name in vars(self)}
+        vars(self).update(attributes)
+        try:
+            yield
+        finally:
+            for name in attributes:
+                del vars(self)[name]
+            vars(self).update(before)
+
+
+def _is_file(value: Any) -> TypeGuard[str]:
+    """Return whether a value is the name of a file, not yet the text of one."""
+    return (
+        isinstance(value, str)
+        and value.endswith(_EXTENSIONS)
+        and not value.startswith(_MARK)
+        and not is_deferred(value)
+    )
+
+
+def _parsed(text: str, name: str, file: str) -> Any:
+    """Return the object that the rendered text of a file holds.
+
+    No message shows the text, which can be secret.
+
+    :raises WhiteRabbitInputError: if it is no object, with the place of a mistake.
+    """
+    place = f"{name}: the file {file}"
+    try:
+        value = json.loads(text.removeprefix(_MARK), object_pairs_hook=_members, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        raise WhiteRabbitInputError(
+            f"{place}, when rendered, is not JSON: {error.msg}, line {error.lineno}, column {error.colno}. A template "
+            "writes its value as JSON with the filter tojson"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise WhiteRabbitInputError(f"{place}, when rendered, is not valid: {error}") from None
+    if not isinstance(value, dict):
+        raise WhiteRabbitInputError(f"{place}, when rendered, must hold an object, got {type(value).__name__}")
+    return value
+
+
+def _members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of a JSON object: a payment with two amounts is refused."""
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        raise ValueError(
+            f"the name {next(name for name in names if names.count(name) > 1)!r} appears twice in an object"
+        )
+    return found
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")

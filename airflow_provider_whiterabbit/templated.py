@@ -1,0 +1,157 @@
+"""Arguments of tasks that may be templates: checked when the DAG is parsed, or when Airflow has rendered them.
+
+Texts that can only be meant as a number or as true or false are accepted as such, because Jinja renders to text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.compat import BaseOperator as _Task
+else:
+    _Task = object
+
+T = TypeVar("T")
+
+_MARKS = ("{{", "{%")
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+_MAX_SHOWN = 200
+
+
+def is_deferred(value: Any) -> bool:
+    """Return whether a value is known only when Airflow renders it: a template, another task's output, a function."""
+    if isinstance(value, str):
+        return any(mark in value for mark in _MARKS)
+    return hasattr(value, "iter_references") or callable(value)
+
+
+def seconds(value: Any, name: str, most: float = math.inf) -> float:
+    """Return a number, the text of a number, or a `timedelta` as seconds.
+
+    :raises WhiteRabbitInputError: if it is something else, negative, or more than `most`.
+    """
+    number = as_number(value)
+    if isinstance(number, str):
+        raise WhiteRabbitInputError(
+            f"{name} must be a number of seconds, such as 90 or 1.5, or a timedelta; got the text {number!r:.50}. A "
+            "template must render to the number: let a timedelta render with .total_seconds()"
+        )
+    return checks.seconds(number, name, most)
+
+
+def attempts(value: Any) -> int:
+    """Return a number of server-side attempts, 1 to 3, from the number or its text."""
+    return checks.attempts(as_number(value))
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return whether a value is true; a text must be ``True``, ``true``, ``False`` or ``false``."""
+    if isinstance(value, str):
+        checks.choice(value, name, ("True", "False", "true", "false"))
+        return value in ("True", "true")
+    return bool(value)
+
+
+def json_object(value: Any, name: str) -> Any:
+    """Check what an object (a dict) holds beside templates; return it unchanged.
+
+    :raises WhiteRabbitInputError: if it is no object, or can't be sent as JSON. The message names the place.
+    """
+    from airflow_provider_whiterabbit.client.wire.canonical import MAX_DEPTH, to_json
+
+    to_json({name: _literal(checks.json_object(value, name), MAX_DEPTH)})
+    return value
+
+
+def as_number(value: Any) -> Any:
+    """Return the number that a text writes; unchanged what is no such text."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value) if "." in value else int(value)
+    return value
+
+
+def _literal(value: Any, depth: int) -> Any:
+    """Return a value without what Airflow renders, and without floats that JSON has: their text costs an import."""
+    if isinstance(value, float) and math.isfinite(value):
+        return 0
+    if isinstance(value, Mapping) and depth:
+        return {key: _literal(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, list | tuple) and depth:
+        return [_literal(item, depth - 1) for item in value]
+    # Airflow also renders the fields of objects that name them.
+    return None if is_deferred(value) or hasattr(value, "template_fields") else value
+
+
+class TemplatedMixin(_Task):
+    """Mixin for Airflow tasks that check their arguments as early as these are known."""
+
+    _unrendered: Mapping[str, Any] = {}
+    """The arguments that Airflow has rendered, as they were before."""
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
+    ) -> None:
+        """Render the template fields; Airflow calls this for a mapped task too, unlike `render_template_fields`."""
+        if parent is self:
+            given = {name: getattr(self, name, None) for name in template_fields}
+            # Airflow 2 may render a task twice.
+            self._unrendered = {name: value for name, value in given.items() if is_deferred(value)} | self._unrendered
+        super()._do_render_template_fields(parent, template_fields, *args, **kwargs)
+
+    def _unless_template(self, value: T, check: Callable[[T], Any]) -> Any:
+        """Return a checked argument of `__init__`; unchanged if it is a template, which is checked when it is rendered.
+
+        An argument of a mapped task can come from another task. It is checked when the task is executed: an error now
+        would be retried.
+
+        :raises WhiteRabbitInputError: if the argument is wrong.
+        """
+        if is_deferred(value):
+            return value
+        try:
+            return check(value)
+        except WhiteRabbitInputError:
+            if not getattr(self, "_BaseOperator__from_mapped", False):
+                raise
+            return value
+
+    def _rendered_argument(self, name: str) -> Any:
+        """Return a rendered argument.
+
+        :raises WhiteRabbitInputError: if it was not rendered, or a template rendered to nothing: a missing XCom or
+            parameter must not stand for a default.
+        """
+        value = getattr(self, name)
+        if name in self._unrendered and (value is None or (isinstance(value, str) and value.strip() in ("", "None"))):
+            raise WhiteRabbitInputError(
+                f"{name} has no value: {self._template_of(name)} rendered to {value!r:.50}. If the value can be "
+                "missing, name another one in the template, as in {{ params.x or 3 }}"
+            )
+        if isinstance(value, str) and is_deferred(value):
+            raise WhiteRabbitInputError(
+                f"{name} is a template that was not rendered: {value!r:.100}. Only template fields are rendered."
+            )
+        return value
+
+    def _checked_argument(self, name: str, check: Callable[[Any], T]) -> T:
+        """Return a rendered argument that was checked; an error names the template.
+
+        :raises WhiteRabbitInputError: if the argument is wrong.
+        """
+        value = self._rendered_argument(name)
+        try:
+            return check(value)
+        except WhiteRabbitInputError as error:
+            if name not in self._unrendered:
+                raise
+            raise WhiteRabbitInputError(f"{error} (rendered from {self._template_of(name)})") from None
+
+    def _template_of(self, name: str) -> str:
+        return f"{str(self._unrendered[name])!r:.{_MAX_SHOWN}}"

@@ -1,0 +1,179 @@
+"""Arguments of operators that Airflow renders: numbers, words, and true or false."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.compat import DAG, Asset, task
+from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.operators.submission import digest
+from dev.harness.standins import FakeAirflow
+from tests.failing import fails_for_good
+from tests.operators.remotes import Remote, component_operator
+from tests.serialization import serialized
+
+COMMON = {
+    "timeout": 60.0,
+    "poll_interval": 2.0,
+    "on_failed_execution": "resubmit",
+    "on_doubt": "ask",
+    "on_clear": "reattach",
+    "wait_for_completion": True,
+}
+"""Arguments of both operators with a value that each may have."""
+
+OWN = {"attempts": 2, "inline_wait": 1.5, "validate": False}
+"""The same for arguments of the component operator alone."""
+
+
+def render(operator: Any, native: bool = False, **values: Any) -> Any:
+    """Render an operator's templates, in which ``params`` holds the given values."""
+    with DAG("templates", schedule=None, render_template_as_native_obj=native) as dag:
+        dag.add_task(operator)
+    operator.render_template_fields({"params": values})
+    return operator
+
+
+def templates(names: Any) -> dict[str, Any]:
+    """Return an argument for each name, which is a template that takes the parameter of the name."""
+    return {name: f"{{{{ params.{name} }}}}" for name in names}
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_all_arguments(airflow: FakeAirflow, whiterabbit_emulator: Emulator, native: bool) -> None:
+    """Request and digest are those of literal values, so a retry after such an edit finds the submission."""
+    values = COMMON | OWN
+    literal = component_operator(**values)
+    templated = render(component_operator(**templates(values)), native, **values)
+    requests = [operator._request() for operator in (literal, templated)]
+    assert requests[0] == requests[1]
+    assert len({digest(request, "whiterabbit_default", airflow.ti) for request in requests}) == 1
+    airflow.run(templated)
+    (submission,) = whiterabbit_emulator.requests(kind="submit")
+    assert submission.json == {"module": "PAY", "input": {}, "config": {}, "attempts": 2, "waitForMs": 1500}
+
+
+def test_both_operators(airflow: FakeAirflow, remote: Remote) -> None:
+    """Both operators wait as their rendered arguments say."""
+    operator = render(remote.operator(**templates(COMMON)), **COMMON | {"wait_for_completion": "false"})
+    assert airflow.run(operator) == remote.newest
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("timeout", "1h", "must be a number of seconds.*got the text '1h'"),
+        ("timeout", timedelta(hours=1), r"got the text '1:00:00'.*total_seconds\(\)"),
+        ("timeout", "-1", "not negative; got -1"),
+        ("timeout", "nan", "got the text 'nan'"),
+        ("timeout", "1_0", "got the text '1_0'"),
+        ("timeout", "٣", "got the text '٣'"),
+        ("poll_interval", "9999999999999", "from 0 to"),
+        ("attempts", "4", "a whole number from 1 to 3, got 4"),
+        ("attempts", "2.0", "a whole number from 1 to 3, got 2.0"),
+        ("inline_wait", "16", "from 0 to 15; got 16"),
+        ("validate", "yes", "one of 'True', 'False', 'true', 'false', got 'yes'"),
+        ("wait_for_completion", "0", "one of 'True'"),
+        ("on_failed_execution", "Resubmit", "one of 'fail', 'resubmit', got 'Resubmit'"),
+        ("on_doubt", "ask ", "one of 'fail', 'resubmit', 'ask', got 'ask '"),
+        ("on_clear", "fail", "one of 'resubmit', 'reattach'"),
+        ("callback_url", "http://example.org", "must be an https:// URL"),
+    ],
+    ids=str,
+)
+def test_wrong_value(airflow: FakeAirflow, whiterabbit_emulator: Emulator, name: str, value: Any, message: str) -> None:
+    """A wrong rendered value is refused before anything is stored or sent; the message names the template."""
+    operator = render(component_operator(**templates([name])), **{name: value})
+    with fails_for_good(
+        exc.WhiteRabbitInputError, rf"^{name} .*{message}.*\(rendered from '{{{{ params.{name} }}}}'\)"
+    ):
+        airflow.run(operator)
+    assert not whiterabbit_emulator.journal
+    assert not airflow.happened
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("value", [None, "", "None", " \n"])
+@pytest.mark.parametrize("name", sorted({*COMMON, *OWN, "module", "callback", "callback_url", "input"}))
+def test_no_value(airflow: FakeAirflow, whiterabbit_emulator: Emulator, name: str, value: Any, native: bool) -> None:
+    """A template that renders to nothing, or to None, is refused, also where None as a literal means the default."""
+    operator = render(component_operator(**templates([name])), native, **{name: value})
+    with fails_for_good(exc.WhiteRabbitInputError, f"^{name} has no value: '{{{{ params.{name} }}}}' rendered to"):
+        airflow.run(operator)
+    assert not whiterabbit_emulator.journal
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "payment.json", "a text"])
+def test_input_rendered_to_a_text(airflow: FakeAirflow, whiterabbit_emulator: Emulator, text: str) -> None:
+    """A text where an object is due is refused, and the message lists what to do instead."""
+    operator = render(component_operator(input="{{ params.input }}"), input=text)
+    kind = "a JSON text" if text[0] == "{" else "a text"
+    with fails_for_good(exc.WhiteRabbitInputError, f"^input must be an object .*got {kind}.*render_template_as_native"):
+        airflow.run(operator)
+    assert not whiterabbit_emulator.journal
+    airflow.run(render(component_operator(input="{{ params.input }}"), True, input={"a": 1}), max_tries=7)
+    assert whiterabbit_emulator.requests(kind="submit")[0].json["input"] == {"a": 1}
+
+
+def test_outputs_of_tasks(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """Each of the arguments takes another task's output, which makes the other task an upstream task."""
+    with DAG("outputs", schedule=None):
+
+        @task
+        def choose() -> Any:
+            """Return a value."""
+
+        names = [*COMMON, *OWN, "module", "input", "config", "callback_url"]
+        operator = component_operator(choose(), **{name: choose() for name in names if name != "module"})
+    assert len(operator.upstream_task_ids) == len(names)
+
+
+def test_mapped(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """A mapped task takes numbers and texts of numbers, and renders what `partial` gives."""
+    with DAG("mapped", schedule=None) as dag:
+        mapped = WhiteRabbitExecuteComponentOperator.partial(
+            task_id="pay", timeout="{{ params.limit }}", attempts="{{ params.attempts }}"
+        ).expand(module=["PAY"], inline_wait=["0.5", 1])
+    assert serialized(dag).has_task("pay")
+    unmapped = mapped.unmap({"module": "PAY", "inline_wait": "0.5"})
+    unmapped.render_template_fields({"params": {"limit": "30", "attempts": 3}})
+    airflow.run(unmapped)
+    (submission,) = whiterabbit_emulator.requests(kind="submit")
+    assert (submission.json["attempts"], submission.json["waitForMs"]) == (3, 500)
+    unmapped = mapped.unmap({"module": "PAY", "inline_wait": "0.5"})
+    unmapped.render_template_fields({"params": {"limit": "", "attempts": 3}})
+    with fails_for_good(exc.WhiteRabbitInputError, "^timeout has no value"):
+        airflow.run(unmapped, try_number=2)
+
+
+def test_default_args() -> None:
+    """The default_args of a DAG reach the parameters of operators and sensors, templates too."""
+    defaults = {"timeout": "{{ params.limit }}", "poll_interval": 7, "on_doubt": "ask", "retries": 4}
+    with DAG("defaults", schedule=None, default_args=defaults):
+        operator = component_operator()
+    assert (operator.timeout, operator.poll_interval, operator.on_doubt) == ("{{ params.limit }}", 7.0, "ask")
+    assert operator.retries == 4
+
+
+def test_serialized() -> None:
+    """A DAG with templates, and one with an endless timeout, can be stored as JSON."""
+    with DAG("stored", schedule=None) as dag:
+        component_operator(**templates([*COMMON, *OWN]))
+        WhiteRabbitExecuteComponentOperator(task_id="endless", module="PAY", timeout=float("inf"))
+    assert serialized(dag).get_task("pay").timeout == "{{ params.timeout }}"
+    assert serialized(dag).get_task("endless").timeout < float("inf")
+
+
+def test_replays() -> None:
+    """How often the recovery replays a callback in vain can be a template."""
+    operator = WhiteRabbitReplayCallbacksOperator(
+        task_id="replay", submitted=Asset("x-tests://submitted"), max_replays="{{ params.max_replays }}"
+    )
+    with pytest.raises(exc.WhiteRabbitInputError, match=r"^max_replays must be .*got 'x' \(rendered from"):
+        render(operator, max_replays="x").execute({})
