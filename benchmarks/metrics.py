@@ -1,4 +1,4 @@
-"""The metrics of a wait: for how long they keep the event loop of a triggerer, printed by ``python -m benchmarks.metrics``.
+"""Prints for how long the metrics of a wait keep the event loop of a triggerer: ``python -m benchmarks.metrics``.
 
 The goal is at most 20 µs a wait. The last line shows why a trigger does not report to StatsD by itself.
 """

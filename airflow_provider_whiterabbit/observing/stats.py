@@ -25,6 +25,9 @@ the tags are a part of the name."""
 _UNSAFE_IN_TAGS = re.compile(r"[^A-Za-z0-9_.-]")
 """What a value of a tag must not contain: with StatsD, Airflow drops a metric or a tag that has other characters."""
 
+_MAX_INTEGER = 2**53
+"""From here on, a float may have lost its last digits."""
+
 Tags = tuple[tuple[str, str], ...]
 
 
@@ -48,9 +51,14 @@ class Report(NamedTuple):
                 # Converted to the unit of the metrics system: StatsD and OpenTelemetry get milliseconds.
                 self.stats().timing(name, timedelta(seconds=self.value), tags=tags)
             else:
-                self.stats().incr(name, int(self.value) if self.value == int(self.value) else self.value, tags=tags)
+                self.stats().incr(name, _as_integer(self.value), tags=tags)
         except Exception as error:
             warn_once(name, repr(error)[:200])
+
+
+def _as_integer(number: float) -> float:
+    """Return a whole number as `int`, because some programs that receive StatsD take nothing else."""
+    return int(number) if abs(number) < _MAX_INTEGER and number == int(number) else number
 
 
 def tags_of(**values: str | None) -> Tags:

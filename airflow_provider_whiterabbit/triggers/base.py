@@ -114,8 +114,8 @@ class WhiteRabbitTrigger(BaseTrigger):
         """Wait for the end of the execution or workflow run, and yield exactly one trigger event."""
         end_event: TriggerEvent | None = None
         message: str | None = None
-        metrics = self._whiterabbit_metrics
         try:
+            metrics = self._whiterabbit_metrics
             checks.identifier(self._target_id, self.target.id_name, self._unrendered_id)
             if not hasattr(sys.modules.get(_TRANSPORT), "AsyncClient"):  # another trigger may have half imported it
                 # The first trigger of a triggerer imports for some 300 ms, which would block the event loop.

@@ -13,7 +13,7 @@ NAMES = {f"{PREFIX}.{metric}" for metric in Metric}
 
 def named(text: str) -> set[str]:
     """Return the names of metrics in a text."""
-    return set(re.findall(rf"`({PREFIX}\.[\w.]+)`", text))
+    return set(re.findall(rf"`({PREFIX}\.[\w.]*\w)`", text))
 
 
 def test_names() -> None:

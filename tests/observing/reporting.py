@@ -16,37 +16,38 @@ TASKS = "airflow.sdk.observability"
 
 
 @contextlib.contextmanager
-def reporting(place: str, factory: Callable[[], Any] | None = None) -> Iterator[None]:
+def reporting(place: str, factory: Callable[..., Any] | None = None) -> Iterator[None]:
     """Set up the metrics of one place in this process.
 
     :param factory: returns what takes the metrics; by default what Airflow's configuration names.
     """
-    if HAS_STORE:
-        module = import_module(f"{place}.stats")
-        module.initialize(factory=factory or _configured(place), export_legacy_names=True)
-        try:
-            yield
-        finally:
-            module.initialize(factory=_nothing(place), export_legacy_names=True)
-        return
-    stats_class: Any = import_module(f"{place}.stats" if HAS_RUN_EACH else "airflow.stats").Stats
-    before = {name: type.__getattribute__(stats_class, name) for name in ("factory", "instance")}
-    stats.server_stats.cache_clear()
-    for name, value in (("factory", factory or _configured(place, stats_class)), ("instance", None)):
-        type.__setattr__(stats_class, name, value)
-    try:
+    with contextlib.ExitStack() as stack:
+        module = import_module(f"{place}.stats" if HAS_RUN_EACH else "airflow.stats")
+        if factory is None:
+            factory = _configured(place, () if HAS_STORE else (module.Stats,), stack)
+        if HAS_STORE:
+            nothing = import_module(f"{place}.metrics.stats_utils").NoStatsLogger
+            stack.callback(module.initialize, factory=nothing, export_legacy_names=True)
+            module.initialize(factory=factory, export_legacy_names=True)
+        else:
+            stats.server_stats.cache_clear()
+            stack.callback(stats.server_stats.cache_clear)
+            for name, value in (("factory", factory), ("instance", None)):
+                stack.callback(type.__setattr__, module.Stats, name, type.__getattribute__(module.Stats, name))
+                type.__setattr__(module.Stats, name, value)
         yield
-    finally:
-        for name, value in before.items():
-            type.__setattr__(stats_class, name, value)
-        stats.server_stats.cache_clear()
 
 
-def _configured(place: str, *arguments: Any) -> Any:
-    if HAS_RUN_EACH:
-        return import_module(f"{place}.metrics.stats_utils").get_stats_factory(*arguments)
-    return import_module("airflow.metrics.statsd_logger").get_statsd_logger
+def _configured(place: str, arguments: tuple[Any, ...], stack: contextlib.ExitStack) -> Callable[[], Any]:
+    """Return what makes the StatsD client that Airflow's configuration names, which is closed at the end."""
 
+    def factory() -> Any:
+        if HAS_RUN_EACH:
+            make = import_module(f"{place}.metrics.stats_utils").get_stats_factory(*arguments)
+            client = make()
+        else:
+            client = import_module("airflow.metrics.statsd_logger").get_statsd_logger(*arguments)
+        stack.callback(client.statsd.close)
+        return client
 
-def _nothing(place: str) -> Any:
-    return import_module(f"{place}.metrics.stats_utils").NoStatsLogger
+    return factory

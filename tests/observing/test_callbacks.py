@@ -7,19 +7,19 @@ import queue
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 
 import pytest
 
 from airflow_provider_whiterabbit import assets
-from airflow_provider_whiterabbit.observing import callbacks, stats
+from airflow_provider_whiterabbit.observing import callbacks
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.receiver.bodies import REFUSALS
 from airflow_provider_whiterabbit.receiver.events import CallbackResult
+from tests.observing.reporting import SERVERS, reporting
 from tests.receiver.conftest import AssetDatabase, StartReceiver
 from tests.receiver.deliveries import record_of, signed
-from tests.versions import HAS_RUN_EACH, HAS_STORE, needs_receiver
+from tests.versions import needs_receiver
 
 pytestmark = needs_receiver
 
@@ -52,23 +52,8 @@ class Recorder:
 def recorder() -> Iterator[Recorder]:
     """Let Airflow report the metrics of its servers to a recorder."""
     recorder = Recorder()
-    if HAS_STORE:
-        from airflow._shared.observability.metrics.base_stats_logger import NoStatsLogger
-        from airflow.observability.stats import initialize
-
-        initialize(factory=lambda: recorder, export_legacy_names=True)  # type: ignore[arg-type,return-value]
+    with reporting(SERVERS, lambda: recorder):
         yield recorder
-        initialize(factory=NoStatsLogger, export_legacy_names=True)
-        return
-    stats.server_stats.cache_clear()
-    stats_class: Any = import_module("airflow.observability.stats" if HAS_RUN_EACH else "airflow.stats").Stats
-    before = {name: type.__getattribute__(stats_class, name) for name in ("factory", "instance")}
-    for name, value in (("factory", lambda: recorder), ("instance", None)):
-        type.__setattr__(stats_class, name, value)
-    yield recorder
-    for name, value in before.items():
-        type.__setattr__(stats_class, name, value)
-    stats.server_stats.cache_clear()
 
 
 @pytest.mark.parametrize("outcome", ["emitted", "repeated", "unwanted", "unheard"])

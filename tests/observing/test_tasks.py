@@ -173,6 +173,19 @@ def test_refused_submission(airflow: FakeAirflow, remote: Remote, statsd: Statsd
     assert counters(statsd) == {("refusals", EXECUTION if isinstance(remote, Component) else RUN): 1}
 
 
+def test_refused_stream_in_the_worker(
+    airflow: FakeAirflow, whiterabbit_emulator: Emulator, statsd: StatsdServer
+) -> None:
+    """An operator that waits in the worker counts what happens during the wait."""
+    wr, component = whiterabbit_emulator, Component(whiterabbit_emulator)
+    wr.script("PAY", output=1, polls=2)
+    wr.fault(effects.Answer(403, {"message": "no", "error": "Nope"}), kind="stream", times=None)
+    airflow.run(component.operator(poll_interval=1))
+    counted = counters(statsd)
+    assert counted["polls", EXECUTION] >= 1
+    assert counted["refusals", EXECUTION] == 1
+
+
 def test_timeout_in_the_worker(airflow: FakeAirflow, remote: Remote, statsd: StatsdServer) -> None:
     """A wait that its deadline ends is a timeout, with a time, and no end."""
     remote.script("ACTIVE")
@@ -208,7 +221,7 @@ async def test_deferred(airflow: FakeAirflow, remote: Remote, statsd: StatsdServ
     remote.script("ACTIVE")
     operator = remote.operator(deferrable=True)
     with pytest.raises(TaskDeferred) as caught:
-        await asyncio.to_thread(airflow.run, operator)
+        airflow.run(operator)  # not in a thread: Airflow 2.11 marks the thread in which tasks may be executed
     identity = (caught.value.kwargs or {})["identity"]
     wait = asyncio.create_task(payloads_of(caught.value.trigger))  # type: ignore[arg-type]
     if isinstance(remote, Component):
@@ -216,9 +229,8 @@ async def test_deferred(airflow: FakeAirflow, remote: Remote, statsd: StatsdServ
     else:
         remote.wr.complete_stage(identity, 0)
     (event,) = await wait
-    await asyncio.to_thread(
-        operator.resume_execution, "execute_complete", {"event": event, "identity": identity}, airflow.context(operator)
-    )
+    kwargs = {"event": event, "identity": identity}
+    operator.resume_execution("execute_complete", kwargs, airflow.context(operator))
     counted = await counters_of_triggers(statsd)
     assert counted == {
         ("submitted", tags_of(remote)): 1,
