@@ -19,7 +19,7 @@ _ENDS = {
 
 
 class TaskMetrics:
-    """Reports the metrics of one task to Airflow. No method raises.
+    """Reports the metrics of one task to Airflow. No method raises an error of the metrics system.
 
     :param connection_id: the value of the tag ``connection``.
     :param kind: the value of the tag ``kind``: ``execution`` or ``workflow_run``.
@@ -75,6 +75,7 @@ class TaskMetrics:
             raise
         self._report(Metric.WAITED_SECONDS, time.monotonic() - started, None)
 
-    def _report(self, metric: Metric, value: float, module: str | None) -> None:
-        tags = self._tags if module is None else (*self._tags, *tags_of(module=module))
+    def _report(self, metric: Metric, value: float, module: Any) -> None:
+        # A subclass of an operator for workflows may have an attribute `module` of its own, which can be anything.
+        tags = (*self._tags, *tags_of(module=module)) if isinstance(module, str) else self._tags
         self._send(Report(self._stats, metric, value, tags))

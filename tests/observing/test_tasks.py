@@ -19,6 +19,7 @@ from airflow_provider_whiterabbit.observing.background import send_in_background
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.stats import Report, server_stats
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
+from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from dev.harness import statsd as received
 from dev.harness.polling import until
@@ -391,6 +392,19 @@ def test_hostile_tags(statsd: StatsdServer, connection_id: str, tag: str) -> Non
     """Characters and lengths for which Airflow would drop the metric are replaced and cut."""
     TaskMetrics(connection_id, "execution").count(Metric.SUBMITTED, module="M" * 200)
     assert counters(statsd) == {("submitted", (f"connection={tag}", "kind=execution", f"module={'M' * 60}")): 1}
+
+
+class WorkflowWithModule(WhiteRabbitTriggerWorkflowOperator):
+    """A user's operator with an attribute that has the name of a tag."""
+
+    module: Any = ("not", ["a", "component"])
+
+
+def test_subclass(airflow: FakeAirflow, whiterabbit_emulator: Emulator, statsd: StatsdServer) -> None:
+    """An attribute of a user's subclass that has the name of a tag neither becomes a tag nor fails the task."""
+    Workflow(whiterabbit_emulator)
+    airflow.run(WorkflowWithModule(task_id="pay", workflow_id="flow", wait_for_completion=False))
+    assert counters(statsd) == {("submitted", RUN): 1}
 
 
 class Failing:
