@@ -20,6 +20,8 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
 from airflow_provider_whiterabbit.observing.lineage import LineageMixin
+from airflow_provider_whiterabbit.observing.names import Metric
+from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
 from airflow_provider_whiterabbit.templated import TemplatedMixin, seconds
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
 
@@ -90,6 +92,10 @@ class WaitingMixin(LineageMixin, TemplatedMixin):
         """The hook that calls White Rabbit with the task's connection."""
         return WhiteRabbitHook(self.whiterabbit_conn_id)
 
+    @property
+    def _whiterabbit_metrics(self) -> TaskMetrics:
+        return TaskMetrics(self.whiterabbit_conn_id, self.waits_for.kind)
+
     def _defer_until_end(
         self, target_id: str, deadline: datetime | None, poll_interval: float, *, soft_fail: bool = False
     ) -> None:
@@ -144,6 +150,7 @@ class WaitingMixin(LineageMixin, TemplatedMixin):
         try:
             yield
         except WhiteRabbitTimeoutError as error:
+            self._whiterabbit_metrics.count(Metric.TIMEOUTS)
             if self._wait_seconds == self._timeout_seconds or self.execution_timeout is None:
                 raise self.timeout_error(str(error)) from None
             raise AirflowTaskTimeout(str(error)) from None

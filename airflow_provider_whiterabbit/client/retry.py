@@ -52,6 +52,11 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, WhiteRabbitResponseError) and error.status < 500 and error.status not in _TEMPORARY
 
 
+def is_refused(error: BaseException) -> bool:
+    """Return whether an HTTP response refuses a request, perhaps only for a moment (429)."""
+    return is_refusal(error) or isinstance(error, WhiteRabbitRateLimitError)
+
+
 def may_repeat(request: Request, error: BaseException) -> bool:
     """Return whether a failed request can be sent again without the risk that White Rabbit does the work twice."""
     if isinstance(error, WhiteRabbitRateLimitError):

@@ -20,6 +20,8 @@ from airflow_provider_whiterabbit.ending.storable import check_storable
 from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
 from airflow_provider_whiterabbit.links import LINK_KEY
+from airflow_provider_whiterabbit.observing.names import Metric
+from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
@@ -37,6 +39,7 @@ class WaitingTask:
     :param serialized_task: the operator as Airflow serialized it, of a task that started in the triggerer. None if a
         worker deferred the task, which then has checked `task_obstacles` and stored the link.
     :param soft_fail: the task is skipped instead of failed.
+    :param metrics: reports the end of the task, if the trigger ends it.
     :param log: the trigger's logger.
     """
 
@@ -45,6 +48,7 @@ class WaitingTask:
     task_instance: Any
     serialized_task: Any | None
     soft_fail: bool
+    metrics: TaskMetrics
     log: Any
 
 
@@ -84,7 +88,9 @@ async def _end(
     from airflow_provider_whiterabbit.compat import XCOM_RETURN_KEY
 
     failure = timeout_message
-    if failure is None:
+    if failure is not None:
+        task.metrics.count(Metric.TIMEOUTS)
+    else:
         record = await client.read_once(task.target.followed(task.target_id), max_bytes=MAX_RECORD_BYTES)
         if not record.is_terminal or record.succeeded is not succeeded:
             raise WhiteRabbitError(f"the wait ended with {status}, but the record read next says {record.status}")
@@ -93,6 +99,7 @@ async def _end(
             check_storable(record.result, task.target, task.target_id)
             xcoms[XCOM_RETURN_KEY] = record.result
         await _push_xcoms(task.task_instance, xcoms)
+        task.metrics.ended(record)  # nothing below can fail, so no worker counts this end too
         if succeeded:
             task.log.info("The task ended in the triggerer: success")
             return TaskSuccessEvent()

@@ -24,10 +24,12 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitInputError,
     WhiteRabbitProtocolError,
+    WhiteRabbitResponseError,
     WhiteRabbitTimeoutError,
     WhiteRabbitUncertainSubmissionError,
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.operators.doubt import other_module
 from airflow_provider_whiterabbit.operators.earlier import EarlierMixin, OnClear, OnDoubt, OnFailedExecution
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
@@ -213,9 +215,11 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         if self.deferrable and not is_nested(context):
             return self._defer_until_end(target_id, deadline, self._poll_seconds)
         timeout = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
-        followed = self.waits_for.followed(target_id)
-        with self._as_task_timeout():
-            record = self.whiterabbit_hook.get_conn().wait(followed, timeout=timeout, poll_interval=self._poll_seconds)
+        followed, metrics = self.waits_for.followed(target_id), self._whiterabbit_metrics
+        with self._as_task_timeout(), metrics.timing(WhiteRabbitTimeoutError):
+            record = self.whiterabbit_hook.get_conn().wait(
+                followed, timeout=timeout, poll_interval=self._poll_seconds, observe=metrics.observe
+            )
         return self._end(record, context)
 
     def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
@@ -293,9 +297,11 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
                 raise  # the retry submits anew
             cause = clean(str(error.__cause__ or error), _MAX_CAUSE)
             self._fail_or_ask(self._search(fence).uncertain(intent, cause), fence, context)
-        except WhiteRabbitError:
+        except WhiteRabbitError as error:
             self._unfinished = None
             fence.withdraw()
+            if isinstance(error, WhiteRabbitResponseError):
+                self._whiterabbit_metrics.count(Metric.REFUSALS)
             raise
         return answer[self.waits_for.answer_id], self._record_in(answer)
 
@@ -303,6 +309,8 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         self._submitted = self._unfinished = self._named(target_id)
         self._lineage_saw_id(target_id)
         fence.adopt(target_id, earlier)
+        metric = Metric.SUBMITTED if earlier is None else Metric.REATTACHED
+        self._whiterabbit_metrics.count(metric, module=getattr(self, "module", None))
         try:
             if self.do_xcom_push:
                 context["ti"].xcom_push(key=self.waits_for.id_name, value=target_id)
@@ -316,6 +324,7 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         if (other := other_module(record, getattr(self, "module", None))) is not None:
             raise WhiteRabbitProtocolError(f"White Rabbit says that {self._submitted} has {other}")
         self._push_usage(context, record)
+        self._whiterabbit_metrics.ended(record)
         if self._may_resubmit(record, has_store(context)):
             raise AirflowException(record.failure)  # keeps the retries, which submit anew
         return self._result_of(record, context)

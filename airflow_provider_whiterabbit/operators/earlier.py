@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException, conf
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
+from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.operators.doubt import Doubt, Found, Search
 from airflow_provider_whiterabbit.operators.fence import Fence
 from airflow_provider_whiterabbit.operators.submission import Submission
@@ -113,9 +114,11 @@ class EarlierMixin(WaitingMixin):
         """Settle a doubt as the DAG says: end the task, ask a person, or return to submit anew."""
         if self._doubt_option() != "resubmit":
             self._fail_or_ask(doubt, fence, context)
+        self._whiterabbit_metrics.count(Metric.DOUBTS)
         self.log.warning("Submitting anew, because on_doubt is 'resubmit' (doubt: %s). %s", doubt.kind, doubt.text)
 
     def _fail_or_ask(self, doubt: Doubt, fence: Fence, context: Context) -> NoReturn:
+        self._whiterabbit_metrics.count(Metric.DOUBTS)
         # An answer that has not settled this doubt must not settle a later one.
         fence.note(doubt=str(doubt.kind), asked=fence.request, answer={})
         if self._doubt_option() == "ask":

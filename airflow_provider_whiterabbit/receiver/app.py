@@ -22,7 +22,7 @@ from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.client.records.fields import MAX_MODULE
 from airflow_provider_whiterabbit.client.text import clean, one_line
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitSignatureError
-from airflow_provider_whiterabbit.observing import metrics
+from airflow_provider_whiterabbit.observing.callbacks import callback_answered
 from airflow_provider_whiterabbit.receiver.address import connection_in
 from airflow_provider_whiterabbit.receiver.bodies import SMALL_BODY, BodyReader, Refusal
 from airflow_provider_whiterabbit.receiver.events import CallbackResult, emit_events
@@ -88,7 +88,7 @@ class Receiver:
     :param clock: returns the time in seconds, from any start.
     :param answer_timeout: seconds; see `ANSWER_TIMEOUT`.
     :param max_waiting: see `MAX_WAITING`.
-    :param measure: reports the outcome of a callback to Airflow's metrics; see `metrics.callback_answered`.
+    :param measure: reports the outcome of a callback to Airflow's metrics; see `callback_answered`.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Receiver:
         clock: Callable[[], float] = time.monotonic,
         answer_timeout: float = ANSWER_TIMEOUT,
         max_waiting: int = MAX_WAITING,
-        measure: Callable[[str, float, str | None], None] = metrics.callback_answered,
+        measure: Callable[[str, float, str | None], None] = callback_answered,
     ) -> None:
         self._settings = settings
         self._emit = emit

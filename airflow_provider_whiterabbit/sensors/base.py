@@ -24,6 +24,7 @@ from airflow_provider_whiterabbit.ending.obstacles import code_obstacles
 from airflow_provider_whiterabbit.ending.verdict import INVALID, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles, starts_in_triggerer
 from airflow_provider_whiterabbit.templated import seconds
 from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, WaitingMixin, configured, limited
@@ -136,15 +137,19 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
             return self._poke(context)
 
     def _poke(self, context: Context) -> bool | PokeReturnValue:
-        from airflow_provider_whiterabbit.client.retry import is_transient
+        from airflow_provider_whiterabbit.client.retry import is_refused, is_transient
 
         target_id = self._target_id
         followed = self.waits_for.followed(target_id)
         self._lineage_saw_id(target_id)
         self._push_link(context, target_id)
+        if not self.deferrable:
+            self._whiterabbit_metrics.count(Metric.POLLS)
         try:
             record = self.whiterabbit_hook.get_conn().read_once(followed)
         except WhiteRabbitError as error:
+            if is_refused(error):
+                self._whiterabbit_metrics.count(Metric.REFUSALS)
             if not is_transient(error):
                 raise
             self.log.warning("%s: %s; its record will be read again", followed.name, error)
@@ -154,6 +159,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         if not record.is_terminal:
             return False
         self._push_usage(context, record)
+        self._whiterabbit_metrics.ended(record)
         return PokeReturnValue(is_done=True, xcom_value=self._result_of(record, context))
 
     def execute(self, context: Context) -> Any:
@@ -183,6 +189,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         record = self._record_after(event, identity or self._target_id)
         self._push_link(context, record.id)
         self._push_usage(context, record)
+        self._whiterabbit_metrics.ended(record)
         return self._result_of(record, context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

@@ -22,6 +22,9 @@ from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.ending.verdict import ERROR, TIMEOUT
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.observing.background import send_in_background
+from airflow_provider_whiterabbit.observing.stats import server_stats, task_stats
+from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
 from airflow_provider_whiterabbit.triggers.patience import patient
 
 if TYPE_CHECKING:
@@ -112,6 +115,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         end_event: TriggerEvent | None = None
         message: str | None = None
         try:
+            metrics = self._whiterabbit_metrics
             checks.identifier(self._target_id, self.target.id_name, self._unrendered_id)
             if not hasattr(sys.modules.get(_TRANSPORT), "AsyncClient"):  # another trigger may have half imported it
                 # The first trigger of a triggerer imports for some 300 ms, which would block the event loop.
@@ -120,11 +124,17 @@ class WhiteRabbitTrigger(BaseTrigger):
                 client = await self._connect(stack)
                 followed, succeeded = self.target.followed(self._target_id), False
                 try:
-                    snapshot = await client.wait(followed, deadline=self._deadline(), poll_interval=self.poll_interval)
+                    with metrics.timing(WhiteRabbitTimeoutError):
+                        snapshot = await client.wait(
+                            followed,
+                            deadline=self._deadline(),
+                            poll_interval=self.poll_interval,
+                            observe=metrics.observe,
+                        )
                     status, succeeded, self._has_ended = str(snapshot.status), snapshot.succeeded, True
                 except WhiteRabbitTimeoutError as error:
                     status, message = TIMEOUT, str(error)
-                end_event = await self._end_task(client, status, succeeded, message)
+                end_event = await self._end_task(client, metrics, status, succeeded, message)
         except WhiteRabbitTimeoutError as error:  # the connection could not be read before the deadline
             status, message = TIMEOUT, str(error)
         except WhiteRabbitError as error:
@@ -148,6 +158,12 @@ class WhiteRabbitTrigger(BaseTrigger):
         self.log.warning(
             "The %s %s may still be running at White Rabbit; it was not cancelled", self.target.noun, self._target_id
         )
+
+    @property
+    def _whiterabbit_metrics(self) -> TaskMetrics:
+        # `dag.test()`, which gives a trigger no task instance, runs it in the process of a task.
+        stats = task_stats if getattr(self, "task_instance", None) is None else server_stats
+        return TaskMetrics(self.whiterabbit_conn_id, self.target.kind, stats, send_in_background)
 
     async def _connect(self, stack: contextlib.AsyncExitStack) -> AsyncClient:
         """Read the Airflow connection and enter a client; retry, because the connection may only seem missing.
@@ -178,7 +194,7 @@ class WhiteRabbitTrigger(BaseTrigger):
             ) from None
 
     async def _end_task(
-        self, client: AsyncClient, status: str, succeeded: bool, timeout_message: str | None
+        self, client: AsyncClient, metrics: TaskMetrics, status: str, succeeded: bool, timeout_message: str | None
     ) -> TriggerEvent | None:
         """Return the event that ends the task in the triggerer; None if a worker must resume the task."""
         if not self.end_from_trigger or self.task_instance is None:  # `dag.test()` gives a trigger no task instance
@@ -191,6 +207,7 @@ class WhiteRabbitTrigger(BaseTrigger):
             task_instance=self.task_instance,
             serialized_task=getattr(self, "task", None),  # older versions of Airflow have no such attribute
             soft_fail=self.soft_fail,
+            metrics=metrics,
             log=self.log,
         )
         return await end_task(task, client, status, succeeded=succeeded, timeout_message=timeout_message)

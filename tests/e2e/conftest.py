@@ -13,6 +13,7 @@ from dev.harness.airflow_home import AirflowHome
 from dev.harness.courier import Courier
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
+from dev.harness.statsd import StatsdServer
 from tests.e2e import DASHBOARD, ERROR, OUTPUT, ROOT
 from tests.e2e.runs import OperatorRuns, SensorRuns
 from tests.versions import HAS_BUSY_ANSWERS
@@ -26,7 +27,14 @@ def wr() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="session")
-def airflow(wr: Emulator) -> Iterator[AirflowHome]:
+def statsd() -> Iterator[StatsdServer]:
+    """Run the server to which the session's Airflow reports metrics."""
+    with StatsdServer() as statsd:
+        yield statsd
+
+
+@pytest.fixture(scope="session")
+def airflow(wr: Emulator, statsd: StatsdServer) -> Iterator[AirflowHome]:
     """Run the session's Airflow with the example DAGs and the tests' DAGs; its connection leads to the emulator."""
     connection = wr.connection
     connection["extra"]["execution_url"] = DASHBOARD + "{execution_id}"
@@ -34,6 +42,7 @@ def airflow(wr: Emulator) -> Iterator[AirflowHome]:
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection),
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__WHITERABBIT__DASHBOARD_LINKS": "True",
+        **statsd.environ,
     }
     folders = [ROOT / "example_dags", ROOT / "tests" / "e2e" / "dags"]
     with ExitStack() as stack:

@@ -8,6 +8,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_settings import MAJOR
 from dev.harness.polling import until
+from dev.harness.statsd import Metric, StatsdServer
 from tests.e2e import ERROR, OUTPUT
 from tests.e2e.runs import OperatorRuns, module_of
 from tests.versions import needs_trigger_kill
@@ -34,6 +35,20 @@ def test_long_execution_takes_four_calls(operator_runs: OperatorRuns) -> None:
     """A deferred operator sends one submission, opens one stream, and reads the record twice."""
     operator_runs.ended("deferred")
     assert sorted(operator_runs.calls("deferred")) == ["record", "record", "stream", "submit"]
+
+
+def test_metrics(operator_runs: OperatorRuns, statsd: StatsdServer) -> None:
+    """Workers count each submission and each end once, and both workers and the triggerer report how long they wait."""
+    expected: dict[Metric, float] = {}
+    for name, status in {"deferred": "completed", "in the worker": "completed", "failed": "failed"}.items():
+        operator_runs.ended(name)
+        tags = ("connection=whiterabbit_default", "kind=execution", f"module={module_of(name)}")
+        expected |= {Metric(f"whiterabbit.{counter}", tags): 1 for counter in ("submitted", f"ended.{status}")}
+    operator_runs.ended("failed in the worker")
+    in_worker = 2
+    waits = statsd.timers[Metric("whiterabbit.waited.seconds", tags[:2])]
+    until(lambda: len(waits) >= in_worker + 2, "the times of the deferred tasks", 60)
+    assert expected.items() <= statsd.counters.items()
 
 
 @pytest.mark.parametrize("name", ["deferred", "in the worker", "inline"])

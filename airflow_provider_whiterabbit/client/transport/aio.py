@@ -37,6 +37,7 @@ from airflow_provider_whiterabbit.client.transport.sharing import SharedSession,
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow
+from airflow_provider_whiterabbit.client.wait.occurrences import Observer, ignore
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.exceptions import (
@@ -115,15 +116,22 @@ class AsyncClient(SendingClient):
         return followed.record_of(await self.send(followed.record_request, max_bytes=max_bytes))
 
     async def wait(
-        self, followed: Followed[Any], *, deadline: float | None = None, poll_interval: float = POLL_INTERVAL
+        self,
+        followed: Followed[Any],
+        *,
+        deadline: float | None = None,
+        poll_interval: float = POLL_INTERVAL,
+        observe: Observer = ignore,
     ) -> Snapshot:
         """Wait until an execution or workflow run has ended; return the event or the partial record that shows the end.
 
         :param deadline: when to give up, in Unix seconds; `None` waits without end.
         :param poll_interval: seconds between two reads of the record where streaming is refused.
+        :param observe: is told of each reconnect, poll and refusal.
         :raises WhiteRabbitTimeoutError: at the deadline.
         """
-        return await self.run(follow(followed, deadline=deadline, poll_interval=poll_interval, timing=self.timing))
+        steps = follow(followed, deadline=deadline, poll_interval=poll_interval, observe=observe, timing=self.timing)
+        return await self.run(steps)
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the I/O commands that the generator `follow` yields; return the result of `follow`."""

@@ -34,6 +34,7 @@ from airflow_provider_whiterabbit.client.transport.sync_sending import SendingCl
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow
+from airflow_provider_whiterabbit.client.wait.occurrences import Observer, ignore
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, Target
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
@@ -161,15 +162,30 @@ class Client(SendingClient):
                     if event.is_terminal:
                         return
 
-    def wait(self, followed: Followed[R], *, timeout: float | None = None, poll_interval: float = POLL_INTERVAL) -> R:
+    def wait(
+        self,
+        followed: Followed[R],
+        *,
+        timeout: float | None = None,
+        poll_interval: float = POLL_INTERVAL,
+        observe: Observer = ignore,
+    ) -> R:
         """Wait until an execution or workflow run has ended, successfully or not; return its record.
 
         :param timeout: seconds; `None` waits without end.
         :param poll_interval: seconds between two reads of the record where streaming is refused.
+        :param observe: is told of each reconnect, poll and refusal.
         :raises WhiteRabbitTimeoutError: when the time is up.
         """
         deadline = None if timeout is None else time.time() + timeout
-        steps = follow(followed, deadline=deadline, poll_interval=poll_interval, whole_record=True, timing=self.timing)
+        steps = follow(
+            followed,
+            deadline=deadline,
+            poll_interval=poll_interval,
+            whole_record=True,
+            observe=observe,
+            timing=self.timing,
+        )
         return cast(R, self.run(steps))
 
     def run(self, steps: Generator[Command, Any, T]) -> T:

@@ -28,6 +28,7 @@ from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Ge
 from airflow_provider_whiterabbit.client.wait.deadline import Deadline, wall
 from airflow_provider_whiterabbit.client.wait.followed import Followed, Snapshot
 from airflow_provider_whiterabbit.client.wait.narrator import Narrator
+from airflow_provider_whiterabbit.client.wait.occurrences import Observer, Occurrence, ignore
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
@@ -47,6 +48,7 @@ def follow(
     deadline: float | None = None,
     poll_interval: float = POLL_INTERVAL,
     whole_record: bool = False,
+    observe: Observer = ignore,
     timing: Timing = Timing(),  # noqa: B008 (frozen)
     clock: Callable[[], float] = monotonic,
     wall: Callable[[], float] = wall,
@@ -58,6 +60,7 @@ def follow(
     :param poll_interval: seconds between two reads of the record while streaming is refused; also the longest pause
         before a reconnect.
     :param whole_record: return the whole record; read it once more where an event told the end.
+    :param observe: is told of each reconnect, poll and refusal.
     :raises WhiteRabbitTimeoutError: at the deadline.
     :raises WhiteRabbitResponseError: if the API refuses the record for good: key, permission, unknown id.
     :raises WhiteRabbitProtocolError: if the record is not as documented.
@@ -70,6 +73,7 @@ def follow(
         clock,
         Backoff(poll_interval, timing, uniform, clock),
         Narrator(followed.name, timing, clock, wall),
+        observe,
     ).run()
 
 
@@ -82,8 +86,10 @@ class _Follower:
     clock: Callable[[], float]
     backoff: Backoff
     narrator: Narrator
+    observe: Observer
     stream_refused_at: float | None = None
     refusals: int = 0
+    has_streamed: bool = False
     is_up_to_date: bool = False
     """Whether the last read of the record succeeded, with a record that does not lag."""
 
@@ -126,6 +132,7 @@ class _Follower:
         try:
             is_open = yield Open(self.followed.stream_request, left, min(patience, left))
         except WhiteRabbitError as error:
+            self._observe_refusal(error)
             self.refusals = self.refusals + 1 if retry.is_refusal(error) else 0
             if retry.is_transient(error) and self.refusals < MAX_STRANGE_REFUSALS:
                 self._survive(error)
@@ -137,6 +144,9 @@ class _Follower:
         if not is_open:
             return None
         self.refusals = 0
+        if self.has_streamed:
+            self.observe(Occurrence.RECONNECT)
+        self.has_streamed = True
         return True
 
     @property
@@ -147,9 +157,12 @@ class _Follower:
     def _read_record(self) -> Generator[Command, Any, Snapshot | None]:
         """Read the record of the execution or workflow run; return None during an outage of White Rabbit's API."""
         self.is_up_to_date = False
+        if not self._may_stream:
+            self.observe(Occurrence.POLL)
         try:
             record = yield from self._get_record()
         except WhiteRabbitError as error:
+            self._observe_refusal(error)
             if not retry.is_transient(error):
                 raise
             self._survive(error)
@@ -230,6 +243,10 @@ class _Follower:
         snapshot = self.followed.event_of(event)
         self.narrator.tell_progress(snapshot)
         return snapshot, True
+
+    def _observe_refusal(self, error: WhiteRabbitError) -> None:
+        if retry.is_refused(error):
+            self.observe(Occurrence.REFUSAL)
 
     def _survive(self, error: WhiteRabbitError) -> None:
         self.backoff.count(error)

@@ -33,6 +33,11 @@ class Target(Generic[R]):
     link_setting: str
     followed: Callable[[str], Followed[R]]
 
+    @property
+    def kind(self) -> str:
+        """What metrics call it: ``execution`` or ``workflow_run``."""
+        return self.noun.replace(" ", "_")
+
 
 # DAG files import targets, and are parsed over and over. Only a wait needs the rest, so a wait imports it.
 

@@ -7,16 +7,19 @@ import queue
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 
 import pytest
 
 from airflow_provider_whiterabbit import assets
-from airflow_provider_whiterabbit.observing import metrics
+from airflow_provider_whiterabbit.observing import callbacks
+from airflow_provider_whiterabbit.observing.names import Metric
+from airflow_provider_whiterabbit.receiver.bodies import REFUSALS
+from airflow_provider_whiterabbit.receiver.events import CallbackResult
+from tests.observing.reporting import SERVERS, reporting
 from tests.receiver.conftest import AssetDatabase, StartReceiver
 from tests.receiver.deliveries import record_of, signed
-from tests.versions import HAS_RUN_EACH, HAS_STORE, needs_receiver
+from tests.versions import needs_receiver
 
 pytestmark = needs_receiver
 
@@ -49,29 +52,14 @@ class Recorder:
 def recorder() -> Iterator[Recorder]:
     """Let Airflow report the metrics of its servers to a recorder."""
     recorder = Recorder()
-    if HAS_STORE:
-        from airflow._shared.observability.metrics.base_stats_logger import NoStatsLogger
-        from airflow.observability import stats
-
-        stats.initialize(factory=lambda: recorder, export_legacy_names=True)  # type: ignore[arg-type,return-value]
+    with reporting(SERVERS, lambda: recorder):
         yield recorder
-        stats.initialize(factory=NoStatsLogger, export_legacy_names=True)
-        return
-    metrics._server_stats.cache_clear()
-    stats_class: Any = import_module("airflow.observability.stats" if HAS_RUN_EACH else "airflow.stats").Stats
-    before = {name: type.__getattribute__(stats_class, name) for name in ("factory", "instance")}
-    for name, value in (("factory", lambda: recorder), ("instance", None)):
-        type.__setattr__(stats_class, name, value)
-    yield recorder
-    for name, value in before.items():
-        type.__setattr__(stats_class, name, value)
-    metrics._server_stats.cache_clear()
 
 
 @pytest.mark.parametrize("outcome", ["emitted", "repeated", "unwanted", "unheard"])
 def test_outcomes(recorder: Recorder, outcome: str) -> None:
     """A valid callback is counted by its outcome, and its duration is a timedelta, which has no unit to mistake."""
-    metrics.callback_answered(outcome, 1.5, "whiterabbit_default")
+    callbacks.callback_answered(outcome, 1.5, "whiterabbit_default")
     tags = {"connection": "whiterabbit_default"}
     assert recorder.calls == [
         (f"whiterabbit.callbacks.{outcome}", 1, tags),
@@ -81,8 +69,15 @@ def test_outcomes(recorder: Recorder, outcome: str) -> None:
 
 def test_refusals(recorder: Recorder) -> None:
     """A refused callback is counted by its reason; its duration, which its sender decides, is not reported."""
-    metrics.callback_answered("refused.signature", 15.0, None)
+    callbacks.callback_answered("refused.signature", 15.0, None)
     assert recorder.calls == [("whiterabbit.callbacks.refused.signature", 1, {})]
+
+
+def test_every_outcome_has_a_metric() -> None:
+    """Each result and each reason of a refusal has a metric of its name."""
+    outcomes = {result.value for result in CallbackResult} | {f"refused.{reason}" for reason in REFUSALS.values()}
+    names = {f"callbacks.{outcome}" for outcome in (*outcomes, "refused.error", "seconds")}
+    assert names == {metric for metric in Metric if metric.startswith("callbacks.")}
 
 
 @pytest.mark.parametrize("error", [OSError("no route"), ValueError("a tag"), socket.gaierror("no host")])
@@ -91,7 +86,7 @@ def test_errors(recorder: Recorder, caplog: pytest.LogCaptureFixture, error: Exc
     recorder.error = error
     with caplog.at_level(logging.WARNING):
         for _ in range(1000):
-            metrics.callback_answered("emitted", 0.1, "a")
+            callbacks.callback_answered("emitted", 0.1, "a")
     expected = f"The metric whiterabbit.callbacks.emitted could not be reported: {error!r}"
     assert [record.getMessage() for record in caplog.records].count(expected) == 1
     assert len(caplog.records) == 2  # the counter and the timer
