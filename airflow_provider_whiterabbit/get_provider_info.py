@@ -1,8 +1,10 @@
-"""The provider's metadata for Airflow. Every Airflow process loads this module, so the module imports nothing."""
+"""The provider's metadata for Airflow. Every Airflow process loads this module, so the module imports nothing heavy."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from airflow_provider_whiterabbit import __version__
 
 CONNECTION_TYPE = "whiterabbit"
 
@@ -222,7 +224,12 @@ CONFIG: dict[str, Any] = {
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return this provider's metadata for Airflow (checked against Airflow's ``provider_info.schema.json``)."""
+    """Return this provider's metadata for Airflow (checked against Airflow's ``provider_info.schema.json``).
+
+    The plugin is not named here: it has an entry point of its own, with which it is loaded even if Airflow loads
+    providers lazily, and Airflow would call the second one a duplicate. There are no ``how-to-guide`` and no ``logo``,
+    because both are paths within Airflow's own documentation.
+    """
     name = "White Rabbit"
     package = "airflow_provider_whiterabbit"
 
@@ -231,6 +238,7 @@ def get_provider_info() -> dict[str, Any]:
 
     return {
         "package-name": "airflow-provider-whiterabbit",
+        "versions": [__version__],  # Airflow reads the version from the installed package; registries read this one
         "name": name,
         "description": "Submit White Rabbit executions once, wait on their event stream, and get their output.",
         "integrations": [

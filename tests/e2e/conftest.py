@@ -38,8 +38,10 @@ def airflow(wr: Emulator, statsd: StatsdServer) -> Iterator[AirflowHome]:
     """Run the session's Airflow with the example DAGs and the tests' DAGs; its connection leads to the emulator."""
     connection = wr.connection
     connection["extra"]["execution_url"] = DASHBOARD + "{execution_id}"
+    mistyped = connection | {"extra": connection["extra"] | {"request_timout": 5}}
     environ = {
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection),
+        "AIRFLOW_CONN_MISTYPED": json.dumps(mistyped),
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__WHITERABBIT__DASHBOARD_LINKS": "True",
         **statsd.environ,
@@ -64,6 +66,7 @@ def sensor_runs(airflow: AirflowHome, wr: Emulator) -> SensorRuns:
     sensor_runs.start("failed softly", "e2e_soft_fail", error=ERROR, after=2)
     sensor_runs.start("late", "e2e_impatient", manual=True)
     sensor_runs.start("late softly", "e2e_soft_fail", manual=True)
+    sensor_runs.start("linked", "e2e_linked", output=OUTPUT, after=6)
     ids = [wr.create_execution(module="E2E", output={"n": number}, after=4 + number) for number in range(3)]
     sensor_runs.runs["mapped"] = airflow.run("e2e_mapped", {"execution_ids": ids})
     for name in ("completed", "failed"):

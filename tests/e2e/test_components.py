@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
+from dev.harness.airflow_home import AirflowHome
 from dev.harness.airflow_settings import MAJOR
 from dev.harness.polling import until
 from dev.harness.statsd import Metric, StatsdServer
@@ -106,6 +107,26 @@ def test_timeout_fails_and_the_log_says_that_the_execution_continues(operator_ru
     assert run.task("execute").state == "failed", run.messages("execute")
     assert "had not ended at the deadline" in run.log("execute")
     assert "It may still be running at White Rabbit; it was not cancelled" in run.log("execute")
+
+
+@pytest.mark.parametrize("name", ["deferred", "in the worker", "inline", "failed", "failed in the worker"])
+def test_ended_execution_is_not_said_to_run(operator_runs: OperatorRuns, name: str) -> None:
+    """No process of a task says that its execution may still be running, once the execution has ended."""
+    assert "may still be running" not in operator_runs.ended(name).log("execute")
+
+
+def test_texts_in_a_native_dag(airflow: AirflowHome, wr: Emulator) -> None:
+    """With `render_template_as_native_obj` a text that became a number is refused; one in quotes is sent as a text."""
+    wr.script("NATIVE", output=OUTPUT)
+    run = airflow.run("e2e_native")
+    run.wait(180)
+    assert run.task("text").state == "success", run.messages("text")
+    number = run.task("number")
+    assert (number.state, number.try_number) == ("failed", 1), run.messages("number")
+    assert "input.amount: " in run.log("number")
+    assert "render_template_as_native_obj=True" in run.log("number")
+    inputs = [entry.json["input"] for entry in wr.requests(kind="submit") if entry.json["module"] == "NATIVE"]
+    assert inputs == [{"amount": "100"}]
 
 
 def mark_failed(run: DagRun) -> None:

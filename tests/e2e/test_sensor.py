@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
+from dev.harness.airflow_home import AirflowHome
 from tests.e2e import DASHBOARD, ERROR, OUTPUT
 from tests.e2e.runs import SensorRuns
+from tests.versions import HAS_SDK
 
 pytestmark = pytest.mark.e2e
 
@@ -15,10 +24,10 @@ pytestmark = pytest.mark.e2e
 def test_output_reaches_the_next_task_in_every_mode(sensor_runs: SensorRuns, mode: str) -> None:
     """In every mode the output is the sensor's XCom, and the next task gets it as an object."""
     run = sensor_runs.ended("modes")
+    assert run.state == "success", sensor_runs.airflow.explain(run)
     output = run.xcom(mode)
     assert list(output) == ["uuid"]
     assert run.xcom(f"show_{mode}") == output["uuid"]
-    assert run.state == "success"
 
 
 @pytest.mark.parametrize("name", ["completed", "finished"])
@@ -37,6 +46,21 @@ def test_link_and_credits(sensor_runs: SensorRuns, name: str) -> None:
     assert run.xcom("wait", "usage") == 1
 
 
+def test_links_of_a_subclass_without_xcoms(sensor_runs: SensorRuns) -> None:
+    """With `do_xcom_push=False` the link is there too, and so is the link that a subclass adds."""
+    run = sensor_runs.ended("linked")
+    wiki = {"Wiki": "https://wiki.example/"} if HAS_SDK else {}  # Airflow 2 shows only links of plugins and providers
+    assert run.links("wait") == {"White Rabbit": DASHBOARD + sensor_runs.executions["linked"], **wiki}
+    assert run.task("wait").state == "success", run.messages("wait")
+    assert run.xcom("wait") is None
+
+
+def test_unknown_field_of_the_connection(sensor_runs: SensorRuns) -> None:
+    """A task's log warns of a field of its connection that the provider does not know, and suggests another name."""
+    log = sensor_runs.ended("linked").log("wait")
+    assert "mistyped has an extra field 'request_timout', which this provider does not know; did you mean" in log
+
+
 def test_deferred_sensor_follows_one_stream(sensor_runs: SensorRuns, wr: Emulator) -> None:
     """A deferrable sensor is deferred while it waits, and opens one event stream."""
     run = sensor_runs.ended("completed")
@@ -51,11 +75,19 @@ def test_finished_execution_does_not_defer(sensor_runs: SensorRuns, wr: Emulator
     assert wr.requests(method="GET", path=f"*/{sensor_runs.executions['finished']}/stream") == []
 
 
-def test_status_changes_are_logged(sensor_runs: SensorRuns) -> None:
-    """The task's log shows each status of the execution."""
+def test_status_changes_are_logged(sensor_runs: SensorRuns, wr: Emulator) -> None:
+    """The task's log shows each status of the execution, and how long after its creation the status changed."""
     log = sensor_runs.ended("completed").log("wait")
-    assert "EXECUTING" in log
-    assert "COMPLETED" in log
+    record = wr.execution(sensor_runs.executions["completed"])
+    created, updated = (datetime.fromisoformat(record[name]) for name in ("createdAt", "updatedAt"))
+    assert "EXECUTING, " in log
+    assert f"COMPLETED, {(updated - created).total_seconds():.1f} s after it was created" in log
+
+
+@pytest.mark.parametrize("name", ["completed", "finished", "failed", "failed in poke"])
+def test_ended_execution_is_not_said_to_run(sensor_runs: SensorRuns, name: str) -> None:
+    """No process of a task says that its execution may still be running, once the execution has ended."""
+    assert "may still be running" not in sensor_runs.ended(name).log("wait")
 
 
 @pytest.mark.parametrize("name", ["failed", "failed in poke"])
@@ -90,3 +122,17 @@ def test_mapped_sensors_get_their_own_outputs(sensor_runs: SensorRuns) -> None:
     run = sensor_runs.ended("mapped")
     assert run.state == "success"
     assert [run.xcom("wait", map_index=number) for number in range(3)] == [{"n": number} for number in range(3)]
+
+
+def test_connection_command(airflow: AirflowHome, wr: Emulator) -> None:
+    """`airflow connections test` names the connection and its host, and says what is wrong."""
+    connection = wr.connection
+    connection["extra"] |= {"api_key": "ws_wrong"}
+    environ = {"AIRFLOW_CONN_PAYMENTS": json.dumps(connection), "AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
+    command = [str(Path(sys.executable).parent / "airflow"), "connections", "test", "payments"]
+    environ |= {"COLUMNS": "1000", "PATH": os.environ["PATH"]}  # else Airflow breaks the lines of the message
+    done = subprocess.run(command, env=airflow.environ | environ, capture_output=True, text=True, check=False)
+    printed = done.stdout + done.stderr
+    assert done.returncode == 1, printed
+    assert f"Connection payments, host {wr.url.removeprefix('http://')}: White Rabbit refused the API key" in printed
+    assert "ws_wrong" not in printed

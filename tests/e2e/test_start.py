@@ -1,4 +1,4 @@
-"""End-to-end tests of sensors that shall start in the triggerer, but can't, or are changed after their `__init__`."""
+"""End-to-end tests of tasks in a deployment with cluster policies, where sensors shall start in the triggerer."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ import pytest
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.polling import until
 from tests.e2e import ROOT
 from tests.versions import needs_triggerer_end
 
 pytestmark = [pytest.mark.e2e, needs_triggerer_end]
 
 POLICY = """
+from airflow_provider_whiterabbit.client.wait.timing import Timing
+
 def task_policy(task):
     if task.task_id == "capped":
         task.timeout = 5
     if task.task_id == "hooked":
         task.on_execute_callback = [lambda context: None]
+    if task.task_id == "patient":
+        task.whiterabbit_hook.timing = Timing(alive_interval=1)
 """
 
 OPTIONS = {"AIRFLOW__WHITERABBIT__START_FROM_TRIGGER": "True"}
@@ -56,6 +61,7 @@ def test_mapped_task_group(airflow: AirflowHome, wr: Emulator) -> None:
     """In a mapped task group, a sensor of each mode waits for the execution of its own part, and starts in a worker."""
     ids = [wr.create_execution("E2E", output={"n": number}, after=4) for number in range(2)]
     run = ended(airflow, airflow.run("e2e_start_group", {"ids": ids}))
+    assert run.task("ids").state == "success", airflow.explain(run)
     for index in range(2):
         for mode in ("poke", "reschedule", "deferrable", "triggerer"):
             messages = run.messages(f"each.{mode}", index)
@@ -76,6 +82,23 @@ def test_changes_after_init(airflow: AirflowHome, wr: Emulator) -> None:
     for task_id in ("configured", "hooked"):
         assert run.task(task_id).state == "success", run.messages(task_id)
         assert run.xcom(task_id) == {"n": 1}
+        assert run.links(task_id) == {}  # without the option `dashboard_links`
     assert "A worker starts the task: it has an on_execute_callback" in run.log("hooked")
     assert run.task("without_id").state == "failed"
     assert "rendered from '{{ none }}'" in run.log("without_id")
+
+
+def test_long_wait(airflow: AirflowHome, wr: Emulator) -> None:
+    """While nothing changes, the log says from time to time how old the execution is, and that the stream is alive."""
+    wr.stream_options(ping_interval=0.5)
+    wr.script("PATIENT", manual=True)
+    run = airflow.run("e2e_start_long")
+    expected = "still CREATED, 0 min after it was created; the stream is alive"
+    try:
+        until(lambda: run.log("patient").count(expected) > 1, "two lines that the wait goes on", 120)
+    except TimeoutError as error:
+        pytest.fail(f"{error}\n{airflow.explain(run)}")
+    (identity,) = (record["id"] for record in wr.executions if record["module"] == "PATIENT")
+    wr.complete(identity, {"n": 1})
+    ended(airflow, run)
+    assert run.xcom("patient") == {"n": 1}

@@ -25,6 +25,7 @@ from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.hooks.connection import secrets_of
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from tests.hooks.making import MakeHook, der
+from tests.versions import needs_missing_connections
 
 
 @pytest.mark.parametrize("form", ["DER", "PEM", "escaped PEM"])
@@ -195,6 +196,7 @@ def test_omitted_body(monkeypatch: pytest.MonkeyPatch) -> None:
         assert WhiteRabbitHook().get_execution(execution_id).id == execution_id
 
 
+@needs_missing_connections
 @pytest.mark.parametrize("extra", ['["api_key"]', '"api_key"'])
 async def test_extra_that_is_no_object(
     whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, extra: str

@@ -50,6 +50,10 @@ inline = component_dag(
 submitted = component_dag("e2e_component_submitted", deferrable=True, wait_for_completion=False)
 impatient = component_dag("e2e_component_impatient", deferrable=True, timeout=2, retries=0)
 
+with DAG("e2e_native", schedule=None, catchup=False, render_template_as_native_obj=True):
+    for name, amount in {"number": "100", "text": "'100'"}.items():
+        WhiteRabbitExecuteComponentOperator(task_id=name, module="NATIVE", input={"amount": amount}, retries=2)
+
 WORKFLOW = "{{ dag_run.conf['workflow'] }}"
 
 with new_dag("e2e_workflow_operator") as workflow_operator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_whiterabbit.compat import DAG, task
+from airflow_provider_whiterabbit.compat import DAG, BaseOperatorLink, task
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
 
@@ -39,3 +39,29 @@ with DAG("e2e_mapped", schedule=None, catchup=False) as mapped:
         return dag_run.conf["execution_ids"]
 
     WhiteRabbitExecutionSensor.partial(task_id="wait", deferrable=True).expand(execution_id=ids())
+
+
+class WikiLink(BaseOperatorLink):
+    """A link of a user."""
+
+    name = "Wiki"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Return the address."""
+        return "https://wiki.example/"
+
+
+class LinkedSensor(WhiteRabbitExecutionSensor):
+    """A sensor of a user, with one more link."""
+
+    operator_extra_links = (*WhiteRabbitExecutionSensor.operator_extra_links, WikiLink())
+
+
+with DAG("e2e_linked", schedule=None, catchup=False):
+    LinkedSensor(
+        task_id="wait",
+        whiterabbit_conn_id="mistyped",
+        execution_id="{{ dag_run.conf['execution_id'] }}",
+        deferrable=True,
+        do_xcom_push=False,
+    )

@@ -1,10 +1,11 @@
-"""DAGs whose sensors shall start in the triggerer: in a mapped task group, and changed after their `__init__`."""
+"""DAGs of tasks that a cluster policy or a subclass changes after their `__init__`, and of a mapped task group."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from airflow_provider_whiterabbit.compat import DAG, task, task_group
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
 MODES: dict[str, dict[str, Any]] = {
@@ -50,3 +51,7 @@ with DAG("e2e_start_changed", schedule=None, catchup=False):
     WhiteRabbitExecutionSensor(task_id="capped", **there)  # a cluster policy of the test sets its timeout
     WhiteRabbitExecutionSensor(task_id="hooked", **there)  # a cluster policy of the test adds a callback
     WhiteRabbitExecutionSensor(task_id="without_id", execution_id="{{ none }}", start_from_trigger=True)
+
+with DAG("e2e_start_long", schedule=None, catchup=False):
+    # A cluster policy of the test lets it log each second that the wait goes on.
+    WhiteRabbitExecuteComponentOperator(task_id="patient", module="PATIENT", deferrable=False)
