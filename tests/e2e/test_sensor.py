@@ -8,7 +8,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from tests.e2e import DASHBOARD, ERROR, OUTPUT
 from tests.e2e.runs import SensorRuns
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e]
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])

@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
-from tests.e2e import OUTPUT, ROOT
+from tests.e2e import OUTPUT, PARSE_ONCE, ROOT
 from tests.e2e.test_triggerer import FORMS, end_executions
 from tests.versions import needs_triggerer_end
 
@@ -69,7 +69,9 @@ def airflow(wr: Emulator, literal: str, tmp_path_factory: pytest.TempPathFactory
     for path, text in (("config/airflow_local_settings.py", POLICY), ("plugins/listening.py", LISTENER)):
         (home / path).parent.mkdir()
         (home / path).write_text(text)
-    environ = wr.environ | OPTIONS | {"AIRFLOW_CONN_SET_LATER": wr.environ["AIRFLOW_CONN_WHITERABBIT_DEFAULT"]}
+    environ = (
+        wr.environ | PARSE_ONCE | OPTIONS | {"AIRFLOW_CONN_SET_LATER": wr.environ["AIRFLOW_CONN_WHITERABBIT_DEFAULT"]}
+    )
     environ["E2E_LITERALS"] = json.dumps({"both_completed": literal})
     folders = [ROOT / "tests" / "e2e" / name for name in ("start_dags", "dags")]
     with AirflowHome(folders, home=home, environ=environ) as airflow:

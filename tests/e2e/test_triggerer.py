@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
-from tests.e2e import ERROR, OUTPUT, ROOT
+from tests.e2e import ERROR, OUTPUT, PARSE_ONCE, ROOT
 from tests.versions import needs_triggerer_end
 
 pytestmark = [pytest.mark.e2e, needs_triggerer_end]
@@ -78,8 +78,8 @@ def end_executions(
 def ended_runs(wr: Emulator) -> Iterator[EndedRuns]:
     """Run all DAGs of `e2e_triggerer` to their end, each way and outcome at the same time."""
     literals = {f"{way}_{outcome}": wr.create_execution("E2E", manual=True) for way in WAYS for outcome in OUTCOMES}
-    environ = wr.environ | {"E2E_LITERALS": json.dumps(literals), "AIRFLOW__CORE__PARALLELISM": "6"}
-    with AirflowHome([ROOT / "tests" / "e2e" / "dags"], environ=environ) as airflow:
+    options = {"E2E_LITERALS": json.dumps(literals), "AIRFLOW__CORE__PARALLELISM": "6"}
+    with AirflowHome([ROOT / "tests" / "e2e" / "dags"], environ=wr.environ | PARSE_ONCE | options) as airflow:
         ended_runs = EndedRuns(airflow)
         outcomes: dict[str, str] = {}
         for way in WAYS:
