@@ -43,12 +43,23 @@ OLDEST_AND_NEWEST := $(firstword $(OLDER)) 3.3=2100-01-01
 # The emulator and the tests each need a package that is younger than some of these dates. Airflow's constraints pin neither.
 ALWAYS_NEWEST := $(patsubst %,--exclude-newer-package=%=2100-01-01,quickjs-ng time-machine)
 
+# How the tests run, for two cores. Those that start no Airflow processes wait some of the time: three of them fit. Of those
+# on a real Airflow, two processes run a module each; tests/e2e/conftest.py lets one process run all that share an Airflow.
+UNIT := -n 3 --dist worksteal
+REAL := -n 2 --dist loadfile tests/e2e
+ALONE := tests/client/transport tests/triggers
+# Other targets run the other tests.
+HERE := not kills and not bad_day and not ui
+
 # Let uv use the system's trust store, as pip and git do, so that a company's own certificate authority works.
 export UV_SYSTEM_CERTS := 1
 export UV_NO_PROGRESS := 1
+# Let Python store byte code, also where the environment forbids it: each of the many processes that the tests start would
+# compile this package, which takes two seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-fast installable noise lint types check kills bad-day chaos faults hostile bench bench-smoke bench-latency docs docs-serve build dist check-dist matrix ui-test chromium live constraints audit clean
+.PHONY: help demo demo-ui test test-fast test-all installable noise lint types check kills bad-day chaos faults hostile bench bench-smoke bench-latency docs docs-serve build dist check-dist matrix ui-test chromium live constraints audit clean
 
 help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,12 +70,17 @@ demo: $(READY) ## Run the example DAG on a real Airflow against the emulator, th
 demo-ui: $(READY) ## Run the demo, then keep Airflow's web UI open until Ctrl-C
 	$(BIN)/python -m dev.scripts.demo --ui
 
-test: test-fast ## Run all tests, including those that start a real Airflow
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "e2e and not alone and not kills and not bad_day and not ui"
+test: test-fast ## Run the tests, including those on a real Airflow, but not those that take long (10 minutes)
+	$(BIN)/python -m pytest $(REAL) -m "e2e and not long and $(HERE)"
 
-test-fast: $(READY) ## Run only the tests that start no Airflow processes
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not e2e and not alone and not ui"
-	$(BIN)/python -m pytest -m "alone and not kills and not bad_day and not ui"
+test-fast: $(READY) ## Run only the tests that start no Airflow processes and do not take long
+	$(BIN)/python -m pytest $(UNIT) -m "not e2e and not alone and not long and not ui"
+	$(BIN)/python -m pytest $(ALONE) -m "alone and not long"
+
+test-all: $(READY) ## Run all tests: those of `make test`, and those that take long, such as outages and floods
+	$(BIN)/python -m pytest $(UNIT) -m "not e2e and not alone and not ui"
+	$(BIN)/python -m pytest $(ALONE) -m alone
+	$(BIN)/python -m pytest $(REAL) -m "e2e and $(HERE)"
 
 installable: $(READY) ## Install with the packages of the release day of each Airflow, and run tests (8 minutes)
 	$(BIN)/python -m dev.scripts.installable --uv $(BIN)/uv $(RELEASES)
@@ -79,7 +95,7 @@ lint: $(READY) ## Check style and formatting with ruff
 types: $(READY) ## Check types with mypy
 	$(BIN)/mypy
 
-check: lint types test ## Run lint, types and test: what a change needs before it is merged
+check: lint types test-all ## Run lint, types and test-all: what a change needs before it is merged
 
 kills: $(READY) ## Kill Airflow's processes at every point of a submission; print how each task ends
 	$(BIN)/python -m dev.proofs.kills

@@ -32,7 +32,7 @@ PYTHONS = {
 OLDEST, NEWEST = "2.11", "3.3"
 
 REST = "rest"
-"""The tag of the sessions that run for every change, beside `make test` (the newest Airflow on its first Python).
+"""The tag of the sessions that run for every change, beside `make test-all` (the newest Airflow on its first Python).
 
 Of each Airflow, they take the first and the last Python. The Pythons between run in the workflow, and with
 `make matrix` alone.
@@ -40,12 +40,12 @@ Of each Airflow, they take the first and the last Python. The Pythons between ru
 
 WITHOUT_TOOLS = (
     *("--ignore=tests/docs", "--ignore=tests/benchmarks", "--ignore=tests/dev"),
-    *("--ignore=tests/e2e/test_demo.py", "--ignore=tests/e2e/test_harness.py"),
+    *(f"--ignore=tests/e2e/test_{name}.py" for name in ("demo", "harness", "installation", "postgres")),
 )
 """Leaves out the tests of the documentation and of the tools for development, which need only the newest Airflow."""
 
 WITHOUT_PROTOCOL = (
-    *("--ignore=tests/client", "--ignore=tests/emulator"),
+    *("--ignore-glob=tests/client/*", "--ignore=tests/emulator"),
     *("--ignore=tests/triggers/test_herd.py", "--ignore=tests/triggers/test_outage.py"),
 )
 """Leaves out the tests of the client and the emulator, which do not import Airflow.
@@ -54,14 +54,14 @@ They run with the lowest versions of the dependencies, with those of the oldest 
 Python.
 """
 
-UNIT = ("-n", "4", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
-"""The tests that start no Airflow processes. They wait most of the time: more of them fit than there are cores."""
+UNIT = ("-n", "3", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
+"""The tests that start no Airflow processes. They wait some of the time: three of them fit on two cores."""
 
-REAL = ("-n", "2", "--dist", "loadfile", "-m", "e2e and not alone and not kills and not bad_day and not ui")
-"""The tests that start a real Airflow, those of two files at a time: the tests of a file share an Airflow."""
+REAL = ("-n", "2", "--dist", "loadfile", "tests/e2e", "-m", "e2e and not kills and not bad_day and not ui")
+"""The tests that start a real Airflow, those of two modules at a time."""
 
-ALONE = ("-m", "alone and not kills and not bad_day and not ui")
-
+ALONE = ("tests/client/transport", "tests/triggers", "-m", "alone")
+"""The tests that measure time, one after the other."""
 
 PINNED_BUILDS = (
     *("--preview-features", "build-dependency-hashes", "--require-build-hashes"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,21 +42,21 @@ EXCEPTIONS: set[tuple[str, str]] = set()
 """Imports that break the rule: (importing module, imported module). At most one may be here, with its reason."""
 
 
-def modules() -> dict[str, ast.Module]:
-    """Return the syntax trees of all modules, by their names within the package."""
-    trees = {}
+def modules() -> dict[str, Path]:
+    """Return the paths of all modules, by their names within the package."""
+    paths = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        trees[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = ast.parse(path.read_text())
-    return trees
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return paths
 
 
 MODULES = modules()
 
 
-def imported_names(tree: ast.Module) -> Iterator[str]:
+def imported_names(module: str) -> Iterator[str]:
     """Yield the full names that a module imports anywhere: of modules, and of what is imported from them."""
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -63,19 +64,17 @@ def imported_names(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
 def imports_of(module: str) -> set[str]:
     """Return the modules of the package that a module imports."""
     found = set()
-    for name in imported_names(MODULES[module]):
+    for name in imported_names(module):
         if name.startswith(f"{NAME}."):
             inner = name.removeprefix(f"{NAME}.")
             while inner and inner not in MODULES:
                 inner = inner.rpartition(".")[0]
             found.add(inner)
     return found - {module, ""}  # the package itself holds the version
-
-
-GRAPH = {module: imports_of(module) for module in MODULES}
 
 
 def place_of(module: str) -> tuple[int, str]:
@@ -90,7 +89,7 @@ def place_of(module: str) -> tuple[int, str]:
 def test_layers(module: str) -> None:
     """A module imports nothing of a higher layer, and nothing of another room of its own layer."""
     layer, room = place_of(module)
-    for imported in GRAPH[module]:
+    for imported in imports_of(module):
         other_layer, other_room = place_of(imported)
         allowed = other_room == room or other_layer < layer or (module, imported) in EXCEPTIONS
         assert allowed, f"{module} ({room}) imports {imported} ({other_room})"
@@ -103,7 +102,7 @@ def test_no_circle() -> None:
     def visit(module: str, path: tuple[str, ...]) -> None:
         assert module not in path, " → ".join([*path[path.index(module) :], module])
         if module not in finished:
-            for imported in sorted(GRAPH[module]):
+            for imported in sorted(imports_of(module)):
                 visit(imported, (*path, module))
             finished.add(module)
 
@@ -114,25 +113,25 @@ def test_no_circle() -> None:
 def test_exceptions_are_few() -> None:
     """At most one import breaks the rule, and it exists."""
     assert len(EXCEPTIONS) <= 1
-    assert all(imported in GRAPH[module] for module, imported in EXCEPTIONS)
+    assert all(imported in imports_of(module) for module, imported in EXCEPTIONS)
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if f"{module}.".startswith("client.")])
 def test_client_knows_no_airflow(module: str) -> None:
     """The client can be used, and tested, without Airflow."""
-    assert not [name for name in imported_names(MODULES[module]) if name.partition(".")[0] == "airflow"]
-    assert "compat" not in GRAPH[module]  # which passes on names of Airflow
+    assert not [name for name in imported_names(module) if name.partition(".")[0] == "airflow"]
+    assert "compat" not in imports_of(module)  # which passes on names of Airflow
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if f"{module}.".startswith("emulator.")])
 def test_emulator_shares_nothing_with_the_client(module: str) -> None:
     """The emulator imports only itself: a mistake that both sides shared would pass every test."""
-    assert not [imported for imported in GRAPH[module] if not f"{imported}.".startswith("emulator.")]
+    assert not [imported for imported in imports_of(module) if not f"{imported}.".startswith("emulator.")]
 
 
 def test_the_rules_can_fail() -> None:
     """The graph sees lazy imports, imports for type checking, and imports of a module from its package."""
-    assert "client.wait.followed" in GRAPH["client.wait.target"]  # within a function
-    assert "client.records.execution" in GRAPH["client.wait.target"]  # under TYPE_CHECKING
-    assert "client.checks" in GRAPH["client.api"]  # from its package
+    assert "client.wait.followed" in imports_of("client.wait.target")  # within a function
+    assert "client.records.execution" in imports_of("client.wait.target")  # under TYPE_CHECKING
+    assert "client.checks" in imports_of("client.api")  # from its package
     assert place_of("receiver.address") < place_of("hooks.whiterabbit") < place_of("receiver.app")

@@ -53,63 +53,47 @@ with DAG("in_process", schedule=None, params={"interval": 0.1, "hours": 1}) as d
     outputs["mapped"] = mapped.output
     show(outputs)
 
+with DAG("in_process_question", schedule=None) as question:
+    WhiteRabbitExecuteComponentOperator(task_id="pay", module="PAY", on_doubt="ask")
+
 if __name__ == "__main__":
-    run = dag.test()
-    print("STATE", run.state)
+    print("STATE", dag.test().state)
+    print("STATE", question.test().state)
 """
-
-
-def run_dag(dag_id: str, source: str, wr: Emulator) -> str:
-    """Run a DAG file that calls `dag.test()`; return what it prints."""
-    dag_file = Path(os.environ["AIRFLOW_HOME"]) / "dags" / f"{dag_id}.py"
-    dag_file.parent.mkdir(exist_ok=True)
-    dag_file.write_text(source)
-    command, environ = [sys.executable, str(dag_file)], os.environ | wr.environ
-    process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
-    dag_file.unlink()
-    assert "STATE " in process.stdout, process.stdout[-3000:] + process.stderr[-3000:]
-    return process.stdout + process.stderr
 
 
 @needs_dag_test
 def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
-    """Tasks that wait, start or end in the triggerer run in `dag.test()` too, and their outputs arrive."""
-    whiterabbit_emulator.script("SLOW", output={"a": [1]}, after=0.5)
-    file = Path(os.environ["AIRFLOW_HOME"]) / "dags" / "slow.json"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text('{"hours": "{{ params.hours }}"}')
-    output = run_dag("in_process", DAG_FILE, whiterabbit_emulator)
-    file.unlink()
-    assert "STATE success" in output, output[-6000:]
+    """Tasks that wait, start or end in the triggerer run in `dag.test()` too, and their outputs arrive.
+
+    A task that would ask a person fails there, because nobody could answer.
+    """
+    wr = whiterabbit_emulator
+    wr.script("SLOW", output={"a": [1]}, after=0.5)
+    wr.fault(effects.Reset("answer"), kind="submit", skip=7)
+    folder = Path(os.environ["AIRFLOW_HOME"]) / "dags"
+    folder.mkdir(exist_ok=True)
+    dag_file, config_file = folder / "in_process.py", folder / "slow.json"
+    dag_file.write_text(DAG_FILE)
+    config_file.write_text('{"hours": "{{ params.hours }}"}')
+    command, environ = [sys.executable, str(dag_file)], os.environ | wr.environ
+    process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
+    dag_file.unlink()
+    config_file.unlink()
+    output = process.stdout + process.stderr
+    assert [line for line in output.splitlines() if line.startswith("STATE")] == [
+        "STATE success",
+        "STATE failed",
+    ], output[-6000:]
     outputs = next(line for line in output.splitlines() if "OUTPUTS" in line).partition("OUTPUTS ")[2]
     assert json.JSONDecoder().raw_decode(outputs)[0] == {
         **{way: {"a": [1]} for way in ("end", "poke", "deferrable", "start", "both")},
         "mapped": [{"a": [1]}, {"a": [1]}],
     }
-    *others, second, third = whiterabbit_emulator.requests(kind="submit")
-    assert len(others) == 5
-    assert {(entry.json["attempts"], entry.json["config"]["hours"]) for entry in (second, third)} == {
+    submissions = [entry.json for entry in wr.requests(kind="submit")]
+    assert [submission["module"] for submission in submissions] == ["SLOW"] * 7 + ["PAY"]
+    assert [(submission["attempts"], submission["config"]["hours"]) for submission in submissions[5:7]] == [
         (2, "1"),
         (3, "1"),
-    }
-
-
-QUESTION = """
-from airflow_provider_whiterabbit.compat import DAG
-from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
-
-with DAG("in_process_question", schedule=None) as dag:
-    WhiteRabbitExecuteComponentOperator(task_id="pay", module="PAY", on_doubt="ask")
-
-if __name__ == "__main__":
-    print("STATE", dag.test().state)
-"""
-
-
-@needs_dag_test
-def test_question_that_nobody_can_answer(whiterabbit_emulator: Emulator) -> None:
-    """In `dag.test()`, a task that would ask a person fails, because nobody could answer."""
-    whiterabbit_emulator.fault(effects.Reset("answer"), kind="submit")
-    output = run_dag("in_process_question", QUESTION, whiterabbit_emulator)
-    assert "STATE failed" in output
+    ]
     assert "The task fails instead of asking a person" in output

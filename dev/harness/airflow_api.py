@@ -73,6 +73,14 @@ class AirflowApi:
             return {}
         return dict(answer.json()) if answer.ok else {}
 
+    def warm_up(self) -> None:
+        """Let the API server build the routes for workers, which Airflow 3 does at their first request.
+
+        On a slow machine that takes longer than the worker of the first task waits for an answer.
+        """
+        if self._major > 2:
+            self._session.get(f"{self.url}/execution/health", timeout=180).raise_for_status()
+
     def call(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
         """Call the API and return its JSON, or None if the response has no body or its status is 404 or 409.
 

@@ -160,6 +160,7 @@ class AirflowHome:
             until(self._ready, "Airflow to be healthy", timeout)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.explain()}") from None
+        self.api.warm_up()
 
     def _ready(self) -> bool:
         if dead := self._sessions.dead():

@@ -24,7 +24,7 @@ from dev.harness.polling import until
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 DAG = "whiterabbit_long_execution"
 MODULE = "WAIT_FOR_EVM_TRANSACTION"
-EXECUTION_SECONDS = 8
+EXECUTION_SECONDS = 4
 OUTPUT = {"blockNumber": 21_345_678, "success": True}
 
 
@@ -43,7 +43,10 @@ class Timeline:
 
 
 class RunWatcher:
-    """Polls the state of a DAG run, in Airflow and in the emulator, and prints what has changed."""
+    """Polls the state of a DAG run, in Airflow and in the emulator, and prints what has changed.
+
+    It also ends the execution, but not before the triggerer waits for it, however slow the machine is.
+    """
 
     def __init__(self, wr: Emulator, run: DagRun, timeline: Timeline) -> None:
         self._wr = wr
@@ -51,6 +54,7 @@ class RunWatcher:
         self._timeline = timeline
         self._was_deferred = False
         self._slots_while_deferred: list[int] = []
+        self._is_started = self._is_completed = False
 
     def follow(self, timeout: float = 120) -> str:
         """Poll until the run has ended; return the run's final state."""
@@ -72,6 +76,19 @@ class RunWatcher:
         self._was_deferred = is_deferred
         for line in self._events(tasks):
             self._timeline.print(line)
+        for entry in self._answered("GET", "*/stream"):
+            self._advance(entry)
+
+    def _advance(self, stream: Entry) -> None:
+        """Start and complete the execution of a stream when it is due, and when the waiting task has been seen."""
+        execution_id = stream.path.split("/")[-2]
+        seconds = time.monotonic() - stream.monotonic
+        if not self._is_started and seconds >= EXECUTION_SECONDS / 2:
+            self._wr.start(execution_id)
+            self._is_started = True
+        elif not self._is_completed and seconds >= EXECUTION_SECONDS and self._slots_while_deferred:
+            self._wr.complete(execution_id, OUTPUT)
+            self._is_completed = True
 
     def _events(self, tasks: dict[str, TaskInstance]) -> Iterator[str]:
         for entry in self._answered("POST", "/v1/sdk/components"):
@@ -138,8 +155,9 @@ def demo(timeline: Timeline, home: Path | None, ui: bool) -> bool:
     :param ui: keep Airflow's web UI open after the run, until Ctrl-C.
     """
     with Emulator() as wr:
-        wr.script(MODULE, output=OUTPUT, executing_after=EXECUTION_SECONDS / 2, after=EXECUTION_SECONDS)
-        timeline.print(f"White Rabbit is emulated at {wr.url}; component {MODULE} takes {EXECUTION_SECONDS} s")
+        wr.script(MODULE, manual=True)
+        ends = f"{MODULE} ends {EXECUTION_SECONDS} s after the triggerer has begun to wait for it"
+        timeline.print(f"White Rabbit is emulated at {wr.url}; component {ends}")
         timeline.print(f"Airflow {metadata.version('apache-airflow')} is starting with its own database and ports")
         with AirflowHome([EXAMPLES], home=home, environ=wr.environ) as airflow:
             healthy = [name for name, health in airflow.api.health().items() if health["status"] == "healthy"]

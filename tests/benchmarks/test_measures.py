@@ -141,6 +141,7 @@ def test_server() -> None:
         assert server.get_json(url, "/counts") == {"streams": 0, "record": 4}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["bare", "triggerer", "aiohttp", "ours", "threads"])
 def test_waits(way: str) -> None:
     """Waits of each way start, and the benchmark measures their CPU time."""
@@ -150,6 +151,7 @@ def test_waits(way: str) -> None:
     assert usage["start_cpu"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("way", "size", "result"),
     [
@@ -167,11 +169,13 @@ def test_outputs(way: str, size: int, result: str) -> None:
     assert result in usage["result"]
 
 
+@pytest.mark.long
 def test_calls_of_an_hour() -> None:
     """A deferred one-hour wait opens one stream and reads the record six times, including the workers' reads."""
     assert process.run("benchmarks.calls:child", way="deferrable", waits=1) == {"stream": 1, "record": 6, "poll": 0}
 
 
+@pytest.mark.long
 def test_signing() -> None:
     """Signing is measured for every size, with a body of about that size."""
     data: Any = signing.measure(smoke=True)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ BODY = json.dumps(RECORD, ensure_ascii=False, indent=1).encode()
 Hmac = Callable[[bytes], str]
 
 
+@cache
 def openssl(message: bytes) -> str:
     """Return the HMAC-SHA256 of a message in hexadecimal, computed by OpenSSL."""
     key = f"hexkey:{SECRET.encode().hex()}"
@@ -42,6 +44,7 @@ def openssl(message: bytes) -> str:
     return subprocess.run(command, input=message, capture_output=True, check=True).stdout.decode().split()[0]
 
 
+@cache
 def node(message: bytes) -> str:
     """Return the HMAC-SHA256 of a message in hexadecimal, computed by Node."""
     code = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,19 +35,23 @@ def texts_of(node: ast.AST) -> Iterator[str]:
             yield re.sub(r"%(\.\d)?[sdrgf]", GAP, child.value)
 
 
-TEXTS = {text for path in PACKAGE.rglob("*.py") for text in texts_of(ast.parse(path.read_text())) if len(text) > 8}
+@cache
+def texts() -> set[str]:
+    """Return the texts in all modules of the package."""
+    trees = (ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py"))
+    return {text for tree in trees for text in texts_of(tree) if len(text) > 8}
 
 
 def said(piece: str) -> bool:
     """Whether a text of the code contains a piece of a message; the piece has no gap."""
-    return any(piece in text for text in TEXTS)
+    return any(piece in text for text in texts())
 
 
 def is_message(message: str) -> bool:
     """Whether the code can produce a message, from one text with its gaps filled or from several texts together."""
-    if any(message in text for text in TEXTS):
+    if any(message in text for text in texts()):
         return True
-    if any(filled(text, message) for text in TEXTS):
+    if any(filled(text, message) for text in texts()):
         return True
     pieces = [piece.strip(" .:,;") for piece in message.split(GAP)]
     long = [piece for piece in pieces if len(piece) > 8]

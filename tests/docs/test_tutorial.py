@@ -40,6 +40,7 @@ def run(block: Block, wr: Emulator, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.airflow
 def test_tutorial(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
     """The commands work in the order of the page, and print the output that the page shows."""

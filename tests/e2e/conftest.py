@@ -1,12 +1,15 @@
-"""The fixtures that all end-to-end tests share: one Airflow and one emulator for the whole session."""
+"""The fixtures that the end-to-end tests share: one Airflow and one emulator for the whole session."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_home import AirflowHome
@@ -14,9 +17,38 @@ from dev.harness.courier import Courier
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from dev.harness.statsd import StatsdServer
-from tests.e2e import DASHBOARD, ERROR, OUTPUT, ROOT
+from tests.e2e import DASHBOARD, ERROR, OUTPUT, PARSE_ONCE, ROOT
 from tests.e2e.runs import OperatorRuns, SensorRuns
-from tests.versions import HAS_BUSY_ANSWERS
+from tests.versions import HAS_BUSY_ANSWERS, HAS_RUN_EACH, HAS_STORE, HAS_TRIGGERER_END
+
+SHARING = {
+    f"test_{name}" for name in ["ask", "components", "examples", "hundred", "secrets", "sensor", "texts", "workflows"]
+}
+"""The modules that share the session's Airflow."""
+
+
+class SharingScheduling(LoadFileScheduling):
+    """A way of pytest-xdist to distribute tests: one process runs all modules that share the session's Airflow."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return the name of the group that a test belongs to; one process runs a group."""
+        file = super()._split_scope(nodeid)
+        return "sharing" if Path(file).stem in SHARING else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Replace the way `loadfile`, where other modules keep the other process busy: most of them need Airflow 3.2."""
+    is_replaced = HAS_RUN_EACH and config.getoption("dist") == "loadfile"
+    return SharingScheduling(config, log) if is_replaced else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Check that no other module shares the session's Airflow."""
+    for item in items:
+        is_sharing = "airflow" in getattr(item, "fixturenames", ()) and not hasattr(item.module, "airflow")
+        if item.get_closest_marker("e2e") and is_sharing and item.path.stem not in SHARING:
+            raise pytest.UsageError(f"{item.path} shares the session's Airflow: it belongs to SHARING in {__file__}")
 
 
 @pytest.fixture(scope="session")
@@ -39,14 +71,15 @@ def airflow(wr: Emulator, statsd: StatsdServer) -> Iterator[AirflowHome]:
     connection = wr.connection
     connection["extra"]["execution_url"] = DASHBOARD + "{execution_id}"
     mistyped = connection | {"extra": connection["extra"] | {"request_timout": 5}}
-    environ = {
+    environ = PARSE_ONCE | {
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection),
         "AIRFLOW_CONN_MISTYPED": json.dumps(mistyped),
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__WHITERABBIT__DASHBOARD_LINKS": "True",
         **statsd.environ,
     }
-    folders = [ROOT / "example_dags", ROOT / "tests" / "e2e" / "dags"]
+    names = ["dags", *(["ask_dags"] if HAS_STORE else []), *(["text_dags"] if HAS_TRIGGERER_END else [])]
+    folders = [ROOT / "example_dags", *(ROOT / "tests" / "e2e" / name for name in names)]
     with ExitStack() as stack:
         # SQLite allows one write at a time. With SQLite, Airflow 2 runs only one task at a time. Before Airflow 3.3 the
         # API answers a plain 500 if its write gets no turn, and 3.3 answers with the reason.

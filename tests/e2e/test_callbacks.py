@@ -25,7 +25,7 @@ from dev.harness.airflow_home import AirflowHome
 from dev.harness.courier import Courier, Delivery, Plan
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
-from tests.e2e import ROOT
+from tests.e2e import PARSE_ONCE, ROOT
 from tests.e2e.floods import MB, Dribblers, fuzz, upload
 from tests.receiver.deliveries import signed
 from tests.versions import needs_receiver, needs_run_each
@@ -53,7 +53,7 @@ def airflow(wr: Emulator, courier: Courier) -> Iterator[AirflowHome]:
     connection["extra"] |= {"callback_secret": SECRET}
     other = {"conn_type": "whiterabbit", "extra": {"callback_secret": OTHER_SECRET}}
     twin = {"conn_type": "whiterabbit", "extra": {"callback_secret": [OTHER_SECRET, SECRET]}}
-    environ = {
+    environ = PARSE_ONCE | {
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection),
         "AIRFLOW_CONN_OTHER": json.dumps(other),
         "AIRFLOW_CONN_TWIN": json.dumps(twin),
@@ -210,6 +210,7 @@ def test_a_paused_dag(airflow: AirflowHome, wr: Emulator, courier: Courier, clie
     wait_for_runs(airflow, "e2e_each_named", ids)
 
 
+@pytest.mark.long
 @needs_run_each
 def test_names_and_restarts(airflow: AirflowHome, wr: Emulator, courier: Courier, client: Client) -> None:
     """Executions with a name get runs too, and a restarted server recognises repeats from before its restart."""
@@ -440,6 +441,7 @@ def memory(airflow: AirflowHome) -> float:
     return max(sizes) / MB
 
 
+@pytest.mark.long
 def test_floods(airflow: AirflowHome) -> None:
     """Bodies of 100 MB, sixty slow senders and ten thousand random bodies cause no event, and Airflow stays healthy."""
     before, size = events(airflow), memory(airflow)

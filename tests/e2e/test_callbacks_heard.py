@@ -31,7 +31,7 @@ from tests.receiver.deliveries import SECRET, record_of, signed
 from tests.receiver.vault import Vault
 from tests.versions import needs_receiver, needs_run_each
 
-pytestmark = [pytest.mark.e2e, needs_receiver, needs_run_each]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, needs_receiver, needs_run_each]
 
 CONNECTIONS = ("whiterabbit_default", "stored", "vaulted")
 

@@ -18,13 +18,13 @@ from dev.harness.airflow_home import AirflowHome
 from dev.harness.courier import Courier, Delivery
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
-from tests.e2e import ROOT
+from tests.e2e import PARSE_ONCE, ROOT
 from tests.e2e.collector import Collector
 from tests.e2e.test_callbacks import CALLBACK_PATH, pause, runs, wait_for_runs
 from tests.receiver.deliveries import record_of, signed
 from tests.versions import HAS_STORE, needs_receiver, needs_run_each
 
-pytestmark = [pytest.mark.e2e, needs_receiver, needs_run_each]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, needs_receiver, needs_run_each]
 
 SECRET = "whsec_e2e_recovery"
 SECONDS = ("whiterabbit.callbacks.seconds", "whiterabbit_default")
@@ -57,6 +57,7 @@ def airflow(wr: Emulator, courier: Courier, collector: Collector) -> Iterator[Ai
         "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": "whiterabbit_default,nobody",
         "AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL": courier.url,
         **collector.environ,
+        **PARSE_ONCE,
     }
     folders = [ROOT / "example_dags", ROOT / "tests" / "e2e" / "callback_dags"]
     with ExitStack() as stack:

@@ -14,7 +14,7 @@ from tests.e2e import ERROR, OUTPUT
 from tests.e2e.runs import OperatorRuns, module_of
 from tests.versions import needs_trigger_kill
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e]
 
 
 @pytest.fixture(scope="module", autouse=True)

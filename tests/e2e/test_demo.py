@@ -15,7 +15,7 @@ from dev.harness.polling import until
 from tests.e2e import ROOT
 from tests.e2e.processes import living_in
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 EXPECTED_LINES = (
     r"White Rabbit is emulated at http://127\.0\.0\.1:\d+",

@@ -19,10 +19,10 @@ from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
-from tests.e2e import ROOT
+from tests.e2e import PARSE_ONCE, ROOT
 from tests.versions import needs_store
 
-pytestmark = [pytest.mark.e2e, needs_store]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, needs_store]
 
 MANY = 205
 AIRFLOW = str(Path(sys.executable).parent / "airflow")
@@ -38,7 +38,7 @@ def wr() -> Iterator[Emulator]:
 @pytest.fixture(scope="module")
 def airflow(wr: Emulator) -> Iterator[AirflowHome]:
     """Run Airflow on PostgreSQL with the DAGs that have doubts."""
-    environ = {
+    environ = PARSE_ONCE | {
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(wr.connection),
         "AIRFLOW__CORE__PARALLELISM": "8",
         "MANY": str(MANY),

@@ -10,7 +10,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e]
 
 HASH = "0x5c50…e3a1"
 

@@ -19,7 +19,7 @@ from dev.harness.sessions import Sessions
 from tests.e2e import ROOT
 from tests.e2e.processes import living_in
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e]
 
 # A parent process that ignores SIGTERM, and a child process in its own process group, like a task of Airflow.
 TREE = """
@@ -97,6 +97,7 @@ def test_error_of_a_failed_command_contains_its_output(home: Path) -> None:
         sessions.run("command", ["sh", "-c", "echo no such thing; exit 3"])
 
 
+@pytest.mark.long
 def test_airflow_leaves_nothing_behind_after_an_exception() -> None:
     """Airflow's components can be killed and started again, and after an exception no process and no file is left."""
     airflow = AirflowHome([])

@@ -21,7 +21,7 @@ from tests.e2e import ROOT
 from tests.e2e.leaks import forms, in_database
 from tests.e2e.processes import living_in
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e]
 
 OWNER = """
 import time

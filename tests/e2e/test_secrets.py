@@ -28,7 +28,7 @@ from tests.e2e import ERROR, OUTPUT
 from tests.e2e.leaks import forms, in_database, in_files, of_private_key
 from tests.e2e.runs import SensorRuns
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e]
 
 ENDS = {
     "call": "success",

@@ -17,7 +17,7 @@ from tests.e2e import DASHBOARD, ERROR, OUTPUT
 from tests.e2e.runs import SensorRuns
 from tests.versions import HAS_SDK
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e]
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule", "deferrable"])

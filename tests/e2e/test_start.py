@@ -1,7 +1,11 @@
-"""End-to-end tests of tasks in a deployment with cluster policies, where sensors shall start in the triggerer."""
+"""End-to-end tests of tasks in a deployment with cluster policies and a listener.
+
+Deferrable sensors shall start in the triggerer by default.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +14,8 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
-from tests.e2e import ROOT
+from tests.e2e import OUTPUT, PARSE_ONCE, ROOT
+from tests.e2e.test_triggerer import FORMS, end_executions
 from tests.versions import needs_triggerer_end
 
 pytestmark = [pytest.mark.e2e, needs_triggerer_end]
@@ -27,6 +32,24 @@ def task_policy(task):
         task.whiterabbit_hook.timing = Timing(alive_interval=1)
 """
 
+LISTENER = """
+from pathlib import Path
+import os
+import sys
+from airflow.plugins_manager import AirflowPlugin
+from airflow.listeners import hookimpl
+
+@hookimpl
+def on_task_instance_success(previous_state, task_instance):
+    path = Path(os.environ["AIRFLOW_HOME"]) / "listened" / f"{task_instance.dag_id}.{task_instance.task_id}"
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+
+class Listening(AirflowPlugin):
+    name = "listening"
+    listeners = [sys.modules[__name__]]
+"""
+
 OPTIONS = {"AIRFLOW__WHITERABBIT__START_FROM_TRIGGER": "True"}
 
 
@@ -38,13 +61,24 @@ def wr() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="module")
-def airflow(wr: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowHome]:
-    """Run an Airflow with a cluster policy, in which deferrable sensors shall start in the triggerer."""
+def literal(wr: Emulator) -> str:
+    """Create the execution whose id is a literal in the DAG `e2e_both_completed`."""
+    return wr.create_execution("E2E", manual=True)
+
+
+@pytest.fixture(scope="module")
+def airflow(wr: Emulator, literal: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowHome]:
+    """Run an Airflow with a cluster policy and a listener."""
     home = tmp_path_factory.mktemp("airflow")
-    (home / "config").mkdir()
-    (home / "config" / "airflow_local_settings.py").write_text(POLICY)
-    environ = wr.environ | OPTIONS | {"AIRFLOW_CONN_SET_LATER": wr.environ["AIRFLOW_CONN_WHITERABBIT_DEFAULT"]}
-    with AirflowHome([ROOT / "tests" / "e2e" / "start_dags"], home=home, environ=environ) as airflow:
+    for path, text in (("config/airflow_local_settings.py", POLICY), ("plugins/listening.py", LISTENER)):
+        (home / path).parent.mkdir()
+        (home / path).write_text(text)
+    environ = (
+        wr.environ | PARSE_ONCE | OPTIONS | {"AIRFLOW_CONN_SET_LATER": wr.environ["AIRFLOW_CONN_WHITERABBIT_DEFAULT"]}
+    )
+    environ["E2E_LITERALS"] = json.dumps({"both_completed": literal})
+    folders = [ROOT / "tests" / "e2e" / name for name in ("start_dags", "dags")]
+    with AirflowHome(folders, home=home, environ=environ) as airflow:
         yield airflow
 
 
@@ -59,9 +93,15 @@ def ended(airflow: AirflowHome, run: DagRun) -> DagRun:
 
 def test_mapped_task_group(airflow: AirflowHome, wr: Emulator) -> None:
     """In a mapped task group, a sensor of each mode waits for the execution of its own part, and starts in a worker."""
-    ids = [wr.create_execution("E2E", output={"n": number}, after=4) for number in range(2)]
-    run = ended(airflow, airflow.run("e2e_start_group", {"ids": ids}))
-    assert run.task("ids").state == "success", airflow.explain(run)
+    ids = [wr.create_execution("E2E", manual=True) for _ in range(2)]
+    run = airflow.run("e2e_start_group", {"ids": ids})
+    for execution_id in ids:
+        wr.wait_for_stream(execution_id, count=2, timeout=120)  # those of the two deferrable sensors
+    deferred = [task for task in run.tasks().values() if task.state == "deferred"]
+    until(lambda: not airflow.is_busy_with(*deferred), "the workers to be free", 60)
+    for number, execution_id in enumerate(ids):
+        wr.complete(execution_id, {"n": number})
+    assert ended(airflow, run).state == "success", airflow.explain(run)
     for index in range(2):
         for mode in ("poke", "reschedule", "deferrable", "triggerer"):
             messages = run.messages(f"each.{mode}", index)
@@ -102,3 +142,16 @@ def test_long_wait(airflow: AirflowHome, wr: Emulator) -> None:
     wr.complete(identity, {"n": 1})
     ended(airflow, run)
     assert run.xcom("patient") == {"n": 1}
+
+
+def test_with_a_listener(airflow: AirflowHome, wr: Emulator, literal: str) -> None:
+    """If a listener is installed, a worker ends the task and Airflow calls the listener."""
+    conf = {form: wr.create_execution("E2E", manual=True) for form in ("plain", "keyed")}
+    run = airflow.run("e2e_both_completed", conf)
+    end_executions(airflow, wr, [run], dict.fromkeys((literal, *conf.values()), "completed"))
+    ended(airflow, run)
+    for form in FORMS:
+        assert run.task(form).state == "success", run.messages(form)
+        assert run.xcom(f"show_{form}") == ["dict", OUTPUT]
+        assert len([line for line in run.messages(form) if "a listener is installed" in line]) == 1
+        assert (airflow.home / "listened" / f"e2e_both_completed.{form}").exists()

@@ -10,7 +10,7 @@ from airflow_provider_whiterabbit.emulator import Emulator, effects
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres, programs
-from tests.e2e import OUTPUT, ROOT
+from tests.e2e import OUTPUT, PARSE_ONCE, ROOT
 from tests.e2e.text_dags.e2e_texts import HOSTILE, ORDINARY
 from tests.versions import needs_triggerer_end
 
@@ -31,25 +31,15 @@ SHOWN = {
 
 
 @pytest.fixture
-def wr() -> Iterator[Emulator]:
-    """Run an emulator that no other test uses, because the test injects faults into it."""
-    with Emulator() as emulator:
-        yield emulator
-
-
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def airflow(wr: Emulator, request: pytest.FixtureRequest) -> Iterator[AirflowHome]:
-    """Run an Airflow with each database; skip PostgreSQL if it is not installed."""
-    folders = [ROOT / "tests" / "e2e" / "text_dags"]
-    if request.param == "SQLite":
-        with AirflowHome(folders, environ=wr.environ) as home:
-            yield home
-        return
+def on_postgres(wr: Emulator) -> Iterator[AirflowHome]:
+    """Run an Airflow on PostgreSQL; skip the test if PostgreSQL is not installed."""
     try:
         programs()
     except FileNotFoundError as error:
         pytest.skip(str(error))
-    with Postgres() as database, AirflowHome(folders, database=database.url, environ=wr.environ) as home:
+    folders = [ROOT / "tests" / "e2e" / "text_dags"]
+    environ = wr.environ | PARSE_ONCE
+    with Postgres() as database, AirflowHome(folders, database=database.url, environ=environ) as home:
         yield home
 
 
@@ -71,7 +61,19 @@ def hostile_executions(wr: Emulator) -> dict[str, str]:
     return ids
 
 
-def test_only_the_task_concerned_fails(airflow: AirflowHome, wr: Emulator) -> None:
+def test_on_sqlite(airflow: AirflowHome, wr: Emulator) -> None:
+    """With SQLite, the database of the session's Airflow, only the tasks with hostile texts fail."""
+    assert airflow.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].startswith("sqlite")
+    check_that_only_the_task_concerned_fails(airflow, wr)
+
+
+@pytest.mark.long
+def test_on_postgres(on_postgres: AirflowHome, wr: Emulator) -> None:
+    """With PostgreSQL, which cannot store NUL, only the tasks with hostile texts fail."""
+    check_that_only_the_task_concerned_fails(on_postgres, wr)
+
+
+def check_that_only_the_task_concerned_fails(airflow: AirflowHome, wr: Emulator) -> None:
     """One triggerer process holds all waits; tasks with hostile texts fail with a readable message, others succeed."""
     ids = hostile_executions(wr) | {name: wr.create_execution("E2E", manual=True) for name in ORDINARY}
     processes = {process.pid for process in airflow.processes("triggerer")}

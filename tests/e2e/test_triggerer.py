@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
-from tests.e2e import ERROR, OUTPUT, ROOT
+from tests.e2e import ERROR, OUTPUT, PARSE_ONCE, ROOT
 from tests.versions import needs_triggerer_end
 
 pytestmark = [pytest.mark.e2e, needs_triggerer_end]
@@ -23,24 +22,6 @@ OUTCOMES = ("completed", "failed", "retried", "late", "soft")
 FORMS = ("literal", "template", "argument", "keyed")
 OBSTACLES = ("on_success", "on_skipped", "on_execute", "outlets", "no_xcom", "mapped_over", "hasty")
 
-LISTENER = """
-from pathlib import Path
-import os
-import sys
-from airflow.plugins_manager import AirflowPlugin
-from airflow.listeners import hookimpl
-
-@hookimpl
-def on_task_instance_success(previous_state, task_instance):
-    path = Path(os.environ["AIRFLOW_HOME"]) / "listened" / f"{task_instance.dag_id}.{task_instance.task_id}"
-    path.parent.mkdir(exist_ok=True)
-    path.touch()
-
-class Listening(AirflowPlugin):
-    name = "listening"
-    listeners = [sys.modules[__name__]]
-"""
-
 
 @pytest.fixture(scope="module")
 def wr() -> Iterator[Emulator]:
@@ -49,16 +30,6 @@ def wr() -> Iterator[Emulator]:
         emulator.script("END_COMPLETED", output=OUTPUT, after=6)
         emulator.script("END_FAILED", error=ERROR, after=6)
         yield emulator
-
-
-def airflow_with(wr: Emulator, literals: dict[str, str], home: Path | None = None) -> AirflowHome:
-    """Return an Airflow with the tests' DAGs.
-
-    :param literals: ids of executions that are literals in the DAG file, by way and outcome.
-    :param home: Airflow's home; a temporary folder by default.
-    """
-    environ = wr.environ | {"E2E_LITERALS": json.dumps(literals), "AIRFLOW__CORE__PARALLELISM": "6"}
-    return AirflowHome([ROOT / "tests" / "e2e" / "dags"], home=home, environ=environ)
 
 
 class EndedRuns:
@@ -107,7 +78,8 @@ def end_executions(
 def ended_runs(wr: Emulator) -> Iterator[EndedRuns]:
     """Run all DAGs of `e2e_triggerer` to their end, each way and outcome at the same time."""
     literals = {f"{way}_{outcome}": wr.create_execution("E2E", manual=True) for way in WAYS for outcome in OUTCOMES}
-    with airflow_with(wr, literals) as airflow:
+    options = {"E2E_LITERALS": json.dumps(literals), "AIRFLOW__CORE__PARALLELISM": "6"}
+    with AirflowHome([ROOT / "tests" / "e2e" / "dags"], environ=wr.environ | PARSE_ONCE | options) as airflow:
         ended_runs = EndedRuns(airflow)
         outcomes: dict[str, str] = {}
         for way in WAYS:
@@ -230,23 +202,6 @@ def test_unsupported_features_work_in_a_worker(ended_runs: EndedRuns) -> None:
     assert run.xcom("no_xcom") is None
     assert [run.xcom("double", map_index=index) for index in range(3)] == [2, 4, 6]
     assert [run.xcom("mapped", map_index=index) for index in range(3)] == [{"n": number} for number in range(3)]
-
-
-def test_with_a_listener(wr: Emulator, tmp_path: Path) -> None:
-    """If a listener is installed, a worker ends the task and Airflow calls the listener."""
-    (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "listening.py").write_text(LISTENER)
-    literals = {"both_completed": wr.create_execution("E2E", manual=True)}
-    with airflow_with(wr, literals, tmp_path) as airflow:
-        conf = {form: wr.create_execution("E2E", manual=True) for form in ("plain", "keyed")}
-        run = airflow.run("e2e_both_completed", conf)
-        end_executions(airflow, wr, [run], dict.fromkeys((*literals.values(), *conf.values()), "completed"))
-        run.wait(120)
-        for form in FORMS:
-            assert run.task(form).state == "success", run.messages(form)
-            assert run.xcom(f"show_{form}") == ["dict", OUTPUT]
-            assert len([line for line in run.messages(form) if "a listener is installed" in line]) == 1
-            assert (tmp_path / "listened" / f"e2e_both_completed.{form}").exists()
 
 
 def test_triggerer_killed(wr: Emulator, ended_runs: EndedRuns) -> None:

@@ -11,7 +11,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from tests.e2e import ERROR, OUTPUT
 from tests.e2e.runs import OperatorRuns, module_of
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e]
 
 WAYS = ("operator", "worker", "sensor")
 """Who waits for the workflow run: the deferred operator, the operator in its worker, or a deferred sensor."""

@@ -13,9 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -36,34 +37,28 @@ from tests.versions import needs_receiver, needs_sdk
 PAGE = "docs/callbacks.md"
 BLOCKS = {block.title: block for block in blocks("python") if block.page == PAGE}
 
-BAG = """
+RUN = """
 import sys
 try:
     from airflow.dag_processing.dagbag import DagBag
 except ImportError:  # before Airflow 3.2
     from airflow.models.dagbag import DagBag
-bag = DagBag(sys.argv[1])
-assert not bag.import_errors, bag.import_errors
-(dag,) = bag.dags.values()
-"""
-
-RUN = f"""
-{BAG}
-print("RUN", dag.test().state)
-"""
-
-RECOVER = f"""
-{BAG}
 from airflow.models.asset import AssetEvent, AssetModel
 from airflow.utils.session import create_session
+
+folder, execution_id = sys.argv[1:]
+bag = DagBag(folder)
+assert not bag.import_errors, bag.import_errors
+dags = {dag.fileloc.rpartition("/")[2]: dag for dag in bag.dags.values()}
 with create_session() as session:  # the DAG that submits has left an event
-    asset = AssetModel(name="whiterabbit_submitted", uri="whiterabbit_submitted", group="asset", extra={{}})
+    asset = AssetModel(name="whiterabbit_submitted", uri="whiterabbit_submitted", group="asset", extra={})
     session.add(asset)
     session.flush()
-    session.add(AssetEvent(asset_id=asset.id, extra={{"execution_id": sys.argv[2]}}))
+    session.add(AssetEvent(asset_id=asset.id, extra={"execution_id": execution_id}))
 for line in sys.stdin:
-    print("RUN", dag.test().state, flush=True)
+    print("RUN", dags[line.strip()].test().state, flush=True)
 """
+"""Runs a DAG of the page as often as its file's name is on a line of the input. Airflow takes long to start."""
 
 
 def names_of(block: Block) -> dict[str, Any]:
@@ -73,39 +68,35 @@ def names_of(block: Block) -> dict[str, Any]:
     return names
 
 
-def environ_of(block: Block, folder: Any, wr: Emulator) -> dict[str, str]:
-    """Write a DAG of the page to a folder, and return the environment in which it runs."""
-    connection = wr.connection
-    connection["extra"] |= {"callback_secret": "whsec_of_the_page"}
-    (folder / "dag.py").write_text(block.text)
-    return {
-        **os.environ,
-        "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
-        "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": "whiterabbit_default",
-        "AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL": "https://airflow.example.org",
-    }
+@contextmanager
+def running(folder: Path, environ: dict[str, str], execution_id: str) -> Iterator[Callable[[str], str]]:
+    """Write the DAGs of the page to a folder; yield a function that runs the DAG in a file, and returns its state."""
+    for title in ("dags/submit.py", "dags/recover.py"):
+        (folder / title.removeprefix("dags/")).write_text(BLOCKS[title].text)
+    command = [sys.executable, "-W", "ignore", "-c", RUN, str(folder), execution_id]
+    pipe = subprocess.PIPE
+    with (
+        (folder / "errors").open("w+") as errors,
+        subprocess.Popen(command, env=environ, text=True, stdin=pipe, stdout=pipe, stderr=errors) as process,
+    ):
 
+        def run(file: str) -> str:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write(f"{file}\n")
+            process.stdin.flush()
+            state = next((line for line in process.stdout if line.startswith("RUN")), None)
+            assert state, (folder / "errors").read_text()[-3000:]
+            return state.split()[1]
 
-def run(block: Block, folder: Any, wr: Emulator, environ: dict[str, str]) -> None:
-    """Run a DAG of the page, and check that it succeeds."""
-    command = [sys.executable, "-W", "ignore", "-c", RUN, str(folder / "dag.py")]
-    variables = environ_of(block, folder, wr) | environ
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-    assert "RUN success" in done.stdout, done.stdout[-5000:] + done.stderr[-3000:]
+        yield run
+        assert process.stdin
+        process.stdin.close()
 
 
 def test_all_blocks_are_here() -> None:
     """The page has exactly the blocks of code that this module tests."""
     assert set(BLOCKS) == {"dags/submit.py", "dags/swapped.py", "dags/recover.py", "endpoint.py"}
-
-
-@needs_receiver
-def test_submitting(whiterabbit_emulator: Emulator, tmp_path: Any, own_database: dict[str, str]) -> None:
-    """The DAG submits the URL of the receiver, and ends without waiting for the execution."""
-    run(BLOCKS["dags/submit.py"], tmp_path, whiterabbit_emulator, own_database)
-    (entry,) = whiterabbit_emulator.requests(kind="submit")
-    assert entry.json["callbackUrl"] == "https://airflow.example.org/whiterabbit/callbacks/whiterabbit_default"
 
 
 @needs_sdk
@@ -125,39 +116,42 @@ def test_running_when_it_has_ended(
 
 
 @needs_receiver
-def test_recovering(
+def test_recovering_and_submitting(
     whiterabbit_emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Any,
+    tmp_path: Path,
     own_database: dict[str, str],
 ) -> None:
-    """The DAG replays lost callbacks of submissions until one arrives, and fails after three replays in vain."""
+    """A DAG replays lost callbacks until one arrives, and fails after three replays in vain; another one submits.
+
+    The DAG that submits sends the URL of the receiver, and ends without waiting for the execution.
+    """
     wr = whiterabbit_emulator
     wr.settings.callback_attempts = 1
     for name, value in wr.environ.items():
         monkeypatch.setenv(name, value)
     execution_id = WhiteRabbitHook().execute_component("SWAP", callback_url=f"{wr.url}/nobody-listens-here").id
     wr.wait_for_delivery(execution_id)
-    command = [sys.executable, "-W", "ignore", "-c", RECOVER, str(tmp_path / "dag.py"), execution_id]
-    variables = environ_of(BLOCKS["dags/recover.py"], tmp_path, wr) | own_database
-    with (
-        (tmp_path / "errors").open("w+") as errors,
-        subprocess.Popen(
-            command, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
-        ) as process,
-    ):
-        assert process.stdin
-        assert process.stdout
+    connection = wr.connection
+    connection["extra"] |= {"callback_secret": "whsec_of_the_page"}
+    environ = {
+        **os.environ,
+        **own_database,
+        "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(connection),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path),
+        "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": "whiterabbit_default",
+        "AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL": "https://airflow.example.org",
+    }
+    with running(tmp_path, environ, execution_id) as run:
         for count, state in enumerate(["success"] * 3 + ["failed"] * 2 + ["success"], 2):
             if count == 6:
                 wr.fault(effects.Answer(204), path="/nobody-listens-here")
-            process.stdin.write("again\n")
-            process.stdin.flush()
-            ends = (line for line in process.stdout if line.startswith("RUN"))
-            assert next(ends, None) == f"RUN {state}\n", (count, (tmp_path / "errors").read_text()[-3000:])
+            assert run("recover.py") == state, (count, (tmp_path / "errors").read_text()[-3000:])
             wr.wait_for_delivery(execution_id, count=min(count, 6))
-        process.stdin.close()
-    assert len(wr.requests(kind="replay")) == 5
+        assert len(wr.requests(kind="replay")) == 5
+        assert run("submit.py") == "success", (tmp_path / "errors").read_text()[-3000:]
+    (_, submission) = wr.requests(kind="submit")
+    assert submission.json["callbackUrl"] == "https://airflow.example.org/whiterabbit/callbacks/whiterabbit_default"
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ async def test_late_heads(whiterabbit_emulator: Emulator, start: Start) -> None:
     assert await waits == [["COMPLETED"]] * WAITS
 
 
+@pytest.mark.long
 async def test_reconnects_are_spread(whiterabbit_emulator: Emulator, start: Start) -> None:
     """Streams that were all closed at once are opened again at times that are spread over the poll interval."""
     wr = whiterabbit_emulator

@@ -16,7 +16,7 @@ from benchmarks.server import allow_many_files, get_json, serving
 from dev.harness.polling import until
 from tests.triggers.runs import execution_trigger, payloads_of
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.long]
 
 WAITS = 400
 OUTAGE = 5

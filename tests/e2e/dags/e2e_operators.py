@@ -81,5 +81,7 @@ with DAG("e2e_hundred", schedule=None, catchup=False, max_active_tasks=100) as h
         """Return the number in each output."""
         return [output["square"] for output in outputs]
 
-    square = WhiteRabbitExecuteComponentOperator.partial(task_id="square", module="SQUARE", deferrable=True)
+    square = WhiteRabbitExecuteComponentOperator.partial(
+        task_id="square", module="{{ dag_run.conf['module'] }}", deferrable=True
+    )
     squares(square.expand(input=inputs()).output)

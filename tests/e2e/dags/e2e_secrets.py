@@ -45,7 +45,7 @@ with DAG("e2e_secrets", schedule=None, catchup=False, default_args={"retry_delay
     wait("wait_refused", **REFUSED)
     wait("wait_refused_there", **REFUSED, **THERE)
     wait("wait_away", **AWAY, timeout=6)
-    wait("wait_away_there", **AWAY, **THERE, timeout=20)  # a busy triggerer needs some of it to read the connection
+    wait("wait_away_there", **AWAY, **THERE, timeout=40)  # a busy triggerer needs some of it to read the connection
     execute("execute_worker", **GOOD, **CALLED_BACK)
     execute("execute_deferred", **GOOD, **CALLED_BACK, **DEFERRED)
     execute("execute_failed", "SECRETS_FAILED", **GOOD, **CALLED_BACK, **DEFERRED, end_from_trigger=True)

@@ -7,9 +7,11 @@ from datetime import timedelta
 from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 
-with DAG("ask", schedule=None, catchup=False):
+with DAG("e2e_ask", schedule=None, catchup=False):
     WhiteRabbitExecuteComponentOperator(
         task_id="pay",
+        whiterabbit_conn_id="asked",
+        pool="asking",
         module="{{ dag_run.conf['module'] }}",
         on_doubt="ask",
         deferrable=True,
