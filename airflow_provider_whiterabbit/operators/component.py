@@ -163,7 +163,7 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, NativeRenderingMixin, 
         return f"component {self.module}"
 
     def _lineage_subject(self) -> str | None:
-        return self.module
+        return self.module if isinstance(self.module, str) else None  # a template may render to anything
 
     def _request(self) -> Request:
         self._checked_argument("validate", _validate)

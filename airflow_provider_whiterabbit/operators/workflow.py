@@ -102,7 +102,7 @@ class WhiteRabbitTriggerWorkflowOperator(NativeRenderingMixin, WhiteRabbitSubmit
         return f"workflow {self.workflow_id}"
 
     def _lineage_subject(self) -> str | None:
-        return self.workflow_id
+        return self.workflow_id if isinstance(self.workflow_id, str) else None  # a template may render to anything
 
     def _request(self) -> Request:
         from airflow_provider_whiterabbit.client import api
