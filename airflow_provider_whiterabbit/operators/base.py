@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_args
@@ -21,38 +20,31 @@ from airflow_provider_whiterabbit.compat import (
 )
 from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import (
-    WhiteRabbitError,
     WhiteRabbitInputError,
     WhiteRabbitProtocolError,
-    WhiteRabbitResponseError,
     WhiteRabbitTimeoutError,
-    WhiteRabbitUncertainSubmissionError,
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.operators.doubt import other_module
-from airflow_provider_whiterabbit.operators.earlier import EarlierMixin, OnClear, OnDoubt, OnFailedExecution
+from airflow_provider_whiterabbit.operators.earlier import OnClear, OnDoubt, OnFailedExecution
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
-from airflow_provider_whiterabbit.operators.submission import Submission, digest
+from airflow_provider_whiterabbit.operators.submission import digest
+from airflow_provider_whiterabbit.operators.submitting import SubmittingMixin
 from airflow_provider_whiterabbit.templated import flag, seconds
 from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, is_nested, limited
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_whiterabbit.client.wire.messages import Request
     from airflow_provider_whiterabbit.compat import Context
     from airflow_provider_whiterabbit.parameters import OperatorParameters, Rendered, Seconds
-
-_MAX_CAUSE = 1_000
-"""How many characters of an error the message about an uncertain submission quotes at most."""
 
 
 def _poll_seconds(value: Any) -> float:
     return seconds(value, "poll_interval", MAX_WAIT_SECONDS)
 
 
-class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
+class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
     """Submits a component or workflow at most once; then waits for the execution or workflow run, or returns its id.
 
     The result is the task's XCom. The operator stores two more XComs: the id (``execution_id`` or ``workflow_run_id``),
@@ -146,17 +138,6 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
         """
         _ = self._waits, self._timeout_seconds, self._poll_seconds, self._resubmits_failed, self._resubmits_cleared
         self._doubt_option()
-
-    @abstractmethod
-    def _request(self) -> Request:
-        """Validate all arguments, and return the HTTP request that submits the component or workflow."""
-
-    def _check_before_submission(self) -> None:
-        """Check with White Rabbit what can't be checked without a request."""
-
-    def _record_in(self, answer: Any) -> Any:
-        """Return the execution's record in the HTTP response to the submission; None if the response has no record."""
-        return None
 
     def execute(self, context: Context) -> Any:
         """Submit the component or workflow, or find an earlier try's submission; then wait if configured to wait."""
@@ -283,40 +264,6 @@ class WhiteRabbitSubmitOperator(EarlierMixin, BaseOperator):
                 submitted = f" ({self._submitted} was submitted)" if self._submitted else ""
                 raise AirflowFailException(f"{clean(str(error), MAX_LENGTH - len(submitted))}{submitted}") from error
             raise
-
-    def _submit(self, request: Request, fence: Fence, context: Context) -> tuple[str, Any]:
-        client = self.whiterabbit_hook.get_conn()
-        self._check_before_submission()
-        self._unfinished = f"The submission of {self.submission_name}"
-        intent = fence.intend()  # from here on, time-outs, signals and kills leave the intent in the store
-        try:
-            answer = client.submit(request, self.waits_for, lambda target_id: self._keep_id(target_id, fence, context))
-        except WhiteRabbitUncertainSubmissionError as error:
-            self._submitted = self._unfinished
-            if self._doubt_option() == "resubmit":
-                raise  # the retry submits anew
-            cause = clean(str(error.__cause__ or error), _MAX_CAUSE)
-            self._fail_or_ask(self._search(fence).uncertain(intent, cause), fence, context)
-        except WhiteRabbitError as error:
-            self._unfinished = None
-            fence.withdraw()
-            if isinstance(error, WhiteRabbitResponseError):
-                self._whiterabbit_metrics.count(Metric.REFUSALS)
-            raise
-        return answer[self.waits_for.answer_id], self._record_in(answer)
-
-    def _keep_id(self, target_id: str, fence: Fence, context: Context, earlier: Submission | None = None) -> None:
-        self._submitted = self._unfinished = self._named(target_id)
-        self._lineage_saw_id(target_id)
-        fence.adopt(target_id, earlier)
-        metric = Metric.SUBMITTED if earlier is None else Metric.REATTACHED
-        self._whiterabbit_metrics.count(metric, module=getattr(self, "module", None))
-        try:
-            if self.do_xcom_push:
-                context["ti"].xcom_push(key=self.waits_for.id_name, value=target_id)
-            self._push_link(context, target_id)
-        except Exception:  # must not end the wait for what was just submitted
-            self.log.exception("The id %s could not be stored as XCom", target_id)
 
     def _end(self, record: Any, context: Context) -> Any:
         self._unfinished = None
