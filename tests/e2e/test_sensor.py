@@ -49,7 +49,7 @@ def test_link_and_credits(sensor_runs: SensorRuns, name: str) -> None:
 def test_links_of_a_subclass_without_xcoms(sensor_runs: SensorRuns) -> None:
     """With `do_xcom_push=False` the link is there too, and so is the link that a subclass adds."""
     run = sensor_runs.ended("linked")
-    wiki = {"Wiki": "https://wiki.example/"} if HAS_SDK else {}  # Airflow 2 shows only links of plugins and providers
+    wiki = {"Wiki": "https://wiki.example/"} if HAS_SDK else {}
     assert run.links("wait") == {"White Rabbit": DASHBOARD + sensor_runs.executions["linked"], **wiki}
     assert run.task("wait").state == "success", run.messages("wait")
     assert run.xcom("wait") is None
@@ -133,6 +133,6 @@ def test_connection_command(airflow: AirflowHome, wr: Emulator) -> None:
     environ |= {"COLUMNS": "1000", "PATH": os.environ["PATH"]}  # else Airflow breaks the lines of the message
     done = subprocess.run(command, env=airflow.environ | environ, capture_output=True, text=True, check=False)
     printed = done.stdout + done.stderr
-    assert done.returncode == 1, printed
+    assert "Connection failed!" in printed, printed  # Airflow 2 exits with 0
     assert f"Connection payments, host {wr.url.removeprefix('http://')}: White Rabbit refused the API key" in printed
     assert "ws_wrong" not in printed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow_provider_whiterabbit.compat import DAG, BaseOperatorLink, task
+from airflow_provider_whiterabbit.compat import AIRFLOW_V_3_0_PLUS, DAG, BaseOperatorLink, task
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
 
@@ -52,9 +52,12 @@ class WikiLink(BaseOperatorLink):
 
 
 class LinkedSensor(WhiteRabbitExecutionSensor):
-    """A sensor of a user, with one more link."""
+    """A sensor of a user, with one more link; a link that no plugin registers would remove all links in Airflow 2."""
 
-    operator_extra_links = (*WhiteRabbitExecutionSensor.operator_extra_links, WikiLink())
+    operator_extra_links = (
+        *WhiteRabbitExecutionSensor.operator_extra_links,
+        *([WikiLink()] if AIRFLOW_V_3_0_PLUS else []),
+    )
 
 
 with DAG("e2e_linked", schedule=None, catchup=False):
