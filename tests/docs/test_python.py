@@ -55,9 +55,10 @@ KNOWN = (
     'Argument of type "XComArg"',
     'Cannot access attribute "override"',
     'Operator ">>" not supported for types',
+    'of type "ParamsDict" in function "__init__"',
     'Import "dags.',
 )
-"""Errors about functions with `@task`, whose types Airflow does not know, and about the modules of a page."""
+"""Errors about functions with `@task` and params, whose types Airflow does not know, and about a page's modules."""
 
 WRONG_FILE = "wrong.py"
 

@@ -50,7 +50,7 @@ with DAG("e2e_secrets", schedule=None, catchup=False, default_args={"retry_delay
     execute("execute_deferred", **GOOD, **CALLED_BACK, **DEFERRED)
     execute("execute_failed", "SECRETS_FAILED", **GOOD, **CALLED_BACK, **DEFERRED, end_from_trigger=True)
     execute("execute_uncertain", "SECRETS_UNCERTAIN", **GOOD, **CALLED_BACK, retries=1)
-    execute("execute_invalid", **GOOD, callback_url="ftp://127.0.0.1")
+    execute("execute_invalid", **GOOD, callback_url="{{ 'ftp' }}://127.0.0.1")
     execute("execute_refused", **REFUSED, **CALLED_BACK)
     execute("execute_away", **AWAY, **CALLED_BACK)
     run = WhiteRabbitTriggerWorkflowOperator(task_id="run", workflow_id="SECRETS", **GOOD, **DEFERRED)
