@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from datetime import datetime
@@ -129,8 +128,8 @@ def test_connection_command(airflow: AirflowHome, wr: Emulator) -> None:
     connection = wr.connection
     connection["extra"] |= {"api_key": "ws_wrong"}
     environ = {"AIRFLOW_CONN_PAYMENTS": json.dumps(connection), "AIRFLOW__CORE__TEST_CONNECTION": "Enabled"}
+    environ["COLUMNS"] = "1000"  # else Airflow breaks the lines of the message
     command = [str(Path(sys.executable).parent / "airflow"), "connections", "test", "payments"]
-    environ |= {"COLUMNS": "1000", "PATH": os.environ["PATH"]}  # else Airflow breaks the lines of the message
     done = subprocess.run(command, env=airflow.environ | environ, capture_output=True, text=True, check=False)
     printed = done.stdout + done.stderr
     assert "Connection failed!" in printed, printed  # Airflow 2 exits with 0
