@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from dev.harness.polling import until
+from dev.harness.statsd import StatsdServer
 from tests.versions import needs_dag_test
 
 pytestmark = pytest.mark.airflow
@@ -54,12 +57,15 @@ if __name__ == "__main__":
 """
 
 
-def run_dag(dag_id: str, source: str, wr: Emulator) -> str:
-    """Run a DAG file that calls `dag.test()`; return what it prints."""
+def run_dag(dag_id: str, source: str, wr: Emulator, **variables: str) -> str:
+    """Run a DAG file that calls `dag.test()`; return what it prints.
+
+    :param variables: more environment variables.
+    """
     dag_file = Path(os.environ["AIRFLOW_HOME"]) / "dags" / f"{dag_id}.py"
     dag_file.parent.mkdir(exist_ok=True)
     dag_file.write_text(source)
-    command, environ = [sys.executable, str(dag_file)], os.environ | wr.environ
+    command, environ = [sys.executable, str(dag_file)], os.environ | wr.environ | variables
     process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
     dag_file.unlink()
     assert "STATE " in process.stdout, process.stdout[-3000:] + process.stderr[-3000:]
@@ -68,10 +74,16 @@ def run_dag(dag_id: str, source: str, wr: Emulator) -> str:
 
 @needs_dag_test
 def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
-    """Tasks that wait, start or end in the triggerer run in `dag.test()` too, and their outputs arrive."""
+    """Tasks that wait, start or end in the triggerer run in `dag.test()` too, and their outputs and metrics arrive."""
     whiterabbit_emulator.script("SLOW", output={"a": [1]}, after=0.5)
-    output = run_dag("in_process", DAG_FILE, whiterabbit_emulator)
-    assert "STATE success" in output, output[-6000:]
+    expected = {"whiterabbit.submitted": 5, "whiterabbit.ended.completed": 5, "whiterabbit.credits": 5}
+    with StatsdServer() as statsd:
+        output = run_dag("in_process", DAG_FILE, whiterabbit_emulator, **statsd.environ)
+        assert "STATE success" in output, output[-6000:]
+        with suppress(TimeoutError):
+            until(lambda: expected.items() <= statsd.sums().items(), "the metrics to arrive", 10, 0.01)
+        sums = statsd.sums()
+    assert expected.items() <= sums.items(), sums
     outputs = next(line for line in output.splitlines() if "OUTPUTS" in line).partition("OUTPUTS ")[2]
     assert json.JSONDecoder().raw_decode(outputs)[0] == {
         way: {"a": [1]} for way in ("end", "poke", "deferrable", "start", "both")
