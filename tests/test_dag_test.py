@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from dev.harness.polling import until
+from dev.harness.statsd import StatsdServer
 from tests.versions import needs_dag_test
 
 pytestmark = pytest.mark.airflow
@@ -64,7 +67,7 @@ if __name__ == "__main__":
 
 @needs_dag_test
 def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
-    """Tasks that wait, start or end in the triggerer run in `dag.test()` too, and their outputs arrive.
+    """Tasks that wait, start or end in the triggerer run in `dag.test()` too, and their outputs and metrics arrive.
 
     A task that would ask a person fails there, because nobody could answer.
     """
@@ -76,8 +79,13 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     dag_file, config_file = folder / "in_process.py", folder / "slow.json"
     dag_file.write_text(DAG_FILE)
     config_file.write_text('{"hours": "{{ params.hours }}"}')
-    command, environ = [sys.executable, str(dag_file)], os.environ | wr.environ
-    process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
+    expected = {"whiterabbit.submitted": 7, "whiterabbit.ended.completed": 7, "whiterabbit.credits": 7}
+    with StatsdServer() as statsd:
+        command, environ = [sys.executable, str(dag_file)], os.environ | wr.environ | statsd.environ
+        process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
+        with suppress(TimeoutError):
+            until(lambda: expected.items() <= statsd.sums().items(), "the metrics to arrive", 10, 0.01)
+        sums = statsd.sums()
     dag_file.unlink()
     config_file.unlink()
     output = process.stdout + process.stderr
@@ -85,6 +93,7 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
         "STATE success",
         "STATE failed",
     ], output[-6000:]
+    assert expected.items() <= sums.items(), sums
     outputs = next(line for line in output.splitlines() if "OUTPUTS" in line).partition("OUTPUTS ")[2]
     assert json.JSONDecoder().raw_decode(outputs)[0] == {
         **{way: {"a": [1]} for way in ("end", "poke", "deferrable", "start", "both")},

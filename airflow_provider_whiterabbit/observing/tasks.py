@@ -11,11 +11,9 @@ from typing import Any
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.stats import Report, tags_of, task_stats
 
-_ENDS = {
-    "COMPLETED": Metric.ENDED_COMPLETED,
-    "FAILED": Metric.ENDED_FAILED,
-    "CANCELED": Metric.ENDED_CANCELED,
-}
+_ENDED = "ended."
+_ENDS = {metric.removeprefix(_ENDED): metric for metric in Metric if metric.startswith(_ENDED)}
+"""The counters of ends by the status in lower case."""
 
 
 class TaskMetrics:
@@ -57,7 +55,7 @@ class TaskMetrics:
 
         :param record: the record with a terminal status.
         """
-        metric, module = _ENDS.get(str(record.status)), getattr(record, "module", None)
+        metric, module = _ENDS.get(str(record.status).lower()), getattr(record, "module", None)
         if metric is not None:
             self._report(metric, 1, module)
         credits_spent = record.total_usage

@@ -9,7 +9,7 @@ from dev.harness.http_server import HttpServer, QuietHandler
 
 
 class Collector(HttpServer):
-    """Listens for metrics (OTLP over HTTP), and keeps the latest number of each of this provider's metrics.
+    """Listens for metrics (OTLP over HTTP), and keeps the latest number of each metric of the callbacks.
 
     By name and by the tag ``connection``, `counts` holds the values of counters and how many values a histogram has,
     and `gauges` holds the values of gauges.
@@ -49,7 +49,7 @@ class Collector(HttpServer):
         request: Any = ExportMetricsServiceRequest()
         request.ParseFromString(body)
         for metric in (m for r in request.resource_metrics for s in r.scope_metrics for m in s.metrics):
-            if metric.name.startswith("airflow.whiterabbit."):
+            if metric.name.startswith("airflow.whiterabbit.callbacks."):
                 for kind in ("sum", "histogram", "exponential_histogram", "gauge"):
                     for point in getattr(metric, kind).data_points:
                         self._keep(self.gauges if kind == "gauge" else self.counts, metric.name, point)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_whiterabbit.client.records.status import TERMINAL
 from airflow_provider_whiterabbit.client.wait.occurrences import Occurrence
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException, TaskDeferred
@@ -335,6 +336,12 @@ async def test_refused_key(whiterabbit_emulator: Emulator, statsd: StatsdServer)
 def test_occurrences_are_metrics() -> None:
     """Each occurrence of a wait has the name of a metric."""
     assert {Metric(occurrence) for occurrence in Occurrence} == {Metric.RECONNECTS, Metric.POLLS, Metric.REFUSALS}
+
+
+def test_statuses_are_metrics() -> None:
+    """Each status with which an execution or workflow run can end has a counter, and no other status has."""
+    ends = {metric.removeprefix("ended.").upper() for metric in Metric if metric.startswith("ended.")}
+    assert ends == TERMINAL
 
 
 # --- a metrics system with limits, and one that fails
