@@ -101,8 +101,6 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     }
     submissions = [entry.json for entry in wr.requests(kind="submit")]
     assert [submission["module"] for submission in submissions] == ["SLOW"] * 7 + ["PAY"]
-    assert [(submission["attempts"], submission["config"]["hours"]) for submission in submissions[5:7]] == [
-        (2, "1"),
-        (3, "1"),
-    ]
+    mapped = [(submission["attempts"], submission["config"]["hours"]) for submission in submissions[5:7]]
+    assert sorted(mapped) == [(2, "1"), (3, "1")]
     assert "The task fails instead of asking a person" in output

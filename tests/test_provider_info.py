@@ -57,12 +57,15 @@ KINDS: dict[str, type[Any]] = {
 """The base class of each kind of module that the metadata lists."""
 
 
+WITH_EXTRAS = ("emulator", "observing.facets", "receiver")
+
+
 def own_classes() -> list[type[Any]]:
     """Return the public classes of the package, without those that only its other classes are based on."""
     classes = set()
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        # The emulator and the receiver have none of these kinds, and need packages that are not installed everywhere.
-        if not module.name.startswith((f"{package.__name__}.emulator", f"{package.__name__}.receiver")):
+        # These have none of these kinds, and need packages that are not installed everywhere.
+        if not module.name.startswith(tuple(f"{package.__name__}.{name}" for name in WITH_EXTRAS)):
             members = vars(importlib.import_module(module.name)).items()
             classes |= {value for name, value in members if inspect.isclass(value) and not name.startswith("_")}
     own = {value for value in classes if value.__module__.startswith(f"{package.__name__}.")}

@@ -30,17 +30,19 @@ class Background:
         self._limit = limit
         self._waiting: SimpleQueue[Report] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._taken = self._sent = 0
 
     @property
-    def waiting(self) -> int:
-        """How many reports wait to be sent."""
-        return self._waiting.qsize()
+    def unsent(self) -> int:
+        """How many reports wait to be sent, or are being sent."""
+        return self._taken - self._sent
 
     def send(self, report: Report) -> None:
         """Let the thread send a report. This takes a few microseconds, and never raises."""
         if self._waiting.qsize() >= self._limit:
             warn_once("of a trigger", "the metrics system does not keep up")
             return
+        self._taken += 1
         self._waiting.put(report)
         if self._thread is None or not self._thread.is_alive():  # a fork has no threads
             self._start()
@@ -56,8 +58,10 @@ class Background:
         while True:
             first = self._waiting.get()
             time.sleep(self._interval)
-            for report in _added_up([first, *self._collected()]):
+            reports = [first, *self._collected()]
+            for report in _added_up(reports):
                 report.send()
+            self._sent += len(reports)
 
     def _collected(self) -> list[Report]:
         reports = []
@@ -84,9 +88,5 @@ def _added_up(reports: list[Report]) -> list[Report]:
     return [*counters.values(), *timers]
 
 
-_in_background = Background()
-
-
-def send_in_background(report: Report) -> None:
-    """Let the thread of this process send a report."""
-    _in_background.send(report)
+in_background = Background()
+"""The thread of this process."""

@@ -22,7 +22,7 @@ from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.ending.verdict import ERROR, TIMEOUT
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.observing.background import send_in_background
+from airflow_provider_whiterabbit.observing.background import in_background
 from airflow_provider_whiterabbit.observing.stats import server_stats, task_stats
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
 from airflow_provider_whiterabbit.triggers.patience import patient
@@ -163,7 +163,7 @@ class WhiteRabbitTrigger(BaseTrigger):
     def _whiterabbit_metrics(self) -> TaskMetrics:
         # `dag.test()`, which gives a trigger no task instance, runs it in the process of a task.
         stats = task_stats if getattr(self, "task_instance", None) is None else server_stats
-        return TaskMetrics(self.whiterabbit_conn_id, self.target.kind, stats, send_in_background)
+        return TaskMetrics(self.whiterabbit_conn_id, self.target.kind, stats, in_background.send)
 
     async def _connect(self, stack: contextlib.AsyncExitStack) -> AsyncClient:
         """Read the Airflow connection and enter a client; retry, because the connection may only seem missing.

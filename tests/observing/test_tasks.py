@@ -16,7 +16,7 @@ from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException, TaskDeferred
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
-from airflow_provider_whiterabbit.observing.background import send_in_background
+from airflow_provider_whiterabbit.observing.background import in_background
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.stats import Report, server_stats
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
@@ -73,7 +73,7 @@ def counters(server: StatsdServer, send: Callable[[Report], None] = Report.send)
 
 async def counters_of_triggers(server: StatsdServer) -> Counters:
     """Return the counters, also those that triggers have reported, as `counters` does."""
-    return await asyncio.to_thread(counters, server, send_in_background)
+    return await asyncio.to_thread(counters, server, in_background.send)
 
 
 def tags_of(remote: Remote) -> tuple[str, ...]:
