@@ -62,7 +62,7 @@ def whiterabbit_sensor_modes():
     # poke occupies a worker slot during the whole wait: use it for executions of seconds.
     poke = wait("poke", mode="poke", deferrable=False, poke_interval=2)
     # reschedule occupies a worker slot for each poll: use it for long executions if you run no triggerer.
-    reschedule = wait("reschedule", mode="reschedule", deferrable=False, poke_interval=2)
+    reschedule = wait("reschedule", mode="reschedule", deferrable=False, poke_interval=10)
     # deferrable occupies no worker slot and notices the end at once: prefer it.
     deferrable = wait("deferrable", deferrable=True)
 

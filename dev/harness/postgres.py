@@ -120,6 +120,7 @@ class Postgres:
         for process in self._frozen:
             with suppress(psutil.NoSuchProcess):
                 process.suspend()
+        until(lambda: not any(map(_runs, self._frozen)), "PostgreSQL's processes to stand still", 60, 0.01)
 
     def thaw(self) -> None:
         """Resume the processes that `freeze` has suspended."""
@@ -129,6 +130,14 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         self._sessions.run(program, [str(self._programs / program), *arguments])
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Return whether a process has neither ended nor been suspended; a signal takes a moment."""
+    try:
+        return process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def programs(patterns: Iterable[str] = PROGRAM_FOLDERS) -> Path:
