@@ -88,7 +88,7 @@ class JsonFilesMixin(TemplatedMixin):
             if _is_file(file):
                 text = self._text_of(name, file)
                 if not any(mark in text for mark in ("{{", "{%", "{#")):
-                    json_object(_parsed(text, name, file), name)
+                    _parsed(text, name, file)
                 setattr(self, name, text)
                 self._files = {**self._files, name: file}
 
@@ -152,7 +152,7 @@ def _parsed(text: str, name: str, file: str) -> Any:
 
     No message shows the text, which can be secret.
 
-    :raises WhiteRabbitInputError: if it is no object, with the place of a mistake.
+    :raises WhiteRabbitInputError: if it is no object, or can't be sent as JSON, with the place of a mistake.
     """
     place = f"{name}: the file {file}"
     try:
@@ -166,7 +166,7 @@ def _parsed(text: str, name: str, file: str) -> Any:
         raise WhiteRabbitInputError(f"{place}, when rendered, is not valid: {error}") from None
     if not isinstance(value, dict):
         raise WhiteRabbitInputError(f"{place}, when rendered, must hold an object, got {type(value).__name__}")
-    return value
+    return json_object(value, name)  # now: Airflow can't take what is nested too deep as a task's attribute
 
 
 def _members(members: list[tuple[str, Any]]) -> dict[str, Any]:
