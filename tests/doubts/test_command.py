@@ -114,6 +114,7 @@ def test_answers(airflow: FakeAirflow, command: Command, tmp_path: Path, kind: s
     assert cleared[2]["task_ids"] == [["pay", 0]]
 
 
+@pytest.mark.long
 def test_hundreds(airflow: FakeAirflow, command: Command) -> None:
     """One command settles more doubts than the API returns at once, and reads no task instance without need."""
     for number in range(250):

@@ -327,6 +327,7 @@ def test_giving_up(wr: Emulator, inlets: Inlets, stores: Stores) -> None:
 # --- when something breaks
 
 
+@pytest.mark.long
 def test_one_record_that_cannot_be_read(wr: Emulator, inlets: Inlets, stores: Stores) -> None:
     """A record that can't be read, or a replay that is refused, hinders no other execution, and fails the task."""
     ids = [submit(wr, inlets) for _ in range(4)]

@@ -168,6 +168,7 @@ def test_sixty_slow_senders(start_receiver: StartReceiver, pay_database: AssetDa
     assert len(pay_database.events()) == 20
 
 
+@pytest.mark.long
 def test_memory_that_all_share(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
     """All large bodies share a memory limit, which does not affect small bodies; their memory is freed at the end."""
     receiver = start_receiver(max_bytes=4 * MB, body_timeout=10)
@@ -201,6 +202,7 @@ def test_senders_that_leave(receiver: RunningReceiver, pay_database: AssetDataba
     assert len(pay_database.events()) == 1
 
 
+@pytest.mark.long
 def test_two_thousand_random_bodies(receiver: RunningReceiver, pay_database: AssetDatabase) -> None:
     """No changed, cut, extended or random body becomes an event: its signature belongs to another body or secret."""
     choice = random.Random(20261124)  # noqa: S311
