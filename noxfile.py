@@ -34,8 +34,8 @@ OLDEST, NEWEST = "2.11", "3.3"
 REST = "rest"
 """The tag of the sessions that run for every change, beside `make test-all` (the newest Airflow on its first Python).
 
-Of each Airflow, they take the first and the last Python. The Pythons between run in the workflow, and with
-`make matrix` alone.
+They take each Airflow on its first Python, and each other Python with one Airflow. All pairs run in the workflow, and
+with `make matrix` alone.
 """
 
 WITHOUT_TOOLS = (
@@ -108,7 +108,7 @@ def whole(session: nox.Session, airflow: str) -> None:
 @nox.parametrize(
     ("python", "airflow"),
     [
-        nox.param(python, airflow, tags=[REST] if python == others[-1] else [])
+        nox.param(python, airflow, tags=[REST] if (python, airflow) in {("3.12", OLDEST), ("3.13", NEWEST)} else [])
         for airflow, (_, *others) in PYTHONS.items()
         for python in others
     ],
