@@ -18,7 +18,7 @@ from airflow_provider_whiterabbit.compat import (
     BaseOperator,
     conf,
 )
-from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends
+from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, failure_of, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
     WhiteRabbitProtocolError,
@@ -273,5 +273,5 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         self._push_usage(context, record)
         self._whiterabbit_metrics.ended(record)
         if self._may_resubmit(record, has_store(context)):
-            raise AirflowException(record.failure)  # keeps the retries, which submit anew
+            raise AirflowException(failure_of(record))  # keeps the retries, which submit anew
         return self._result_of(record, context)
