@@ -19,6 +19,7 @@ from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, ended_id, res
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
+from airflow_provider_whiterabbit.native import NativeRenderingMixin
 from airflow_provider_whiterabbit.observing.lineage import LineageMixin
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
@@ -56,7 +57,7 @@ def _ends_in_triggerer(task: WaitingMixin) -> bool:
     return task.deferrable and configured("end_from_trigger", task._end_option)
 
 
-class WaitingMixin(LineageMixin, TemplatedMixin):
+class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
     """Mixin for Airflow tasks that wait for an execution or a workflow run."""
 
     operator_extra_links: Any = ComputedAttribute(_extra_links, lambda task: _extra_links())

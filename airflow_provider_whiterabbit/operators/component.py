@@ -18,7 +18,6 @@ from airflow_provider_whiterabbit.exceptions import (
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
 from airflow_provider_whiterabbit.operators.json_files import JsonFilesMixin
-from airflow_provider_whiterabbit.operators.native import NativeRenderingMixin
 from airflow_provider_whiterabbit.templated import attempts as attempts_of
 from airflow_provider_whiterabbit.templated import flag, seconds
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
@@ -50,7 +49,7 @@ def _validate(value: Any) -> bool:
     return flag(value, "validate")
 
 
-class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, NativeRenderingMixin, WhiteRabbitSubmitOperator):
+class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOperator):
     """Executes a White Rabbit component, and returns the execution's output as XCom: the JSON that the API sent.
 
     The component is submitted at most once for each run of the task and each clear by a user, also if workers die. The
@@ -170,7 +169,7 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, NativeRenderingMixin, 
         # A person who is asked about a doubt sees these.
         self.input, self.config = self._object_argument("input"), self._object_argument("config")
         self.attempts = self._checked_argument("attempts", _attempts)
-        with self._naming_native_rendering("module", "input", "config"):
+        with self._naming_native_rendering("module", "input", "config", "callback"):
             return self.whiterabbit_hook.component_request(
                 self._rendered_argument("module"),
                 input=self.input,

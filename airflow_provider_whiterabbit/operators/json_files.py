@@ -77,8 +77,8 @@ class JsonFilesMixin(TemplatedMixin):
 
         With ``render_template_as_native_obj``, Jinja would make Python values of each macro and block in the file too.
         """
-        if isinstance(content, _FileText):
-            jinja_env = self.get_dag().get_template_env(force_sandboxed=True)
+        if isinstance(content, _FileText) and (dag := self.get_dag()) is not None:
+            jinja_env = dag.get_template_env(force_sandboxed=True)
             # An expression, because a tag such as ``{%- if x %}`` removes the white space before it.
             mark = f"{jinja_env.variable_start_string} {_MARK!r} {jinja_env.variable_end_string}"
             content = f"{mark}{content}"

@@ -120,7 +120,8 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         :raises WhiteRabbitInputError: if it is not an id.
         """
         name = self.waits_for.id_name
-        return checks.identifier(getattr(self, name), name, self._unrendered.get(name))
+        with self._naming_native_rendering(name):
+            return checks.identifier(getattr(self, name), name, self._unrendered.get(name))
 
     def _lineage_id(self) -> str | None:
         with contextlib.suppress(WhiteRabbitError):  # not rendered yet, or not an id
