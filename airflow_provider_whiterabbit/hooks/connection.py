@@ -10,6 +10,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.naming import naming_connection
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 from airflow_provider_whiterabbit.hooks.unknown_fields import warn_of_unknown
@@ -17,9 +18,6 @@ from airflow_provider_whiterabbit.hooks.unknown_fields import warn_of_unknown
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
     from airflow_provider_whiterabbit.compat import Connection
-
-_MAX_ID = 250
-"""Length, in characters, of the longest id of a connection in Airflow's database."""
 
 _MADE_UP_ID = re.compile(r"(?=.*[A-Z])[A-Za-z0-9]{8}")
 """What an id looks like that Airflow makes up for *Test*."""
@@ -92,14 +90,11 @@ def secrets_of(connection: Connection, extra: Mapping[str, Any]) -> Iterator[str
 
 
 def check_conn_id(connection_id: Any) -> None:
-    """Check that the id of an Airflow connection, which can be templated, is printable and has at most 250 characters.
+    """Check that a value can be the id of an Airflow connection.
 
-    Airflow's own error quotes the id as it is, and a lone surrogate in an error ends a task without a reason in its
-    log.
-
-    :raises WhiteRabbitConfigError: if it is not.
+    :raises WhiteRabbitConfigError: if it can't.
     """
-    if not isinstance(connection_id, str) or not connection_id.isprintable() or len(connection_id) > _MAX_ID:
+    if not checks.is_connection_id(connection_id):
         raise WhiteRabbitConfigError(f"{connection_id!r:.100} can't be the id of an Airflow connection.")
 
 

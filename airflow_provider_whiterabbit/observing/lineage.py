@@ -95,7 +95,7 @@ class LineageMixin:
         base_url: str | None = getattr(vars(self).get("whiterabbit_hook"), "_known_base_url", None)
         return {
             "id_name": self.waits_for.id_name,
-            "connection_id": _short(self.whiterabbit_conn_id),
+            "connection_id": _short(str(self.whiterabbit_conn_id)),  # perhaps another task's output, not rendered yet
             "identity": _short(self._lineage_id()),
             "host": None if base_url is None else urlsplit(base_url).netloc.rpartition("@")[2],
             "subject": _short(self._lineage_subject()),

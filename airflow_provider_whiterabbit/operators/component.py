@@ -19,6 +19,7 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
 from airflow_provider_whiterabbit.operators.json_files import JsonFilesMixin
 from airflow_provider_whiterabbit.templated import attempts as attempts_of
+from airflow_provider_whiterabbit.templated import callback as callback_of
 from airflow_provider_whiterabbit.templated import flag, seconds
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
@@ -120,7 +121,7 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOpera
         callback: bool | str | XComArg = False,
         inline_wait: Seconds = 0,
         validate: bool | Rendered = False,
-        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        whiterabbit_conn_id: str | XComArg = WhiteRabbitHook.default_conn_name,
         wait_for_completion: bool | Rendered = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         end_from_trigger: bool | None = None,
@@ -145,14 +146,14 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOpera
             assigned_users=assigned_users,
             **kwargs,
         )
-        if callback and callback_url is not None:
+        self.callback: Any = self._unless_template(callback, callback_of)
+        if self.callback is not False and callback_url is not None:
             raise WhiteRabbitInputError("give callback or callback_url, not both")
         self.module: Any = self._unless_template(module, checks.module)
         self.input: Any = self._unless_template(input, lambda value: self._checked_object(value, "input"))
         self.config: Any = self._unless_template(config, lambda value: self._checked_object(value, "config"))
         self.attempts: Any = self._unless_template(attempts, _attempts)
         self.callback_url: Any = self._unless_template(callback_url, _callback_url)
-        self.callback: Any = callback
         self.inline_wait: Any = self._unless_template(inline_wait, _inline_wait)
         self.validate: Any = self._unless_template(validate, _validate)
 
@@ -177,7 +178,7 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOpera
                 attempts=self.attempts,
                 inline_wait=self._checked_argument("inline_wait", _inline_wait),
                 callback_url=self._checked_argument("callback_url", _callback_url),
-                callback=self._rendered_argument("callback"),
+                callback=self._checked_argument("callback", callback_of),
             )
 
     def _check_before_submission(self) -> None:

@@ -66,7 +66,7 @@ class WhiteRabbitTriggerWorkflowOperator(WhiteRabbitSubmitOperator):
         self,
         *,
         workflow_id: str | XComArg,
-        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        whiterabbit_conn_id: str | XComArg = WhiteRabbitHook.default_conn_name,
         wait_for_completion: bool | Rendered = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         end_from_trigger: bool | None = None,
