@@ -32,9 +32,9 @@ def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSetti
     """
     name = _name_of(connection)
     with naming_connection(name):
-        settings = _settings_of(connection, extra, name)
-    warn_of_unknown(name, extra)
-    return settings
+        _check_extra(extra)
+        warn_of_unknown(name, extra)  # first: a field that is missing may have another name
+        return _settings_of(connection, extra, name)
 
 
 def _settings_of(connection: Connection, extra: Mapping[str, Any], name: str) -> ClientSettings:
@@ -44,7 +44,6 @@ def _settings_of(connection: Connection, extra: Mapping[str, Any], name: str) ->
     )
     from airflow_provider_whiterabbit.client.transport.limits import LIMITS
 
-    _check_extra(extra)
     # The forms of older versions of Airflow save an empty field as an empty string.
     fields = {name: value for name, value in extra.items() if value not in (None, "")}
     return ClientSettings(
@@ -150,8 +149,11 @@ def _string_field(extra: Mapping[str, Any], name: str) -> str | None:
 
 
 def _seconds_field(extra: Mapping[str, Any], name: str, default: float) -> float:
+    value = extra.get(name, default)
     try:
-        return float(extra.get(name, default))
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)
     except (TypeError, ValueError, OverflowError):
         raise WhiteRabbitConfigError(f"The extra field '{name}' must be a number of seconds.") from None
 
