@@ -160,6 +160,7 @@ def test_invalid_name(airflow: FakeAirflow, whiterabbit_emulator: Emulator, conf
     assert not whiterabbit_emulator.journal
 
 
+@needs_receiver
 @pytest.mark.parametrize("text", ["False", "false", "True", "true"])
 def test_flags_as_texts(airflow: FakeAirflow, whiterabbit_emulator: Emulator, configured: Any, text: str) -> None:
     """A template of a param that is true or false gives no callback a name."""
