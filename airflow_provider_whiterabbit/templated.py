@@ -21,7 +21,8 @@ else:
 T = TypeVar("T")
 
 _MARKS = ("{{", "{%")
-_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,30})?")  # a third has 16 decimals, and 0.1 + 0.2 has 17
+_FLAGS = {"True": True, "False": False, "true": True, "false": False}
 _MAX_SHOWN = 200
 
 
@@ -52,11 +53,44 @@ def attempts(value: Any) -> int:
 
 
 def flag(value: Any, name: str) -> bool:
-    """Return whether a value is true; a text must be ``True``, ``true``, ``False`` or ``false``."""
+    """Return whether a value is true: a `bool`, 0 or 1, or the text ``True``, ``true``, ``False`` or ``false``.
+
+    :raises WhiteRabbitInputError: if it is something else. An empty list or None, of an upstream task, is no answer.
+    """
     if isinstance(value, str):
-        checks.choice(value, name, ("True", "False", "true", "false"))
-        return value in ("True", "true")
+        return _FLAGS[checks.choice(value, name, _FLAGS)]
+    if not isinstance(value, int) or value not in (0, 1):
+        raise WhiteRabbitInputError(f"{name} must be True or False, got {value!r:.50}")
     return bool(value)
+
+
+def callback(value: Any) -> bool | str:
+    """Return whether a callback is wanted, or the callback's name: any other text than those of `flag`.
+
+    :raises WhiteRabbitInputError: if it is neither.
+    """
+    if not isinstance(value, bool) and not checks.is_callback_name(value):
+        raise WhiteRabbitInputError(f"callback must be True, False or a name, got {value!r:.100}")
+    return _FLAGS.get(value, value) if isinstance(value, str) else value
+
+
+def connection_id(value: Any) -> str:
+    """Return the id of an Airflow connection.
+
+    :raises WhiteRabbitInputError: if it can't be one.
+    """
+    if not checks.is_connection_id(value):
+        raise WhiteRabbitInputError(f"whiterabbit_conn_id must be the id of an Airflow connection, got {value!r:.100}")
+    return str(value)
+
+
+def fixed_flag(value: Any, name: str) -> None:
+    """Check that an argument that Airflow does not render is true or false, or None for the default.
+
+    :raises WhiteRabbitInputError: if it is something else: the text of a template would count as true.
+    """
+    if value is not None and not isinstance(value, bool):
+        raise WhiteRabbitInputError(f"{name} must be True or False, and can't be a template; got {value!r:.50}")
 
 
 def json_object(value: Any, name: str) -> Any:

@@ -19,10 +19,11 @@ from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, ended_id, res
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
+from airflow_provider_whiterabbit.native import NativeRenderingMixin
 from airflow_provider_whiterabbit.observing.lineage import LineageMixin
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
-from airflow_provider_whiterabbit.templated import TemplatedMixin, seconds
+from airflow_provider_whiterabbit.templated import TemplatedMixin, connection_id, seconds
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
 
 MAX_WAIT_SECONDS = 10 * 365 * 24 * 60 * 60.0
@@ -56,7 +57,7 @@ def _ends_in_triggerer(task: WaitingMixin) -> bool:
     return task.deferrable and configured("end_from_trigger", task._end_option)
 
 
-class WaitingMixin(LineageMixin, TemplatedMixin):
+class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
     """Mixin for Airflow tasks that wait for an execution or a workflow run."""
 
     operator_extra_links: Any = ComputedAttribute(_extra_links, lambda task: _extra_links())
@@ -90,7 +91,15 @@ class WaitingMixin(LineageMixin, TemplatedMixin):
     @cached_property
     def whiterabbit_hook(self) -> WhiteRabbitHook:
         """The hook that calls White Rabbit with the task's connection."""
-        return WhiteRabbitHook(self.whiterabbit_conn_id)
+        return WhiteRabbitHook(self._checked_conn_id())
+
+    def _checked_conn_id(self) -> str:
+        """Return the rendered id of the connection.
+
+        :raises WhiteRabbitInputError: if it is not an id.
+        """
+        with self._naming_native_rendering("whiterabbit_conn_id"):
+            return self._checked_argument("whiterabbit_conn_id", connection_id)
 
     @property
     def _whiterabbit_metrics(self) -> TaskMetrics:

@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("exceptions", "get_provider_info", "links", "observing", "parameters"),
     ("client.checks", "client.clock", "client.defaults", "client.naming"),
     ("client.wire", "client.records"),
-    ("client.api", "client.catalogue", "client.retry", "client.webhooks", "templated"),
+    ("client.api", "client.catalogue", "client.retry", "client.webhooks", "native", "templated"),
     ("client.wait",),
     ("client.transport",),
     ("receiver.settings",),

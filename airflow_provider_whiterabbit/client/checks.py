@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import sys
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,9 @@ MAX_INLINE_WAIT = 15.0
 
 MAX_NAME = 200
 """Length, in characters, of the longest name of a module."""
+
+MAX_CONNECTION_ID = 250
+"""Length, in characters, of the longest id of a connection in Airflow's database."""
 
 _SAFE_ID = re.compile(r"(?!\.+$)[A-Za-z0-9._~-]{1,200}", re.ASCII)  # RFC 3986, unreserved; no dot segments
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
@@ -78,6 +82,16 @@ def is_http_url(address: str) -> bool:
         return False
 
 
+def is_connection_id(value: Any) -> bool:
+    """Return whether a value can be the id of an Airflow connection: printable, not blank, at most 250 characters.
+
+    Airflow's own error quotes an id as it is, and a lone surrogate in an error ends a task without a reason in its log.
+    ``None`` as text is what a template renders to that pulls a missing XCom.
+    """
+    is_id = isinstance(value, str) and bool(value.strip()) and value.isprintable() and len(value) <= MAX_CONNECTION_ID
+    return is_id and value != "None"
+
+
 def module(value: Any) -> str:
     """Check that a component's module name is a string of 1 to 200 printable characters, and return the name."""
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME or not value.isprintable():
@@ -131,7 +145,7 @@ def seconds(value: Any, name: str, most: float = float("inf")) -> float:
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= most:
         bounds = "not negative" if most == float("inf") else f"from 0 to {most:g}"
         raise WhiteRabbitInputError(f"{name} must be seconds or a timedelta, {bounds}; got {value!r:.50}")
-    return float(number)
+    return float(number) if number <= sys.float_info.max else float("inf")  # an integer can be larger
 
 
 def position(value: Any) -> list[float]:
@@ -139,6 +153,11 @@ def position(value: Any) -> list[float]:
     if not isinstance(value, list | tuple) or [type(part) in (int, float) for part in value] != [True, True]:
         raise WhiteRabbitInputError(f"position must be two numbers, x and y; got {value!r:.50}")
     return list(value)
+
+
+def is_callback_name(value: Any) -> bool:
+    """Return whether a value fits into a callback's URL, and into the database in which the receiver looks it up."""
+    return isinstance(value, str) and bool(value) and not re.search(r"[\0\ud800-\udfff]", value)
 
 
 def callback_url(value: Any) -> str:

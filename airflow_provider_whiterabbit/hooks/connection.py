@@ -10,6 +10,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.naming import naming_connection
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 from airflow_provider_whiterabbit.hooks.unknown_fields import warn_of_unknown
@@ -17,9 +18,6 @@ from airflow_provider_whiterabbit.hooks.unknown_fields import warn_of_unknown
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
     from airflow_provider_whiterabbit.compat import Connection
-
-_MAX_ID = 250
-"""Length, in characters, of the longest id of a connection in Airflow's database."""
 
 _MADE_UP_ID = re.compile(r"(?=.*[A-Z])[A-Za-z0-9]{8}")
 """What an id looks like that Airflow makes up for *Test*."""
@@ -34,9 +32,9 @@ def settings_of(connection: Connection, extra: Mapping[str, Any]) -> ClientSetti
     """
     name = _name_of(connection)
     with naming_connection(name):
-        settings = _settings_of(connection, extra, name)
-    warn_of_unknown(name, extra)
-    return settings
+        _check_extra(extra)
+        warn_of_unknown(name, extra)  # first: a field that is missing may have another name
+        return _settings_of(connection, extra, name)
 
 
 def _settings_of(connection: Connection, extra: Mapping[str, Any], name: str) -> ClientSettings:
@@ -46,7 +44,6 @@ def _settings_of(connection: Connection, extra: Mapping[str, Any], name: str) ->
     )
     from airflow_provider_whiterabbit.client.transport.limits import LIMITS
 
-    _check_extra(extra)
     # The forms of older versions of Airflow save an empty field as an empty string.
     fields = {name: value for name, value in extra.items() if value not in (None, "")}
     return ClientSettings(
@@ -92,14 +89,11 @@ def secrets_of(connection: Connection, extra: Mapping[str, Any]) -> Iterator[str
 
 
 def check_conn_id(connection_id: Any) -> None:
-    """Check that the id of an Airflow connection, which can be templated, is printable and has at most 250 characters.
+    """Check that a value can be the id of an Airflow connection.
 
-    Airflow's own error quotes the id as it is, and a lone surrogate in an error ends a task without a reason in its
-    log.
-
-    :raises WhiteRabbitConfigError: if it is not.
+    :raises WhiteRabbitConfigError: if it can't.
     """
-    if not isinstance(connection_id, str) or not connection_id.isprintable() or len(connection_id) > _MAX_ID:
+    if not checks.is_connection_id(connection_id):
         raise WhiteRabbitConfigError(f"{connection_id!r:.100} can't be the id of an Airflow connection.")
 
 
@@ -155,8 +149,11 @@ def _string_field(extra: Mapping[str, Any], name: str) -> str | None:
 
 
 def _seconds_field(extra: Mapping[str, Any], name: str, default: float) -> float:
+    value = extra.get(name, default)
     try:
-        return float(extra.get(name, default))
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)
     except (TypeError, ValueError, OverflowError):
         raise WhiteRabbitConfigError(f"The extra field '{name}' must be a number of seconds.") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 _MAX_NAME = 100
 _MAX_WARNINGS = 20
-"""Of how many unknown fields of a connection the log has a warning at most."""
+"""Of how many unknown fields of a connection there is a warning at most."""
 
 
 def warn_of_unknown(connection_id: str, names: Iterable[Any]) -> None:
@@ -24,17 +24,31 @@ def warn_of_unknown(connection_id: str, names: Iterable[Any]) -> None:
     :param connection_id: id of the connection; empty if no user knows it.
     :param names: the names of all extra fields.
     """
+    for warning in _warnings(connection_id, names):
+        _warn(warning)
+
+
+def remark_on_unknown(extra: Any) -> str:
+    """Return the same warnings as sentences to add to a message about the connection; empty if there are none.
+
+    :param extra: the connection's extra, which may be no object.
+    """
+    warnings = _warnings("", extra) if isinstance(extra, Mapping) else []
+    return "".join(f" {warning}" if warning.endswith("?") else f" {warning}." for warning in warnings)
+
+
+def _warnings(connection_id: str, names: Iterable[Any]) -> list[str]:
     unknown = [name for name in names if name not in CONN_FIELDS]
-    for name in unknown[:_MAX_WARNINGS]:
-        _warn(connection_id, one_line(str(name), _MAX_NAME))
+    return [_warning(connection_id, one_line(str(name), _MAX_NAME)) for name in unknown[:_MAX_WARNINGS]]
+
+
+def _warning(connection_id: str, name: str) -> str:
+    similar = difflib.get_close_matches(name.lower().removeprefix("extra__whiterabbit__"), CONN_FIELDS, n=1)
+    connection = connection_id and f" {connection_id}"
+    hint = f"; did you mean '{similar[0]}'?" if similar else " and ignores"
+    return f"The connection{connection} has an extra field '{name}', which this provider does not know{hint}"
 
 
 @lru_cache(maxsize=1024)
-def _warn(connection_id: str, name: str) -> None:
-    similar = difflib.get_close_matches(name.lower().removeprefix("extra__whiterabbit__"), CONN_FIELDS, n=1)
-    log.warning(
-        "The connection%s has an extra field '%s', which this provider does not know%s",
-        connection_id and f" {connection_id}",
-        name,
-        f"; did you mean '{similar[0]}'?" if similar else " and ignores",
-    )
+def _warn(warning: str) -> None:
+    log.warning("%s", warning)

@@ -12,6 +12,7 @@ from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_
 from airflow_provider_whiterabbit.compat import BaseHook
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTION_TYPE, UI_FIELD_BEHAVIOUR
 from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
+from airflow_provider_whiterabbit.hooks.unknown_fields import remark_on_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
@@ -222,7 +223,8 @@ class WhiteRabbitHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Test the API key, signature and clock by reading an execution that does not exist; nothing is submitted.
 
-        :return: whether the connection works, and a message that says why.
+        :return: whether the connection works, and a message that says why. It also names extra fields that the provider
+            does not know.
         """
         from airflow_provider_whiterabbit.hooks.probe import probe
 
@@ -230,7 +232,8 @@ class WhiteRabbitHook(BaseHook):
             self._settings.callback_secrets()  # otherwise only a submission with a callback validates them
             return self.get_conn()
 
-        return probe(connect)
+        works, message = probe(connect)
+        return works, f"{message}{remark_on_unknown(self.get_connection(self.whiterabbit_conn_id).extra_dejson)}"
 
     def _wait(self, followed: Followed[R], timeout: float | timedelta | None, poll_interval: float | timedelta) -> R:
         from airflow_provider_whiterabbit.client import checks

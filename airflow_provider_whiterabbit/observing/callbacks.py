@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from airflow_provider_whiterabbit.observing.names import Metric
-from airflow_provider_whiterabbit.observing.stats import Report, server_stats, tags_of
+from airflow_provider_whiterabbit.observing.stats import Report, server_stats, tags_of, warn_once
+
+_NAMES = frozenset(Metric)
 
 
 def callback_answered(outcome: str, seconds: float, connection_id: str | None) -> None:
@@ -13,7 +15,10 @@ def callback_answered(outcome: str, seconds: float, connection_id: str | None) -
     :param seconds: from the arrival of the request's headers to the answer.
     :param connection_id: the connection of the callback, if the receiver serves it: the tag ``connection``.
     """
-    tags = tags_of(connection=connection_id)
-    Report(server_stats, Metric(f"callbacks.{outcome}"), 1, tags).send()
+    tags, name = tags_of(connection=connection_id), f"callbacks.{outcome}"
+    if name in _NAMES:  # reporting must never raise
+        Report(server_stats, Metric(name), 1, tags).send()
+    else:
+        warn_once(name, "there is no such metric")
     if not outcome.startswith("refused."):
         Report(server_stats, Metric.CALLBACKS_SECONDS, seconds, tags).send()

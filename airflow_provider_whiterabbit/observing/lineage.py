@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from airflow_provider_whiterabbit.client.text import clean, one_line
+from airflow_provider_whiterabbit.compat import redact
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -51,7 +52,7 @@ class SeenRun:
             status=str(record.status),
             credits_spent=record.total_usage if record.is_terminal else None,  # they are not spent before
             module=getattr(record, "module", None),
-            failure=record.failure if record.is_terminal and not record.succeeded else None,
+            failure=str(redact(record.failure)) if record.is_terminal and not record.succeeded else None,
         )
 
 
@@ -94,7 +95,7 @@ class LineageMixin:
         base_url: str | None = getattr(vars(self).get("whiterabbit_hook"), "_known_base_url", None)
         return {
             "id_name": self.waits_for.id_name,
-            "connection_id": _short(self.whiterabbit_conn_id),
+            "connection_id": _short(str(self.whiterabbit_conn_id)),  # perhaps another task's output, not rendered yet
             "identity": _short(self._lineage_id()),
             "host": None if base_url is None else urlsplit(base_url).netloc.rpartition("@")[2],
             "subject": _short(self._lineage_subject()),

@@ -18,7 +18,7 @@ from airflow_provider_whiterabbit.compat import (
     BaseOperator,
     conf,
 )
-from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends
+from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, failure_of, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
     WhiteRabbitProtocolError,
@@ -30,17 +30,17 @@ from airflow_provider_whiterabbit.operators.earlier import OnClear, OnDoubt, OnF
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
 from airflow_provider_whiterabbit.operators.submission import digest
 from airflow_provider_whiterabbit.operators.submitting import SubmittingMixin
-from airflow_provider_whiterabbit.templated import flag, seconds
+from airflow_provider_whiterabbit.templated import connection_id, fixed_flag, flag, seconds
 from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, is_nested, limited
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_whiterabbit.compat import Context
+    from airflow_provider_whiterabbit.compat import Context, XComArg
     from airflow_provider_whiterabbit.parameters import OperatorParameters, Rendered, Seconds
 
 
-def _poll_seconds(value: Any) -> float:
+def _poll_interval(value: Any) -> float:
     return seconds(value, "poll_interval", MAX_WAIT_SECONDS)
 
 
@@ -91,7 +91,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
     def __init__(
         self,
         *,
-        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        whiterabbit_conn_id: str | XComArg = WhiteRabbitHook.default_conn_name,
         wait_for_completion: bool | Rendered = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         end_from_trigger: bool | None = None,
@@ -106,14 +106,16 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         super().__init__(**kwargs)
         if assigned_users is not None:
             checks.users(assigned_users, "assigned_users")
-        self.whiterabbit_conn_id = whiterabbit_conn_id
+        for name, value in (("deferrable", deferrable), ("end_from_trigger", end_from_trigger)):
+            fixed_flag(value, name)
+        self.whiterabbit_conn_id = self._unless_template(whiterabbit_conn_id, connection_id)
         self.wait_for_completion = self._unless_template(
             wait_for_completion, lambda value: flag(value, "wait_for_completion")
         )
         self.deferrable = deferrable or bool(end_from_trigger)
         self._end_option = end_from_trigger
         self.timeout = self._unless_template(timeout, lambda value: None if value is None else limited(value))
-        self.poll_interval = self._unless_template(poll_interval, _poll_seconds)
+        self.poll_interval = self._unless_template(poll_interval, _poll_interval)
         self.on_failed_execution = self._unless_template(
             on_failed_execution, lambda word: checks.choice(word, "on_failed_execution", get_args(OnFailedExecution))
         )
@@ -125,7 +127,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
 
     @property
     def _poll_seconds(self) -> float:
-        return self._checked_argument("poll_interval", _poll_seconds)
+        return self._checked_argument("poll_interval", _poll_interval)
 
     @property
     def _waits(self) -> bool:
@@ -138,6 +140,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         """
         _ = self._waits, self._timeout_seconds, self._poll_seconds, self._resubmits_failed, self._resubmits_cleared
         self._doubt_option()
+        self._checked_conn_id()
 
     def execute(self, context: Context) -> Any:
         """Submit the component or workflow, or find an earlier try's submission; then wait if configured to wait."""
@@ -273,5 +276,5 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         self._push_usage(context, record)
         self._whiterabbit_metrics.ended(record)
         if self._may_resubmit(record, has_store(context)):
-            raise AirflowException(record.failure)  # keeps the retries, which submit anew
+            raise AirflowException(failure_of(record))  # keeps the retries, which submit anew
         return self._result_of(record, context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.recovery import Recovery, ReplayOutcome
 from airflow_provider_whiterabbit.operators.submissions import Progress, Submissions
-from airflow_provider_whiterabbit.templated import TemplatedMixin, as_number
+from airflow_provider_whiterabbit.templated import TemplatedMixin, as_number, connection_id, is_deferred
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -68,7 +68,7 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
         *,
         execution_ids: Iterable[str] | str | XComArg | None = None,
         submitted: Any = None,
-        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        whiterabbit_conn_id: str | XComArg = WhiteRabbitHook.default_conn_name,
         max_replays: int | Rendered = MAX_REPLAYS,
         ignore: Iterable[str] | str | XComArg = (),
         **kwargs: Unpack[OperatorParameters],
@@ -77,11 +77,11 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
             inlets = list(kwargs.get("inlets") or ())
             kwargs["inlets"] = inlets if submitted in inlets else [*inlets, submitted]
         super().__init__(**kwargs)
-        self.execution_ids = execution_ids
-        self.submitted = submitted
-        self.whiterabbit_conn_id = whiterabbit_conn_id
+        self.execution_ids = self._unless_template(execution_ids, lambda ids: _literal_ids(ids, "execution_ids"))
+        self.submitted = self._unless_template(submitted, self._checked_source)
+        self.whiterabbit_conn_id = self._unless_template(whiterabbit_conn_id, connection_id)
         self.max_replays: Any = self._unless_template(max_replays, _max_replays)
-        self.ignore = ignore
+        self.ignore = self._unless_template(ignore, lambda ids: _literal_ids(ids, "ignore"))
 
     def execute(self, context: Context) -> dict[ReplayOutcome, list[str]]:
         """Read each execution's record, and ask White Rabbit to deliver the callback again if the callback was lost.
@@ -89,8 +89,7 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
         :raises AirflowFailException: if callbacks were replayed in vain.
         :raises WhiteRabbitError: if callbacks could not be replayed.
         """
-        if (self.submitted is None) == (self.execution_ids is None):
-            raise WhiteRabbitInputError("give execution_ids or submitted, and not both")
+        self._checked_source(self.submitted)
         ignore = _checked_ids(self.ignore, "ignore")
         max_replays = self._checked_argument("max_replays", _max_replays)
         if self.submitted is None:
@@ -121,7 +120,12 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
 
     @cached_property
     def _hook(self) -> WhiteRabbitHook:
-        return WhiteRabbitHook(self.whiterabbit_conn_id)
+        return WhiteRabbitHook(self._checked_argument("whiterabbit_conn_id", connection_id))
+
+    def _checked_source(self, submitted: Any) -> Any:
+        if (submitted is None) == (self.execution_ids is None):
+            raise WhiteRabbitInputError("give execution_ids or submitted, and not both")
+        return submitted
 
 
 def _max_replays(value: Any) -> int:
@@ -129,6 +133,15 @@ def _max_replays(value: Any) -> int:
     if type(number) is not int or number < 1:
         raise WhiteRabbitInputError(f"max_replays must be an integer of at least 1, got {number!r:.100}")
     return number
+
+
+def _literal_ids(ids: Any, name: str) -> Any:
+    """Check ids that are known when the DAG is parsed, and return them."""
+    if isinstance(ids, Iterator):  # it can be read once
+        ids = list(ids)
+    if ids is not None and not (isinstance(ids, list | tuple | set) and any(map(is_deferred, ids))):
+        _checked_ids(ids, name)
+    return ids
 
 
 def _checked_ids(execution_ids: Any, name: str) -> list[str]:

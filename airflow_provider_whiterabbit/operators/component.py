@@ -18,8 +18,8 @@ from airflow_provider_whiterabbit.exceptions import (
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
 from airflow_provider_whiterabbit.operators.json_files import JsonFilesMixin
-from airflow_provider_whiterabbit.operators.native import NativeRenderingMixin
 from airflow_provider_whiterabbit.templated import attempts as attempts_of
+from airflow_provider_whiterabbit.templated import callback as callback_of
 from airflow_provider_whiterabbit.templated import flag, seconds
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
@@ -50,7 +50,7 @@ def _validate(value: Any) -> bool:
     return flag(value, "validate")
 
 
-class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, NativeRenderingMixin, WhiteRabbitSubmitOperator):
+class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOperator):
     """Executes a White Rabbit component, and returns the execution's output as XCom: the JSON that the API sent.
 
     The component is submitted at most once for each run of the task and each clear by a user, also if workers die. The
@@ -121,7 +121,7 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, NativeRenderingMixin, 
         callback: bool | str | XComArg = False,
         inline_wait: Seconds = 0,
         validate: bool | Rendered = False,
-        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        whiterabbit_conn_id: str | XComArg = WhiteRabbitHook.default_conn_name,
         wait_for_completion: bool | Rendered = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         end_from_trigger: bool | None = None,
@@ -146,14 +146,14 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, NativeRenderingMixin, 
             assigned_users=assigned_users,
             **kwargs,
         )
-        if callback and callback_url is not None:
+        self.callback: Any = self._unless_template(callback, callback_of)
+        if self.callback is not False and callback_url is not None:
             raise WhiteRabbitInputError("give callback or callback_url, not both")
         self.module: Any = self._unless_template(module, checks.module)
         self.input: Any = self._unless_template(input, lambda value: self._checked_object(value, "input"))
         self.config: Any = self._unless_template(config, lambda value: self._checked_object(value, "config"))
         self.attempts: Any = self._unless_template(attempts, _attempts)
         self.callback_url: Any = self._unless_template(callback_url, _callback_url)
-        self.callback: Any = callback
         self.inline_wait: Any = self._unless_template(inline_wait, _inline_wait)
         self.validate: Any = self._unless_template(validate, _validate)
 
@@ -170,7 +170,7 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, NativeRenderingMixin, 
         # A person who is asked about a doubt sees these.
         self.input, self.config = self._object_argument("input"), self._object_argument("config")
         self.attempts = self._checked_argument("attempts", _attempts)
-        with self._naming_native_rendering("module", "input", "config"):
+        with self._naming_native_rendering("module", "input", "config", "callback"):
             return self.whiterabbit_hook.component_request(
                 self._rendered_argument("module"),
                 input=self.input,
@@ -178,7 +178,7 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, NativeRenderingMixin, 
                 attempts=self.attempts,
                 inline_wait=self._checked_argument("inline_wait", _inline_wait),
                 callback_url=self._checked_argument("callback_url", _callback_url),
-                callback=self._rendered_argument("callback"),
+                callback=self._checked_argument("callback", callback_of),
             )
 
     def _check_before_submission(self) -> None:

@@ -5,21 +5,33 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.templated import TemplatedMixin, is_deferred, json_object
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 _EXTENSIONS = (".json", ".json.j2")
 
 _MARK = " "
-"""Stands before the text of each file. With ``render_template_as_native_obj``, Airflow would take the text for Python,
-where JSON's escapes mean something else; Python refuses an expression that begins with a space."""
+"""Stands before the rendered text of each file. With ``render_template_as_native_obj``, Airflow would take the text for
+Python, where JSON's escapes mean something else; Python refuses an expression that begins with a space."""
+
+_BOM = "\ufeff"
+"""Some editors write it at the beginning of a file; a JSON parser may ignore it (RFC 8259, section 8.1)."""
 
 _FIXES = (
     "Give an object with templates in its values, another task's output that is an object, or the name of a .json "
     "file, or set render_template_as_native_obj=True in the DAG, so that a template can render to an object"
 )
+
+
+class _FileText(str):
+    """The text of a file, not yet rendered."""
+
+    __slots__ = ()
 
 
 class JsonFilesMixin(TemplatedMixin):
@@ -60,6 +72,18 @@ class JsonFilesMixin(TemplatedMixin):
         with self._files_of_subclasses():
             super()._do_render_template_fields(parent, others, *args, **kwargs)
 
+    def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
+        """Render a template field, or a part of one, as Airflow does; the text of a file renders to a text.
+
+        With ``render_template_as_native_obj``, Jinja would make Python values of each macro and block in the file too.
+        """
+        if isinstance(content, _FileText) and (dag := self.get_dag()) is not None:
+            jinja_env = dag.get_template_env(force_sandboxed=True)
+            # An expression, because a tag such as ``{%- if x %}`` removes the white space before it.
+            mark = f"{jinja_env.variable_start_string} {_MARK!r} {jinja_env.variable_end_string}"
+            content = f"{mark}{content}"
+        return super().render_template(content, context, jinja_env, seen_oids)
+
     def _object_argument(self, name: str) -> Any:
         """Return a rendered argument that must be an object or None; parse the text of a file.
 
@@ -86,23 +110,12 @@ class JsonFilesMixin(TemplatedMixin):
         for name in self._json_arguments:
             file = getattr(self, name, None)
             if _is_file(file):
-                text = self._text_of(name, file)
-                if not any(mark in text for mark in ("{{", "{%", "{#")):
+                environment = self.get_template_env()
+                text = _text_of(environment, name, file)
+                if not _is_template(text, environment):
                     _parsed(text, name, file)
                 setattr(self, name, text)
                 self._files = {**self._files, name: file}
-
-    def _text_of(self, name: str, file: str) -> str:
-        environment = self.get_template_env()
-        if environment.loader is None:
-            raise WhiteRabbitInputError(f"{name}: the file {file} can't be found, because the task has no DAG")
-        try:
-            return f"{_MARK}{environment.loader.get_source(environment, file)[0]}"
-        except (OSError, UnicodeError) as error:
-            raise WhiteRabbitInputError(
-                f"{name}: the file {file} can't be read ({type(error).__name__}). The name is relative to the folder "
-                "of the DAG's file, or to the DAG's template_searchpath"
-            ) from None
 
     def _own_fields(self) -> set[str]:
         """Return the template fields of this provider's classes: those of subclasses work as Airflow's do."""
@@ -142,9 +155,27 @@ def _is_file(value: Any) -> TypeGuard[str]:
     return (
         isinstance(value, str)
         and value.endswith(_EXTENSIONS)
-        and not value.startswith(_MARK)
+        and not isinstance(value, _FileText)
+        and not value.startswith(_MARK)  # Airflow 2 may render a task twice
         and not is_deferred(value)
     )
+
+
+def _text_of(environment: Environment, name: str, file: str) -> _FileText:
+    if environment.loader is None:
+        raise WhiteRabbitInputError(f"{name}: the file {file} can't be found, because the task has no DAG")
+    try:
+        return _FileText(environment.loader.get_source(environment, file)[0].removeprefix(_BOM))
+    except (OSError, UnicodeError) as error:
+        raise WhiteRabbitInputError(
+            f"{name}: the file {file} can't be read ({type(error).__name__}). The name is relative to the folder "
+            "of the DAG's file, or to the DAG's template_searchpath"
+        ) from None
+
+
+def _is_template(text: str, environment: Environment) -> bool:
+    begins = (environment.variable_start_string, environment.block_start_string, environment.comment_start_string)
+    return any(begin in text for begin in begins)
 
 
 def _parsed(text: str, name: str, file: str) -> Any:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
-    WhiteRabbitResponseError,
     WhiteRabbitUncertainSubmissionError,
 )
 from airflow_provider_whiterabbit.observing.names import Metric
@@ -39,6 +38,8 @@ class SubmittingMixin(EarlierMixin):
         return None
 
     def _submit(self, request: Request, fence: Fence, context: Context) -> tuple[str, Any]:
+        from airflow_provider_whiterabbit.client.retry import is_refused  # a DAG file does not need it
+
         client = self.whiterabbit_hook.get_conn()
         self._check_before_submission()
         self._unfinished = f"The submission of {self.submission_name}"
@@ -54,7 +55,7 @@ class SubmittingMixin(EarlierMixin):
         except WhiteRabbitError as error:
             self._unfinished = None
             fence.withdraw()
-            if isinstance(error, WhiteRabbitResponseError):
+            if is_refused(error):
                 self._whiterabbit_metrics.count(Metric.REFUSALS)
             raise
         return answer[self.waits_for.answer_id], self._record_in(answer)

@@ -11,7 +11,6 @@ from airflow_provider_whiterabbit.client.wait.target import WORKFLOW_RUN
 from airflow_provider_whiterabbit.compat import conf
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
-from airflow_provider_whiterabbit.operators.native import NativeRenderingMixin
 from airflow_provider_whiterabbit.triggers.workflow import WhiteRabbitWorkflowRunTrigger
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.parameters import OperatorParameters, Rendered, Seconds
 
 
-class WhiteRabbitTriggerWorkflowOperator(NativeRenderingMixin, WhiteRabbitSubmitOperator):
+class WhiteRabbitTriggerWorkflowOperator(WhiteRabbitSubmitOperator):
     """Starts a White Rabbit workflow, and returns the workflow run's record as XCom, with the stages and their outputs.
 
     The workflow is started at most once for each run of the task and each clear by a user, also if workers die. The id
@@ -67,7 +66,7 @@ class WhiteRabbitTriggerWorkflowOperator(NativeRenderingMixin, WhiteRabbitSubmit
         self,
         *,
         workflow_id: str | XComArg,
-        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        whiterabbit_conn_id: str | XComArg = WhiteRabbitHook.default_conn_name,
         wait_for_completion: bool | Rendered = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         end_from_trigger: bool | None = None,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
+from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.compat import conf
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError, WhiteRabbitInputError
 from airflow_provider_whiterabbit.receiver.settings import SECTION, URL_PREFIX, served_connections
@@ -36,7 +36,7 @@ def with_receiver_url(
     """
     from airflow_provider_whiterabbit.compat import AIRFLOW_V_3_1_PLUS
 
-    if callback is not True and not _is_name(callback):
+    if callback is not True and not checks.is_callback_name(callback):
         raise WhiteRabbitInputError(f"callback must be True, False or a name, got {callback!r:.100}")
     for name in ("callback_url", "callback_secret"):
         if arguments.get(name) is not None:
@@ -70,11 +70,6 @@ def connection_in(url: str) -> str | None:
     except ValueError:
         return None
     return unquote(quoted_id) if found else None
-
-
-def _is_name(callback: Any) -> bool:
-    """Return whether a name fits into a URL, and the receiver finds an asset by it: see `events.emit_events`."""
-    return isinstance(callback, str) and bool(callback) and not re.search(r"[\0\ud800-\udfff]", callback)
 
 
 def _receiver_url(connection_id: str, name: str | None) -> str:

@@ -26,13 +26,13 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbi
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles, starts_in_triggerer
-from airflow_provider_whiterabbit.templated import seconds
+from airflow_provider_whiterabbit.templated import connection_id, fixed_flag, seconds
 from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, WaitingMixin, configured, limited
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from airflow_provider_whiterabbit.compat import Context
+    from airflow_provider_whiterabbit.compat import Context, XComArg
     from airflow_provider_whiterabbit.parameters import Seconds, SensorParameters
 
 
@@ -86,7 +86,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     def __init__(
         self,
         *,
-        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        whiterabbit_conn_id: str | XComArg = WhiteRabbitHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: Seconds = POKE_INTERVAL,
         start_from_trigger: bool | None = None,
@@ -98,7 +98,10 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         super().__init__(poke_interval=POKE_INTERVAL, timeout=0, **kwargs)
         self.poke_interval = self._unless_template(poke_interval, _poke_seconds)
         self.timeout = self._unless_template(timeout, _limit)
-        self.whiterabbit_conn_id = whiterabbit_conn_id
+        self.whiterabbit_conn_id = self._unless_template(whiterabbit_conn_id, connection_id)
+        options = {"start_from_trigger": start_from_trigger, "end_from_trigger": end_from_trigger}
+        for name, value in {"deferrable": deferrable, **options}.items():
+            fixed_flag(value, name)
         self.deferrable = deferrable or bool(start_from_trigger) or bool(end_from_trigger)
         self._end_option = end_from_trigger
         self._start_option = start_from_trigger
@@ -120,7 +123,8 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         :raises WhiteRabbitInputError: if it is not an id.
         """
         name = self.waits_for.id_name
-        return checks.identifier(getattr(self, name), name, self._unrendered.get(name))
+        with self._naming_native_rendering(name):
+            return checks.identifier(getattr(self, name), name, self._unrendered.get(name))
 
     def _lineage_id(self) -> str | None:
         with contextlib.suppress(WhiteRabbitError):  # not rendered yet, or not an id

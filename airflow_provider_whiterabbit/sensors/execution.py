@@ -52,7 +52,7 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
         self,
         *,
         execution_id: str | XComArg,
-        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        whiterabbit_conn_id: str | XComArg = WhiteRabbitHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: Seconds = POKE_INTERVAL,
         start_from_trigger: bool | None = None,

@@ -53,7 +53,7 @@ class WhiteRabbitWorkflowRunSensor(WhiteRabbitSensor):
         self,
         *,
         workflow_run_id: str | XComArg,
-        whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
+        whiterabbit_conn_id: str | XComArg = WhiteRabbitHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: Seconds = POKE_INTERVAL,
         start_from_trigger: bool | None = None,

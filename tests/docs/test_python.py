@@ -84,6 +84,9 @@ WhiteRabbitExecuteComponentOperator(task_id="a", module="X", defferable=True)  #
 WhiteRabbitExecuteComponentOperator(task_id="a", module="X", attempts="3")  # wrong
 WhiteRabbitExecuteComponentOperator(task_id="a", module="X", on_doubt="aks")  # wrong
 WhiteRabbitExecuteComponentOperator(task_id="a", module="X", retries="3")  # wrong
+WhiteRabbitExecuteComponentOperator(task_id="a", module="X", wait_for_completion=None)  # wrong
+WhiteRabbitExecuteComponentOperator(task_id="a", module="X", deferrable="{{ params.deferrable }}")  # wrong
+WhiteRabbitExecuteComponentOperator(task_id="a", module="X", whiterabbit_conn_id=None)  # wrong
 WhiteRabbitTriggerWorkflowOperator(task_id="a", workflow_id="x", timeout="1h")  # wrong
 WhiteRabbitTriggerWorkflowOperator(task_id="a", workflow_id="x", defferable=True)  # wrong
 WhiteRabbitExecutionSensor(task_id="a")  # wrong
@@ -99,6 +102,10 @@ hour = Template("{{ params.hours * 3600 }}")
 pay = WhiteRabbitExecuteComponentOperator(task_id="a", module="X", input="pay.json", timeout=hour, on_doubt=hour)
 WhiteRabbitExecuteComponentOperator(task_id="b", module="X", input=pay.output, attempts=pay.output, callback=True)
 WhiteRabbitExecutionSensor(task_id="c", execution_id=pay.output, timeout=timedelta(1), mode="poke", retries=2)
+WhiteRabbitExecuteComponentOperator(task_id="d", module="X", whiterabbit_conn_id=pay.output)
+WhiteRabbitExecutionSensor(task_id="e", execution_id="e", whiterabbit_conn_id=pay.output)
+WhiteRabbitReplayCallbacksOperator(task_id="f", execution_ids=pay.output, whiterabbit_conn_id=pay.output)
+name: str = pay.whiterabbit_conn_id
 """
 
 

@@ -10,8 +10,11 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
-from airflow_provider_whiterabbit.compat import AirflowFailException
+from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException
+from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.ending.verdict import ended_id, result_of
+from dev.harness.standins import FakeAirflow
+from tests.operators.remotes import component_operator
 
 
 def execution(status: str, **more: Any) -> Execution:
@@ -110,3 +113,17 @@ def test_huge_unknown_event() -> None:
     with pytest.raises(exc.WhiteRabbitProtocolError) as caught:
         ended_id({"x": "y" * 1_000_000}, EXECUTION, "e")
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.usefixtures("emulator_connection")
+@pytest.mark.parametrize(
+    "arguments", [{}, {"deferrable": True, "inline_wait": 15}, {"on_failed_execution": "resubmit"}]
+)
+def test_secrets_in_errors(whiterabbit_emulator: Emulator, arguments: dict[str, Any]) -> None:
+    """White Rabbit's error may repeat a secret, and the text of an exception goes further than Airflow's logs."""
+    key = whiterabbit_emulator.connection["extra"]["api_key"]
+    whiterabbit_emulator.script("PAY", error={"message": f"the key {key} is not allowed"})
+    operator = component_operator(**arguments)
+    with pytest.raises(AirflowException, match=r"FAILED: the key \*\*\* is not allowed"):
+        FakeAirflow().run(operator)
+    assert key not in str(operator._lineage_facts())

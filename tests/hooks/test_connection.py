@@ -66,6 +66,7 @@ WRONG_CONNECTIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"request_timeout": 0}, "request_timeout"),
     ({}, {"request_timeout": "nan"}, "request_timeout"),
     ({}, {"request_timeout": 10**400}, "request_timeout"),
+    ({}, {"request_timeout": True}, "'request_timeout' must be a number of seconds"),
     ({}, {"requests_at_once": "many"}, "'requests_at_once' must be a whole number from 1 to 1000, got 'many'"),
     ({}, {"requests_per_second": [250]}, "'requests_per_second' must be a whole number"),
     ({}, {"request_attempts": False}, "'request_attempts' must be a whole number"),
@@ -181,6 +182,13 @@ async def test_unknown_fields(make_hook: MakeHook, caplog: pytest.LogCaptureFixt
         f"{what} 'zzz ', which this provider does not know and ignores",
     ]
     assert "hunter2" not in caplog.text
+
+
+def test_misspelt_key(make_hook: MakeHook, caplog: pytest.LogCaptureFixture) -> None:
+    """The warning comes although the connection can't be used: the wrong name can be the reason."""
+    with pytest.raises(exc.WhiteRabbitConfigError, match="has no API key"):
+        make_hook(api_key=None, apikey="ws_1").get_conn()
+    assert "has an extra field 'apikey', which this provider does not know; did you mean 'api_key'?" in caplog.text
 
 
 def test_omitted_body(monkeypatch: pytest.MonkeyPatch) -> None:

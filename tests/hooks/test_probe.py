@@ -21,6 +21,24 @@ def test_connection_accepted(make_hook: MakeHook, whiterabbit_emulator: Emulator
     assert {entry.method for entry in whiterabbit_emulator.journal} == {"GET"}
 
 
+@pytest.mark.parametrize(
+    ("extra", "works", "begins"),
+    [
+        ({"ca_bundel": "/x"}, True, "White Rabbit accepted the key and the signature. "),
+        ({"api-key": "ws_1", "api_key": ""}, False, "Connection whiterabbit_default: The connection has no API key"),
+    ],
+    ids=str,
+)
+def test_unknown_fields(make_hook: MakeHook, extra: dict[str, Any], works: bool, begins: str) -> None:
+    """*Test* names extra fields that the provider does not know, which are typing errors mostly."""
+    tested = make_hook(**extra).test_connection()
+    (name, known) = ("ca_bundel", "ca_bundle") if works else ("api-key", "api_key")
+    what = f"The connection has an extra field '{name}', which this provider does not know; did you mean '{known}'?"
+    assert tested[0] is works
+    assert tested[1].startswith(begins)
+    assert tested[1].endswith(f" {what}")
+
+
 def test_connection_restricted(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
     """A key that may not read executions is accepted, with a note."""
     whiterabbit_emulator.fault(effects.Answer(403, {"message": "restricted"}))

@@ -73,6 +73,14 @@ def test_refusals(recorder: Recorder) -> None:
     assert recorder.calls == [("whiterabbit.callbacks.refused.signature", 1, {})]
 
 
+def test_unknown_outcome(recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
+    """An outcome without a metric is logged once, and raises nothing: it must not fail the answer."""
+    for _ in range(2):
+        callbacks.callback_answered("refused.whim", 15.0, None)
+    assert not recorder.calls
+    assert caplog.text.count("The metric callbacks.refused.whim could not be reported: there is no such metric") == 1
+
+
 def test_every_outcome_has_a_metric() -> None:
     """Each result and each reason of a refusal has a metric of its name."""
     outcomes = {result.value for result in CallbackResult} | {f"refused.{reason}" for reason in REFUSALS.values()}

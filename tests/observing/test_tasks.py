@@ -175,6 +175,18 @@ def test_refused_submission(airflow: FakeAirflow, remote: Remote, statsd: Statsd
     assert counters(statsd) == {("refusals", EXECUTION if isinstance(remote, Component) else RUN): 1}
 
 
+@pytest.mark.parametrize(("status", "refusals"), [(400, 1), (404, 1), (425, 0), (429, 1)])
+def test_refusals_of_submissions(
+    airflow: FakeAirflow, whiterabbit_emulator: Emulator, statsd: StatsdServer, status: int, refusals: int
+) -> None:
+    """The statuses that count as refusals are the same for submissions, streams and records."""
+    component = Component(whiterabbit_emulator)
+    whiterabbit_emulator.fault(effects.Answer(status, {"message": "no", "error": "Nope"}), kind="submit", times=None)
+    with pytest.raises((AirflowException, WhiteRabbitError)):
+        airflow.run(component.operator())
+    assert counters(statsd) == ({("refusals", EXECUTION): refusals} if refusals else {})
+
+
 def test_refused_stream_in_the_worker(
     airflow: FakeAirflow, whiterabbit_emulator: Emulator, statsd: StatsdServer
 ) -> None:

@@ -16,6 +16,7 @@ from airflow_provider_whiterabbit.receiver.address import callback_name_in
 from dev.harness.standins import FakeAirflow
 from tests.failing import fails_for_good
 from tests.operators.remotes import component_operator
+from tests.operators.test_templates import render
 from tests.versions import HAS_RECEIVER, needs_receiver
 
 BASE = "https://airflow.example.org/base"
@@ -147,10 +148,26 @@ def test_incomplete_configuration(
 
 @pytest.mark.parametrize("callback", ["", None, 7, ["x"], "a\0", "half \ud83d"])
 def test_invalid_name(airflow: FakeAirflow, whiterabbit_emulator: Emulator, configured: Any, callback: Any) -> None:
-    """An empty name, as an empty template renders it, raises an error instead of submitting without a callback."""
+    """A name that is none is found when the DAG is parsed, or before the submission if another task has given it."""
+    with pytest.raises(exc.WhiteRabbitInputError, match="True, False or a name"):
+        submit_operator(callback=callback)
+    with pytest.raises(exc.WhiteRabbitInputError, match="True, False or a name"):
+        WhiteRabbitHook().execute_component("PAY", callback=callback)
+    operator = submit_operator(callback=True)
+    operator.callback = callback
     with fails_for_good(exc.WhiteRabbitInputError, "True, False or a name"):
-        airflow.run(submit_operator(callback=callback))
+        airflow.run(operator)
     assert not whiterabbit_emulator.journal
+
+
+@needs_receiver
+@pytest.mark.parametrize("text", ["False", "false", "True", "true"])
+def test_flags_as_texts(airflow: FakeAirflow, whiterabbit_emulator: Emulator, configured: Any, text: str) -> None:
+    """A template of a param that is true or false gives no callback a name."""
+    airflow.run(render(submit_operator(callback="{{ params.wanted }}"), wanted=text))
+    (submission,) = whiterabbit_emulator.requests(kind="submit")
+    assert submission.json.get("callbackUrl", "").endswith("/callbacks/whiterabbit_default") is (text.lower() == "true")
+    assert "name=" not in submission.json.get("callbackUrl", "")
 
 
 def test_other_secret_or_url(whiterabbit_emulator: Emulator, configured: Any) -> None:

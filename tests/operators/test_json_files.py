@@ -23,11 +23,15 @@ CONTEXT: Any = {"amount": "100", "memo": 'a "memo"', "ds": "2026-11-24"}
 def parse(tmp_path: Path) -> Callable[..., Any]:
     """Return a function that makes a task, of a DAG beside which are files, as Airflow's DAG processor does."""
 
-    def parse(native: bool = False, loads: bool = True, files: Any = (), **arguments: Any) -> Any:
+    def parse(native: bool = False, loads: bool = True, files: Any = (), jinja: Any = None, **arguments: Any) -> Any:
         for name, text in dict(files).items():
-            (tmp_path / name).write_text(text)
+            (tmp_path / name).write_text(text, encoding="utf-8")
         with DAG(
-            "files", schedule=None, template_searchpath=str(tmp_path), render_template_as_native_obj=native
+            "files",
+            schedule=None,
+            template_searchpath=str(tmp_path),
+            render_template_as_native_obj=native,
+            jinja_environment_kwargs=jinja,
         ) as dag:
             task = component_operator(**arguments)
         if loads:
@@ -67,6 +71,65 @@ def test_native_object(airflow: FakeAirflow, whiterabbit_emulator: Emulator, par
     files = {"one.json": "{{ {'a': amount} | tojson }}", "two.json": '{"a": "100"}'}
     task = parse(True, True, files, input="one.json", config="two.json")
     assert sent(airflow, whiterabbit_emulator, task) == ({"a": "100"}, {"a": "100"})
+
+
+PARTS = {
+    "part.json": r'{"a": "100", "ok": "\/\ud83d\ude00"}',
+    "quote.j2": '{% macro quote(text) %}"{{ text }}"{% endmacro %}',
+    "base.json": '{"a": {% block a %}{% endblock %}}',
+}
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("jinja", [None, {"lstrip_blocks": True, "trim_blocks": True}], ids=["", "trimming"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{%- set x = 1 -%}\n{"a": "100", "ok": "\\/"}', {"a": "100", "ok": "/"}),
+        ('{#- a comment -#}\n{"a": "0x5c"}', {"a": "0x5c"}),
+        ('{%- include "part.json" -%}', {"a": "100", "ok": "/😀"}),
+        ('{%- import "quote.j2" as m -%}\n{"a": {{ m.quote(amount) }}}', {"a": "100"}),
+        ('{% extends "base.json" %}{% block a %}"{{ amount }}"{% endblock %}', {"a": "100"}),
+        ('{% set a %}"{{ amount }}"{% endset %}{"a": {{ a }}}', {"a": "100"}),
+        ('  {% if ds %}{"a": 1}{% endif %}', {"a": 1}),
+        ('{{- {"a": amount} | tojson -}}', {"a": "100"}),
+        ('{% raw %}{"a": "{{ b }}"}{% endraw %}', {"a": "{{ b }}"}),
+        ('\ufeff{"a": "100"}', {"a": "100"}),
+        ('\ufeff{"a": "{{ amount }}"}', {"a": "100"}),
+    ],
+)
+def test_texts_of_files(
+    airflow: FakeAirflow,
+    whiterabbit_emulator: Emulator,
+    parse: Callable[..., Any],
+    native: bool,
+    jinja: Any,
+    text: str,
+    expected: Any,
+) -> None:
+    """Whatever a file has of Jinja, its text renders to the same JSON in each DAG."""
+    task = parse(native, True, PARTS | {"x.json": text}, jinja, input="x.json")
+    assert sent(airflow, whiterabbit_emulator, task)[0] == expected
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_two_amounts(
+    airflow: FakeAirflow, whiterabbit_emulator: Emulator, parse: Callable[..., Any], native: bool
+) -> None:
+    """A file with a name twice is refused, also if a tag removes what stands before the object."""
+    text = '{%- set x = 1 -%}\n{"amount": "100", "amount": "1"}'
+    task = parse(native, True, {"x.json": text}, input="x.json")
+    task.render_template_fields(CONTEXT)
+    with fails_for_good(exc.WhiteRabbitInputError, "the name 'amount' appears twice"):
+        airflow.run(task)
+    assert not whiterabbit_emulator.journal
+
+
+def test_other_delimiters(airflow: FakeAirflow, whiterabbit_emulator: Emulator, parse: Callable[..., Any]) -> None:
+    """A DAG may have delimiters of its own for Jinja's expressions."""
+    jinja = {"variable_start_string": "<<", "variable_end_string": ">>"}
+    task = parse(True, True, {"x.json": '{"a": << amount >>, "b": "{ }"}'}, jinja, input="x.json")
+    assert sent(airflow, whiterabbit_emulator, task)[0] == {"a": 100, "b": "{ }"}
 
 
 @pytest.mark.parametrize("loads", [True, False])

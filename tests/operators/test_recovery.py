@@ -491,9 +491,24 @@ def test_connections_are_apart(wr: Emulator, inlets: Inlets, stores: Stores, mon
 @pytest.mark.parametrize("arguments", [{}, {"submitted": SUBMITTED, "execution_ids": []}])
 def test_either_ids_or_an_asset(arguments: dict[str, Any]) -> None:
     """The operator takes either ids or an asset."""
-    operator = WhiteRabbitReplayCallbacksOperator(task_id="replay", **arguments)
     with pytest.raises(exc.WhiteRabbitInputError, match="execution_ids or submitted"):
-        operator.execute({})
+        WhiteRabbitReplayCallbacksOperator(task_id="replay", **arguments)
+
+
+@pytest.mark.parametrize("name", ["execution_ids", "ignore"])
+@pytest.mark.parametrize("ids", ["", "an-id", 5, {"a": 1}, '["a/b"]', ["a/b"], [None], '"a"'], ids=repr)
+def test_wrong_ids(name: str, ids: Any) -> None:
+    """Ids that are none are found when the DAG is parsed."""
+    with pytest.raises(exc.WhiteRabbitInputError, match=f"^{name} must be"):
+        WhiteRabbitReplayCallbacksOperator(task_id="replay", **{"execution_ids": ["a"]} | {name: ids})
+
+
+def test_ids_that_are_read_once() -> None:
+    """Ids may come from a generator, and a list may hold templates."""
+    operator = WhiteRabbitReplayCallbacksOperator(task_id="replay", execution_ids=(name for name in "ab"))
+    assert operator.execution_ids == ["a", "b"]
+    given = ["{{ params.first }}", "b"]
+    assert WhiteRabbitReplayCallbacksOperator(task_id="replay", execution_ids=given).execution_ids == given
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "0", "1.5", "x", None, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.submission import digest
+from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from dev.harness.standins import FakeAirflow
 from tests.failing import fails_for_good
 from tests.operators.remotes import Remote, component_operator
@@ -107,6 +109,63 @@ def test_no_value(airflow: FakeAirflow, whiterabbit_emulator: Emulator, name: st
     with fails_for_good(exc.WhiteRabbitInputError, f"^{name} has no value: '{{{{ params.{name} }}}}' rendered to"):
         airflow.run(operator)
     assert not whiterabbit_emulator.journal
+
+
+@pytest.mark.parametrize(
+    ("value", "native", "message"),
+    [
+        (None, False, "has no value: '{{ params.whiterabbit_conn_id }}' rendered to 'None'"),
+        (None, True, "has no value: .* rendered to None"),
+        ("", False, "has no value: .* rendered to ''"),
+        ("a\nb", False, r"must be the id of an Airflow connection, got 'a.*\(rendered from"),
+        ("c" * 251, False, "must be the id of an Airflow connection, got 'ccc"),
+        ("2024", True, "must be the id of .*, got 2024 .*The template of .* render_template_as_native_obj=True"),
+        (["a"], True, "must be the id of an Airflow connection, got "),
+    ],
+    ids=str,
+)
+def test_connection_ids(
+    airflow: FakeAirflow, whiterabbit_emulator: Emulator, value: Any, native: bool, message: str
+) -> None:
+    """An id that is none, or that is missing, is refused before anything is sent; the message names the template."""
+    conn_id = templates(["whiterabbit_conn_id"])
+    context = airflow.context(component_operator())
+    with fails_for_good(exc.WhiteRabbitInputError, f"^whiterabbit_conn_id {message}"):
+        render(component_operator(**conn_id), native, whiterabbit_conn_id=value).execute(context)
+    sensor = WhiteRabbitExecutionSensor(task_id="wait", execution_id="e", **conn_id)
+    with fails_for_good(exc.WhiteRabbitInputError, f"^whiterabbit_conn_id {message}"):
+        render(sensor, native, whiterabbit_conn_id=value).execute(context)
+    assert not whiterabbit_emulator.journal
+
+
+NO_FLAGS = [[], {}, 2, -1, float("nan"), 10**400, Decimal(0), timedelta()]
+
+
+@pytest.mark.parametrize("name", ["validate", "wait_for_completion"])
+@pytest.mark.parametrize("value", NO_FLAGS, ids=str)
+def test_no_flag(airflow: FakeAirflow, whiterabbit_emulator: Emulator, name: str, value: Any) -> None:
+    """What another task returns is true or false only if it says so: an empty list must not end the wait."""
+    operator = render(component_operator(**templates([name])), True, **{name: value})
+    with fails_for_good(exc.WhiteRabbitInputError, f"^{name} must be True or False, got"):
+        airflow.run(operator)
+    assert not whiterabbit_emulator.journal
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"), [(1 / 3, 333), (0.1 + 0.2, 300), (10 / 3, 3333), (14.999999999999998, 15000)]
+)
+def test_long_fractions(airflow: FakeAirflow, whiterabbit_emulator: Emulator, value: float, sent: int) -> None:
+    """The text of each float is a number, as a param that is divided gives it."""
+    airflow.run(render(component_operator(**templates(["inline_wait"])), inline_wait=value))
+    (submission,) = whiterabbit_emulator.requests(kind="submit")
+    assert submission.json["waitForMs"] == sent
+
+
+def test_endless_integer(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """An integer that no float holds is as good as no timeout."""
+    assert component_operator(timeout=10**400).timeout == component_operator(timeout=float("inf")).timeout
+    airflow.run(render(component_operator(**templates(["timeout"])), True, timeout=10**400))
+    assert len(whiterabbit_emulator.requests(kind="submit")) == 1
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', "payment.json", "a text"])

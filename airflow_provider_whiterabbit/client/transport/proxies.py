@@ -9,6 +9,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
 
+_PORTS = {"https": 443, "http": 80}
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -18,13 +19,14 @@ def proxy_for(base_url: str) -> str | None:
     :raises WhiteRabbitConfigError: if not both clients can use the proxy.
     """
     url = urlsplit(base_url)
-    host = url.hostname or ""
+    host, port = url.hostname or "", url.port or _PORTS.get(url.scheme)
     proxies = getproxies_environment()
     found: str | None = proxies.get(url.scheme) or proxies.get("all")
-    if found is None or checks.is_loopback(host) or proxy_bypass_environment(url.netloc, proxies):
+    place = url.netloc if url.port else f"{url.netloc.rstrip(':')}:{port}"  # an entry may name the port
+    if found is None or checks.is_loopback(host) or proxy_bypass_environment(place, proxies):
         return None
     address = _address(host)
-    if address is not None and any(_contains(entry, address, url.port) for entry in proxies.get("no", "").split(",")):
+    if address is not None and any(_contains(entry, address, port) for entry in proxies.get("no", "").split(",")):
         return None
     if "://" not in found:
         found = f"http://{found}"

@@ -24,11 +24,12 @@ from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.records.status import Status, status_text
 from airflow_provider_whiterabbit.client.wait.backoff import Backoff
-from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
+from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Read, Sleep
 from airflow_provider_whiterabbit.client.wait.deadline import Deadline, wall
 from airflow_provider_whiterabbit.client.wait.followed import Followed, Snapshot
 from airflow_provider_whiterabbit.client.wait.narrator import Narrator
 from airflow_provider_whiterabbit.client.wait.occurrences import Observer, Occurrence, ignore
+from airflow_provider_whiterabbit.client.wait.stream_opener import StreamOpener
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
@@ -37,9 +38,6 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitTimeoutError,
     WhiteRabbitTransportError,
 )
-
-MAX_STRANGE_REFUSALS = 3
-"""After so many refusals in a row that are not the API's, the stream counts as refused. A single one passes."""
 
 
 def follow(
@@ -65,16 +63,11 @@ def follow(
     :raises WhiteRabbitResponseError: if the API refuses the record for good: key, permission, unknown id.
     :raises WhiteRabbitProtocolError: if the record is not as documented.
     """
-    return _Follower(
-        followed,
-        Deadline(deadline, wall, clock),
-        whole_record,
-        timing,
-        clock,
-        Backoff(poll_interval, timing, uniform, clock),
-        Narrator(followed.name, timing, clock, wall),
-        observe,
-    ).run()
+    ends = Deadline(deadline, wall, clock)
+    backoff = Backoff(poll_interval, timing, uniform, clock)
+    narrator = Narrator(followed.name, timing, clock, wall)
+    opener = StreamOpener(followed.stream_request, ends, timing, clock, backoff, narrator, observe)
+    return _Follower(followed, ends, whole_record, timing, clock, backoff, narrator, opener, observe).run()
 
 
 @dataclass(slots=True)
@@ -86,22 +79,20 @@ class _Follower:
     clock: Callable[[], float]
     backoff: Backoff
     narrator: Narrator
+    opener: StreamOpener
     observe: Observer
-    stream_refused_at: float | None = None
-    refusals: int = 0
-    has_streamed: bool = False
     is_up_to_date: bool = False
     """Whether the last read of the record succeeded, with a record that does not lag."""
 
     def run(self) -> Generator[Command, Any, Snapshot]:
         while True:
-            is_open = yield from self._open_stream(self.timing.late_head)
+            is_open = yield from self.opener.open(self.timing.late_head)
             asked = self.backoff.error is not None and self.backoff.asked > 0
             if asked:  # the record would be asked for from a server that wants a pause
                 yield from self._pause()
             record = yield from self._read_record()
             while is_open is None and not _is_end(record) and self.deadline.seconds_left > 0:
-                is_open = yield from self._open_stream(self.backoff.poll_interval)
+                is_open = yield from self.opener.open(self.backoff.poll_interval)
                 record = yield from self._read_record()
             if record is not None and record.is_terminal:
                 return record
@@ -124,45 +115,16 @@ class _Follower:
     def _pause(self) -> Generator[Command, Any, None]:
         yield Sleep(max(0.0, min(self.backoff.next_pause(), self.deadline.seconds_left)))
 
-    def _open_stream(self, patience: float) -> Generator[Command, Any, bool | None]:
-        """Open the stream; return whether it is open, or None if it is still being opened."""
-        left = self.deadline.seconds_left
-        if not self._may_stream or left <= 0:
-            return False
-        try:
-            is_open = yield Open(self.followed.stream_request, left, min(patience, left))
-        except WhiteRabbitError as error:
-            self._observe_refusal(error)
-            self.refusals = self.refusals + 1 if retry.is_refusal(error) else 0
-            if retry.is_transient(error) and self.refusals < MAX_STRANGE_REFUSALS:
-                self._survive(error)
-            else:  # the record, which is read next, decides whether only the stream is refused
-                self.stream_refused_at = self.clock()
-                self.narrator.tell_polling(error, self.backoff.poll_interval)
-            return False
-        self.stream_refused_at = None
-        if not is_open:
-            return None
-        self.refusals = 0
-        if self.has_streamed:
-            self.observe(Occurrence.RECONNECT)
-        self.has_streamed = True
-        return True
-
-    @property
-    def _may_stream(self) -> bool:
-        refused_at = self.stream_refused_at
-        return refused_at is None or self.clock() - refused_at >= self.timing.retry_stream_after
-
     def _read_record(self) -> Generator[Command, Any, Snapshot | None]:
         """Read the record of the execution or workflow run; return None during an outage of White Rabbit's API."""
         self.is_up_to_date = False
-        if not self._may_stream:
+        if not self.opener.may_stream:
             self.observe(Occurrence.POLL)
         try:
             record = yield from self._get_record()
         except WhiteRabbitError as error:
-            self._observe_refusal(error)
+            if retry.is_refused(error):
+                self.observe(Occurrence.REFUSAL)
             if not retry.is_transient(error):
                 raise
             self._survive(error)
@@ -174,7 +136,7 @@ class _Follower:
             self.backoff.count(WhiteRabbitProtocolError(f"'completed' is true, but the status is {record.status}"))
             return record
         self.is_up_to_date = True
-        if not self._may_stream:  # while streaming, only a stable stream resets the back-off
+        if not self.opener.may_stream:  # while streaming, only a stable stream resets the back-off
             self.backoff.reset()
         return record
 
@@ -243,10 +205,6 @@ class _Follower:
         snapshot = self.followed.event_of(event)
         self.narrator.tell_progress(snapshot)
         return snapshot, True
-
-    def _observe_refusal(self, error: WhiteRabbitError) -> None:
-        if retry.is_refused(error):
-            self.observe(Occurrence.REFUSAL)
 
     def _survive(self, error: WhiteRabbitError) -> None:
         self.backoff.count(error)

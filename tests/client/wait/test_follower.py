@@ -13,7 +13,8 @@ from airflow_provider_whiterabbit.client.records.execution import Execution, Exe
 from airflow_provider_whiterabbit.client.records.glance import Glance
 from airflow_provider_whiterabbit.client.records.status import ExecutionStatus
 from airflow_provider_whiterabbit.client.wait.commands import Close, Get, Open, Read, Sleep
-from airflow_provider_whiterabbit.client.wait.follower import MAX_STRANGE_REFUSALS, follow
+from airflow_provider_whiterabbit.client.wait.follower import follow
+from airflow_provider_whiterabbit.client.wait.stream_opener import MAX_STRANGE_REFUSALS
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.exceptions import (

@@ -7,15 +7,24 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
-from airflow_provider_whiterabbit.compat import DAG
+from airflow_provider_whiterabbit.compat import DAG, AirflowFailException
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.emulator.world.catalogue import BUILT_IN
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
+from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from dev.harness.standins import FakeAirflow
 from tests.failing import fails_for_good
 from tests.operators.remotes import component_operator
 
+pytestmark = pytest.mark.usefixtures("emulator_connection")
+
 CONTEXT: Any = {"wei": "1000000000000000000", "count": 3, "ds": "2026-11-24"}
+
+
+@pytest.fixture
+def airflow() -> FakeAirflow:
+    """Return an Airflow that executes tasks."""
+    return FakeAirflow()
 
 
 def rendered(native: bool = True, **arguments: Any) -> Any:
@@ -35,6 +44,9 @@ def rendered(native: bool = True, **arguments: Any) -> Any:
         ({"input": {"flag": "True"}}, "input.flag"),
         ({"input": {"memo": ""}}, "input.memo"),
         ({"input": {"memo": "[1, 2]"}}, "input.memo"),
+        ({"input": {"count": 100, "amount": "100"}}, "input.amount"),
+        ({"config": {"input": {"a": 5}, "a": "5"}, "input": {"a": 5}}, "config.a"),
+        ({"callback": "2024"}, "callback"),
         ({"input": {"count": "{{ count }}", "day": "{{ ds }}", "amount": "7"}}, "input.amount"),
     ],
     ids=str,
@@ -69,6 +81,43 @@ def test_templates_of_large_numbers(airflow: FakeAirflow, whiterabbit_emulator: 
         airflow.run(mixed)
     assert "native" not in str(other.value)
     assert not whiterabbit_emulator.journal
+
+
+def test_place_of_a_template(airflow: FakeAirflow) -> None:
+    """An error names the template of its own place, not one at a place that ends with the same names."""
+    task = rendered(input={"wei": "{{ count }}"}, config={"input": {"wei": "{{ wei }}"}})
+    with fails_for_good(exc.WhiteRabbitInputError, r"^config\.input\.wei: .* The template of config\.input\.wei"):
+        airflow.run(task)
+
+
+def test_object_without_comparison(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """A template may render to an object whose comparison raises, as those of numpy and pandas do."""
+
+    class Table:
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("the truth value of a table is ambiguous")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    for edited in False, True:
+        with DAG("native", schedule=None, render_template_as_native_obj=True):
+            task = component_operator(input={"table": "{{ table }}"})
+        task.render_template_fields({"table": Table()})
+        if edited:
+            task.input["table"] = Table()
+        with fails_for_good(exc.WhiteRabbitInputError, r"input\.table: a Table is not JSON"):
+            airflow.run(task)
+    assert not whiterabbit_emulator.journal
+
+
+@pytest.mark.parametrize(("text", "what"), [("12345", "the DAG holds a text"), ("{{ wei }}", "The template of")])
+def test_ids_of_sensors(airflow: FakeAirflow, text: str, what: str) -> None:
+    """An id of digits is no text any more in such a DAG; the error says why."""
+    with DAG("native", schedule=None, render_template_as_native_obj=True):
+        sensor = WhiteRabbitExecutionSensor(task_id="wait", execution_id=text)
+    sensor.render_template_fields(CONTEXT)
+    with pytest.raises(AirflowFailException, match=f"^execution_id.*{what}.*render_template_as_native_obj=True"):
+        sensor.poke(airflow.context(sensor))
 
 
 def test_templates_of_another_type(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
