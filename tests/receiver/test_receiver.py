@@ -276,7 +276,7 @@ def test_headers_that_come_twice(receiver: RunningReceiver, pay_database: AssetD
 
 def raw_answer(receiver: RunningReceiver, data: bytes) -> bytes:
     """Send bytes, and return the first bytes of the answer."""
-    with socket.create_connection(receiver.address, 30) as sock:
+    with socket.create_connection(receiver.address, 60) as sock:
         sock.sendall(data)
         return sock.recv(65536)
 
@@ -319,7 +319,7 @@ def test_other_places(
     """The receiver has no other routes, and redirects nothing."""
     body = json.dumps(record_of()).encode()
     answer = requests.request(
-        method, receiver.url + path, data=body, headers=signed(body), timeout=10, allow_redirects=False
+        method, receiver.url + path, data=body, headers=signed(body), timeout=60, allow_redirects=False
     )
     assert answer.status_code == status
     assert pay_database.events() == []
