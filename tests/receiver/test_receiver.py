@@ -383,7 +383,7 @@ def test_a_secret_that_takes_too_long(
 
 def test_threads_that_hang(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
     """If all threads hang, the receiver answers 503 to the waiting callbacks, and never emits their events."""
-    from airflow_provider_whiterabbit.receiver import app, events  # not where Airflow has no FastAPI
+    from airflow_provider_whiterabbit.receiver import events, threads  # not where Airflow has no FastAPI
 
     database_answers = threading.Event()
     hanging: list[str] = []
@@ -401,7 +401,7 @@ def test_threads_that_hang(start_receiver: StartReceiver, pay_database: AssetDat
     assert statuses == {503}
     database_answers.set()
     assert result(receiver.post(record_of())) == "emitted"
-    assert len(hanging) == app.THREADS
+    assert len(hanging) == threads.THREADS
 
 
 def test_strangers_cost_no_database(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
@@ -424,3 +424,12 @@ def test_strangers_cost_no_database(start_receiver: StartReceiver, pay_database:
     assert set(answers) == {401, 404}
     assert sorted(reads) == ["missing", "other/one", "whiterabbit_default"]
     assert not emitted
+
+
+def test_strangers_take_no_turns(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
+    """A callback with a wrong signature neither waits for a turn, nor makes a valid callback wait for the next one."""
+    receiver = start_receiver({"turn_interval": 3600.0})
+    body = json.dumps(record_of()).encode()
+    assert receiver.post(body, signed(body, "guess")).status_code == 401
+    assert result(receiver.post(body)) == "emitted"
+    assert receiver.post(body, signed(body, "guess")).status_code == 401
