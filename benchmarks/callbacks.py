@@ -33,10 +33,11 @@ def add_events(database: str, connection: str, count: int) -> None:
     In the minutes of the benchmark, none of them becomes older than the hour in which the receiver looks for repeats.
     """
     statement = sqlalchemy.text(
-        "INSERT INTO asset_event (asset_id, extra, source_map_index, timestamp) "
-        "SELECT asset.id, json_build_object('execution_id', gen_random_uuid(), 'whiterabbit_conn_id', :connection, "
+        "INSERT INTO asset_event (asset_id, partition_key, extra, source_map_index, timestamp) "
+        "SELECT asset_id, id, json_build_object('execution_id', id, 'whiterabbit_conn_id', :connection, "
         "'module', :module, 'status', 'COMPLETED', 'usage', 1), -1, now() - number * interval '50 minutes' / :count "
-        "FROM asset, generate_series(1, :count) AS number WHERE asset.name = :asset"
+        "FROM (SELECT asset.id AS asset_id, CAST(gen_random_uuid() AS text) AS id, number "
+        "FROM asset, generate_series(1, :count) AS number WHERE asset.name = :asset) AS execution"
     )
     asset = assets.module(MODULE, whiterabbit_conn_id=connection).name
     engine = sqlalchemy.create_engine(database)

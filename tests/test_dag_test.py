@@ -84,7 +84,7 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
         command, environ = [sys.executable, str(dag_file)], os.environ | wr.environ | statsd.environ
         process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
         with suppress(TimeoutError):
-            until(lambda: expected.items() <= statsd.sums().items(), "the metrics to arrive", 10, 0.01)
+            until(lambda: expected.items() <= statsd.sums().items(), "the metrics to arrive", 60, 0.01)
         sums = statsd.sums()
     dag_file.unlink()
     config_file.unlink()

@@ -6,13 +6,10 @@ looks up the connection's secret at most twice a minute.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -35,28 +32,12 @@ from airflow_provider_whiterabbit.receiver.secrets import (
     read_secret,
 )
 from airflow_provider_whiterabbit.receiver.settings import ReceiverSettings
+from airflow_provider_whiterabbit.receiver.threads import ANSWER_TIMEOUT, MAX_WAITING, TURN_INTERVAL, Threads
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-THREADS = 4
-"""How many threads of its own the callback receiver has, for the database and for large request bodies."""
-
-SECRET_THREADS = 2
-"""How many threads of its own the callback receiver has to read secrets."""
-
-MAX_WAITING = 256
-"""How many callbacks may wait for a thread or for a secret at once; the receiver answers 503 to further callbacks."""
-
 TRACE_INTERVAL = 5.0
 """Seconds after which the log gets the traceback of a failure again; in an outage, every callback fails alike."""
-
-ANSWER_TIMEOUT = 30.0
-"""Seconds for which a callback may wait for a thread's work or for a secret, before the receiver answers 503.
-
-The thread finishes its work anyway, so the receiver recognises the next delivery of the callback as a repeat.
-"""
 
 
 def create_app(receiver: Receiver) -> FastAPI:
@@ -88,6 +69,7 @@ class Receiver:
     :param clock: returns the time in seconds, from any start.
     :param answer_timeout: seconds; see `ANSWER_TIMEOUT`.
     :param max_waiting: see `MAX_WAITING`.
+    :param turn_interval: seconds; see `TURN_INTERVAL`.
     :param measure: reports the outcome of a callback to Airflow's metrics; see `callback_answered`.
     """
 
@@ -100,21 +82,17 @@ class Receiver:
         clock: Callable[[], float] = time.monotonic,
         answer_timeout: float = ANSWER_TIMEOUT,
         max_waiting: int = MAX_WAITING,
+        turn_interval: float = TURN_INTERVAL,
         measure: Callable[[str, float, str | None], None] = callback_answered,
     ) -> None:
         self._settings = settings
         self._emit = emit
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="whiterabbit-callbacks")
-        # Threads of their own: a secrets backend that does not answer must not stop the emission of events.
-        secret_threads = ThreadPoolExecutor(SECRET_THREADS, thread_name_prefix="whiterabbit-secrets")
+        self._threads = Threads(answer_timeout, max_waiting, turn_interval)
         self._health = Health(settings.connections)
         read = self._health.watching(read_secret)
-        self._secrets = SecretCache(settings.connections, secret_threads, read=read, clock=clock)
+        self._secrets = SecretCache(settings.connections, self._threads.for_secrets, read=read, clock=clock)
         self._body_reader = BodyReader(settings.max_bytes, settings.body_timeout)
-        self._answer_timeout = answer_timeout
-        self._max_waiting = max_waiting
         self._measure = measure
-        self._waiting = 0
         self._clock = clock
         self._next_trace = float("-inf")
 
@@ -151,9 +129,10 @@ class Receiver:
             if len(body) <= SMALL_BODY:
                 execution = _verified_execution(signature, body, secrets)
             else:
-                execution = await self._run_in_thread(_verified_execution, signature, body, secrets)
+                execution = await self._threads.run(_verified_execution, signature, body, secrets)
             _check_connection(connection_id, execution)
-            result = await self._run_in_thread(self._emit_or_refuse, connection_id, execution)
+            await self._threads.take_turn()  # not before: a sender without the secret must not delay others
+            result = await self._threads.run(self._emit_or_refuse, connection_id, execution)
         if result is CallbackResult.UNHEARD:
             module = clean(str(execution.module), MAX_MODULE)
             reason = f"no live DAG is scheduled on an asset of this execution of module {module}"
@@ -175,16 +154,11 @@ class Receiver:
             raise Refusal(HTTPStatus.UNAUTHORIZED, str(error)) from None
 
     async def _callback_secrets(self, connection_id: str) -> KnownSecrets:
-        self._start_waiting()
         try:
-            async with asyncio.timeout(self._answer_timeout):
+            async with self._threads.waiting():
                 secrets = await self._secrets.get(connection_id)
-        except TimeoutError:
-            raise _timeout_refusal() from None
         except SecretUnavailableError:  # the cache has logged why, once for all callbacks that wait
             raise _secret_refusal() from None
-        finally:
-            self._waiting -= 1
         if secrets.values is None:  # the log says why; the answer does not, since anyone can read it
             raise Refusal(HTTPStatus.UNAUTHORIZED, "the signature is not valid for this connection")
         return secrets
@@ -199,32 +173,6 @@ class Receiver:
             message = "The asset events of execution %s could not be emitted: %s"
             log.error(message, execution.id, type(error).__name__, exc_info=has_trace)
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try again later", retry_after=10) from None
-
-    async def _run_in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function in a thread of the callback receiver.
-
-        :raises Refusal: 503, if too many callbacks wait already, or the call takes longer than the answer timeout.
-        """
-        self._start_waiting()
-        job = self._threads.submit(function, *arguments)
-        future = asyncio.wrap_future(job)
-        future.add_done_callback(self._stop_waiting)
-        try:
-            return await asyncio.wait_for(asyncio.shield(future), self._answer_timeout)
-        except TimeoutError:
-            raise _timeout_refusal() from None
-        finally:
-            job.cancel()  # a job that has begun goes on, and counts as waiting until it ends
-
-    def _start_waiting(self) -> None:
-        if self._waiting >= self._max_waiting:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many callbacks at once", retry_after=5)
-        self._waiting += 1
-
-    def _stop_waiting(self, future: asyncio.Future[Any]) -> None:
-        self._waiting -= 1
-        if not future.cancelled():
-            future.exception()  # otherwise asyncio logs that the exception was never retrieved
 
 
 def _verified_execution(signature: webhooks.Signature, body: bytearray, secrets: KnownSecrets) -> Execution:
@@ -247,10 +195,6 @@ def _check_connection(connection_id: str, execution: Execution) -> None:
     url = execution.callback.url if execution.callback else None
     if url and connection_in(url) not in (None, connection_id):
         raise Refusal(HTTPStatus.BAD_REQUEST, "the callback URL in the record belongs to another connection")
-
-
-def _timeout_refusal() -> Refusal:
-    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the callback took too long", retry_after=10)
 
 
 def _secret_refusal() -> Refusal:

@@ -6,7 +6,8 @@ receiver answers 503, so that White Rabbit delivers the callback again.
 
 The receiver has no table of its own. An asset's event of an execution is recognised by the execution's id in the
 ``extra`` of the events in the database. A lock on all assets of the connection makes simultaneous callbacks wait for
-each other, also those in other processes, so each one sees the events of the one before.
+each other, also those in other processes, so each one sees the events of the one before. A repeat whose events are all
+there needs no lock, because the receiver never removes an event.
 """
 
 from __future__ import annotations
@@ -68,10 +69,12 @@ def emit_events(connection_id: str, execution: Execution, output_bytes: int = 0)
     other_outcome: assets.Outcome = "failure" if execution.succeeded else "success"
     extra = _event_extra(connection_id, execution, output_bytes)
     with create_session(scoped=False) as session:
+        if _is_repeat(session, connection_id, execution, outcome, extra):
+            return CallbackResult.REPEATED
+    # A transaction of its own: where reads are repeatable, it would otherwise see no event that is newer than the read.
+    with create_session(scoped=False) as session:
         connection_assets = _lock_assets(session, connection_id)
-        asset_ids = [asset.id for asset in connection_assets]
-        since = _earliest_event(execution.created_at, datetime.now(UTC))
-        emitted = earlier_events(session, asset_ids, execution.id, since)
+        emitted = _emitted(session, connection_assets, execution)
         if any(_contradicts(extra, other) for other in emitted.values()):
             return CallbackResult.REPEATED  # the first record of an execution counts, whatever another one says
         results = {
@@ -87,6 +90,28 @@ def emit_events(connection_id: str, execution: Execution, output_bytes: int = 0)
         others = _assets_of(execution, other_outcome, connection_id, connection_assets)
         is_unwanted = any(Listeners.of(session, asset) for asset in others)
         return CallbackResult.UNWANTED if is_unwanted else CallbackResult.UNHEARD
+
+
+def _is_repeat(
+    session: Session, connection_id: str, execution: Execution, outcome: assets.Outcome, extra: dict[str, Any]
+) -> bool:
+    """Return whether the events in the database make a callback a repeat, as `emit_events` would find with the lock."""
+    from airflow.models.asset import AssetModel
+    from sqlalchemy import select
+
+    columns = select(AssetModel.id, AssetModel.name, AssetModel.uri)
+    connection_assets = session.execute(columns.where(_are_of(connection_id))).all()
+    emitted = _emitted(session, connection_assets, execution)
+    if any(_contradicts(extra, other) for other in emitted.values()):
+        return True
+    wanted = _assets_of(execution, outcome, connection_id, connection_assets)
+    return bool(emitted) and all(asset.id in emitted for asset in wanted)
+
+
+def _emitted(session: Session, connection_assets: Sequence[Any], execution: Execution) -> dict[int, dict[str, Any]]:
+    """Return the events of an execution that the assets of its connection have; see `earlier_events`."""
+    since = _earliest_event(execution.created_at, datetime.now(UTC))
+    return earlier_events(session, [asset.id for asset in connection_assets], execution.id, since)
 
 
 def _emit_event(session: Session, asset: AssetModel, execution_id: str, extra: dict[str, Any]) -> CallbackResult | None:
@@ -117,7 +142,7 @@ def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
     from airflow.models.asset import AssetModel
     from sqlalchemy import select, update
 
-    of_connection = AssetModel.name.startswith(assets.prefix(connection_id), autoescape=True)
+    of_connection = _are_of(connection_id)
     if session.get_bind().dialect.name == "sqlite":  # SQLite has no row locks; an update locks the whole database
         session.execute(
             update(AssetModel)
@@ -129,6 +154,13 @@ def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
     # `[scheduler] use_row_level_locking` is off. The lock leaves out the keys, which other inserts refer to.
     query = select(AssetModel).where(of_connection).order_by(AssetModel.id)
     return session.scalars(query.with_for_update(key_share=True)).all()
+
+
+def _are_of(connection_id: str) -> Any:
+    """Return the condition of a query for the assets of a connection."""
+    from airflow.models.asset import AssetModel
+
+    return AssetModel.name.startswith(assets.prefix(connection_id), autoescape=True)
 
 
 def _earliest_event(created_at: datetime | None, now: datetime) -> datetime:
@@ -144,9 +176,12 @@ def _contradicts(extra: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _assets_of(
-    execution: Execution, outcome: assets.Outcome, connection_id: str, connection_assets: Sequence[AssetModel]
-) -> list[AssetModel]:
-    """Return the assets that get an event when the execution ends with the given outcome."""
+    execution: Execution, outcome: assets.Outcome, connection_id: str, connection_assets: Sequence[Any]
+) -> list[Any]:
+    """Return the assets that get an event when the execution ends with the given outcome.
+
+    :param connection_assets: all assets of the connection, or rows with their ids, names and URIs.
+    """
     # The name comes from the URL in the record, which is signed. The URL of the request is not signed.
     url = execution.callback.url if execution.callback else None
     kinds_and_names: tuple[tuple[assets.Kind, str | None], ...] = (

@@ -275,7 +275,7 @@ def test_signal(tmp_path: Path) -> None:
     signal = Signal(str(tmp_path))
     with ThreadPoolExecutor() as threads:
         jobs = [threads.submit(begin, name) for name in ("a", "b")]
-        until(lambda: signal.is_ready("a", "b"), "both to be ready", 30)
+        until(lambda: signal.is_ready("a", "b"), "both to be ready", 60)
         assert not begun
         signal.give()
     assert [job.result() for job in jobs] == [None, None]

@@ -126,7 +126,7 @@ def test_the_post(receiver: str) -> None:
         twin.set_targets([receiver])
         ids = [f"id-{number}" for number in range(100)]
         statuses = Counter(
-            requests.post(f"{post.url}/x", data=json.dumps({"id": identity}), timeout=10).status_code
+            requests.post(f"{post.url}/x", data=json.dumps({"id": identity}), timeout=60).status_code
             for identity in ids
         )
         assert statuses == {200: 100 - post.lost, post_module.GATEWAY_TIMEOUT: post.lost}

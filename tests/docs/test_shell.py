@@ -164,7 +164,7 @@ def check_curl(words: list[str], wr: Emulator) -> None:
     url = next(word for word in words if "/" in word and not word.startswith(("Content-Type", "{")))
     path = urlsplit(url if "://" in url or url.startswith("$") else f"http://{url}").path
     if "/_emulator/" in path:
-        answer = requests.post(wr.url + path, json=json.loads(options["-d"]), timeout=10)
+        answer = requests.post(wr.url + path, json=json.loads(options["-d"]), timeout=60)
         assert answer.status_code == 200, answer.text
     else:
         assert options["-X"] in routes_for(path.removeprefix("$AIRFLOW_URL"))

@@ -77,7 +77,7 @@ class ApiClient:
 
     def control(self, path: str, body: Any = None, method: str = "POST") -> Any:
         """Send a request to a control endpoint and return its JSON answer."""
-        response = requests.request(method, f"{self._url}/_emulator/{path}", json=body, timeout=10)
+        response = requests.request(method, f"{self._url}/_emulator/{path}", json=body, timeout=60)
         assert response.status_code == 200, response.text
         return response.json()
 

@@ -20,10 +20,10 @@ def test_start_and_stop(client):
     with Emulator() as emulator:
         port = int(emulator.url.rpartition(":")[2])
         execution_id = emulator.create_execution("X")
-        assert requests.get(emulator.url + CATALOGUE, timeout=10).status_code == 200
+        assert requests.get(emulator.url + CATALOGUE, timeout=60).status_code == 200
     assert threading.enumerate() == before
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=10)
+        socket.create_connection(("127.0.0.1", port), timeout=60)
     assert emulator.execution(execution_id)["status"] in ("CREATED", "COMPLETED")
     assert len(emulator.journal) == 1
     emulator.stop_server()
@@ -35,7 +35,7 @@ def test_stopping_ends_open_streams_cleanly(client):
     with emulator:
         execution_id = emulator.create_execution("X", manual=True)
         url = f"{emulator.url}{EXECUTIONS}/{execution_id}/stream"
-        stream = requests.get(url, headers={"X-Api-Key": emulator.api_key}, stream=True, timeout=10)
+        stream = requests.get(url, headers={"X-Api-Key": emulator.api_key}, stream=True, timeout=60)
         emulator.wait_for_stream(execution_id)
     assert b'"CREATED"' in stream.content
 
@@ -67,7 +67,7 @@ def test_a_script_before_the_start():
                 emulator.url + COMPONENTS,
                 json={"module": "X", "input": {}, "config": {}, "waitForMs": 1000},
                 headers={"X-Api-Key": emulator.api_key},
-                timeout=10,
+                timeout=60,
             )
             assert response.json()["output"] == 5
 
@@ -78,7 +78,7 @@ def test_a_restart_keeps_the_state():
     headers = {"X-Api-Key": emulator.api_key}
 
     def record(identity: str, path: str = EXECUTIONS) -> requests.Response:
-        return requests.get(f"{emulator.url}{path}/{identity}", headers=headers, timeout=10)
+        return requests.get(f"{emulator.url}{path}/{identity}", headers=headers, timeout=60)
 
     with emulator:
         url = emulator.url
@@ -96,11 +96,11 @@ def test_a_restart_keeps_the_state():
         assert len(emulator.journal) == 2
         emulator.complete(manual, 3)
         assert record(manual).json()["output"] == 3
-        until(lambda: record(late).json()["output"] == 2, "the execution to complete", 10, 0.02)
-        until(lambda: record(run, RUNS).json()["status"] == "COMPLETED", "the run to complete", 10, 0.02)
+        until(lambda: record(late).json()["output"] == 2, "the execution to complete", 60, 0.02)
+        until(lambda: record(run, RUNS).json()["status"] == "COMPLETED", "the run to complete", 60, 0.02)
         assert [stage["output"] for stage in emulator.run(run)["runStages"]] == [1, {"module": "B", "input": {}}]
         emulator.release(hold)
-        stream = requests.get(f"{url}{EXECUTIONS}/{late}/stream", headers=headers, timeout=10)
+        stream = requests.get(f"{url}{EXECUTIONS}/{late}/stream", headers=headers, timeout=60)
         assert b'"COMPLETED"' in stream.content
 
 
@@ -108,7 +108,7 @@ def test_ipv6():
     """The emulator can listen on an IPv6 address."""
     with Emulator("::1") as emulator:
         assert emulator.url.startswith("http://[::1]:")
-        assert requests.get(emulator.url + CATALOGUE, timeout=10).status_code == 200
+        assert requests.get(emulator.url + CATALOGUE, timeout=60).status_code == 200
 
 
 def test_the_connection(wr):

@@ -82,7 +82,7 @@ def test_python_and_http_are_the_same_effect(row: list[str], whiterabbit_emulato
     for body in bodies:
         for kind in SUPPORTED_KINDS[kinds]:
             url = f"{whiterabbit_emulator.url}/_emulator/faults"
-            assert requests.post(url, json={**body, "kind": kind}, timeout=10).status_code == 200
+            assert requests.post(url, json={**body, "kind": kind}, timeout=60).status_code == 200
 
 
 def parameters(body: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def test_outages(row: list[str]) -> None:
         for code in CODE.findall(http):
             method, path, body = re.fullmatch(r"(\w+) (\S+) ?(.*)", code).groups()  # type: ignore[union-attr]
             url = f"{wr.url}/_emulator/{path}"
-            answer = requests.request(method, url, json=json.loads(body or "{}"), timeout=10)
+            answer = requests.request(method, url, json=json.loads(body or "{}"), timeout=60)
             assert answer.status_code == 200
         wr.resume()
         for code in CODE.findall(python):

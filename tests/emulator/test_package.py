@@ -38,9 +38,9 @@ def test_as_a_process(number):
         connection = json.loads(shell.stdout)
         assert first_line.strip().endswith(connection["host"])
         url = connection["host"] + UNKNOWN_EXECUTION
-        assert requests.get(url, headers={"X-Api-Key": "ws_demo"}, timeout=10).status_code == 404
+        assert requests.get(url, headers={"X-Api-Key": "ws_demo"}, timeout=60).status_code == 404
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()
@@ -57,7 +57,7 @@ def test_as_a_process_with_https():
             printed = subprocess.run(["sh", "-c", shell], capture_output=True, check=True)
             connection = json.loads(printed.stdout)
             ca_bundle = connection["extra"]["ca_bundle"]
-            assert requests.get(connection["host"] + CATALOGUE, verify=ca_bundle, timeout=10).ok
+            assert requests.get(connection["host"] + CATALOGUE, verify=ca_bundle, timeout=60).ok
         finally:
             process.terminate()
     assert process.returncode == 0

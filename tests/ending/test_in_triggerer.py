@@ -32,7 +32,7 @@ async def event_of(identity: str, task: Any = None, kind: Any = "record", **argu
     """
     trigger = SENSORS[kind].trigger_class(identity, end_from_trigger=True, **arguments)
     trigger.task_instance = FakeTaskInstance(map_index=None, task=task)  # type: ignore[assignment]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         (event,) = [event async for event in trigger.run()]
     return event
 

@@ -134,7 +134,7 @@ def test_workflow_run(whiterabbit_emulator: Emulator) -> None:
     """The place of a character in a workflow run's record names the stage."""
     whiterabbit_emulator.script_workflow("flow", [{"module": "X", "output": 1}, {"module": "Y", "output": {"n": "\0"}}])
     run_id = whiterabbit_emulator.create_run("flow")
-    task = WhiteRabbitWorkflowRunSensor(task_id="wait", workflow_run_id=run_id, poke_interval=0.01, timeout=20)
+    task = WhiteRabbitWorkflowRunSensor(task_id="wait", workflow_run_id=run_id, poke_interval=0.01, timeout=60)
     expected = rf"Workflow run {run_id} .* U\+0000 at \$\.runStages\[1\]\.output\.n\. .*\.get_workflow_run,"
     with pytest.raises(AirflowFailException, match=expected):
         FakeAirflow().run(task)

@@ -56,11 +56,11 @@ def test_blocking_wait(whiterabbit_emulator: Emulator, rotate: Callable[[], None
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(WhiteRabbitHook().wait_for_execution, execution_id, timeout=60, poll_interval=1)
         for number in (1, 2):
-            until(lambda: is_idle(wr), "the wait to be idle", 30)
+            until(lambda: is_idle(wr), "the wait to be idle", 60)
             rotate()
             wr.close_streams(execution_id)
-            until(lambda number=number: count_refusals(wr) == number, "a request with the earlier key", 30)
-        until(lambda: is_idle(wr), "the wait to be idle", 30)
+            until(lambda number=number: count_refusals(wr) == number, "a request with the earlier key", 60)
+        until(lambda: is_idle(wr), "the wait to be idle", 60)
         wr.complete(execution_id, 7)
         assert waiting.result().output == 7
     assert count_refusals(wr) == 2

@@ -54,7 +54,7 @@ def test_wait(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, script: dic
     whiterabbit_emulator.script_workflow("flow", [{"module": "A", "error": "no funds", **script}])
     if "polls" in script:
         whiterabbit_emulator.fault(effects.Close(), kind="run_stream", times=None)
-    assert hook.wait_for_workflow_run(hook.trigger_workflow("flow"), timeout=20).status == "FAILED"
+    assert hook.wait_for_workflow_run(hook.trigger_workflow("flow"), timeout=60).status == "FAILED"
 
 
 def test_timeout(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:

@@ -298,7 +298,7 @@ def test_rotating(
 def accepts_callback(wr: Emulator, execution_id: str) -> None:
     """Complete an execution, and check that the receiver accepts the first delivery of its callback."""
     wr.complete(execution_id)
-    wr.wait_for_delivery(execution_id, timeout=30)
+    wr.wait_for_delivery(execution_id, timeout=60)
     callback = wr.execution(execution_id)["callback"]
     assert (callback["lastError"], callback["attemptCount"]) == (None, 1)
 

@@ -24,7 +24,7 @@ ALL = {"empty", "foreign", "missing", "number", "other/one", "secretless", "twin
 
 def health(receiver: RunningReceiver) -> dict[str, Any]:
     """Return the JSON of the health page."""
-    answer = requests.get(f"{receiver.url}/health", timeout=10)
+    answer = requests.get(f"{receiver.url}/health", timeout=60)
     assert answer.status_code == 200
     for secret in (SECRET, OTHER_SECRET, "ws_1"):
         assert secret not in answer.text
@@ -45,7 +45,7 @@ def since(page: dict[str, Any]) -> datetime:
 def test_each_connection(database: AssetDatabase, receiver: RunningReceiver) -> None:
     """The page names each connection and its state, without a callback having arrived, and contains no secret."""
     before = datetime.now(UTC)
-    page = until(lambda: "unread" not in states(page := health(receiver)).values() and page, "all to be read", 30)
+    page = until(lambda: "unread" not in states(page := health(receiver)).values() and page, "all to be read", 60)
     expected = dict.fromkeys(ALL, "no_secret") | dict.fromkeys(("whiterabbit_default", "other/one", "twin"), "readable")
     assert states(page) == expected | {"number": "unreadable"}  # a secret that is not valid
     assert page["status"] == "degraded"
@@ -56,7 +56,7 @@ def test_each_connection(database: AssetDatabase, receiver: RunningReceiver) -> 
 def test_healthy(start_receiver: StartReceiver) -> None:
     """The page says healthy if every connection is readable."""
     receiver = start_receiver(connections=frozenset({"whiterabbit_default"}))
-    page = until(lambda: (page := health(receiver))["status"] == "healthy" and page, "the page to be healthy", 30)
+    page = until(lambda: (page := health(receiver))["status"] == "healthy" and page, "the page to be healthy", 60)
     assert states(page) == {"whiterabbit_default": "readable"}
 
 
@@ -125,7 +125,7 @@ async def test_reading_that_hangs_is_unreadable() -> None:
 
     thread = threading.Thread(target=page.watching(read), args=("a",))
     thread.start()
-    until(lambda: page._reading_since, "the reading to begin", 10)
+    until(lambda: page._reading_since, "the reading to begin", 60)
     assert (await page.report(get_secret))["connections"] == {"a": {"state": "unread", "since": None}}
     now += READ_TIMEOUT * 2
     unreadable = {"state": "unreadable", "since": "2026-11-26T00:00:00.000+00:00"}

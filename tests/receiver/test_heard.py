@@ -351,3 +351,36 @@ def test_a_record_that_says_something_else(receiver: RunningReceiver, database: 
     for changes in ({"module": "SWAP"}, {"status": "FAILED", "error": "late", "output": None}, {"module": None}):
         assert answer_of(receiver.post(json.dumps(record | changes).encode())) == "repeated"
     assert len(database.events()) == 1
+
+
+def test_a_repeat_needs_no_lock(receiver: RunningReceiver, database: AssetDatabase) -> None:
+    """The receiver recognises a repeat while another transaction has locked the assets, as that of a new execution."""
+    from airflow.models.asset import AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    database.schedule(PAY)
+    database.schedule(MINE)
+    record = named_record()
+    assert answer_of(receiver.post(record)) == "emitted"
+    with create_session(scoped=False) as session:
+        session.execute(update(AssetModel).values(updated_at=AssetModel.updated_at))
+        assert answer_of(receiver.post(record)) == "repeated"
+        assert answer_of(receiver.post(record | {"module": "SWAP"})) == "repeated"
+    assert len(database.events()) == 2
+
+
+@needs_run_each
+def test_events_of_before_an_upgrade(receiver: RunningReceiver, database: AssetDatabase) -> None:
+    """The receiver recognises an execution whose event has no key, because an Airflow before 3.2 has stored it."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    database.schedule(PAY)
+    record = record_of()
+    assert answer_of(receiver.post(record)) == "emitted"
+    with create_session() as session:
+        session.execute(update(AssetEvent).values(partition_key=None))
+    assert answer_of(receiver.post(record)) == "repeated"
+    assert len(database.events()) == 1

@@ -276,7 +276,7 @@ def test_headers_that_come_twice(receiver: RunningReceiver, pay_database: AssetD
 
 def raw_answer(receiver: RunningReceiver, data: bytes) -> bytes:
     """Send bytes, and return the first bytes of the answer."""
-    with socket.create_connection(receiver.address, 30) as sock:
+    with socket.create_connection(receiver.address, 60) as sock:
         sock.sendall(data)
         return sock.recv(65536)
 
@@ -319,7 +319,7 @@ def test_other_places(
     """The receiver has no other routes, and redirects nothing."""
     body = json.dumps(record_of()).encode()
     answer = requests.request(
-        method, receiver.url + path, data=body, headers=signed(body), timeout=10, allow_redirects=False
+        method, receiver.url + path, data=body, headers=signed(body), timeout=60, allow_redirects=False
     )
     assert answer.status_code == status
     assert pay_database.events() == []
@@ -383,7 +383,7 @@ def test_a_secret_that_takes_too_long(
 
 def test_threads_that_hang(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
     """If all threads hang, the receiver answers 503 to the waiting callbacks, and never emits their events."""
-    from airflow_provider_whiterabbit.receiver import app, events  # not where Airflow has no FastAPI
+    from airflow_provider_whiterabbit.receiver import events, threads  # not where Airflow has no FastAPI
 
     database_answers = threading.Event()
     hanging: list[str] = []
@@ -401,7 +401,7 @@ def test_threads_that_hang(start_receiver: StartReceiver, pay_database: AssetDat
     assert statuses == {503}
     database_answers.set()
     assert result(receiver.post(record_of())) == "emitted"
-    assert len(hanging) == app.THREADS
+    assert len(hanging) == threads.THREADS
 
 
 def test_strangers_cost_no_database(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
@@ -424,3 +424,12 @@ def test_strangers_cost_no_database(start_receiver: StartReceiver, pay_database:
     assert set(answers) == {401, 404}
     assert sorted(reads) == ["missing", "other/one", "whiterabbit_default"]
     assert not emitted
+
+
+def test_strangers_take_no_turns(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
+    """A callback with a wrong signature neither waits for a turn, nor makes a valid callback wait for the next one."""
+    receiver = start_receiver({"turn_interval": 3600.0})
+    body = json.dumps(record_of()).encode()
+    assert receiver.post(body, signed(body, "guess")).status_code == 401
+    assert result(receiver.post(body)) == "emitted"
+    assert receiver.post(body, signed(body, "guess")).status_code == 401

@@ -64,6 +64,6 @@ async def test_connection_to_another_host(whiterabbit_emulator: Emulator, monkey
     elsewhere = {**wr.connection, "host": "http://127.0.0.2", "port": 9}
     monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps(elsewhere))
     wr.close_streams(execution_id)
-    [event] = await asyncio.wait_for(trigger, 30)
+    [event] = await asyncio.wait_for(trigger, 60)
     assert event["status"] == "ERROR"
     assert "answered 401" in event["message"]

@@ -158,7 +158,7 @@ def test_a_body_that_breaks(whiterabbit_emulator: Emulator, begin: bytes, rest: 
 
     async def read() -> None:
         async with AsyncClient(settings_for(whiterabbit_emulator, f"http://127.0.0.1:{port}")) as client:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await client.send(api.get_execution("e-1"))
 
     with server(answer) as port, pytest.raises(exc.WhiteRabbitTransportError):

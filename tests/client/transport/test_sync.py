@@ -119,7 +119,7 @@ def test_events_that_are_not_read_to_the_end(client: Client, whiterabbit_emulato
 def test_wait(client: Client, whiterabbit_emulator: Emulator) -> None:
     """`wait` returns the whole record of the ended execution, with its output."""
     execution_id = whiterabbit_emulator.create_execution("SLOW", output={"a": [1]}, after=0.2)
-    execution = client.wait(EXECUTION.followed(execution_id), timeout=20)
+    execution = client.wait(EXECUTION.followed(execution_id), timeout=60)
     assert (execution.id, execution.output) == (execution_id, {"a": [1]})
 
 
@@ -136,7 +136,7 @@ def test_wait_believes_the_record(client: Client, whiterabbit_emulator: Emulator
 
     with ThreadPoolExecutor() as pool:
         completion = pool.submit(complete)
-        assert client.wait(EXECUTION.followed(execution_id), timeout=20).output == 1
+        assert client.wait(EXECUTION.followed(execution_id), timeout=60).output == 1
         completion.result()
 
 

@@ -15,7 +15,7 @@ RECORD = "/v1/sdk/components/executions/{}"
 STATUSES = ["CREATED", "EXECUTING", "COMPLETED"]
 """The statuses in the events of a complete stream."""
 
-TIMEOUT = 10
+TIMEOUT = 60
 """Seconds without a byte after which a client fails that should receive the next byte at once."""
 
 

@@ -35,7 +35,7 @@ class InBackground:
 
     def join(self) -> None:
         """Wait until the request has ended."""
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 

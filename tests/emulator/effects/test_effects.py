@@ -199,7 +199,7 @@ def test_no_task_remains_after_the_client_disconnects(wr, client, effect, kind):
     with suppress(requests.RequestException), client.get(path, stream=True, timeout=(5, 0.1)) as response:
         next(response.iter_content(1))
     wr.wait_for_request(kind=kind)
-    until(lambda: count_tasks(wr) == tasks, "the tasks of the request to end", 5, 0.01)
+    until(lambda: count_tasks(wr) == tasks, "the tasks of the request to end", 60, 0.01)
     assert wr.streams(execution_id) == 0
 
 

@@ -53,9 +53,9 @@ def test_trusted(wr, client, monkeypatch):
     assert client.submit(waitForMs=1000)["status"] == "COMPLETED"
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     with pytest.raises(requests.exceptions.SSLError, match="unable to get local issuer"):
-        requests.get(wr.url + CATALOGUE, verify=True, timeout=10)
+        requests.get(wr.url + CATALOGUE, verify=True, timeout=60)
     for name in ("localhost", "127.0.0.1"):
-        assert requests.get(wr.url.replace("127.0.0.1", name) + CATALOGUE, verify=wr.ca_bundle, timeout=10).ok
+        assert requests.get(wr.url.replace("127.0.0.1", name) + CATALOGUE, verify=wr.ca_bundle, timeout=60).ok
 
 
 def test_the_hook_trusts_the_connection(wr, monkeypatch):
@@ -76,9 +76,9 @@ def test_bad_certificates(certificate, reason):
         assert emulator.connection["extra"].get("ca_bundle") == emulator.ca_bundle
         assert (emulator.ca_bundle is None) == (certificate in ("unknown-ca", "self-signed"))
         with pytest.raises(requests.exceptions.SSLError, match=reason):
-            requests.get(emulator.url + CATALOGUE, verify=emulator.ca_bundle or True, timeout=10)
+            requests.get(emulator.url + CATALOGUE, verify=emulator.ca_bundle or True, timeout=60)
         assert emulator.journal == []
-        assert requests.get(emulator.url + CATALOGUE, verify=False, timeout=10).ok  # noqa: S501
+        assert requests.get(emulator.url + CATALOGUE, verify=False, timeout=60).ok  # noqa: S501
 
 
 def test_an_unknown_certificate():
@@ -90,7 +90,7 @@ def test_an_unknown_certificate():
 def test_ipv6():
     """The certificate is valid for an IPv6 address that the emulator listens on."""
     with Emulator("::1", certificate="trusted") as emulator:
-        assert requests.get(emulator.url + CATALOGUE, verify=emulator.ca_bundle, timeout=10).ok
+        assert requests.get(emulator.url + CATALOGUE, verify=emulator.ca_bundle, timeout=60).ok
 
 
 def test_the_files_are_deleted():
@@ -107,7 +107,7 @@ def test_a_restart_keeps_the_certificate():
     emulator = Emulator(certificate="trusted")
     for _ in range(2):
         with emulator, requests.Session() as session:
-            assert session.get(emulator.url + CATALOGUE, verify=emulator.ca_bundle, timeout=10).ok
+            assert session.get(emulator.url + CATALOGUE, verify=emulator.ca_bundle, timeout=60).ok
 
 
 INCOMPLETE = "ended prematurely|InvalidChunkLength"
@@ -134,7 +134,7 @@ def test_faults(wr, client, effect, events, error):
     body = b""
     message = ""
     try:
-        with client.stream(execution_id, timeout=0.3 if error == "timed out" else 10) as stream:
+        with client.stream(execution_id, timeout=0.3 if error == "timed out" else 60) as stream:
             wr.start(execution_id)
             wr.complete(execution_id)
             for piece in stream.iter_content(None):
@@ -152,9 +152,9 @@ def test_outages(wr, client):
     client.submit()
     client.control("connections/cut", {"count": 1})
     with pytest.raises(requests.ConnectionError):
-        requests.get(wr.url + CATALOGUE, timeout=10)
+        requests.get(wr.url + CATALOGUE, timeout=60)
     client.control("pause", {"seconds": 60})
     with pytest.raises(requests.ConnectionError, match="refused"):
-        requests.get(wr.url + CATALOGUE, timeout=10)
+        requests.get(wr.url + CATALOGUE, timeout=60)
     wr.resume()
     assert client.submit()["status"] == "CREATED"

@@ -17,7 +17,7 @@ from tests.emulator.api_client import CATALOGUE
 def accepts_connections(url: str) -> bool:
     """Return whether the emulator answers a request."""
     try:
-        return requests.get(url + CATALOGUE, timeout=10).status_code == 200
+        return requests.get(url + CATALOGUE, timeout=60).status_code == 200
     except requests.ConnectionError:
         return False
 
@@ -62,7 +62,7 @@ def test_an_outage_that_ends_by_itself(wr, client, over_http):
         _ = stream.content
     with pytest.raises(requests.ConnectionError, match="refused"):
         client.record(execution_id)
-    until(lambda: accepts_connections(wr.url), "the outage to end", 10, 0.02)
+    until(lambda: accepts_connections(wr.url), "the outage to end", 60, 0.02)
     assert client.record(execution_id)["status"] == "CREATED"
 
 
@@ -90,8 +90,8 @@ def test_cut_connections(wr, client, over_http):
     wr.cut_connections(1)
     wr.reset()
     assert accepts_connections(wr.url)
-    assert requests.post(f"{wr.url}/_emulator/connections/cut", json={"count": -1}, timeout=10).status_code == 422
-    assert requests.post(f"{wr.url}/_emulator/pause", json={"seconds": -1}, timeout=10).status_code == 422
+    assert requests.post(f"{wr.url}/_emulator/connections/cut", json={"count": -1}, timeout=60).status_code == 422
+    assert requests.post(f"{wr.url}/_emulator/pause", json={"seconds": -1}, timeout=60).status_code == 422
 
 
 def test_a_reset_ends_an_outage(wr, client):

@@ -249,7 +249,7 @@ def test_the_echo_shows_what_javascript_parsed(wr, client):
 
 def test_the_catalogue_needs_no_key(wr):
     """The component catalogue is public."""
-    assert requests.get(wr.url + CATALOGUE, timeout=10).status_code == 200
+    assert requests.get(wr.url + CATALOGUE, timeout=60).status_code == 200
 
 
 def test_key_and_secret_are_random_or_given():

@@ -11,7 +11,7 @@ from tests.emulator.api_client import CATALOGUE, EXECUTIONS, WORKFLOWS
 
 def post(wr: Emulator, path: str, body: object) -> requests.Response:
     """Send a POST request to a control endpoint and return the response."""
-    return requests.post(f"{wr.url}/_emulator/{path}", json=body, timeout=10)
+    return requests.post(f"{wr.url}/_emulator/{path}", json=body, timeout=60)
 
 
 def test_scripts(client):
@@ -85,9 +85,9 @@ def test_journal_catalogue_and_reset(wr, client):
     (entry,) = client.control("journal", method="GET")
     assert (entry["kind"], entry["status"]) == ("submit", 200)
     assert "very-secret" not in entry["body"]
-    definition = requests.get(wr.url + CATALOGUE, timeout=10).json()[0]
+    definition = requests.get(wr.url + CATALOGUE, timeout=60).json()[0]
     client.control("catalogue", {**definition, "module": "MINE"})
-    assert "MINE" in requests.get(wr.url + CATALOGUE, timeout=10).text
+    assert "MINE" in requests.get(wr.url + CATALOGUE, timeout=60).text
     client.control("reset")
     assert wr.journal == wr.executions == []
 

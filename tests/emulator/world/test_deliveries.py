@@ -51,7 +51,7 @@ class Receiver:
 
     def next(self) -> tuple[str, dict[str, str], bytes]:
         """Wait for the next delivery and return its path, headers and body."""
-        path, headers, body = self.deliveries.get(timeout=10)
+        path, headers, body = self.deliveries.get(timeout=60)
         return path, {name.lower(): value for name, value in headers.items()}, body
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ def test_reset_removes_everything(wr, client):
     wr.script("X", error="no")
     wr.settings.require_signature = False
     wr.clock_offset = 100
-    wr.add_component({**requests.get(wr.url + CATALOGUE, timeout=10).json()[0], "module": "MINE"})
+    wr.add_component({**requests.get(wr.url + CATALOGUE, timeout=60).json()[0], "module": "MINE"})
     execution_id = wr.create_execution("X", after=0.01)
     wr.reset()
     assert wr.journal == wr.executions == []
@@ -97,7 +97,7 @@ def test_reset_removes_everything(wr, client):
     assert wr.settings.require_signature
     assert client.get(UNKNOWN_EXECUTION.replace("none", execution_id)).status_code == 404
     assert client.submit("X", waitForMs=1000)["status"] == "COMPLETED"
-    assert "MINE" not in requests.get(wr.url + CATALOGUE, timeout=10).text
+    assert "MINE" not in requests.get(wr.url + CATALOGUE, timeout=60).text
 
 
 def test_the_stream_shows_every_status(wr, client):

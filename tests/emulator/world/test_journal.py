@@ -17,7 +17,7 @@ def test_the_journal_shows_requests_without_secrets(wr, client):
     client.submit(callbackSecret="very-secret", callbackUrl="https://example.invalid/x", input={"a": 1})
     client.get(UNKNOWN_EXECUTION)
     client.post(COMPONENTS, '{"callbackSecret":"very-secret"')
-    requests.get(f"{wr.url}/v1/elsewhere", timeout=10)
+    requests.get(f"{wr.url}/v1/elsewhere", timeout=60)
     first, second, third, fourth = wr.journal
     assert (first.method, first.path, first.kind, first.status) == ("POST", COMPONENTS, "submit", 200)
     assert first.json["input"] == {"a": 1}

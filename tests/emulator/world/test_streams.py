@@ -36,7 +36,7 @@ class Reader:
 
     def join(self) -> bytes:
         """Wait for the end of the stream and return its bytes."""
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         return self.body
 

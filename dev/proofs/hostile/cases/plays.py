@@ -102,6 +102,10 @@ def leave(peer: Peer, then: Then) -> None:
         raise GoneError
 
 
+_UNHURRIED = 5.0
+"""The connection's time-out, in seconds, where an answer may be understood: a busy machine must not decide whether."""
+
+
 def valid(name: str, clause: str, play: Play, places: str = "record stream submission", **more: Any) -> Case:
     """Return the case of an answer that breaks no rule, so that it must be understood, also by a busy machine."""
     verdicts: dict[str, Any] = dict.fromkeys(places.split(), "ended")
@@ -111,7 +115,7 @@ def valid(name: str, clause: str, play: Play, places: str = "record stream submi
         name,
         clause,
         play,
-        **({"times": None, "is_valid": True, "timeout": 10.0, "request_timeout": 5.0} | verdicts | more),
+        **({"times": None, "is_valid": True, "timeout": 10.0, "request_timeout": _UNHURRIED} | verdicts | more),
     )
 
 
@@ -124,9 +128,11 @@ def broken(name: str, clause: str, play: Play, places: str = "record stream subm
 
 
 def lenient(name: str, clause: str, play: Play, places: str = "record stream submission", **more: Any) -> Case:
-    """Return the case of an answer that a client may understand or not: both is safe."""
-    either = {"submission": "submitted or uncertain"} if "submission" in places else {}
-    return broken(name, clause, play, places, **(either | more))
+    """Return the case of an answer that a client may understand or not: both is safe. The same bytes end alike."""
+    options: dict[str, Any] = {"request_timeout": _UNHURRIED}
+    if "submission" in places:
+        options["submission"] = "submitted or uncertain"
+    return broken(name, clause, play, places, **(options | more))
 
 
 def heavy(*cases: Case) -> Iterator[Case]:

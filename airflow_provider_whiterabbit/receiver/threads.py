@@ -1,0 +1,120 @@
+"""The threads of the callback receiver, and the limits that leave the API server to Airflow's other requests.
+
+The receiver shares a process with Airflow's API: one event loop, and one lock that lets one thread at a time run Python
+code. An answer costs several milliseconds of this process even if no thread does anything for it, so senders that send
+the next callback as soon as they get an answer could occupy the process alone. Therefore callbacks take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from airflow_provider_whiterabbit.receiver.bodies import Refusal
+
+T = TypeVar("T")
+
+THREADS = 2
+"""How many threads of its own the callback receiver has, for the database and for large request bodies.
+
+One callback at a time can emit events of a connection, so more threads would only wait for the database's lock.
+"""
+
+SECRET_THREADS = 2
+"""How many threads of its own the callback receiver has to read secrets."""
+
+MAX_WAITING = 256
+"""How many callbacks may wait for a turn, a thread or a secret at once; further callbacks get the answer 503."""
+
+TURN_INTERVAL = 0.03
+"""Seconds between the turns of two callbacks in one process.
+
+One connection's callbacks hardly get faster without it, because they take as long to emit their events. The last of
+`MAX_WAITING` callbacks waits eight seconds for its turn, which is much less than the answer timeout.
+"""
+
+ANSWER_TIMEOUT = 30.0
+"""Seconds for which a callback may wait for a thread's work or for a secret, before the receiver answers 503.
+
+The thread finishes its work anyway, so the receiver recognises the next delivery of the callback as a repeat.
+"""
+
+
+class Threads:
+    """The threads of one receiver, with limits on the callbacks that wait. Its methods belong to one event loop.
+
+    :param timeout: seconds; see `ANSWER_TIMEOUT`.
+    :param max_waiting: see `MAX_WAITING`.
+    :param turn_interval: seconds; see `TURN_INTERVAL`.
+    """
+
+    def __init__(self, timeout: float, max_waiting: int, turn_interval: float) -> None:
+        self._timeout = timeout
+        self._max_waiting = max_waiting
+        self._turn_interval = turn_interval
+        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="whiterabbit-callbacks")
+        self.for_secrets: Executor = ThreadPoolExecutor(SECRET_THREADS, thread_name_prefix="whiterabbit-secrets")
+        """Threads of their own: a secrets backend that does not answer must not stop the emission of events."""
+        self._waiting = 0
+        self._turn = asyncio.Lock()  # it serves callbacks in their order, and those that give up take no turn
+        self._next_turn = float("-inf")
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        """Count a callback as waiting, and limit the time for which it waits.
+
+        :raises Refusal: 503, if too many callbacks wait already, or this one waits for longer than the timeout.
+        """
+        self._begin_waiting()
+        try:
+            async with asyncio.timeout(self._timeout):
+                yield
+        except TimeoutError:
+            raise _timeout_refusal() from None
+        finally:
+            self._waiting -= 1
+
+    async def take_turn(self) -> None:
+        """Wait until `turn_interval` seconds after the turn of the callback before, in the order of the calls.
+
+        :raises Refusal: 503; see `waiting`.
+        """
+        time = asyncio.get_running_loop().time
+        async with self.waiting(), self._turn:
+            if (seconds := self._next_turn - time()) > 0:
+                await asyncio.sleep(seconds)
+            self._next_turn = time() + self._turn_interval
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function in a thread.
+
+        :raises Refusal: 503, if too many callbacks wait already, or the call takes longer than the timeout.
+        """
+        self._begin_waiting()
+        job = self._executor.submit(function, *arguments)
+        future = asyncio.wrap_future(job)
+        future.add_done_callback(self._end_waiting)
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), self._timeout)
+        except TimeoutError:
+            raise _timeout_refusal() from None
+        finally:
+            job.cancel()  # a job that has begun goes on, and counts as waiting until it ends
+
+    def _begin_waiting(self) -> None:
+        if self._waiting >= self._max_waiting:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many callbacks at once", retry_after=5)
+        self._waiting += 1
+
+    def _end_waiting(self, future: asyncio.Future[Any]) -> None:
+        self._waiting -= 1
+        if not future.cancelled():
+            future.exception()  # otherwise asyncio logs that the exception was never retrieved
+
+
+def _timeout_refusal() -> Refusal:
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the callback took too long", retry_after=10)
