@@ -28,6 +28,14 @@ def test_wait_for_ms_waits_for_the_end(wr, client):
     assert client.submit("SLOW", waitForMs=15_000)["output"] == [1]
 
 
+def test_wait_for_ms_zero_does_not_wait(client):
+    """With ``waitForMs`` 0, and without it, the answer is CREATED, although the execution ends at once."""
+    for fields in ({}, {"waitForMs": 0}):
+        record = client.submit(**fields)
+        assert (record["status"], record["completed"], record["output"]) == ("CREATED", False, None)
+        assert client.record(record["id"])["status"] == "COMPLETED"
+
+
 def test_wait_for_ms_has_a_limit(wr, client):
     """After ``waitForMs``, the answer shows the status of the unfinished execution."""
     wr.script("NEVER", manual=True, executing_after=0)

@@ -16,7 +16,7 @@ import requests
 from airflow_provider_whiterabbit.emulator import ApiError, Emulator
 from airflow_provider_whiterabbit.emulator.server.auth import Authenticator, canonical, new_secret
 from airflow_provider_whiterabbit.emulator.world.settings import Settings
-from tests.emulator.api_client import CATALOGUE, COMPONENTS, UNKNOWN_EXECUTION, WORKFLOWS
+from tests.emulator.api_client import CATALOGUE, COMPONENTS, EXECUTIONS, RUNS, UNKNOWN_EXECUTION, WORKFLOWS
 
 BODY = '{"module":"ECHO","input":{"2":1,"10":[0.1,1e-7],"b":"é"},"config":{}}'
 
@@ -232,6 +232,19 @@ def test_unsigned_requests_can_be_allowed(wr, client):
     wrong_signature = base64.b64encode(bytes(64)).decode()
     headers = {**client.headers("GET", UNKNOWN_EXECUTION), "X-Sdk-Signature": wrong_signature}
     assert code_of_refusal(client.get(UNKNOWN_EXECUTION, headers=headers)) == "INVALID_SIGNATURE"
+
+
+def test_unsigned_streams_can_be_allowed(wr, client):
+    """With `unsigned_streams`, the API key is enough for a stream, and for nothing else."""
+    wr.settings.unsigned_streams = True
+    only_key = {"X-Api-Key": wr.api_key}
+    for executions in (EXECUTIONS, RUNS):
+        assert client.get(f"{executions}/none/stream", headers=only_key).status_code == 404
+        assert client.get(f"{executions}/none/stream").status_code == 404
+        assert code_of_refusal(client.get(f"{executions}/none", headers=only_key)) == "MISSING_TIMESTAMP"
+        assert code_of_refusal(client.get(f"{executions}/none/stream", headers={"X-Api-Key": "x"})) == "INVALID_API_KEY"
+    half = {name: value for name, value in client.headers("GET", "/").items() if name != "X-Sdk-Signature"}
+    assert code_of_refusal(client.get(f"{RUNS}/none/stream", headers=half)) == "MISSING_SIGNATURE"
 
 
 def test_the_echo_shows_what_javascript_parsed(wr, client):
