@@ -29,7 +29,7 @@ from airflow_provider_whiterabbit.emulator.world.workflows import (
 T = TypeVar("T")
 
 _BUILT_IN = {
-    "demo": WorkflowScript([StageScript("RANDOM_UUID"), StageScript("DEMO_TOKEN_SWAP", Script(after=2))]),
+    "demo": WorkflowScript([StageScript("RANDOM_UUID"), StageScript("WAIT_FOR_EVM_TRANSACTION", Script(after=2))]),
 }
 
 

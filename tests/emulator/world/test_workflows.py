@@ -198,4 +198,5 @@ def test_invalid_workflows_are_refused(wr, stage, ending, problem):
 
 def test_the_demo_workflow_exists(wr, trigger):
     """The workflow ``demo`` exists without a script."""
-    assert [stage["module"] for stage in wr.run(trigger("demo"))["runStages"]] == ["RANDOM_UUID", "DEMO_TOKEN_SWAP"]
+    modules = [stage["module"] for stage in wr.run(trigger("demo"))["runStages"]]
+    assert modules == ["RANDOM_UUID", "WAIT_FOR_EVM_TRANSACTION"]
