@@ -58,7 +58,7 @@ def test_scripts(block: str, tmp_path: Path) -> None:
 def test_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page's conftest.py, DAG and tests pass in an empty folder."""
     files = {name: block for block in BLOCKS if (name := file_name(block))}
-    assert {"conftest.py", "dags/swap.py", "test_swap.py", "test_payment.py"} == files.keys()
+    assert {"conftest.py", "dags/payment.py", "test_wait.py", "test_payment.py"} == files.keys()
     for name, block in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(block)
