@@ -42,7 +42,7 @@ def _definition(
     :param guess: what is guessed beside the name, the group and the execution modes.
     """
     guesses = ["the name, the group and the execution modes", *([] if guess is None else [guess])]
-    parameters = [{"name": field, "schema": schema} for field, schema in (inputs or {}).items()]
+    parameters: list[dict[str, Any]] = [{"name": field, "schema": schema} for field, schema in (inputs or {}).items()]
     parameters += [{"name": field, "schema": schema, "optional": True} for field, schema in (optional or {}).items()]
     return {
         "name": name,

@@ -17,6 +17,7 @@ from airflow_provider_whiterabbit.emulator import ApiError, Emulator
 from airflow_provider_whiterabbit.emulator.server.auth import Authenticator, canonical, new_secret
 from airflow_provider_whiterabbit.emulator.world.settings import Settings
 from tests.emulator.api_client import CATALOGUE, COMPONENTS, EXECUTIONS, RUNS, UNKNOWN_EXECUTION, WORKFLOWS
+from tests.versions import needs_node
 
 BODY = '{"module":"ECHO","input":{"2":1,"10":[0.1,1e-7],"b":"é"},"config":{}}'
 
@@ -126,6 +127,7 @@ def test_a_body_that_javascript_writes_differently_is_refused(client, sent):
     assert code_of_refusal(client.post(COMPONENTS, body)) == "INVALID_SIGNATURE"
 
 
+@needs_node
 def test_canonical_is_what_node_writes():
     """`canonical` returns the text that Node's ``JSON.stringify(JSON.parse(body))`` returns."""
     cases = [
@@ -149,6 +151,7 @@ def test_canonical_refuses_malformed_json(body):
     assert refusal.value.status == 400
 
 
+@needs_node
 def test_a_signature_by_node_is_accepted(wr, client):
     """Node's Ed25519 signature with the emulator's secret is valid."""
     headers = client.headers("POST", COMPONENTS)
