@@ -1,7 +1,8 @@
 """Submit components without waiting, and start DAGs from White Rabbit's callbacks.
 
-The connection `whiterabbit_default` needs a `callback_secret`. Airflow's configuration must name the connections whose
-callbacks Airflow accepts, and Airflow's public address:
+The connection `whiterabbit_default` needs a `callback_secret`. The Airflow variable `ethereum_rpc_url` holds the
+address of an Ethereum node. Airflow's configuration must name the connections whose callbacks Airflow accepts, and
+Airflow's public address:
 
     [whiterabbit]
     callback_connections = whiterabbit_default
@@ -23,19 +24,23 @@ from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 
+MODULE = "WAIT_FOR_EVM_TRANSACTION"
+# The first transaction of Ethereum.
+TRANSACTION = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"
+
 START = datetime(2026, 1, 1, tzinfo=UTC)  # Airflow 2 schedules no DAG without a start date
 
 # The events of this asset hold the ids of submitted executions, for the recovery of lost callbacks.
 submitted = Asset("whiterabbit_submitted")
 
 
-@dag(schedule=None, catchup=False, tags=["whiterabbit"])
+@dag(schedule=None, catchup=False, tags=["whiterabbit"], params={"hash": TRANSACTION})
 def whiterabbit_submit_and_go():
     """Submit a component and end without waiting for its execution."""
     submit = WhiteRabbitExecuteComponentOperator(
         task_id="submit",
-        module="DEMO_TOKEN_SWAP",
-        input={"amount": "1000000000000000000", "side": "BUY", "route": []},
+        module=MODULE,
+        input={"jsonRpcUrl": "{{ var.value.ethereum_rpc_url }}", "transactionHash": "{{ params.hash }}"},
         callback=True,
         wait_for_completion=False,
         retries=2,
@@ -50,21 +55,21 @@ def whiterabbit_submit_and_go():
 
 
 @dag(
-    schedule=assets.each(assets.module("DEMO_TOKEN_SWAP", "both")),
+    schedule=assets.each(assets.module(MODULE, "both")),
     catchup=False,
     tags=["whiterabbit"],
     start_date=START,
 )
-def whiterabbit_swapped():
+def whiterabbit_confirmed():
     """Start one DAG run for each execution of the component that has ended (Airflow 3.2 or newer)."""
 
     @task
     def settle(**context: Any) -> Any:
-        swap = assets.execution(context)
-        if swap.status == "FAILED":
-            raise RuntimeError(f"the swap {swap.id} failed: {swap.read().error}")
+        wait = assets.execution(context)
+        if wait.status == "FAILED":
+            raise RuntimeError(f"the execution {wait.id} failed: {wait.read().error}")
         # The event holds only the id and the status; `read` gets the output from White Rabbit.
-        return swap.read().output
+        return wait.read().output
 
     settle()
 
@@ -76,5 +81,5 @@ def whiterabbit_recover_callbacks():
 
 
 whiterabbit_submit_and_go()
-whiterabbit_swapped()
+whiterabbit_confirmed()
 whiterabbit_recover_callbacks()

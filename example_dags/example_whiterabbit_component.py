@@ -1,9 +1,8 @@
 """Execute components of White Rabbit and use their outputs.
 
-The connection `whiterabbit_default` holds the API key and the API secret. Each task submits its component at most once.
-A retry waits for the execution that an earlier try has submitted (Airflow 3.3 or newer). To run these DAGs against the
-emulator, script the output of each component, such as
-`emulator.script("DEMO_TOKEN_SWAP", output={"receipt": {"hash": "0x1"}})`.
+The connection `whiterabbit_default` holds the API key and the API secret. The Airflow variable `ethereum_rpc_url` holds
+the address of an Ethereum node. Each task submits its component at most once. A retry waits for the execution that an
+earlier try has submitted (Airflow 3.3 or newer). These DAGs also run against the emulator, which makes up the outputs.
 """
 
 from __future__ import annotations
@@ -20,40 +19,58 @@ from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteC
 
 # If a worker is lost, the retry waits for the same execution and does not submit again.
 RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=10)}
+# The address of a node holds an access key, so it is not written into the DAG file.
+RPC_URL = "{{ var.value.ethereum_rpc_url }}"
+# The first transaction of Ethereum, and a token contract.
+TRANSACTION = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"
+CONTRACT = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
+ABI = [
+    {
+        "type": "function",
+        "name": "totalSupply",
+        "stateMutability": "view",
+        "inputs": [],
+        "outputs": [{"name": "", "type": "uint256"}],
+    }
+]
 
 
-@dag(schedule=None, catchup=False, tags=["whiterabbit"], default_args=RETRIES)
+@dag(schedule=None, catchup=False, tags=["whiterabbit"], default_args=RETRIES, params={"hash": TRANSACTION})
 def whiterabbit_component():
-    """Swap tokens with one component, and wait for the transaction with another component."""
+    """Wait for a transaction with one component, and then read a contract with two other components."""
 
     @task
-    def report(receipt: dict[str, Any]) -> str:
+    def report(output: dict[str, Any]) -> str:
         # The output is the JSON value that White Rabbit returned; a JSON object is a dict.
-        return f"in block {receipt['blockNumber']}"
+        return f"{output['0']} tokens"
 
-    swap = WhiteRabbitExecuteComponentOperator(
-        task_id="swap",
-        module="DEMO_TOKEN_SWAP",
-        # Pass integers above 2**53 as strings, because JavaScript cannot represent them.
-        input={"amount": "1000000000000000000", "side": "BUY", "route": ["pool-3", "pool-7"]},
-        config={"slippage": 0.5},
+    wait = WhiteRabbitExecuteComponentOperator(
+        task_id="wait",
+        module="WAIT_FOR_EVM_TRANSACTION",
+        input={"jsonRpcUrl": RPC_URL, "transactionHash": "{{ params.hash }}"},
+        # Wait in the triggerer, which follows the event stream, instead of in a worker.
+        deferrable=True,
+        timeout=timedelta(hours=1),
+    )
+    read = WhiteRabbitExecuteComponentOperator(
+        task_id="read",
+        module="READ_EVM_CONTRACT",
+        input={"jsonRpcUrl": RPC_URL, "contractAddress": CONTRACT, "calldata": "0x18160ddd"},
         # Check the inputs against the component catalogue before the submission.
         validate=True,
         # Let the submitting request wait up to 10 seconds for the output, so that no other request is needed.
         inline_wait=10,
     )
-    wait = WhiteRabbitExecuteComponentOperator(
-        task_id="wait",
-        module="WAIT_FOR_EVM_TRANSACTION",
+    decode = WhiteRabbitExecuteComponentOperator(
+        task_id="decode",
+        module="DECODE_EVM_FUNCTION_RESULT",
         # A template can use the output of another component.
-        input={"transactionHash": "{{ ti.xcom_pull(task_ids='swap')['receipt']['hash'] }}", "chainId": 1},
-        config={"confirmations": 12},
-        # Wait in the triggerer, which follows the event stream, instead of in a worker.
-        deferrable=True,
-        timeout=timedelta(hours=1),
+        input={"abi": ABI, "encodedResult": "{{ ti.xcom_pull(task_ids='read')['result'] }}"},
+        config={"functionName": "totalSupply"},
+        inline_wait=10,
     )
-    swap >> wait
-    report(wait.output)
+    wait >> read >> decode
+    report(decode.output)
 
 
 @dag(schedule=None, catchup=False, tags=["whiterabbit"], default_args=RETRIES)
@@ -61,17 +78,22 @@ def whiterabbit_fan_out():
     """Execute a component for all elements of a list concurrently."""
 
     @task
-    def amounts() -> list[dict[str, Any]]:
-        return [{"amount": str(10**number), "side": "SELL", "route": []} for number in range(3)]
+    def results() -> list[dict[str, Any]]:
+        return [{"abi": ABI, "encodedResult": f"0x{10**number:064x}"} for number in range(3)]
 
     @task
-    def hashes(outputs: list[dict[str, Any]]) -> list[str]:
+    def numbers(outputs: list[dict[str, Any]]) -> list[Any]:
         # The outputs have the order of the inputs, regardless of which execution ended first.
-        return [output["receipt"]["hash"] for output in outputs]
+        return [output["0"] for output in outputs]
 
     # Deferred tasks occupy no worker slots, and one triggerer follows all their executions.
-    swap = WhiteRabbitExecuteComponentOperator.partial(task_id="swap", module="DEMO_TOKEN_SWAP", deferrable=True)
-    hashes(swap.expand(input=amounts()).output)
+    decode = WhiteRabbitExecuteComponentOperator.partial(
+        task_id="decode",
+        module="DECODE_EVM_FUNCTION_RESULT",
+        config={"functionName": "totalSupply"},
+        deferrable=True,
+    )
+    numbers(decode.expand(input=results()).output)
 
 
 whiterabbit_component()

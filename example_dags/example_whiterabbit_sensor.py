@@ -1,8 +1,7 @@
 """Wait for executions of White Rabbit with the sensor.
 
-The connection `whiterabbit_default` holds the API key and the API secret. To run these DAGs against the emulator,
-script the output with
-`emulator.script("WAIT_FOR_EVM_TRANSACTION", output={"blockNumber": 21345678, "success": True}, after=5)`.
+The connection `whiterabbit_default` holds the API key and the API secret. The Airflow variable `ethereum_rpc_url` holds
+the address of an Ethereum node. These DAGs also run against the emulator, which makes up the outputs.
 """
 
 from __future__ import annotations
@@ -16,6 +15,11 @@ except ImportError:  # Airflow 2.11
 
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
+
+# The address of a node holds an access key, so it is not written into the DAG file.
+RPC_URL = "{{ var.value.ethereum_rpc_url }}"
+# The first transaction of Ethereum.
+TRANSACTION = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"
 
 
 @task(retries=0)  # a retry would submit another execution
@@ -31,14 +35,12 @@ def whiterabbit_long_execution():
     @task
     def report(receipt: dict[str, Any]) -> str:
         # The output is the JSON value that White Rabbit returned; a JSON object is a dict.
-        return f"in block {receipt['blockNumber']}, {'' if receipt['success'] else 'not '}successful"
+        return ", ".join(f"{name}: {value}" for name, value in receipt.items())
 
     wait = WhiteRabbitExecutionSensor(
         task_id="wait",
         # White Rabbit's component catalogue lists the inputs and the configuration of each component.
-        execution_id=submit(
-            "WAIT_FOR_EVM_TRANSACTION", {"transactionHash": "0x5c50…e3a1", "chainId": 1}, {"confirmations": 12}
-        ),
+        execution_id=submit("WAIT_FOR_EVM_TRANSACTION", {"jsonRpcUrl": RPC_URL, "transactionHash": TRANSACTION}),
         # Free the worker during the wait: the triggerer follows the execution's event stream.
         deferrable=True,
         # The timeout is in seconds; the default is a week.

@@ -26,7 +26,7 @@ RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=10)}
 @task
 def receipt(run: dict[str, Any]) -> Any:
     """Return the output of one stage from the record of a run."""
-    return next(stage["output"] for stage in run["runStages"] if stage["module"] == "DEMO_TOKEN_SWAP")
+    return next(stage["output"] for stage in run["runStages"] if stage["module"] == "WAIT_FOR_EVM_TRANSACTION")
 
 
 @dag(schedule=None, catchup=False, tags=["whiterabbit"], default_args=RETRIES)

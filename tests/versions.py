@@ -1,6 +1,8 @@
-"""Marks that skip a test where the installed Airflow lacks a feature, each with the reason."""
+"""Marks that skip a test where the installed Airflow lacks a feature, or this machine a tool, each with the reason."""
 
 from __future__ import annotations
+
+import shutil
 
 import pytest
 from airflow import __version__ as airflow_version
@@ -41,3 +43,5 @@ needs_trigger_kill = pytest.mark.skipif(not HAS_TRIGGER_KILL, reason="needs Base
 needs_triggerer_end = pytest.mark.skipif(
     not HAS_TRIGGERER_END, reason="needs tasks that start and end in the triggerer (Airflow 3.3.1)"
 )
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js 18 or newer: node on PATH")

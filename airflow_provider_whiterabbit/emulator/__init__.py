@@ -23,12 +23,14 @@ The emulator differs from White Rabbit as follows, and guesses where White Rabbi
   that were in progress.
 - Requests are not rate-limited unless a fault does so.
 - A module does what its script says. Inputs are not checked against the catalogue, ``attempts`` is validated but has no
-  effect, and every execution costs one credit unless its script says otherwise.
+  effect, and every execution costs one credit unless its script says otherwise. The catalogue holds a few of White
+  Rabbit's components; the field ``description`` of each definition says what is a guess.
 - The body is parsed before the authentication, so malformed JSON answers 400 even without a valid key. The error codes,
   the limit of a body's size, and which of the two documented error shapes an error has, are guesses.
 - A new stream begins with the current status (`StreamOptions.announce` turns that off).
 - A workflow exists only if a test has scripted it, except ``demo``. Its stages run one after the other; when a stage
   fails, the later ones are canceled. The answer to a component update contains only the fields that were ever updated.
+  That an update replaces the values in ``config`` one by one, and does not merge objects within them, is a guess.
 - The reserved callback headers, the number and the pauses of delivery attempts, and that ``replay-callback`` answers
   before the delivery is done, are guesses.
 - QuickJS, the JavaScript engine, writes 54 powers of two with one digit more than other engines do; 2 ** -24 is the

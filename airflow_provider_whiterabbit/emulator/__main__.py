@@ -11,6 +11,7 @@ from typing import get_args
 
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
+from airflow_provider_whiterabbit.emulator.world.settings import MAX_BODY
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         api_key=options.api_key,
         api_secret=options.api_secret,
         require_signature=not options.allow_unsigned,
+        unsigned_streams=options.allow_unsigned_streams,
         ping_interval=options.ping_interval,
+        max_body=options.max_body,
         certificate=options.certificate,
     )
     with emulator as wr:
@@ -47,7 +50,9 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--api-key", help="default: random")
     add("--api-secret", help="Ed25519 private key, base64 of PKCS#8 DER (default: random)")
     add("--allow-unsigned", action="store_true", help="accept requests with nothing but X-Api-Key")
+    add("--allow-unsigned-streams", action="store_true", help="accept event streams with nothing but X-Api-Key")
     add("--ping-interval", type=float, default=15.0, help="seconds between a stream's pings (default: %(default)s)")
+    add("--max-body", type=int, default=MAX_BODY, help="bytes that a request body may have (default: %(default)s)")
     add("--certificate", choices=get_args(Certificate), help="serve HTTPS with this kind of certificate")
     return parser
 

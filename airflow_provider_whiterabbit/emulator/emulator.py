@@ -17,7 +17,7 @@ from airflow_provider_whiterabbit.emulator.server.app import Application
 from airflow_provider_whiterabbit.emulator.server.auth import Authenticator, new_secret
 from airflow_provider_whiterabbit.emulator.world.journal import Entry, Kind
 from airflow_provider_whiterabbit.emulator.world.scripts import DEFAULT, Script, ScriptOptions
-from airflow_provider_whiterabbit.emulator.world.settings import EmptyBody, Settings, StreamOptions
+from airflow_provider_whiterabbit.emulator.world.settings import MAX_BODY, EmptyBody, Settings, StreamOptions
 from airflow_provider_whiterabbit.emulator.world.workflows import Ending, StageOptions
 from airflow_provider_whiterabbit.emulator.world.world import World
 
@@ -36,9 +36,11 @@ class Emulator:
     :param api_key: the only accepted API key; random by default.
     :param api_secret: the key's Ed25519 private key, base64 of PKCS#8 DER; random by default.
     :param require_signature: if False, a request is accepted with nothing but its ``X-Api-Key``.
+    :param unsigned_streams: if True, a stream is accepted with nothing but its ``X-Api-Key``.
     :param empty_body_signature: what a request without a body must sign.
-    :param allowed_workflows: ids of the workflows that the key may use; None to allow all.
+    :param allowed_workflows: ids of the workflows that the key may use; None or an empty one to allow all.
     :param ping_interval: seconds between a stream's pings; None for no pings.
+    :param max_body: bytes; a longer request body answers 413.
     :param certificate: serve HTTPS with a certificate that is made for this emulator: ``trusted`` by clients that use
         `ca_bundle`, or invalid: ``unknown-ca``, ``self-signed``, ``wrong-host``, ``expired``. None for plain HTTP.
     :raises ValueError: if `certificate` is none of these, or `api_secret` is not an Ed25519 private key.
@@ -52,18 +54,22 @@ class Emulator:
         api_key: str | None = None,
         api_secret: str | None = None,
         require_signature: bool = True,
+        unsigned_streams: bool = False,
         empty_body_signature: EmptyBody = "object",
         allowed_workflows: Sequence[str] | None = None,
         ping_interval: float | None = 15.0,
+        max_body: int = MAX_BODY,
         certificate: Certificate | None = None,
     ) -> None:
         self.api_key = api_key or _new_key()
         self.api_secret = api_secret or new_secret()
         self.settings = Settings(
             require_signature=require_signature,
+            unsigned_streams=unsigned_streams,
             empty_body_signature=empty_body_signature,
             allowed_workflows=allowed_workflows,
             streams=StreamOptions(ping_interval=ping_interval),
+            max_body=max_body,
         )
         self._host, self._port = host, port
         self._identity = None if certificate is None else Identity(certificate, host)

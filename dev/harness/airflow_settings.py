@@ -12,6 +12,10 @@ from pathlib import Path
 MAJOR = int(metadata.version("apache-airflow").partition(".")[0])
 
 
+EXAMPLE_VARIABLES = {"AIRFLOW_VAR_ETHEREUM_RPC_URL": "https://ethereum.example.org/v2/access-key"}
+"""The Airflow variables that the examples read: those of `example_dags` and of the documentation."""
+
+
 def inherited() -> dict[str, str]:
     """Return the caller's environment without Airflow's variables, and without a proxy for loopback addresses."""
     dropped = ("AIRFLOW_", "_AIRFLOW_")
@@ -43,6 +47,7 @@ def settings(home: Path, url: str, database: str) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        **EXAMPLE_VARIABLES,
     }
     if MAJOR == 2:
         return common | {

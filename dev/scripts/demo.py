@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 DAG = "whiterabbit_long_execution"
 MODULE = "WAIT_FOR_EVM_TRANSACTION"
 EXECUTION_SECONDS = 4
-OUTPUT = {"blockNumber": 21_345_678, "success": True}
+OUTPUT = {"blockNumber": "46147", "status": "success"}
 
 
 class Timeline:

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_whiterabbit.client import catalogue
-from airflow_provider_whiterabbit.emulator.world.catalogue import BUILT_IN
+from airflow_provider_whiterabbit.emulator.world.components import BUILT_IN
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitProtocolError
 from tests.client.properties import examples
+
+BRANCH = {"module": "BRANCH", "executionModes": ["WORKFLOW"]}
 
 
 def definition(config: Any = None, **inputs: Any) -> dict[str, Any]:
@@ -71,18 +73,18 @@ def test_executable(modes: Any) -> None:
     assert catalogue.find([{"module": "PAY", "executionModes": modes}], "PAY")
 
 
-@pytest.mark.parametrize("module", ["DEMO_BRANCH", "NOWHERE", "random_uuid", ""])
+@pytest.mark.parametrize("module", ["BRANCH", "NOWHERE", "random_uuid", ""])
 def test_not_found(module: str) -> None:
     """For a module that is unknown or runs only in workflows, the error names the module."""
     with pytest.raises(WhiteRabbitInputError, match=r"^module: .*") as caught:
-        catalogue.find(BUILT_IN, module)
+        catalogue.find([*BUILT_IN, BRANCH], module)
     assert repr(module) in str(caught.value)
 
 
 def test_workflow_only_is_said() -> None:
     """For a component that runs only in workflows, the error mentions workflows."""
     with pytest.raises(WhiteRabbitInputError, match="workflow"):
-        catalogue.find(BUILT_IN, "DEMO_BRANCH")
+        catalogue.find([BRANCH], "BRANCH")
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,19 @@ def run_live(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_success(whiterabbit_emulator: Emulator) -> None:
-    """The script submits two executions, polls the first one and streams the second one."""
+    """The script executes RANDOM_UUID twice, polls the first time, streams the second time, and says the cost."""
+    whiterabbit_emulator.script("RANDOM_UUID", usage=1.5)
     completed = run_live(whiterabbit_emulator.environ)
     assert completed.returncode == 0, completed.stderr
     assert whiterabbit_emulator.url in completed.stdout
     for execution in whiterabbit_emulator.executions:
         assert execution["output"]["uuid"] in completed.stdout
-    assert len(whiterabbit_emulator.requests(kind="submit")) == 2
+    submissions = whiterabbit_emulator.requests(kind="submit")
+    assert [entry.json["module"] for entry in submissions] == ["RANDOM_UUID", "RANDOM_UUID"]
+    announced, spent = (line for line in completed.stdout.splitlines() if line.startswith("cost: "))
+    assert "RANDOM_UUID twice" in announced
+    assert spent == "cost: 3 credits"
+    assert completed.stdout.index(announced) < completed.stdout.index(whiterabbit_emulator.executions[0]["id"])
     assert len(whiterabbit_emulator.requests(kind="stream")) >= 1
 
 

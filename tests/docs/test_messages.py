@@ -90,7 +90,7 @@ def test_text_blocks() -> None:
     shown = [block for block in blocks("text") if block.page == "docs/at-most-once.md"]
     assert shown
     for block in shown:
-        assert is_message(block.text.strip().replace("component TRANSFER", GAP)), str(block)
+        assert is_message(block.text.strip().replace("component BROADCAST_BITCOIN_TRANSACTION", GAP)), str(block)
 
 
 def test_every_error_is_mentioned() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
+from dev.harness.airflow_settings import EXAMPLE_VARIABLES
 from tests.docs.pages import ROOT, Block, blocks
 
 PYTHON = blocks("python")
@@ -157,16 +159,29 @@ def test_compiles(block: Block) -> None:
 
 @pytest.mark.airflow
 def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
-    """Airflow parses each DAG without an error, and a run of each DAG succeeds."""
-    for number, block in enumerate(DAGS.values()):
-        (tmp_path / f"dag_{number}.py").write_text(f"# {block}\n{block.text}")
-    execution_id = whiterabbit_emulator.create_execution("SWAP", output={"hash": "0x1"})
-    conf = f'{{"execution_id": "{execution_id}", "hash": "0x1", "amount": "5"}}'
-    environ = os.environ | whiterabbit_emulator.environ | {"AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}
+    """Airflow parses each DAG without an error, and a run of each DAG succeeds, unchanged, against the emulator.
+
+    The README's first example submits what the component takes, and prints the output of a documented form.
+    """
+    for block in DAGS.values():
+        (tmp_path / f"{block.page.replace('/', '_')}_{block.line}.py").write_text(block.text)
+    execution_id = whiterabbit_emulator.create_execution("RANDOM_UUID")
+    conf = f'{{"execution_id": "{execution_id}", "hash": "0x1", "transaction": "0200"}}'
+    environ = os.environ | whiterabbit_emulator.environ | EXAMPLE_VARIABLES
+    environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(tmp_path)
     command = [sys.executable, "-c", DRIVER, str(tmp_path), conf]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     runs = [line.split() for line in done.stdout.splitlines() if line.startswith("RUN ")]
     assert [run[2] for run in runs] == ["success"] * len(DAGS), done.stdout[-20_000:] + done.stderr[-5000:]
+    readme = DAGS[next(block.text for block in PYTHON if block.page == "README.md")]
+    assert ["RUN", re.findall(r"^def (\w+)\(\):", readme.text, re.MULTILINE)[0], "success"] in runs
+    inputs = {
+        "jsonRpcUrl": EXAMPLE_VARIABLES["AIRFLOW_VAR_ETHEREUM_RPC_URL"],
+        "transactionHash": "0x1",
+    }
+    submission = {"module": "WAIT_FOR_EVM_TRANSACTION", "input": inputs, "config": {}}
+    assert submission in [entry.json for entry in whiterabbit_emulator.requests(kind="submit")]
+    assert "'status': 'success'" in done.stdout + done.stderr
 
 
 def test_nothing_escapes() -> None:

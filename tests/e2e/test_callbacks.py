@@ -74,7 +74,7 @@ def airflow(wr: Emulator, courier: Courier) -> Iterator[AirflowHome]:
             until(lambda name=name: is_up(home.url_of(name)), f"{name} to receive", 120)
         courier.set_targets([home.url_of(name) for name in SERVERS])
         home.api.call("POST", "/connections", rotated(SECRET))
-        for dag_id in ("e2e_each", "e2e_each_named", "e2e_rotated", "e2e_together", "whiterabbit_swapped"):
+        for dag_id in ("e2e_each", "e2e_each_named", "e2e_rotated", "e2e_together", "whiterabbit_confirmed"):
             until(lambda dag_id=dag_id: home.api.call("GET", f"/dags/{dag_id}"), f"{dag_id} to be parsed", 60)
             pause(home, dag_id, False)
         until(lambda: len(known_assets(home)) >= 9, "the assets to be known", 60)
@@ -156,16 +156,16 @@ def wait_for_runs(airflow: AirflowHome, dag_id: str, ids: list[str], timeout: fl
 @needs_run_each
 def test_the_whole_way(airflow: AirflowHome, wr: Emulator) -> None:
     """A DAG submits an execution with callback=True; when it has ended, another DAG runs and reads its output."""
-    wr.script("DEMO_TOKEN_SWAP", output={"receipt": {"hash": "0x5c50"}}, after=0.5)
+    wr.script("WAIT_FOR_EVM_TRANSACTION", output={"receipt": {"hash": "0x5c50"}}, after=0.5)
     run = airflow.run("whiterabbit_submit_and_go")
     assert run.wait(120) == "success", airflow.explain(run)
     execution_id = run.xcom("submit", key="execution_id")
     wr.wait_for_delivery(execution_id, timeout=30)
     assert wr.execution(execution_id)["callback"]["lastError"] is None
-    wait_for_runs(airflow, "whiterabbit_swapped", [execution_id])
-    (listed,) = airflow.api.call("GET", "/dags/whiterabbit_swapped/dagRuns")["dag_runs"]
-    swapped = DagRun(airflow.api, "whiterabbit_swapped", listed["dag_run_id"])
-    assert swapped.xcom("settle") == {"receipt": {"hash": "0x5c50"}}
+    wait_for_runs(airflow, "whiterabbit_confirmed", [execution_id])
+    (listed,) = airflow.api.call("GET", "/dags/whiterabbit_confirmed/dagRuns")["dag_runs"]
+    confirmed = DagRun(airflow.api, "whiterabbit_confirmed", listed["dag_run_id"])
+    assert confirmed.xcom("settle") == {"receipt": {"hash": "0x5c50"}}
 
 
 @needs_run_each
@@ -274,7 +274,7 @@ def test_out_of_order_and_late(airflow: AirflowHome, wr: Emulator, courier: Cour
 @needs_run_each
 def test_a_lost_delivery_is_recovered(airflow: AirflowHome, wr: Emulator, courier: Courier) -> None:
     """The maintenance DAG of the examples finds an execution with a lost callback, and replays the callback."""
-    wr.script("DEMO_TOKEN_SWAP", output={"receipt": {"hash": "0x77"}})
+    wr.script("WAIT_FOR_EVM_TRANSACTION", output={"receipt": {"hash": "0x77"}})
     courier.plan = lambda delivery: []
     run = airflow.run("whiterabbit_submit_and_go")
     assert run.wait(120) == "success", airflow.explain(run)
@@ -291,8 +291,8 @@ def test_a_lost_delivery_is_recovered(airflow: AirflowHome, wr: Emulator, courie
     replays = [run.xcom("replay") for run in recoveries]
     assert {execution_id for replay in replays for execution_id in replay["replayed"]} == {lost}
     delivered = {execution_id for replay in replays for execution_id in replay["delivered"]}
-    assert delivered - {lost} == set(runs(airflow, "whiterabbit_swapped")) - {lost}
-    wait_for_runs(airflow, "whiterabbit_swapped", [lost])
+    assert delivered - {lost} == set(runs(airflow, "whiterabbit_confirmed")) - {lost}
+    wait_for_runs(airflow, "whiterabbit_confirmed", [lost])
 
 
 # --- forged callbacks and floods

@@ -67,10 +67,10 @@ def airflow(wr: Emulator, courier: Courier, collector: Collector) -> Iterator[Ai
             pytest.skip(str(error))
         home = stack.enter_context(AirflowHome(folders, database=server.url, environ=environ))
         courier.set_targets([home.url])
-        for dag_id in ("e2e_each", "e2e_true", "whiterabbit_swapped"):
+        for dag_id in ("e2e_each", "e2e_true", "whiterabbit_confirmed"):
             until(lambda dag_id=dag_id: home.api.call("GET", f"/dags/{dag_id}"), f"{dag_id} to be parsed", 60)
             pause(home, dag_id, False)
-        wanted = [assets.module(name).name for name in ("BULK", "TRUE", "DEMO_TOKEN_SWAP")]
+        wanted = [assets.module(name).name for name in ("BULK", "TRUE", "WAIT_FOR_EVM_TRANSACTION")]
         until(lambda: all(asset_id(home, name) for name in [*wanted, "whiterabbit_submitted"]), "the assets", 60)
         yield home
 
@@ -158,7 +158,7 @@ def test_events_of_others(airflow: AirflowHome, courier: Courier, source: str) -
 
 def test_recovery(airflow: AirflowHome, wr: Emulator, courier: Courier) -> None:
     """The recovery finds each lost callback among hundreds of submissions, and fails after replays in vain."""
-    wr.script("DEMO_TOKEN_SWAP", output={"receipt": {"hash": "0x77"}})
+    wr.script("WAIT_FOR_EVM_TRANSACTION", output={"receipt": {"hash": "0x77"}})
     courier.plan = lambda delivery: [Delivery(delivery.path, {}, delivery.body)]  # without a signature: always 401
     first = submit(airflow, wr)
     with ThreadPoolExecutor(4) as pool:
@@ -178,11 +178,11 @@ def test_recovery(airflow: AirflowHome, wr: Emulator, courier: Courier) -> None:
     assert "Callbacks are not delivered although they were replayed 3 times or more" in log
     assert f"{first} (attempts: 4, last error: HTTP 401)" in log
     assert run.task("replay").try_number == 1
-    wait_for_runs(airflow, "whiterabbit_swapped", [first, last])
+    wait_for_runs(airflow, "whiterabbit_confirmed", [first, last])
     run = airflow.run(RECOVERY)
     assert run.wait(180) == "success", airflow.explain(run)
     assert sorted(run.xcom("replay")["delivered"]) == sorted([first, last])
-    assert set(runs(airflow, "whiterabbit_swapped")) == {first, last}
+    assert set(runs(airflow, "whiterabbit_confirmed")) == {first, last}
 
 
 def submit(airflow: AirflowHome, wr: Emulator) -> str:

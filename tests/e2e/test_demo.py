@@ -29,7 +29,7 @@ EXPECTED_LINES = (
     r"Log of wait: .*COMPLETED",
     r"Sensor wait has ended: success",
     r"Task report, .+: success",
-    r'XCom of wait, dict: {"blockNumber": 21345678, "success": true}',
+    r'XCom of wait, dict: {"blockNumber": "46147", "status": "success"}',
     r"The run has ended: success. API calls: 1 POST, 1 stream, \d+ GET; worker slots held while waiting: 0",
     r"no process is left running",
 )

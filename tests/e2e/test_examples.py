@@ -9,10 +9,11 @@ import pytest
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.airflow_settings import EXAMPLE_VARIABLES
 
 pytestmark = [pytest.mark.e2e]
 
-HASH = "0x5c50…e3a1"
+RECEIPT = {"status": "success"}
 
 Ended = Callable[[str], DagRun]
 """A function that waits until the run of an example has succeeded, and returns the run."""
@@ -21,11 +22,12 @@ Ended = Callable[[str], DagRun]
 @pytest.fixture(scope="module")
 def ended(airflow: AirflowHome, wr: Emulator) -> Ended:
     """Start all examples; return the function that waits for one of them."""
-    receipts = {"output": lambda inputs, _config: {"receipt": {"hash": HASH, "fee": inputs["amount"]}}}
-    wr.script("DEMO_TOKEN_SWAP", **receipts, after=1)
-    wr.script("WAIT_FOR_EVM_TRANSACTION", output={"blockNumber": 21_345_678}, after=5)
-    uuid, swap = {"module": "RANDOM_UUID"}, {"module": "DEMO_TOKEN_SWAP", "output": {"hash": HASH}, "after": 4}
-    wr.script_workflow("demo", [uuid, swap])
+    wr.script("WAIT_FOR_EVM_TRANSACTION", after=5)
+    wr.script("READ_EVM_CONTRACT", output={"result": f"0x{5000:064x}"}, after=1)
+    decoded = {"output": lambda inputs, _config: {"0": str(int(inputs["encodedResult"], 16))}}
+    wr.script("DECODE_EVM_FUNCTION_RESULT", **decoded, after=1)
+    uuid, wait = {"module": "RANDOM_UUID"}, {"module": "WAIT_FOR_EVM_TRANSACTION", "output": RECEIPT, "after": 4}
+    wr.script_workflow("demo", [uuid, wait])
     names = ("component", "fan_out", "workflow", "workflow_in_two_steps")
     runs = {name: airflow.run(f"whiterabbit_{name}") for name in names}
 
@@ -38,24 +40,24 @@ def ended(airflow: AirflowHome, wr: Emulator) -> Ended:
 
 
 def test_component_passes_its_output_to_the_next(ended: Ended, wr: Emulator) -> None:
-    """The second component gets the first one's output; the first one ends inline and the second one is deferred."""
+    """A component gets another one's output; the first one is deferred, and the others end inline."""
     run = ended("component")
-    assert run.xcom("report") == "in block 21345678"
+    assert run.xcom("report") == "5000 tokens"
     (wait,) = [entry for entry in wr.requests(kind="submit") if entry.json["module"] == "WAIT_FOR_EVM_TRANSACTION"]
-    assert wait.json["input"] == {"transactionHash": HASH, "chainId": 1}
-    assert not any("DEFERRED" in message for message in run.messages("swap"))
+    assert wait.json["input"].keys() == {"jsonRpcUrl", "transactionHash"}
+    assert wait.json["input"]["jsonRpcUrl"] == EXAMPLE_VARIABLES["AIRFLOW_VAR_ETHEREUM_RPC_URL"]
     assert any("DEFERRED" in message for message in run.messages("wait"))
+    assert not any("DEFERRED" in message for message in run.messages("read"))
 
 
 def test_fan_out_collects_the_outputs_in_order(ended: Ended) -> None:
     """Each mapped task has an execution of its own, and the outputs keep the order of the inputs."""
     run = ended("fan_out")
-    assert run.xcom("hashes") == [HASH] * 3
-    fees = [run.xcom("swap", map_index=number)["receipt"]["fee"] for number in range(3)]
-    assert fees == ["1", "10", "100"]
+    assert run.xcom("numbers") == ["1", "10", "100"]
+    assert [run.xcom("decode", map_index=number) for number in range(3)] == [{"0": "1"}, {"0": "10"}, {"0": "100"}]
 
 
 @pytest.mark.parametrize("name", ["workflow", "workflow_in_two_steps"])
 def test_workflow_passes_on_the_output_of_a_stage(ended: Ended, name: str) -> None:
     """With operator and sensor alike, the next task gets the output of a stage."""
-    assert ended(name).xcom("receipt") == {"hash": HASH}
+    assert ended(name).xcom("receipt") == RECEIPT

@@ -44,8 +44,15 @@ class ApiClient:
         return {"X-Api-Key": self._api_key, "X-Sdk-Timestamp": timestamp, "X-Sdk-Signature": signature}
 
     def request(self, method: str, path: str, body: str | None = None, **options: Any) -> requests.Response:
-        """Send a request; `options` are those of `requests`, and ``headers`` replaces the signed headers."""
+        """Send a request.
+
+        :param options: those of `requests`; ``headers`` replaces the signed headers, and ``content_type`` the type of a
+            body, which None leaves out.
+        """
         headers = options.pop("headers", None) or self.headers(method, path, "{}" if body is None else body)
+        content_type = options.pop("content_type", "application/json")
+        if body is not None and content_type is not None:
+            headers = {**headers, "Content-Type": content_type}
         data = None if body is None else body.encode()
         options = {"timeout": 10, "allow_redirects": False, **options}
         return self._session.request(method, self._url + path, data=data, headers=headers, **options)

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.emulator.__main__ import argument_parser
 from airflow_provider_whiterabbit.emulator.effects import EFFECTS
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
 from airflow_provider_whiterabbit.emulator.world.journal import Kind
@@ -31,12 +32,16 @@ SUPPORTED_KINDS = {"any": ["record", "stream"], "streams": ["stream"], "answers"
 def rows(columns: int) -> Iterator[list[str]]:
     """Yield the rows of all tables with this number of columns, without the headings."""
     for table in re.findall(r"(?:^\|.*\n)+", PROSE, flags=re.MULTILINE):
-        lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
+        lines = [
+            [cell.strip() for cell in line.removeprefix("|").removesuffix("|").split("|")]
+            for line in table.splitlines()[2:]
+        ]
         yield from (line for line in lines if len(line) == columns)
 
 
 EFFECT_ROWS = [row for row in rows(4) if row[1]]
 OUTAGE_ROWS = list(rows(3))
+SETTINGS_ROWS = [row for row in rows(5) if row[3].startswith("`{")]
 
 
 def file_name(block: str) -> str | None:
@@ -58,7 +63,7 @@ def test_scripts(block: str, tmp_path: Path) -> None:
 def test_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page's conftest.py, DAG and tests pass in an empty folder."""
     files = {name: block for block in BLOCKS if (name := file_name(block))}
-    assert {"conftest.py", "dags/swap.py", "test_swap.py", "test_payment.py"} == files.keys()
+    assert {"conftest.py", "dags/payment.py", "test_wait.py", "test_payment.py"} == files.keys()
     for name, block in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(block)
@@ -106,9 +111,28 @@ def test_outages(row: list[str]) -> None:
         wr.resume()
 
 
+@pytest.mark.parametrize("row", SETTINGS_ROWS, ids=lambda row: row[0])
+def test_settings(row: list[str], whiterabbit_emulator: Emulator) -> None:
+    """In each row of the table of settings, all ways to set something have the same effect."""
+    create, assign, http, command_line = (CODE.findall(cell) for cell in row[1:])
+    changed = [eval(f"Emulator({code})", {"Emulator": Emulator}).settings for code in create]  # noqa: S307
+    for code in assign:
+        wr = Emulator()
+        exec(f"wr.settings.{code}", {"wr": wr})  # noqa: S102
+        changed.append(wr.settings)
+    for code in http:
+        answer = requests.post(f"{whiterabbit_emulator.url}/_emulator/settings", json=json.loads(code), timeout=10)
+        assert answer.status_code == 200
+        changed.append(whiterabbit_emulator.settings)
+    for code in command_line:
+        assert vars(argument_parser().parse_args(code.split())) != vars(argument_parser().parse_args([]))
+    assert all(settings == changed[0] != Emulator().settings for settings in changed)
+
+
 def test_every_effect_is_on_the_page() -> None:
     """The page names every effect, kind and certificate."""
     documented = {type(eval(code, {"effects": effects})) for row in EFFECT_ROWS for code in CODE.findall(row[2])}  # noqa: S307
     assert documented == {*EFFECTS.values(), effects.Events}
+    assert len(SETTINGS_ROWS) > 5
     assert set(get_args(Kind)) <= set(CODE.findall(PROSE))
     assert set(get_args(Certificate)) <= set(CODE.findall(PROSE))

@@ -48,8 +48,12 @@ def test_as_a_process(number):
 
 
 def test_as_a_process_with_https():
-    """With ``--certificate trusted``, the printed connection contains the CA bundle; its file is deleted at the end."""
+    """With ``--certificate trusted``, the printed connection contains the CA bundle; its file is deleted at the end.
+
+    The options that allow unsigned streams and limit bodies have an effect.
+    """
     command = [sys.executable, "-m", "airflow_provider_whiterabbit.emulator", "--certificate", "trusted"]
+    command += ["--allow-unsigned-streams", "--max-body", "10"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ) as process:
         try:
             process.stdout.readline()
@@ -58,6 +62,13 @@ def test_as_a_process_with_https():
             connection = json.loads(printed.stdout)
             ca_bundle = connection["extra"]["ca_bundle"]
             assert requests.get(connection["host"] + CATALOGUE, verify=ca_bundle, timeout=60).ok
+            url, only_key = connection["host"] + UNKNOWN_EXECUTION, {"X-Api-Key": connection["extra"]["api_key"]}
+            for method, suffix, status in (("GET", "/stream", 404), ("GET", "", 401), ("POST", "", 413)):
+                body = "x" * 11 if method == "POST" else None
+                answer = requests.request(
+                    method, url + suffix, data=body, headers=only_key, verify=ca_bundle, timeout=60
+                )
+                assert answer.status_code == status
         finally:
             process.terminate()
     assert process.returncode == 0

@@ -47,7 +47,7 @@ from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionS
 with DAG("payments", schedule=None) as dag:
     tasks = [
         WhiteRabbitExecuteComponentOperator(
-            task_id="deferred", module="PAY", input={"rpc": os.environ["INPUT"]}, deferrable=True
+            task_id="deferred", module="API_CALL", input={"rpc": os.environ["INPUT"]}, deferrable=True
         ),
         WhiteRabbitExecuteComponentOperator.partial(task_id="failed").expand(module=["REFUSE"]),
         WhiteRabbitTriggerWorkflowOperator(task_id="workflow", workflow_id="{{ 'fl' + 'ow' }}"),
@@ -139,9 +139,9 @@ def assert_example(event: dict[str, Any], identity: str, host: str) -> None:
 def test_events(openlineage: Path, whiterabbit_emulator: Emulator, own_database: dict[str, str]) -> None:
     """The events of tasks have facets about their executions and workflow runs, whichever way a task waits and ends."""
     wr = whiterabbit_emulator
-    wr.script("PAY", output={"paid": 1}, usage=1.5, after=0.5)
+    wr.script("API_CALL", output={"paid": 1}, usage=1.5, after=0.5)
     wr.script("REFUSE", error={"message": "insufficient funds"}, usage=0.5)
-    wr.script_workflow("flow", [{"module": "PAY", "usage": 2.0}])
+    wr.script_workflow("flow", [{"module": "API_CALL", "usage": 2.0}])
     failing = wr.create_execution("REFUSE", error="no such account")
     endless = wr.create_execution("ENDLESS", manual=True)
     events = run(openlineage, wr, INPUT=INPUT, FAILING=failing, ENDLESS=endless, **own_database)
@@ -156,8 +156,8 @@ def test_events(openlineage: Path, whiterabbit_emulator: Emulator, own_database:
         return {"connectionId": "whiterabbit_default", "host": host, **more}
 
     assert events.facets("deferred", "COMPLETE") == {
-        "externalQuery": external(ids["PAY"]),
-        "whiteRabbit_execution": facet(executionId=ids["PAY"], module="PAY", status="COMPLETED", credits=1.5),
+        "externalQuery": external(ids["API_CALL"]),
+        "whiteRabbit_execution": facet(executionId=ids["API_CALL"], module="API_CALL", status="COMPLETED", credits=1.5),
     }
     failed = events.facets("failed", "FAIL")
     assert failed.pop("errorMessage")["message"] == f"Execution {ids['REFUSE']} (REFUSE) FAILED: insufficient funds"
@@ -184,7 +184,7 @@ def test_events(openlineage: Path, whiterabbit_emulator: Emulator, own_database:
     assert "had not ended" in late["errorMessage"]["message"]
     # The dag.test() of Airflow 2 resumes a task in the same process, which knows more.
     assert late["whiteRabbit_execution"].items() >= {"executionId": endless}.items()
-    assert_example(events.of("deferred")[-1], ids["PAY"], host)
+    assert_example(events.of("deferred")[-1], ids["API_CALL"], host)
     connection = wr.connection
     for secret in (connection["password"], connection["extra"]["api_key"], INPUT, "password-of-the-rpc"):
         assert secret not in events.text

@@ -8,9 +8,12 @@ import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.emulator.world.components import BUILT_IN
 from dev.harness.standins import FakeAirflow
 from tests.failing import fails_for_good
 from tests.operators.remotes import component_operator
+
+RPC = "https://rpc.example.org/v2/key"
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
@@ -61,18 +64,24 @@ def test_unreadable_catalogue(airflow: FakeAirflow, whiterabbit_emulator: Emulat
     ("module", "arguments", "message_part"),
     [
         ("RANDOM_UID", {}, "did you mean RANDOM_UUID"),
-        ("DEMO_BRANCH", {"input": {"condition": True}}, "DEMO_BRANCH"),
-        ("DEMO_TOKEN_SWAP", {"input": {"side": "BUY", "route": []}}, "input.amount: required"),
-        ("DEMO_TOKEN_SWAP", {"input": {"amount": 1, "side": "HOLD", "route": []}}, "input.side"),
-        ("DEMO_TOKEN_SWAP", {"input": {"amount": 1, "side": "BUY", "route": [True]}}, "input.route[0]"),
+        ("BRANCH", {"input": {}}, "BRANCH"),
+        ("WAIT_FOR_EVM_TRANSACTION", {"input": {"jsonRpcUrl": RPC}}, "input.transactionHash: required"),
+        ("WAIT_FOR_EVM_TRANSACTION", {"input": {"jsonRpcUrl": RPC, "transactionHash": 5}}, "input.transactionHash"),
+        ("DECODE_EVM_FUNCTION_RESULT", {"input": {"abi": ["x"], "encodedResult": "0x"}}, "input.abi[0]"),
         ("RANDOM_UUID", {"input": {"x": 1}}, "input.x: no such input"),
-        ("WAIT_FOR_EVM_TRANSACTION", {"input": {"transactionHash": "0x", "chainId": 1}}, "config.confirmations"),
+        ("BROADCAST_BITCOIN_TRANSACTION", {"input": {"signedTransaction": "00"}}, "config.network: required"),
+        (
+            "BROADCAST_BITCOIN_TRANSACTION",
+            {"input": {"signedTransaction": "00"}, "config": {"network": "main"}},
+            "config.network: 'main' is not one of mainnet, testnet",
+        ),
     ],
 )
 def test_invalid_input(
     airflow: FakeAirflow, whiterabbit_emulator: Emulator, module: str, arguments: dict[str, Any], message_part: str
 ) -> None:
     """With ``validate``, input that the catalogue forbids raises an error with its place and is not submitted."""
+    whiterabbit_emulator.add_component({**BUILT_IN[0], "module": "BRANCH", "executionModes": ["WORKFLOW"]})
     with fails_for_good(exc.WhiteRabbitInputError) as caught:
         airflow.run(component_operator(module, validate=True, **arguments))
     assert message_part in str(caught.value)

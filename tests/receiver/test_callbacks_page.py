@@ -96,7 +96,7 @@ def running(folder: Path, environ: dict[str, str], execution_id: str) -> Iterato
 
 def test_all_blocks_are_here() -> None:
     """The page has exactly the blocks of code that this module tests."""
-    assert set(BLOCKS) == {"dags/submit.py", "dags/swapped.py", "dags/recover.py", "endpoint.py"}
+    assert set(BLOCKS) == {"dags/submit.py", "dags/paid.py", "dags/recover.py", "endpoint.py"}
 
 
 @needs_sdk
@@ -107,11 +107,11 @@ def test_running_when_it_has_ended(
     """The task finds the execution in its context, and reads the output from White Rabbit."""
     for name, value in whiterabbit_emulator.environ.items():
         monkeypatch.setenv(name, value)
-    execution_id = whiterabbit_emulator.create_execution("SWAP", **script)
+    execution_id = whiterabbit_emulator.create_execution("BROADCAST_BITCOIN_TRANSACTION", **script)
     extra = {"execution_id": execution_id, "status": status, "whiterabbit_conn_id": "whiterabbit_default"}
     events = {"asset": [SimpleNamespace(extra=extra, timestamp=datetime.now(UTC))]}
-    task = names_of(BLOCKS["dags/swapped.py"])["swapped"]().get_task("settle")
-    expected = {"n": 1} if status == "COMPLETED" else f"swap {execution_id} failed"
+    task = names_of(BLOCKS["dags/paid.py"])["paid"]().get_task("settle")
+    expected = {"n": 1} if status == "COMPLETED" else f"payment {execution_id} failed"
     assert task.python_callable(triggering_asset_events=events) == expected
 
 

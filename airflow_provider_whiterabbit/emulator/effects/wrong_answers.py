@@ -31,7 +31,7 @@ class Answer(Effect):
     :param headers: more headers, with one byte for each character of a value (at most U+00FF).
     :param process: the endpoint processes the request first, and the emulator discards its answer. Not supported for
         streams, whose answer does not end by itself.
-    :param retry_after: the ``Retry-After`` header, in seconds.
+    :param retry_after: the ``Retry-After`` header, in seconds, as with a status of 429.
     :param retry_at: the ``Retry-After`` header as the HTTP date that many seconds ahead on the emulator's clock.
     """
 

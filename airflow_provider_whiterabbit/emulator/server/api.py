@@ -50,7 +50,7 @@ class Api:
         execution = self._world.create_execution(
             body["module"], body["input"], body["config"], callback=callback_of(body)
         )
-        if "waitForMs" in body:
+        if body.get("waitForMs"):  # 0 is the default: the answer is CREATED, however soon the execution ends
             with suppress(TimeoutError):
                 async with asyncio.timeout(body["waitForMs"] / 1000):
                     await execution.changes.until(lambda: execution.ended)

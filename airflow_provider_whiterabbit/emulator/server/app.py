@@ -18,6 +18,7 @@ from airflow_provider_whiterabbit.emulator.server.api import Api
 from airflow_provider_whiterabbit.emulator.server.auth import Authenticator, canonical
 from airflow_provider_whiterabbit.emulator.server.control import Control
 from airflow_provider_whiterabbit.emulator.server.faults import Faults
+from airflow_provider_whiterabbit.emulator.server.validation import NOT_PARSED, is_json
 from airflow_provider_whiterabbit.emulator.world.errors import ApiError
 from airflow_provider_whiterabbit.emulator.world.world import World
 
@@ -121,7 +122,8 @@ class Application:
                 raise self._no_route(scope)
             await route.handle(scope, receive, send)
         except ApiError as error:
-            await error.response()(scope, receive, send)
+            ignored = (NOT_PARSED,) if _is_ignored(scope) else ()
+            await ApiError(error.status, error.code, *error.messages, *ignored).response()(scope, receive, send)
         except RecursionError:
             await ApiError(400, "TOO_DEEP", "The body is nested too deeply.").response()(scope, receive, send)
 
@@ -129,9 +131,9 @@ class Application:
         body: bytes = scope["body"]
         if len(body) > (max_body := self._world.settings.max_body):
             raise ApiError(413, "BODY_TOO_LARGE", f"The body may have at most {max_body} bytes.")
-        text = canonical(body) if body else None
+        text = None if not body else "{}" if _is_ignored(scope) else canonical(body)
         # The parsed body is the one that JavaScript sees: 1.0 has become 1, and long integers have lost digits.
-        scope["json"] = None if text is None else json.loads(text)
+        scope["json"] = {} if text is None else json.loads(text)
         if scope["path"].startswith("/v1/sdk/"):
             signed_path = scope["raw_path"].decode("ascii")
             self._authenticator.check(scope["method"], signed_path, dict(Request(scope).headers), text)
@@ -146,6 +148,13 @@ class Application:
             date = (b"date", self._world.clock.http_date().encode())
             message = {**message, "headers": [*message["headers"], date]}
         await send(message)
+
+
+def _is_ignored(scope: Scope) -> bool:
+    """Return whether the body of a request does not count, as a body that is not announced as JSON."""
+    # The control endpoints take what a plain ``curl -d`` sends.
+    is_control = scope["path"].startswith("/_emulator")
+    return bool(scope["body"]) and not is_control and not is_json(Request(scope).headers)
 
 
 async def _read_body(receive: Receive, max_body: int) -> bytes:

@@ -79,7 +79,7 @@ class Authenticator:
         """
         self._check_key(headers.get("x-api-key"))
         timestamp, signature = headers.get("x-sdk-timestamp"), headers.get("x-sdk-signature")
-        if timestamp is None and signature is None and not self._settings.require_signature:
+        if timestamp is None and signature is None and not self._needs_signature(path):
             return
         self._check_timestamp(timestamp)
         without_body = f"{method}|{path}|{timestamp}"
@@ -87,6 +87,9 @@ class Authenticator:
         mode = "object" if body is not None else self._settings.empty_body_signature
         accepted = {"object": [with_body], "omitted": [without_body], "either": [with_body, without_body]}
         self._check_signature(signature, accepted[mode])
+
+    def _needs_signature(self, path: str) -> bool:
+        return self._settings.require_signature and not (self._settings.unsigned_streams and path.endswith("/stream"))
 
     def _check_key(self, key: str | None) -> None:
         if key is None:

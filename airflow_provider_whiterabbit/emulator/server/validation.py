@@ -15,8 +15,19 @@ RESERVED_HEADERS = frozenset({"connection", "content-length", "content-type", "h
 }
 """Headers that ``callbackHeaders`` may not set. White Rabbit's documentation does not name its reserved headers."""
 
+NOT_PARSED = "The body counts as {}, because its Content-Type is not application/json."
+"""What an error adds if the emulator has ignored the body of the request."""
+
 Check = Callable[[Any], str | None]
 """A function that returns the problem with a value, such as ``must be a string``, or None for a valid value."""
+
+
+def is_json(headers: Mapping[str, str]) -> bool:
+    """Return whether a request announces a JSON body. White Rabbit's server takes any other body for ``{}``.
+
+    :param headers: names in lower case.
+    """
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def check_submission(body: Any) -> dict[str, Any]:

@@ -1,67 +1,10 @@
-"""The emulator's component catalogue: built-in component definitions, and component definitions that tests add.
-
-White Rabbit's own catalogue is far longer. Only `RANDOM_UUID` and `WAIT_FOR_EVM_TRANSACTION` are White Rabbit modules;
-the other modules are invented. Together they use every part of the schema language.
-"""
+"""The emulator's component catalogue: White Rabbit's components, and component definitions that tests add."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from airflow_provider_whiterabbit.emulator.world.components import BUILT_IN, Definition
 
-Definition = Mapping[str, Any]
-Schemas = Mapping[str, Mapping[str, Any]]
-
-_STRING, _NUMBER = {"type": "string"}, {"type": "number"}
-_BIGINT, _BOOLEAN = {"type": "bigint"}, {"type": "boolean"}
-
-
-def _definition(
-    name: str,
-    module: str,
-    group: str,
-    inputs: Schemas,
-    outputs: Schemas,
-    config: Schemas,
-    required: Sequence[str] = (),
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "module": module,
-        "type": group,
-        "executionModes": ["COMPONENT", "WORKFLOW"],
-        "inputs": {"parameters": [{"name": field, "schema": schema} for field, schema in inputs.items()]},
-        "outputs": {"response": [{"name": field, "schema": schema} for field, schema in outputs.items()]},
-        "configs": {"type": "object", "properties": dict(config), "required": list(required)},
-    }
-
-
-_ROUTE = {"type": "array", "items": {"anyOf": [_STRING, _NUMBER]}}
-_SIDE = {"type": "string", "enum": ["BUY", "SELL"]}
-_RECEIPT = {"type": "object", "properties": {"hash": _STRING, "fee": _BIGINT}, "required": ["hash"]}
-
-BUILT_IN: tuple[Definition, ...] = (
-    _definition("Random UUID", "RANDOM_UUID", "UTILITY", {}, {"uuid": _STRING}, {}),
-    _definition(
-        "Wait for EVM transaction",
-        "WAIT_FOR_EVM_TRANSACTION",
-        "EVM",
-        inputs={"transactionHash": _STRING, "chainId": _NUMBER},
-        outputs={"blockNumber": _BIGINT, "success": _BOOLEAN},
-        config={"confirmations": _NUMBER, "timeoutMs": _NUMBER},
-        required=["confirmations"],
-    ),
-    _definition(
-        "Demo token swap",
-        "DEMO_TOKEN_SWAP",
-        "DEFI",
-        inputs={"amount": _BIGINT, "side": _SIDE, "route": _ROUTE},
-        outputs={"receipt": _RECEIPT},
-        config={"slippage": _NUMBER},
-    ),
-    _definition("Demo branch", "DEMO_BRANCH", "FLOW", {"condition": _BOOLEAN}, {}, {})
-    | {"executionModes": ["WORKFLOW"]},
-)
+_REQUIRED = BUILT_IN[0].keys() - {"description"}
 
 
 class Catalogue:
@@ -76,7 +19,7 @@ class Catalogue:
 
         :raises ValueError: if a documented field is missing.
         """
-        missing = BUILT_IN[0].keys() - definition.keys()
+        missing = _REQUIRED - definition.keys()
         if missing:
             raise ValueError(f"the definition lacks {', '.join(sorted(missing))}")
         self._definitions[definition["module"]] = definition

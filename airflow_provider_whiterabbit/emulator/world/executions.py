@@ -161,7 +161,7 @@ class Callback:
         return {
             "url": self.url,
             "signed": callback_signed,
-            "signatureAlgorithm": "hmac-sha256" if callback_signed else None,
+            "signatureAlgorithm": "hmac-sha256-v1" if callback_signed else None,
             "headerNames": list(self.headers),
             "lastAttemptAt": self.last_attempt_at,
             "deliveredAt": self.delivered_at,

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Final, TypedDict
-from uuid import uuid4
 
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
+from airflow_provider_whiterabbit.emulator.world.components import sample_output
 
 
 class _Default:
@@ -17,7 +17,7 @@ class _Default:
 
 
 DEFAULT: Final = _Default()
-"""Stands for an output that was not given: the script's output, or an echo of the input if the script has no output."""
+"""Stands for an output that was not given: the script's output, or a sample if the script has no output."""
 
 
 class ScriptOptions(TypedDict, total=False):
@@ -38,7 +38,7 @@ class Script:
     """How an emulated execution proceeds. Without `after`, `polls` and `manual`, the execution ends at once.
 
     :param output: JSON value, or a function of input and config that returns one. If the function raises, the execution
-        fails with the exception's message. The default output echoes module and input.
+        fails with the exception's message. The default output is that of `sample_output`.
     :param error: JSON value. With an error, the execution ends FAILED instead of COMPLETED.
     :param after: seconds until the execution ends.
     :param polls: number of the first read of the record that shows the end; earlier reads show EXECUTING.
@@ -81,11 +81,10 @@ class Script:
             encode(output)
             return output
         if self.output is DEFAULT:
-            return {"module": module, "input": inputs}
+            return sample_output(module, inputs)
         return self.output
 
 
-_BUILT_IN = {"RANDOM_UUID": Script(output=lambda _inputs, _config: {"uuid": str(uuid4())})}
 _END_AT_ONCE = Script()
 
 
@@ -101,7 +100,7 @@ class ScriptBook:
 
     def next(self, module: str) -> Script:
         """Return the script for the next execution of a module."""
-        return next(self._upcoming.get(module, iter(())), _BUILT_IN.get(module, _END_AT_ONCE))
+        return next(self._upcoming.get(module, iter(())), _END_AT_ONCE)
 
     def clear(self) -> None:
         """Remove the scripts of all modules."""

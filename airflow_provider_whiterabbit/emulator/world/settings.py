@@ -13,6 +13,10 @@ CallbackSignature = Literal["timed", "wr", "body", "both"]
 """How callbacks are signed; see `Settings`."""
 
 
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes that the body of a request may have, unless a setting says otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOptions:
     r"""How an event stream behaves. Changed options apply only to streams that are opened after the change.
@@ -23,6 +27,10 @@ class StreamOptions:
     :param ping: pings are sent as comments (``:ping``), as data (``data: :ping``), or ``alternating`` between the two.
     :param ping_interval: seconds between pings; None for no pings.
     :param terminal_event: if False, the stream closes without its terminal event.
+    :param event_ids: each event has a line ``id:``, the number of the event in its stream. No status names the ids, and
+        a client that sends one in ``Last-Event-ID`` still gets the current status.
+    :param event_name: each event has a line ``event:`` with this name; None for no such line.
+    :param retry: each event has a line ``retry:`` with this number of milliseconds; None for no such line.
     :raises ValueError: if the value of an option is not allowed.
     """
 
@@ -31,6 +39,9 @@ class StreamOptions:
     ping: Literal["comment", "data", "alternating"] = "comment"
     ping_interval: float | None = 15.0
     terminal_event: bool = True
+    event_ids: bool = False
+    event_name: str | None = None
+    retry: int | None = None
 
     def __post_init__(self) -> None:
         if self.newline not in ("\n", "\r\n", "\r"):
@@ -39,6 +50,10 @@ class StreamOptions:
             raise ValueError("ping must be 'comment', 'data' or 'alternating'")
         if self.ping_interval is not None and self.ping_interval <= 0:
             raise ValueError("ping_interval must be positive, or None for no pings")
+        if self.event_name is not None and not (self.event_name and self.event_name.isprintable()):
+            raise ValueError("event_name must be a text on one line, or None for no name")
+        if self.retry is not None and self.retry < 0:
+            raise ValueError("retry must be at least 0, or None for no such line")
 
 
 @dataclass(slots=True)
@@ -46,8 +61,11 @@ class Settings:
     """The settings of one emulator.
 
     :param require_signature: if False, a request is accepted with nothing but its ``X-Api-Key``.
+    :param unsigned_streams: if True, a stream is accepted with nothing but its ``X-Api-Key``, as the examples in White
+        Rabbit's documentation open it.
     :param empty_body_signature: what a request without a body must sign.
-    :param allowed_workflows: ids of the workflows that the key may use, any other answers 403; None to allow all.
+    :param allowed_workflows: ids of the workflows that the key may use, any other answers 403; None or no ids to allow
+        all.
     :param streams: options of the streams whose execution or run has no options of its own.
     :param callback_attempts: how often the delivery of a callback is attempted.
     :param callback_backoff: seconds before the second attempt, doubled before each further attempt.
@@ -59,6 +77,7 @@ class Settings:
     """
 
     require_signature: bool = True
+    unsigned_streams: bool = False
     empty_body_signature: EmptyBody = "object"
     allowed_workflows: Collection[str] | None = None
     streams: StreamOptions = field(default_factory=StreamOptions)
@@ -66,7 +85,7 @@ class Settings:
     callback_backoff: float = 0.2
     callback_signature: CallbackSignature = "timed"
     clock_offset: float = 0.0
-    max_body: int = 64 * 1024 * 1024
+    max_body: int = MAX_BODY
 
     def change(self, changes: Mapping[str, Any]) -> None:
         """Change the emulator's settings, given by name. ``streams`` may hold only the stream options that change.

@@ -37,16 +37,19 @@ class Frame:
     :param data: JSON value. Text is sent without encoding it as JSON.
     :param terminal: whether the stream ends after this event.
     :param newline: line ending of this stream.
+    :param fields: the lines before the data, such as ``id: 1``.
     """
 
     data: Any
     terminal: bool
     newline: str
+    fields: tuple[str, ...] = ()
 
     def message(self) -> Message:
         """Return the ASGI message that sends this stream event."""
         data = self.data.encode() if isinstance(self.data, str) else encode(self.data)
-        return {**body_message(b"data: " + data + 2 * self.newline.encode()), FRAME: self}
+        before = "".join(line + self.newline for line in self.fields)
+        return {**body_message(before.encode() + b"data: " + data + 2 * self.newline.encode()), FRAME: self}
 
 
 def body_message(data: bytes) -> Message:
@@ -111,7 +114,7 @@ class EventStream(Response):
         self._options = topic.options or default
         self._current = current
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
-        self._pings_sent = 0
+        self._events_sent = self._pings_sent = 0
         self._ping_timer: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,13 +140,24 @@ class EventStream(Response):
     def send_event(self, event: Event) -> None:
         """Send an event on this event stream. A terminal event ends the stream."""
         if self._options.terminal_event or not event.terminal:
-            self.put(Frame(event.data, event.terminal, self._options.newline).message())
+            self._events_sent += 1
+            self.put(Frame(event.data, event.terminal, self._options.newline, self._fields()).message())
         if event.terminal:
             self.put(None)
 
     def put(self, message: Message | None) -> None:
         """Queue an ASGI message for sending on the event stream; None ends the stream."""
         self._messages.put_nowait(message)
+
+    def _fields(self) -> tuple[str, ...]:
+        """Return the lines before the data of the next event, which the options of the stream ask for."""
+        options = self._options
+        lines = {
+            f"id: {self._events_sent}": options.event_ids,
+            f"event: {options.event_name}": options.event_name is not None,
+            f"retry: {options.retry}": options.retry is not None,
+        }
+        return tuple(line for line, is_wanted in lines.items() if is_wanted)
 
     def _schedule_ping(self) -> None:
         if self._options.ping_interval is not None:

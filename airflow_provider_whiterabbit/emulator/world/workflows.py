@@ -105,7 +105,7 @@ class Stage(Task):
             "creditUsage": self.usage,
             "executionEventId": self._stage_event_id,
             "executionDispatchedAt": self._stage_dispatched_at,
-            "executionAttempt": 0 if self._stage_event_id is None else 1,
+            "executionAttempt": 1,
             "updatedAt": self.updated_at,
         }
 

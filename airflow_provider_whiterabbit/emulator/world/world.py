@@ -29,7 +29,7 @@ from airflow_provider_whiterabbit.emulator.world.workflows import (
 T = TypeVar("T")
 
 _BUILT_IN = {
-    "demo": WorkflowScript([StageScript("RANDOM_UUID"), StageScript("DEMO_TOKEN_SWAP", Script(after=2))]),
+    "demo": WorkflowScript([StageScript("RANDOM_UUID"), StageScript("WAIT_FOR_EVM_TRANSACTION", Script(after=2))]),
 }
 
 
@@ -87,7 +87,7 @@ class World:
     def workflow(self, workflow_id: str) -> WorkflowScript:
         """Return a workflow's script; raise `ApiError` 404 for an unknown workflow, 403 if the key may not use it."""
         allowed = self.settings.allowed_workflows
-        if allowed is not None and workflow_id not in allowed:
+        if allowed and workflow_id not in allowed:
             raise ApiError(403, "WORKFLOW_NOT_ALLOWED", f"This key may not use the workflow {workflow_id!r:.80}.")
         return _find(self._workflows, "workflow", workflow_id)
 
@@ -110,10 +110,14 @@ class World:
         raise not_found("stage", str(stage))
 
     def update_component(self, workflow_id: str, component_id: str, changes: dict[str, Any]) -> dict[str, Any]:
-        """Change a component of a workflow and return the component; raise `ApiError` as `World.workflow` does."""
+        """Change a component of a workflow and return the component; raise `ApiError` as `World.workflow` does.
+
+        :param changes: new values; those in ``config`` are added to the config of earlier updates.
+        """
         self.workflow(workflow_id)
         component = self._components.setdefault((workflow_id, component_id), {"id": component_id})
-        component.update(changes)
+        merged = {"config": component.get("config", {}) | changes["config"]} if "config" in changes else {}
+        component.update(changes | merged)
         return dict(component)
 
     def topic(self, identity: str) -> Topic:

@@ -12,13 +12,14 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.sync import Client
+from airflow_provider_whiterabbit.client.wire.sse import event_data
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
 from airflow_provider_whiterabbit.emulator.world.settings import EmptyBody
 from airflow_provider_whiterabbit.hooks.connection import settings_of
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from tests.client.servers import refusing_proxy
-from tests.client.transports import Fetch, both_clients, records_and_streams, settings_for
+from tests.client.transports import Fetch, both_clients, records_and_streams, settings_for, streams
 
 
 @records_and_streams
@@ -32,6 +33,16 @@ def test_redirects_are_not_followed(whiterabbit_emulator: Emulator, fetch: Fetch
         with pytest.raises(exc.WhiteRabbitResponseError, match="never redirects"):
             fetch(settings_for(wr), execution_id)
         assert not elsewhere.journal
+
+
+@streams
+def test_events_may_have_more_fields(whiterabbit_emulator: Emulator, fetch: Fetch) -> None:
+    """Lines with an id, a name and a reconnection time do not change what an event tells."""
+    whiterabbit_emulator.stream_options(event_ids=True, event_name="status", retry=1)
+    execution_id = whiterabbit_emulator.create_execution("X", output={"a": 1})
+    (event,) = fetch(settings_for(whiterabbit_emulator), execution_id)
+    assert event.startswith(b"id: 1\nevent: status\nretry: 1\ndata: ")
+    assert event_data(event).items() >= {"id": execution_id, "status": "COMPLETED", "output": {"a": 1}}.items()
 
 
 @records_and_streams

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from airflow_provider_whiterabbit.emulator.world.components import BUILT_IN
 from tests.emulator.api_client import COMPONENTS, UNKNOWN_EXECUTION
 
 
@@ -17,15 +18,24 @@ def test_an_unknown_execution_answers_404(client, suffix):
     assert response.json()["errors"][0]["code"] == "NOT_FOUND"
 
 
-def test_a_workflow_component_cannot_be_submitted(client):
+def test_a_workflow_component_cannot_be_submitted(wr, client):
     """A component without the mode COMPONENT in the catalogue answers 422."""
-    assert client.post(COMPONENTS, '{"module":"DEMO_BRANCH","input":{},"config":{}}').status_code == 422
+    wr.add_component({**BUILT_IN[0], "module": "BRANCH", "executionModes": ["WORKFLOW"]})
+    assert client.post(COMPONENTS, '{"module":"BRANCH","input":{},"config":{}}').status_code == 422
 
 
 def test_wait_for_ms_waits_for_the_end(wr, client):
     """With ``waitForMs``, the answer to a submission shows the end of the execution."""
     wr.script("SLOW", after=0.1, output=[1])
     assert client.submit("SLOW", waitForMs=15_000)["output"] == [1]
+
+
+def test_wait_for_ms_zero_does_not_wait(client):
+    """With ``waitForMs`` 0, and without it, the answer is CREATED, although the execution ends at once."""
+    for fields in ({}, {"waitForMs": 0}):
+        record = client.submit(**fields)
+        assert (record["status"], record["completed"], record["output"]) == ("CREATED", False, None)
+        assert client.record(record["id"])["status"] == "COMPLETED"
 
 
 def test_wait_for_ms_has_a_limit(wr, client):

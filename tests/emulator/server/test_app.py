@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit.emulator import effects
-from tests.emulator.api_client import CATALOGUE, COMPONENTS, UNKNOWN_EXECUTION
+from tests.emulator.api_client import CATALOGUE, COMPONENTS, UNKNOWN_EXECUTION, WORKFLOWS
 
 
 def test_malformed_json_answers_400(client):
@@ -30,6 +30,31 @@ def test_a_body_over_the_limit_answers_413(wr, client):
     """A body with more bytes than `Settings.max_body` answers 413."""
     wr.settings.max_body = 1000
     assert client.post(COMPONENTS, '{"a":"' + "x" * 1000 + '"}').status_code == 413
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "json"]
+)
+def test_a_body_that_is_not_announced_as_json_does_not_count(wr, client, content_type):
+    """A signature over such a body answers 401 and says why; the body counts as ``{}``, whatever it is."""
+    body = '{"module":"ECHO","input":{},"config":{}}'
+    refusal = client.post(COMPONENTS, body, content_type=content_type)
+    assert (refusal.status_code, refusal.json()["code"]) == (401, "INVALID_SIGNATURE")
+    assert "Content-Type is not application/json" in refusal.json()["message"]
+    headers = client.headers("POST", COMPONENTS, "{}")
+    unknown = client.post(COMPONENTS, body, headers=headers, content_type=content_type)
+    assert unknown.status_code == 422
+    assert "module is required" in unknown.text
+    assert "Content-Type is not application/json" in unknown.text
+    headers = client.headers("POST", f"{WORKFLOWS}/demo", "{}")
+    assert client.post(f"{WORKFLOWS}/demo", "{not JSON", headers=headers, content_type=content_type).status_code == 200
+    assert wr.executions == []
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON;charset=UTF-8"])
+def test_json_may_name_its_charset(client, content_type):
+    """The type of a body may have parameters and any case."""
+    assert client.post(COMPONENTS, '{"module":"ECHO","input":{},"config":{}}', content_type=content_type).ok
 
 
 def test_wrong_methods_and_paths(client):

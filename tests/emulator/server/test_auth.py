@@ -16,7 +16,8 @@ import requests
 from airflow_provider_whiterabbit.emulator import ApiError, Emulator
 from airflow_provider_whiterabbit.emulator.server.auth import Authenticator, canonical, new_secret
 from airflow_provider_whiterabbit.emulator.world.settings import Settings
-from tests.emulator.api_client import CATALOGUE, COMPONENTS, UNKNOWN_EXECUTION, WORKFLOWS
+from tests.emulator.api_client import CATALOGUE, COMPONENTS, EXECUTIONS, RUNS, UNKNOWN_EXECUTION, WORKFLOWS
+from tests.versions import needs_node
 
 BODY = '{"module":"ECHO","input":{"2":1,"10":[0.1,1e-7],"b":"é"},"config":{}}'
 
@@ -126,6 +127,7 @@ def test_a_body_that_javascript_writes_differently_is_refused(client, sent):
     assert code_of_refusal(client.post(COMPONENTS, body)) == "INVALID_SIGNATURE"
 
 
+@needs_node
 def test_canonical_is_what_node_writes():
     """`canonical` returns the text that Node's ``JSON.stringify(JSON.parse(body))`` returns."""
     cases = [
@@ -149,6 +151,7 @@ def test_canonical_refuses_malformed_json(body):
     assert refusal.value.status == 400
 
 
+@needs_node
 def test_a_signature_by_node_is_accepted(wr, client):
     """Node's Ed25519 signature with the emulator's secret is valid."""
     headers = client.headers("POST", COMPONENTS)
@@ -232,6 +235,19 @@ def test_unsigned_requests_can_be_allowed(wr, client):
     wrong_signature = base64.b64encode(bytes(64)).decode()
     headers = {**client.headers("GET", UNKNOWN_EXECUTION), "X-Sdk-Signature": wrong_signature}
     assert code_of_refusal(client.get(UNKNOWN_EXECUTION, headers=headers)) == "INVALID_SIGNATURE"
+
+
+def test_unsigned_streams_can_be_allowed(wr, client):
+    """With `unsigned_streams`, the API key is enough for a stream, and for nothing else."""
+    wr.settings.unsigned_streams = True
+    only_key = {"X-Api-Key": wr.api_key}
+    for executions in (EXECUTIONS, RUNS):
+        assert client.get(f"{executions}/none/stream", headers=only_key).status_code == 404
+        assert client.get(f"{executions}/none/stream").status_code == 404
+        assert code_of_refusal(client.get(f"{executions}/none", headers=only_key)) == "MISSING_TIMESTAMP"
+        assert code_of_refusal(client.get(f"{executions}/none/stream", headers={"X-Api-Key": "x"})) == "INVALID_API_KEY"
+    half = {name: value for name, value in client.headers("GET", "/").items() if name != "X-Sdk-Signature"}
+    assert code_of_refusal(client.get(f"{RUNS}/none/stream", headers=half)) == "MISSING_SIGNATURE"
 
 
 def test_the_echo_shows_what_javascript_parsed(wr, client):

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_whiterabbit.client import webhooks
 from airflow_provider_whiterabbit.emulator import Emulator
 from tests.emulator.api_client import EXECUTIONS
 
@@ -91,7 +92,7 @@ def test_a_finished_record_is_delivered(wr, client, receiver):
     assert created["callback"] == {
         "url": receiver.url + "/hook?x=1",
         "signed": True,
-        "signatureAlgorithm": "hmac-sha256",
+        "signatureAlgorithm": "hmac-sha256-v1",
         "headerNames": ["X-Team"],
         "lastAttemptAt": None,
         "deliveredAt": None,
@@ -127,7 +128,7 @@ def test_a_delivery_without_a_secret_is_not_signed(client, receiver):
 
 @pytest.mark.parametrize("form", ["timed", "wr", "body", "both"])
 def test_forms_of_the_signature(wr, client, receiver, form):
-    """The setting `callback_signature` chooses the headers of a signature, and whether they sign a time."""
+    """The setting `callback_signature` chooses the headers and what they sign; the provider verifies each form."""
     wr.settings.callback_signature = form
     client.submit(callbackUrl=receiver.url, callbackSecret="s3")
     _, headers, body = receiver.next()
@@ -145,6 +146,7 @@ def test_forms_of_the_signature(wr, client, receiver, form):
     if timed <= names:
         message = headers["x-signature-timestamp"].encode() + b"." + body
         assert headers["x-signature"] == "sha256=" + hmac.new(b"s3", message, hashlib.sha256).hexdigest()
+    assert webhooks.verify(body, headers, "s3", raw_signatures=form in ("wr", "body")).status == "COMPLETED"
 
 
 def test_a_failed_execution_is_delivered(wr, client, receiver):
@@ -184,13 +186,15 @@ def test_an_unreachable_receiver(wr, client):
 
 
 def test_replay_delivers_again(wr, client, receiver):
-    """``replay-callback`` delivers the record again, with the next delivery id."""
+    """``replay-callback`` delivers the record again, with the next delivery id; it needs no body."""
     execution_id = client.submit(callbackUrl=receiver.url)["id"]
     receiver.next()
     wr.wait_for_delivery(execution_id)
-    response = client.post(f"{EXECUTIONS}/{execution_id}/replay-callback")
-    assert response.json()["id"] == execution_id
-    assert receiver.next()[1]["x-delivery-id"] == f"{execution_id}:2"
+    for count, body in enumerate(["{}", None], start=2):
+        response = client.request("POST", f"{EXECUTIONS}/{execution_id}/replay-callback", body)
+        assert response.json()["id"] == execution_id
+        assert receiver.next()[1]["x-delivery-id"] == f"{execution_id}:{count}"
+        wr.wait_for_delivery(execution_id, count=count)
 
 
 def test_replay_needs_a_callback_and_an_end(wr, client, receiver):

@@ -166,13 +166,37 @@ def test_without_the_terminal_event(wr, manual, follow):
     assert reader.error is None
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_more_fields(wr, manual, follow, newline):
+    """`event_ids`, `event_name` and `retry` add lines to each event; an event with other data keeps them."""
+    wr.stream_options(event_ids=True, event_name="status", retry=3000, newline=newline)
+    wr.fault(effects.Replace("{", event=2), kind="stream")
+    reader = follow(manual)
+    wr.start(manual)
+    wr.complete(manual)
+    events = [event.split(newline) for event in reader.join().decode().split(newline * 2)[:-1]]
+    assert [event[:-1] for event in events] == [[f"id: {n}", "event: status", "retry: 3000"] for n in (1, 2, 3)]
+    assert events[1][-1] == "data: {"
+    assert json.loads(events[2][-1].removeprefix("data: "))["status"] == "COMPLETED"
+
+
 def test_options_of_one_execution(wr, client, manual, follow):
     """The options of one execution do not change the streams of another."""
     wr.stream_options(manual, announce=False)
     assert statuses(client.stream(client.submit()["id"]).content) == ["COMPLETED"]
 
 
-@pytest.mark.parametrize(("name", "value"), [("newline", "x"), ("ping", "loud"), ("ping_interval", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("newline", "x"),
+        ("ping", "loud"),
+        ("ping_interval", 0),
+        ("event_name", "a\nb"),
+        ("event_name", ""),
+        ("retry", -1),
+    ],
+)
 def test_invalid_options_are_refused(name, value):
     """A value that an option does not allow raises `ValueError`."""
     with pytest.raises(ValueError, match=f"{name} must be"):

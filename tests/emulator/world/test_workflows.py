@@ -73,6 +73,7 @@ def test_a_test_moves_manual_stages(wr, client, trigger):
     assert (wr.run(run_id)["status"], stages(wr.run(run_id))) == ("EXECUTING", ["CREATED", "CREATED"])
     wr.start_stage(run_id, 0)
     assert stages(wr.run(run_id)) == ["RUNNING", "CREATED"]
+    assert [stage["executionAttempt"] for stage in wr.run(run_id)["runStages"]] == [1, 1]
     stream = client.stream(run_id, RUNS)
     wr.wait_for_stream(run_id)
     wr.complete_stage(run_id, 0, {"a": 1}, usage=4)
@@ -154,26 +155,33 @@ def test_unknown_workflows_runs_and_stages(wr, client):
         wr.start_stage(wr.create_run("demo"), 9)
 
 
-def test_a_trigger_needs_an_empty_object(client):
-    """Triggering a workflow with any body but ``{}`` answers 422."""
-    assert client.post(f"{WORKFLOWS}/demo", '{"a":1}').status_code == 422
-    assert client.request("POST", f"{WORKFLOWS}/demo").status_code == 422
+def test_a_trigger_takes_no_fields(client):
+    """A workflow is triggered with the body ``{}`` or without a body; any other body answers 422."""
+    assert client.post(f"{WORKFLOWS}/demo", "{}").status_code == 200
+    assert client.request("POST", f"{WORKFLOWS}/demo").status_code == 200
+    for wrong in ('{"a":1}', "[]", "null"):
+        assert client.post(f"{WORKFLOWS}/demo", wrong).status_code == 422
 
 
 def test_allowed_workflows(wr, client):
-    """A workflow that is not in `allowed_workflows` answers 403."""
+    """A workflow that is not in `allowed_workflows` answers 403; an empty list allows all."""
     wr.settings.allowed_workflows = ["other"]
     response = client.post(f"{WORKFLOWS}/demo")
     assert response.status_code == 403
     assert client.post(f"{WORKFLOWS}/demo/components/c").status_code == 403
+    wr.settings.allowed_workflows = []
+    assert client.post(f"{WORKFLOWS}/demo").status_code == 200
 
 
 def test_a_component_is_updated(wr, client):
-    """An update merges the given fields into the component and refuses invalid fields."""
+    """An update merges the given fields into the component, also those of its config, and refuses invalid fields."""
     path = f"{WORKFLOWS}/demo/components/c1"
     assert client.post(path, '{"config":{"a":1},"position":[1,2.5]}').json()["config"] == {"a": 1}
     expected = {"id": "c1", "config": {"a": 1}, "position": [1, 2.5], "name": "n"}
     assert client.post(path, '{"name":"n"}').json() == expected
+    merged = client.post(path, '{"config":{"b":[2],"c":{}}}').json()
+    assert merged == expected | {"config": {"a": 1, "b": [2], "c": {}}}
+    assert client.post(path, '{"config":{"a":null}}').json()["config"] == {"a": None, "b": [2], "c": {}}
     for wrong in ('{"position":[1]}', '{"position":["1",2]}', '{"config":1}', '{"name":2}', '{"other":1}', "[]"):
         assert client.post(path, wrong).status_code == 422
 
@@ -190,4 +198,5 @@ def test_invalid_workflows_are_refused(wr, stage, ending, problem):
 
 def test_the_demo_workflow_exists(wr, trigger):
     """The workflow ``demo`` exists without a script."""
-    assert [stage["module"] for stage in wr.run(trigger("demo"))["runStages"]] == ["RANDOM_UUID", "DEMO_TOKEN_SWAP"]
+    modules = [stage["module"] for stage in wr.run(trigger("demo"))["runStages"]]
+    assert modules == ["RANDOM_UUID", "WAIT_FOR_EVM_TRANSACTION"]
