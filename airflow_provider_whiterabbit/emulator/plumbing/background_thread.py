@@ -86,7 +86,7 @@ class Background:
             raise
 
     def stop(self) -> None:
-        """Close all connections and end the background thread. Nothing happens if this process does not run the thread."""
+        """Close all connections and end the background thread. Nothing happens if no thread runs in this process."""
         if self._thread is not None and self.is_running:
             self.call(self._thread_stopping.set)
             self._thread.join()
@@ -116,8 +116,8 @@ class Background:
 
         :param timeout: seconds; None to wait without a limit.
         :raises TimeoutError: if the coroutine takes longer than `timeout`.
-        :raises RuntimeError: if no loop is running, if the loop's own thread would wait for itself, or in a process that
-            was forked from the one with the thread.
+        :raises RuntimeError: if no loop is running, if the loop's own thread would wait for itself, or in a process
+            that was forked from the one with the thread.
         """
         try:
             self.check_running()

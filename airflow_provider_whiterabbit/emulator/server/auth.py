@@ -73,7 +73,10 @@ class Authenticator:
 
     def replace_key(self, api_key: str, api_secret: str) -> None:
         """Accept another API key and its secret from now on, instead of the current ones; raises as the constructor."""
-        key = load_der_private_key(base64.b64decode(api_secret, validate=True), None)
+        try:
+            key = load_der_private_key(base64.b64decode(api_secret, validate=True), None)
+        except (TypeError, ValueError) as error:  # a TypeError for an encrypted key
+            raise ValueError("the API secret is no private key: it must be base64 of PKCS#8 DER") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError("the API secret is a private key, but not an Ed25519 one")
         self._api_key = api_key.encode()
