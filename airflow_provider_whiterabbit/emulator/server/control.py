@@ -102,9 +102,11 @@ class Control:
 
     def _script(self, body: Body) -> None:
         module = body.pop("module")
-        steps = body.pop("steps") if "steps" in body else [body]
-        if steps != [body] and body:
-            raise ValueError("give steps or options, not both")
+        steps: Any = [body]
+        if "steps" in body:
+            steps = body.pop("steps")
+            if body:
+                raise ValueError("give steps or options, not both")
         if not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):
             raise ValueError("steps must be a list of objects, with at least one")
         if any(step.get("times", 1) is None for step in steps[:-1]):

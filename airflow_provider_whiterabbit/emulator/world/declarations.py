@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, get_args
 
+from airflow_provider_whiterabbit.emulator.plumbing.json_out import encode
+
 Type = Literal["string", "number", "bigint", "boolean", "object", "array"]
 """The types of values that the schemas of the component catalogue have."""
 
@@ -45,7 +47,12 @@ def definition_of(
 
 
 def check_definition(definition: Mapping[str, Any]) -> None:
-    """Raise `ValueError` if a component definition lacks a documented field, or has no module and list of modes."""
+    """Check that a component definition can be sent to clients, and has what a submission needs.
+
+    :raises ValueError: if it lacks a documented field, or its module or modes have another form.
+    :raises TypeError: if it is not JSON.
+    """
+    encode(definition)
     missing = [name for name in _FIELDS if name not in definition]
     if missing:
         raise ValueError(f"the definition lacks {', '.join(missing)}")

@@ -113,3 +113,5 @@ def test_a_definition_in_another_form(wr: Emulator, change: dict[str, Any]) -> N
     definition = requests.get(wr.url + CATALOGUE, timeout=10).json()[0]
     with pytest.raises(ValueError, match="must be"):
         wr.add_component({**definition, **change})
+    with pytest.raises(TypeError, match="JSON"):
+        wr.add_component({**definition, "type": object()})
