@@ -7,7 +7,8 @@ import os
 import select
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -96,38 +97,41 @@ def test_files_of_a_certificate_outlive_a_child() -> None:
         assert Path(str(emulator.ca_bundle)).exists()
 
 
+@contextmanager
+def living_child() -> Iterator[None]:
+    """Fork a process that does nothing; it runs when the block begins, and ends with the block."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, b"x")
+        time.sleep(10 * PATIENCE)
+        os._exit(0)
+    try:
+        assert select.select([reading], [], [], PATIENCE)[0], "the child does not start"
+        yield
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)
+
+
 def test_a_child_does_not_hold_connections_open(client: ApiClient, wr: Emulator) -> None:
     """A stream that the emulator closes ends for its client, although a forked process lives on."""
     execution_id = wr.create_execution("PAY", manual=True)
     stream = client.stream(execution_id)
     wr.wait_for_stream(execution_id)
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.read(reading, 1)
-        os._exit(0)
-    try:
+    with living_child():
         wr.pause()
         with pytest.raises(requests.RequestException):
             _ = stream.content
         with pytest.raises(requests.ConnectionError, match="refused"):
             client.record(execution_id)
-    finally:
-        os.write(writing, b"x")
-        os.waitpid(child, 0)
         wr.resume()
 
 
 def test_a_restart_after_a_fork() -> None:
     """A forked process does not keep the port of an emulator that stops and starts again."""
-    with Emulator() as emulator:
-        child = os.fork()
-        if child == 0:
-            time.sleep(PATIENCE)
-            os._exit(0)
-        try:
-            emulator.stop_server()
-            emulator.start_server()
-        finally:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
+    with Emulator() as emulator, living_child():
+        emulator.stop_server()
+        emulator.start_server()
