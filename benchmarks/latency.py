@@ -15,6 +15,7 @@ from benchmarks.process import ROOT, connections
 from benchmarks.report import Goal
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.modules import MODULES
 from dev.harness.polling import until
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def measure(smoke: bool) -> Any:
         "LATENCY_COUNT": str(count),
         "PYTHONPATH": str(ROOT),
     }
-    with byte_server.running(), Emulator() as emulator, server.serving() as url:
+    with byte_server.running(), Emulator(components=MODULES) as emulator, server.serving() as url:
         http = {"AIRFLOW_CONN_HTTP_DEFAULT": connections(url)["AIRFLOW_CONN_HTTP_DEFAULT"]}
         with AirflowHome([ROOT / "benchmarks" / "dags"], environ=emulator.environ | http | environ) as airflow:
             ids = {way: [emulator.create_execution("WAIT", manual=True) for _ in range(count)] for way in WAYS}

@@ -39,6 +39,16 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture
+def whiterabbit_emulator(whiterabbit_emulator: Emulator) -> Emulator:
+    """Return the emulator of the test session, reset, with the modules of the tests."""
+    from dev.harness.modules import MODULES
+
+    for module in MODULES:
+        whiterabbit_emulator.component(module)
+    return whiterabbit_emulator
+
+
+@pytest.fixture
 def emulator_connection(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Define the Airflow connection `whiterabbit_default` to the emulator."""
     for name, value in whiterabbit_emulator.environ.items():

@@ -1,8 +1,8 @@
 """White Rabbit's component catalogue: which components exist, and which input and config each component takes.
 
 A component definition has the form that White Rabbit's own client reads: ``inputs.parameters`` is a list of ``{"name",
-"schema"}``, in which every input is required; ``configs`` is the schema of an object. A schema is a small subset of
-JSON Schema; this module ignores all other keywords.
+"schema"}``; ``configs`` is the schema of an object. A schema is a small subset of JSON Schema; this module ignores all
+other keywords. White Rabbit's client takes every input as required, while a component's page may call some optional.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from typing import Any
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitProtocolError
 
 Definition = Mapping[str, Any]
+
+OPTIONAL_INPUTS: Mapping[str, frozenset[str]] = {
+    "GET_EVM_SAFE_ADDRESS": frozenset({"singletonAddress", "proxyFactoryAddress", "fallbackHandlerAddress"}),
+}
+"""The inputs that White Rabbit's component pages call optional, by module; the catalogue does not tell them apart."""
 
 
 def definitions(catalogue: Any) -> list[dict[str, Any]]:
@@ -54,27 +59,40 @@ def did_you_mean(module: str, modules: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
 
-def validate(definition: Definition, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+def validate(definition: Definition, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """Check the input and the config of a component against the component's definition in the catalogue.
 
     Parts of the definition that have an undocumented form are ignored.
 
+    :returns: warnings, one for each optional input that is missing and for each input that the component does not have,
+        which White Rabbit ignores.
     :raises WhiteRabbitInputError: names every field that is wrong, such as ``input.amount`` or ``config.chain.id``.
     """
     parameters = _dict(definition.get("inputs")).get("parameters")
     named = [parameter for parameter in map(_dict, _list(parameters)) if isinstance(parameter.get("name"), str)]
     schemas = {parameter["name"]: parameter.get("schema") for parameter in named}
-    input_schema = {"type": "object", "properties": schemas, "required": list(schemas)}
+    by_page = OPTIONAL_INPUTS.get(definition["module"], frozenset())
+    optional = [parameter["name"] for parameter in named if parameter["name"] in by_page or _is_optional(parameter)]
+    required = [name for name in schemas if name not in optional]
+    unknown = _unknown_inputs(inputs, schemas) if isinstance(parameters, list) else []
     problems = [
-        *_schema_problems(inputs, input_schema, "input"),
+        *_schema_problems(inputs, {"type": "object", "properties": schemas, "required": required}, "input"),
         *_schema_problems(config, definition.get("configs"), "config"),
     ]
-    if isinstance(parameters, list):
-        inputs_text = f"the inputs are {', '.join(schemas)}" if schemas else "the component has no inputs"
-        unknown = sorted(str(name) for name in set(inputs) - set(schemas))
-        problems += [f"input.{name}: no such input; {inputs_text}" for name in unknown]
     if problems:
-        raise WhiteRabbitInputError("; ".join(problems))
+        raise WhiteRabbitInputError("; ".join([*problems, *unknown]))
+    return [*(f"input.{name}: missing, but optional" for name in optional if name not in inputs), *unknown]
+
+
+def _is_optional(parameter: Mapping[str, Any]) -> bool:
+    """Return whether a parameter has a mark; White Rabbit documents none, so these are the two that schemas use."""
+    return parameter.get("optional") is True or parameter.get("required") is False
+
+
+def _unknown_inputs(inputs: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[str]:
+    known = f"the inputs are {', '.join(schemas)}" if schemas else "the component has no inputs"
+    unknown = sorted(str(name) for name in set(inputs) - set(schemas))
+    return [f"input.{name}: no such input; {known}" for name in unknown]
 
 
 def _dict(value: Any) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ events, delivers signed callbacks, and fails on demand::
     from airflow_provider_whiterabbit.emulator import Emulator, effects
 
     with Emulator() as wr:
+        wr.component("SWAP")  # a module of your own; a misspelt one is refused
         wr.script("SWAP", output={"hash": "0x1"}, after=2.0)  # ends after two seconds
         wr.fault(effects.Answer(503), kind="record", times=2)  # the first two reads of a record fail
         os.environ.update(wr.environ)
@@ -22,9 +23,10 @@ The emulator differs from White Rabbit as follows, and guesses where White Rabbi
 - The state is lost when the process ends. `stop_server` and `start_server` keep it, except for the callback deliveries
   that were in progress.
 - Requests are not rate-limited unless a fault does so.
-- A module does what its script says. Inputs are not checked against the catalogue, ``attempts`` is validated but has no
-  effect, and every execution costs one credit unless its script says otherwise. The catalogue holds a few of White
-  Rabbit's components; the field ``description`` of each definition says what is a guess.
+- A module does what its script says. A module that is neither in the emulator's catalogue nor declared by a test
+  answers 422; which status White Rabbit gives is a guess. Inputs are not checked against the catalogue, ``attempts`` is
+  validated but has no effect, and every execution costs one credit unless its script says otherwise. The catalogue
+  holds a few of White Rabbit's components; the field ``description`` of each definition says what is a guess.
 - The body is parsed before the authentication, so malformed JSON answers 400 even without a valid key. The error codes,
   the limit of a body's size, and which of the two documented error shapes an error has, are guesses.
 - A new stream begins with the current status (`StreamOptions.announce` turns that off).

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Self, TypeVar, Unpack
 
+from airflow_provider_whiterabbit.emulator.awaited import deliveries_text, requests_text, streams_text
 from airflow_provider_whiterabbit.emulator.effects import Effect, Fault
 from airflow_provider_whiterabbit.emulator.plumbing.background_thread import Background
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate, Identity
@@ -15,7 +16,9 @@ from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
 from airflow_provider_whiterabbit.emulator.plumbing.listener import Listener
 from airflow_provider_whiterabbit.emulator.server.app import Application
 from airflow_provider_whiterabbit.emulator.server.auth import Authenticator, new_secret
-from airflow_provider_whiterabbit.emulator.world.journal import Entry, Kind
+from airflow_provider_whiterabbit.emulator.world.declarations import Schema, definition_of
+from airflow_provider_whiterabbit.emulator.world.executions import Execution
+from airflow_provider_whiterabbit.emulator.world.journal import Entry, Kind, Predicate, check_choice
 from airflow_provider_whiterabbit.emulator.world.scripts import DEFAULT, Script, ScriptOptions
 from airflow_provider_whiterabbit.emulator.world.settings import MAX_BODY, EmptyBody, Settings, StreamOptions
 from airflow_provider_whiterabbit.emulator.world.workflows import Ending, StageOptions
@@ -29,7 +32,9 @@ class Emulator:
 
     Every method may be called from any thread. The ``wait_for_…`` methods block their thread (an asynchronous test
     calls them through `asyncio.to_thread`) and raise `TimeoutError` after `timeout` seconds. A method raises `ApiError`
-    if its execution, run or stage does not exist, and `ValueError` if it changes a status that is terminal already.
+    if its execution, run or stage does not exist, `ValueError` if it changes a status that is terminal already or names
+    a module that is not declared (see `component`), and `RuntimeError` if it needs a running emulator, or if it is
+    called in a process that was forked from the one that runs the emulator.
 
     :param host: address to listen on.
     :param port: 0 for any free port.
@@ -43,6 +48,9 @@ class Emulator:
     :param max_body: bytes; a longer request body answers 413.
     :param certificate: serve HTTPS with a certificate that is made for this emulator: ``trusted`` by clients that use
         `ca_bundle`, or invalid: ``unknown-ca``, ``self-signed``, ``wrong-host``, ``expired``. None for plain HTTP.
+    :param components: modules of your own, as `component` declares them; `reset` keeps them.
+    :param control_hosts: names under which the control endpoints may be reached, beside IP addresses, ``localhost`` and
+        `host`.
     :raises ValueError: if `certificate` is none of these, or `api_secret` is not an Ed25519 private key.
     """
 
@@ -60,6 +68,8 @@ class Emulator:
         ping_interval: float | None = 15.0,
         max_body: int = MAX_BODY,
         certificate: Certificate | None = None,
+        components: Sequence[str] = (),
+        control_hosts: Sequence[str] = (),
     ) -> None:
         self.api_key = api_key or _new_key()
         self.api_secret = api_secret or new_secret()
@@ -73,10 +83,13 @@ class Emulator:
         )
         self._host, self._port = host, port
         self._identity = None if certificate is None else Identity(certificate, host)
-        self._world = World(self.settings)
+        for name, names in (("components", components), ("control_hosts", control_hosts)):
+            if isinstance(names, str):
+                raise TypeError(f"{name} must be a list of names, not {names!r}")
+        self._world = World(self.settings, components)
         self._authenticator = Authenticator(self.api_key, self.api_secret, self._world.clock, self.settings)
         listener = Listener(None if self._identity is None else self._identity.context)
-        self._app = Application(self._world, self._authenticator, listener)
+        self._app = Application(self._world, self._authenticator, listener, (host, *control_hosts))
         self._background = Background(listener, on_start=self._world.resume, on_stop=self._app.close)
 
     def __repr__(self) -> str:
@@ -90,6 +103,11 @@ class Emulator:
 
     def __exit__(self, *_exception: object) -> None:
         self.stop_server()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether this process runs the emulator's server, also during a simulated outage."""
+        return self._background.is_running
 
     def start_server(self) -> None:
         """Start the server in a background thread. After `stop_server`, use the same port and continue all executions.
@@ -170,19 +188,20 @@ class Emulator:
     def script(self, module: str, *steps: Script, **options: Unpack[ScriptOptions]) -> None:
         """Set how a module's next executions end: by the scripts `steps` in turn, or by one `Script` of `options`.
 
-        :raises ValueError: if both are given, or as `Script` does.
+        :raises ValueError: if both are given, the module is not declared (see `component`), or as `Script` does.
+        :raises TypeError: if one of `steps` is not a `Script`, or as `Script` does.
         """
         if steps and options:
             raise ValueError("give scripts or options, not both")
         scripts = steps or (Script(**options),)
-        self._call(lambda: self._world.scripts.write(module, scripts))
+        self._call(lambda: self._world.script(module, scripts))
 
     def create_execution(
         self, module: str, inputs: Any = None, config: Any = None, **options: Unpack[ScriptOptions]
     ) -> str:
         """Create an execution without an HTTP request; return its id. Without `options`, use the module's script."""
         script = Script(**options) if options else None
-        return self._call(lambda: self._world.create_execution(module, inputs or {}, config or {}, script).id)
+        return self._call_running(lambda: self._world.create_execution(module, inputs or {}, config or {}, script).id)
 
     def start(self, execution_id: str) -> None:
         """Change the status of an execution to EXECUTING."""
@@ -190,11 +209,11 @@ class Emulator:
 
     def complete(self, execution_id: str, output: Any = DEFAULT, *, usage: float | None = None) -> None:
         """Change the status of an execution to COMPLETED, by default with the output that its `Script` defines."""
-        self._call(lambda: self._world.execution(execution_id).complete(output, usage))
+        self._end(execution_id, lambda execution: execution.complete(output, usage))
 
     def fail(self, execution_id: str, error: Any, *, usage: float | None = None) -> None:
         """Change the status of an execution to FAILED, with an error."""
-        self._call(lambda: self._world.execution(execution_id).fail(error, usage))
+        self._end(execution_id, lambda execution: execution.fail(error, usage))
 
     def execution(self, execution_id: str) -> dict[str, Any]:
         """Return the record of an execution. Unlike a client's request, the call never changes the status."""
@@ -206,9 +225,19 @@ class Emulator:
         return self._call(lambda: [execution.record() for execution in self._world.executions.values()])
 
     def wait_for_delivery(self, execution_id: str, *, count: int = 1, timeout: float = 10.0) -> None:
-        """Wait until `count` callback deliveries of an execution have succeeded or failed."""
+        """Wait until `count` callback deliveries of an execution have succeeded or failed.
+
+        :raises ValueError: if the execution has no callback.
+        """
         execution = self._call(lambda: self._world.execution(execution_id))
-        self._wait_until(execution.changes, lambda: execution.callback.finished >= count, timeout)
+        if execution.callback.url is None:
+            raise ValueError(f"execution {execution_id} has no callback, so nothing will be delivered")
+        self._wait_until(
+            execution.changes,
+            lambda: execution.callback.finished >= count,
+            timeout,
+            lambda: deliveries_text(execution, count),
+        )
 
     # --- workflows
 
@@ -228,7 +257,7 @@ class Emulator:
 
     def create_run(self, workflow_id: str) -> str:
         """Start a workflow without an HTTP request, and return the id of the workflow run."""
-        return self._call(lambda: self._world.create_run(workflow_id)[0].id)
+        return self._call_running(lambda: self._world.create_run(workflow_id)[0].id)
 
     def cancel_run(self, run_id: str, reason: str | None = None) -> None:
         """Change the status of a workflow run to CANCELED."""
@@ -236,15 +265,15 @@ class Emulator:
 
     def start_stage(self, run_id: str, stage: int) -> None:
         """Change the status of a stage of a workflow run to RUNNING; stages are numbered from 0."""
-        self._call(lambda: self._world.stage(run_id, stage).start())
+        self._call_running(lambda: self._world.stage(run_id, stage).start())
 
     def complete_stage(self, run_id: str, stage: int, output: Any = DEFAULT, *, usage: float | None = None) -> None:
         """Change the status of a stage of a workflow run to COMPLETED, by default with the output of its script."""
-        self._call(lambda: self._world.stage(run_id, stage).complete(output, usage))
+        self._call_running(lambda: self._world.stage(run_id, stage).complete(output, usage))
 
     def fail_stage(self, run_id: str, stage: int, error: Any, *, usage: float | None = None) -> None:
         """Change the status of a stage of a workflow run to FAILED, with an error."""
-        self._call(lambda: self._world.stage(run_id, stage).fail(error, usage))
+        self._call_running(lambda: self._world.stage(run_id, stage).fail(error, usage))
 
     def run(self, run_id: str) -> dict[str, Any]:
         """Return the record of a workflow run. Unlike a client's request, the call never changes the status."""
@@ -254,6 +283,26 @@ class Emulator:
     def runs(self) -> list[dict[str, Any]]:
         """The records of all workflow runs, oldest first."""
         return self._call(lambda: [run.record() for run in self._world.runs.values()])
+
+    def component(
+        self,
+        module: str,
+        *,
+        inputs: Mapping[str, Schema] | None = None,
+        outputs: Mapping[str, Schema] | None = None,
+        config: Mapping[str, Schema] | None = None,
+        optional: Collection[str] = (),
+        required_config: Collection[str] = (),
+    ) -> None:
+        """Declare a component of your own; submissions of modules that are in no definition answer 422.
+
+        :param inputs: schemas by name, such as ``{"amount": "bigint", "side": {"enum": ["BUY", "SELL"]}}``. Operators
+            with ``validate=True`` check them; the emulator does not.
+        :param optional: names of the inputs that may be missing.
+        :param required_config: names of the config fields that may not be missing.
+        :raises ValueError: if a schema is neither a mapping nor the name of a type, or a name is not declared.
+        """
+        self.add_component(definition_of(module, inputs, outputs, config, optional, required_config))
 
     def add_component(self, definition: Mapping[str, Any]) -> None:
         """Add a component definition to the catalogue, or replace the module's existing definition."""
@@ -284,7 +333,12 @@ class Emulator:
         """Wait until `count` event streams of an execution or workflow run are open; 0 waits until all are closed."""
         topic = self._call(lambda: self._world.topic(identity))
         enough = (lambda: len(topic) >= count) if count else (lambda: len(topic) == 0)
-        self._wait_until(self._world.streams_changed, enough, timeout)
+        self._wait_until(
+            self._world.streams_changed,
+            enough,
+            timeout,
+            lambda: streams_text(identity, count, self.streams(identity), self.journal),
+        )
 
     # --- faults
 
@@ -295,12 +349,19 @@ class Emulator:
         kind: Kind | None = None,
         method: str | None = None,
         path: str | None = None,
+        module: str | None = None,
+        where: Predicate | None = None,
         skip: int = 0,
         times: int | None = 1,
     ) -> Fault:
         """Add a simulated fault (see `Fault`), by default for one request. Method `release` ends the effect `Hold`."""
-        fault = Fault(effect, kind, method, path, skip, times)
-        self._call(lambda: self._app.faults.add(fault))
+        fault = Fault(effect, kind, method, path, skip, times, module, where)
+
+        def add() -> None:
+            self._world.check_module(module)
+            self._app.faults.add(fault)
+
+        self._call(add)
         return fault
 
     def release(self, fault: Fault) -> None:
@@ -319,10 +380,20 @@ class Emulator:
         return self._call(lambda: self._world.journal.entries)
 
     def requests(
-        self, *, method: str | None = None, path: str | re.Pattern[str] | None = None, kind: Kind | None = None
+        self,
+        *,
+        method: str | None = None,
+        path: str | re.Pattern[str] | None = None,
+        kind: Kind | None = None,
+        module: str | None = None,
     ) -> list[Entry]:
-        """Return the received requests that have this method, path and kind of endpoint (see `Entry.matches`)."""
-        return [entry for entry in self.journal if entry.matches(method, path, kind)]
+        """Return the received requests that have this method, path, kind of endpoint and module (see `Entry.matches`).
+
+        :raises ValueError: if no request can match, so that an empty list would prove nothing.
+        """
+        check_choice(method, path, kind)
+        self._call(lambda: self._world.check_module(module))
+        return [entry for entry in self.journal if entry.matches(method, path, kind, module)]
 
     def wait_for_request(
         self,
@@ -330,6 +401,7 @@ class Emulator:
         method: str | None = None,
         path: str | re.Pattern[str] | None = None,
         kind: Kind | None = None,
+        module: str | None = None,
         count: int = 1,
         answered: bool = False,
         timeout: float = 10.0,
@@ -337,20 +409,46 @@ class Emulator:
         """Wait until the emulator has received `count` matching requests, and return all matching requests.
 
         :param answered: count only requests whose answer has begun.
+        :raises ValueError: if no request can match.
         """
 
         def matching() -> list[Entry]:
-            entries = self.requests(method=method, path=path, kind=kind)
+            entries = self.requests(method=method, path=path, kind=kind, module=module)
             return [entry for entry in entries if entry.status is not None or not answered]
 
-        self._wait_until(self._world.journal.changes, lambda: len(matching()) >= count, timeout)
+        matching()  # Raises for a request that can't exist, here rather than in the emulator's thread.
+        choice = {"method": method, "path": path, "kind": kind, "module": module}
+        self._wait_until(
+            self._world.journal.changes,
+            lambda: len(matching()) >= count,
+            timeout,
+            lambda: requests_text(choice, count, answered, len(matching()), self.journal),
+        )
         return matching()
 
     def _call(self, function: Callable[[], T]) -> T:
         return self._background.call(function)
 
-    def _wait_until(self, changes: Changes, condition: Callable[[], bool], timeout: float) -> None:
-        self._background.wait(changes.until(condition), timeout)
+    def _call_running(self, function: Callable[[], T]) -> T:
+        self._background.check_running()
+        return self._call(function)
+
+    def _end(self, execution_id: str, end: Callable[[Execution], None]) -> None:
+        def end_execution() -> None:
+            execution = self._world.execution(execution_id)
+            if execution.callback.url is not None:
+                self._background.check_running()  # because the end begins a delivery
+            end(execution)
+
+        self._call(end_execution)
+
+    def _wait_until(
+        self, changes: Changes, condition: Callable[[], bool], timeout: float, missed: Callable[[], str]
+    ) -> None:
+        try:
+            self._background.wait(changes.until(condition), timeout)
+        except TimeoutError:
+            raise TimeoutError(f"After {timeout:g} s: {missed()}.") from None
 
 
 def _new_key() -> str:

@@ -5,6 +5,7 @@ pytest_plugins = ["airflow_provider_whiterabbit.emulator.pytest"]
 
 def test_swap(whiterabbit_emulator, monkeypatch):
     monkeypatch.setenv(*whiterabbit_emulator.environ.popitem())
+    whiterabbit_emulator.component("SWAP")
     whiterabbit_emulator.script("SWAP", output={"hash": "0x1"}, polls=3)
     ...
 """  # noqa: D400
@@ -26,6 +27,11 @@ def _whiterabbit_server() -> Iterator[Emulator]:
 
 @pytest.fixture
 def whiterabbit_emulator(_whiterabbit_server: Emulator) -> Emulator:
-    """Return the emulated White Rabbit server of the test session, which is reset before each test."""
+    """Return the emulated White Rabbit server of the test session, which is reset before each test.
+
+    After a test that stopped the server, it starts again on the same port.
+    """
+    if not _whiterabbit_server.is_running:
+        _whiterabbit_server.start_server()
     _whiterabbit_server.reset()
     return _whiterabbit_server

@@ -72,7 +72,8 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOpera
     :param inline_wait: seconds or `timedelta`, 0 to 15, that the submitting call waits for the result. An execution
         that ends in time takes one API call and never defers. But its id is unknown until then, so a task that is
         killed meanwhile leaves an uncertain submission. Templated.
-    :param validate: check input and config against White Rabbit's component catalogue before submitting; templated.
+    :param validate: check input and config against White Rabbit's component catalogue before submitting: refuse wrong
+        types and missing fields, warn of unknown inputs and of missing inputs that are optional; templated.
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
     :param wait_for_completion: wait for the end and return the result; templated. If False, return the id at once.
     :param deferrable: wait in the triggerer. The default is ``[operators] default_deferrable``.
@@ -187,7 +188,9 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOpera
 
             definition = catalogue.find(self.whiterabbit_hook.get_components(), self.module)
             with self._naming_native_rendering("input", "config"):
-                catalogue.validate(definition, self.input or {}, self.config or {})
+                warnings = catalogue.validate(definition, self.input or {}, self.config or {})
+            for warning in warnings:
+                self.log.warning("Component %s: %s", self.module, warning)
 
     def _submission_values(self) -> dict[str, Any]:
         names = ("input", "config", "attempts", "callback_url", "callback")

@@ -206,10 +206,36 @@ def test_every_problem_is_named() -> None:
     ]
 
 
-def test_no_inputs() -> None:
-    """For a component without inputs, the error says that there are none."""
-    with pytest.raises(WhiteRabbitInputError, match=r"input\.x: no such input; the component has no inputs"):
-        catalogue.validate(definition(), {"x": 1}, {})
+def test_unknown_inputs_are_warned_of() -> None:
+    """An input that the component does not have is a warning, because White Rabbit ignores it."""
+    assert catalogue.validate(definition(), {"x": 1}, {}) == [
+        "input.x: no such input; the component has no inputs",
+    ]
+    assert catalogue.validate(definition(a={}, b={}), {"a": 1, "b": 2, "c": 3}, {}) == [
+        "input.c: no such input; the inputs are a, b",
+    ]
+
+
+def test_optional_inputs() -> None:
+    """A missing input is a warning if its page calls it optional, or if the catalogue marks it; else it is an error."""
+    safe = definition(owners={"type": "array"}, singletonAddress={"type": "string"})
+    with pytest.raises(WhiteRabbitInputError, match=r"^input\.singletonAddress: required$"):
+        catalogue.validate(safe, {"owners": []}, {})
+    safe["module"] = "GET_EVM_SAFE_ADDRESS"
+    warnings = ["input.singletonAddress: missing, but optional"]
+    assert catalogue.validate(safe, {"owners": []}, {}) == warnings
+    with pytest.raises(WhiteRabbitInputError, match=r"^input\.owners: required$"):
+        catalogue.validate(safe, {}, {})
+    with pytest.raises(WhiteRabbitInputError, match=r"^input\.singletonAddress: expected string, got int$"):
+        catalogue.validate(safe, {"owners": [], "singletonAddress": 1}, {})
+    safe["module"] = "ANOTHER"
+    for mark in ({"optional": True}, {"required": False}):
+        safe["inputs"]["parameters"][1] = {"name": "singletonAddress", "schema": {}, **mark}
+        assert catalogue.validate(safe, {"owners": []}, {}) == warnings
+    for mark in ({"optional": "yes"}, {"required": True}, {"required": None}):
+        safe["inputs"]["parameters"][1] = {"name": "singletonAddress", "schema": {}, **mark}
+        with pytest.raises(WhiteRabbitInputError, match="required"):
+            catalogue.validate(safe, {"owners": []}, {})
 
 
 @pytest.mark.parametrize(

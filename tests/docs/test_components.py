@@ -107,9 +107,12 @@ def test_submissions_are_found() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_modules_in_json(page: Any) -> None:
-    """JSON on a page, such as the body of a request, names existing modules."""
-    for found in re.findall(r'"module": ?"([^"]*)"', page.read_text()):
-        assert found in DEFINITIONS, found
+    """JSON on a page, such as the body of a request, names existing modules, or modules that the page declares."""
+    text = page.read_text()
+    declared = re.findall(r'--component (\w+)|component\("(\w+)"', text)
+    known = {*DEFINITIONS, *(name for names in declared for name in names)}
+    for found in re.findall(r'"module": ?"([^"]*)"', text):
+        assert found in known, found
 
 
 def test_no_invented_input() -> None:

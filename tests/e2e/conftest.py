@@ -14,6 +14,7 @@ from xdist.scheduler import LoadFileScheduling
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.courier import Courier
+from dev.harness.modules import MODULES
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from dev.harness.statsd import StatsdServer
@@ -54,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def wr() -> Iterator[Emulator]:
     """Run the session's emulator."""
-    with Emulator() as emulator:
+    with Emulator(components=MODULES) as emulator:
         yield emulator
 
 

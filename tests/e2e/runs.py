@@ -52,6 +52,7 @@ class OperatorRuns(NamedRuns):
 
     def start_component(self, name: str, dag_id: str, **script: Any) -> None:
         """Start a run whose component follows a script."""
+        self.wr.component(module_of(name))
         self.wr.script(module_of(name), **script)
         self.runs[name] = self.airflow.run(dag_id, {"module": module_of(name)})
 

@@ -29,7 +29,7 @@ MODULES = ("SCHEDULER_KILLED", "RESUMED_WORKER_KILLED", "SUBMITTING_WORKER_KILLE
 @pytest.fixture(scope="module")
 def asked() -> Iterator[Emulator]:
     """Run an emulator that no other module's tests use, because these tests inject faults into it."""
-    with Emulator() as emulator:
+    with Emulator(components=MODULES) as emulator:
         numbers = itertools.count(1)
         for module in MODULES:
             emulator.script(module, output=lambda _input, _config: {"number": next(numbers)})

@@ -23,6 +23,7 @@ from airflow_provider_whiterabbit.emulator.world.settings import CallbackSignatu
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.courier import Courier, Delivery, Plan
+from dev.harness.modules import MODULES
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import PARSE_ONCE, ROOT
@@ -42,7 +43,7 @@ SERVERS = ("api-server", "api-server-2")
 @pytest.fixture(scope="module")
 def wr() -> Iterator[Emulator]:
     """Run an emulator for all tests of this module."""
-    with Emulator() as emulator:
+    with Emulator(components=MODULES) as emulator:
         yield emulator
 
 

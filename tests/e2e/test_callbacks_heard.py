@@ -22,6 +22,7 @@ from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.courier import Courier, Delivery
+from dev.harness.modules import MODULES
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import ROOT
@@ -119,7 +120,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Heard]:
             postgres = stack.enter_context(Postgres())
         except FileNotFoundError as error:
             pytest.skip(str(error))
-        wr, courier = stack.enter_context(Emulator()), stack.enter_context(Courier())
+        wr, courier = stack.enter_context(Emulator(components=MODULES)), stack.enter_context(Courier())
         vault = Vault()
         vault.secrets["vaulted"] = SECRET
         stack.callback(vault.go)

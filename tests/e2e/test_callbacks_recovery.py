@@ -16,6 +16,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.courier import Courier, Delivery
+from dev.harness.modules import MODULES
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import PARSE_ONCE, ROOT
@@ -35,7 +36,7 @@ RECOVERY = "e2e_recover"
 @pytest.fixture(scope="module")
 def wr() -> Iterator[Emulator]:
     """Run an emulator that tries to deliver each callback once."""
-    with Emulator() as emulator:
+    with Emulator(components=MODULES) as emulator:
         emulator.settings.callback_attempts = 1
         yield emulator
 

@@ -17,6 +17,7 @@ import pytest
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.modules import MODULES
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from tests.e2e import PARSE_ONCE, ROOT
@@ -31,7 +32,7 @@ AIRFLOW = str(Path(sys.executable).parent / "airflow")
 @pytest.fixture(scope="module")
 def wr() -> Iterator[Emulator]:
     """Run an emulator for all tests of this module."""
-    with Emulator() as emulator:
+    with Emulator(components=MODULES) as emulator:
         yield emulator
 
 

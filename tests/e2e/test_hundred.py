@@ -19,6 +19,7 @@ COUNTS = [12, pytest.param(100, marks=pytest.mark.long)] if HAS_STORE else [25]
 def test_mapped_executions_get_their_own_outputs(airflow: AirflowHome, wr: Emulator, count: int) -> None:
     """All mapped tasks wait at the same time, and each returns the output of its own input."""
     module = f"SQUARE_{count}"
+    wr.component(module)
     wr.script(module, output=lambda inputs, _config: {"square": inputs["number"] ** 2}, manual=True)
     run = airflow.run("e2e_hundred", {"count": count, "module": module})
 

@@ -23,6 +23,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.emulator.effects import Answer, Call, Effect
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.modules import MODULES
 from dev.harness.polling import until
 from tests.e2e import ERROR, OUTPUT
 from tests.e2e.leaks import forms, in_database, in_files, of_private_key
@@ -81,7 +82,7 @@ class Uncertain(Effect):
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Emulator]:
     """Run an emulator whose key and secret no other test uses."""
-    with Emulator() as emulator:
+    with Emulator(components=MODULES) as emulator:
         emulator.script("SECRETS", output=OUTPUT, after=2)
         emulator.script("SECRETS_FAILED", error=ERROR, after=2)
         emulator.script_workflow("SECRETS", [{"module": "SWAP", "output": OUTPUT, "after": 2}])

@@ -13,6 +13,7 @@ import pytest
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.modules import MODULES
 from dev.harness.polling import until
 from tests.e2e import OUTPUT, PARSE_ONCE, ROOT
 from tests.e2e.test_triggerer import FORMS, end_executions
@@ -56,7 +57,7 @@ OPTIONS = {"AIRFLOW__WHITERABBIT__START_FROM_TRIGGER": "True"}
 @pytest.fixture(scope="module")
 def wr() -> Iterator[Emulator]:
     """Run an emulator for the tests of this module."""
-    with Emulator() as emulator:
+    with Emulator(components=MODULES) as emulator:
         yield emulator
 
 

@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
+from dev.harness.modules import MODULES
 from dev.harness.polling import until
 from tests.e2e import ERROR, OUTPUT, PARSE_ONCE, ROOT
 from tests.versions import needs_triggerer_end
@@ -26,7 +27,7 @@ OBSTACLES = ("on_success", "on_skipped", "on_execute", "outlets", "no_xcom", "ma
 @pytest.fixture(scope="module")
 def wr() -> Iterator[Emulator]:
     """Run an emulator for the tests of this module."""
-    with Emulator() as emulator:
+    with Emulator(components=MODULES) as emulator:
         emulator.script("END_COMPLETED", output=OUTPUT, after=6)
         emulator.script("END_FAILED", error=ERROR, after=6)
         yield emulator

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
-from airflow_provider_whiterabbit.emulator.world.components import BUILT_IN
 from tests.versions import needs_node
 
 SCRIPT = Path(__file__).with_name("documented_flows.mjs")
@@ -30,7 +29,7 @@ def test_documented_flows(mode: str, options: dict[str, Any]) -> None:
     """Node.js executes components and workflows, streams them, verifies a callback, and sees the documented errors."""
     with Emulator(allowed_workflows=["flow"], ping_interval=0.05, **options) as wr:
         for module in ("SLOW", "BROKEN"):
-            wr.add_component({**BUILT_IN[0], "module": module})
+            wr.component(module)
         wr.stream_options(ping="alternating")
         wr.script("SLOW", output={"done": True}, after=0.3)
         wr.script("BROKEN", error={"message": "no funds"})

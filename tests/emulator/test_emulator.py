@@ -59,7 +59,7 @@ def test_misuse_raises(wr):
 
 def test_a_script_before_the_start():
     """A script may be set before the start, and is kept when the emulator stops and starts again."""
-    emulator = Emulator(require_signature=False)
+    emulator = Emulator(require_signature=False, components=["X"])
     emulator.script("X", output=5)
     for _ in range(2):
         with emulator:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator.__main__ import argument_parser
 from tests.emulator.api_client import CATALOGUE, UNKNOWN_EXECUTION
 
 ROOT = Path(__file__).parents[2]
@@ -75,8 +77,46 @@ def test_as_a_process_with_https():
     assert not Path(ca_bundle).exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            ["--port", "{port}"],
+            "White Rabbit emulator: can't listen on 127.0.0.1 port {port}: Address already in use\n",
+        ),
+        (
+            ["--host", "192.0.2.1"],
+            "White Rabbit emulator: can't listen on 192.0.2.1: Cannot assign requested address\n",
+        ),
+        (["--api-secret", "c2VjcmV0"], "White Rabbit emulator: "),
+    ],
+)
+def test_what_keeps_it_from_starting(wr: Emulator, options: list[str], problem: str) -> None:
+    """A busy port, or a secret that is none, is one line and exit status 1, not a traceback."""
+    port = wr.url.rpartition(":")[2]
+    command = [sys.executable, "-m", "airflow_provider_whiterabbit.emulator"]
+    result = subprocess.run(
+        [*command, *(option.format(port=port) for option in options)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(problem.format(port=port))
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_options_of_the_command_line() -> None:
+    """``--component`` and ``--control-host`` may be repeated; a port must be one."""
+    options = argument_parser().parse_args(["--component", "A", "--component", "B", "--control-host", "wr"])
+    assert (options.component, options.control_host, options.port) == (["A", "B"], ["wr"], 0)
+    with pytest.raises(SystemExit):
+        argument_parser().parse_args(["--port", "65536"])
+
+
 def test_the_pytest_fixture(tmp_path):
-    """The tests of a session share one server, which is reset before each test."""
+    """The tests of a session share one server, which is reset before each test and started again if need be."""
     (tmp_path / "test_mine.py").write_text(
         'pytest_plugins = ["airflow_provider_whiterabbit.emulator.pytest"]\n'
         "seen = []\n"
@@ -86,12 +126,19 @@ def test_the_pytest_fixture(tmp_path):
         "def test_second(whiterabbit_emulator):\n"
         "    assert whiterabbit_emulator.executions == []\n"
         "    assert seen == [whiterabbit_emulator.url]\n"
+        "    whiterabbit_emulator.stop_server()\n"
+        "def test_third(whiterabbit_emulator):\n"
+        "    assert whiterabbit_emulator.is_running\n"
+        "    assert seen == [whiterabbit_emulator.url]\n"
+        "    whiterabbit_emulator.pause()\n"
+        "def test_fourth(whiterabbit_emulator):\n"
+        "    whiterabbit_emulator.create_execution('X')\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
-    assert "2 passed" in result.stdout
+    assert "4 passed" in result.stdout
 
 
 @pytest.mark.parametrize("module", ["quickjs", "starlette", "uvicorn"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -68,7 +69,11 @@ def test_unreadable_catalogue(airflow: FakeAirflow, whiterabbit_emulator: Emulat
         ("WAIT_FOR_EVM_TRANSACTION", {"input": {"jsonRpcUrl": RPC}}, "input.transactionHash: required"),
         ("WAIT_FOR_EVM_TRANSACTION", {"input": {"jsonRpcUrl": RPC, "transactionHash": 5}}, "input.transactionHash"),
         ("DECODE_EVM_FUNCTION_RESULT", {"input": {"abi": ["x"], "encodedResult": "0x"}}, "input.abi[0]"),
-        ("RANDOM_UUID", {"input": {"x": 1}}, "input.x: no such input"),
+        (
+            "BROADCAST_BITCOIN_TRANSACTION",
+            {"input": {"signedTransactoin": "00"}, "config": {"network": "testnet"}},
+            "input.signedTransactoin: no such input",
+        ),
         ("BROADCAST_BITCOIN_TRANSACTION", {"input": {"signedTransaction": "00"}}, "config.network: required"),
         (
             "BROADCAST_BITCOIN_TRANSACTION",
@@ -105,6 +110,24 @@ def test_valid_input(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> No
     whiterabbit_emulator.script("PAY", output=1)
     assert airflow.run(component_operator(input={"amount": "1"}, validate=True, inline_wait=5)) == 1
     assert [entry.kind for entry in whiterabbit_emulator.journal] == ["catalogue", "submit"]
+
+
+def test_warnings(airflow: FakeAirflow, whiterabbit_emulator: Emulator, read_log: Callable[[], str]) -> None:
+    """With ``validate``, unknown inputs and missing optional inputs are warned of, and the input is submitted."""
+    whiterabbit_emulator.component("PAY", inputs={"amount": "bigint", "memo": "string"}, optional=["memo"])
+    airflow.run(component_operator(input={"amount": 1, "x": 2}, validate=True, inline_wait=5))
+    log = read_log()
+    assert "Component PAY: input.memo: missing, but optional" in log
+    assert "Component PAY: input.x: no such input; the inputs are amount, memo" in log
+    assert len(whiterabbit_emulator.requests(kind="submit")) == 1
+
+
+def test_misspelt_module_without_validate(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """A test of a DAG finds a misspelt module, because the emulator refuses it as White Rabbit does."""
+    with fails_for_good(exc.WhiteRabbitResponseError, "There is no component 'RANDOM_UID'") as caught:
+        airflow.run(component_operator("RANDOM_UID"))
+    assert str(caught.value).count("did you mean RANDOM_UUID") == 1
+    assert whiterabbit_emulator.executions == []
 
 
 def test_retry_is_not_validated(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:

@@ -153,6 +153,7 @@ def test_values_that_end_like_files(
     airflow: FakeAirflow, whiterabbit_emulator: Emulator, parse: Callable[..., Any], loads: bool
 ) -> None:
     """Only the whole `input` or `config` is the name of a file: other values are sent, though such files exist."""
+    whiterabbit_emulator.component("X.json")
     task = parse(
         loads=loads,
         files={"a.json": '{"never": "read"}', "X.json": "{}"},

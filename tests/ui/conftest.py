@@ -14,6 +14,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.airflow_settings import MAJOR
+from dev.harness.modules import MODULES
 from tests.ui import AIRFLOW, LINKS, ROOT
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _FAILED = pytest.StashKey[bool]()
 @pytest.fixture(scope="session")
 def wr() -> Iterator[Emulator]:
     """Run the session's emulator."""
-    with Emulator() as emulator:
+    with Emulator(components=MODULES) as emulator:
         yield emulator
 
 

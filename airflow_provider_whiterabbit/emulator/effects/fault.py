@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
 from airflow_provider_whiterabbit.emulator.plumbing.listener import TRANSPORT, reset
 from airflow_provider_whiterabbit.emulator.world.clock import Clock
-from airflow_provider_whiterabbit.emulator.world.journal import Entry, Kind
+from airflow_provider_whiterabbit.emulator.world.errors import ApiError
+from airflow_provider_whiterabbit.emulator.world.journal import Entry, Kind, Predicate, check_choice
 
 CLOCK = "whiterabbit.clock"
 """Key under which the ``extensions`` of an ASGI scope hold the emulator's `Clock`."""
@@ -136,15 +137,18 @@ class Call:
 class Fault:
     """A simulated fault: an effect, and the description of the requests that get the effect.
 
-    A request matches if its kind, method and path match and the effect supports its kind. Only matching requests are
-    counted.
+    A request matches if its kind, method, path and module match, `where` returns something true for it, and the effect
+    supports its kind. Only matching requests are counted.
 
     :param kind: the endpoint that the request is for; None for any.
     :param method: HTTP method; None for any.
     :param path: glob for the URL path (``*`` also matches slashes); None for any.
     :param skip: how many matching requests pass unchanged first.
     :param times: how many matching requests get the effect after those; None for all.
-    :raises ValueError: if the kind does not exist, the effect does not support the kind, or a number is negative.
+    :param module: the module of the submission, or of the execution that the request is about; None for any.
+    :param where: a function that takes the request, a journal `Entry`, and returns whether it matches; None for any.
+    :raises ValueError: if no request can match, the effect does not support the kind, or a number is negative.
+    :raises TypeError: if `effect` is not an `Effect`, or another argument has a wrong type.
     """
 
     effect: Effect
@@ -153,6 +157,8 @@ class Fault:
     path: str | None = None
     skip: int = 0
     times: int | None = 1
+    module: str | None = None
+    where: Predicate | None = None
     _released: bool = False
     _changes: Changes = field(default_factory=Changes, repr=False)
     _matched: int = 0
@@ -160,22 +166,40 @@ class Fault:
     """How many requests got the effect of the simulated fault so far."""
 
     def __post_init__(self) -> None:
-        if self.kind not in (None, *get_args(Kind)):
-            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}")
+        effect: object = self.effect
+        if not isinstance(effect, Effect):
+            raise TypeError(f"a fault needs an effect, such as effects.Answer(503), not {effect!r:.80}")
+        check_choice(self.method, self.path, self.kind, self.where)
         if self.kind is not None and not self.effect.fits(self.kind):
             supported = [kind for kind in get_args(Kind) if self.effect.fits(kind)]
             raise ValueError(f"{self.effect} does not support kind={self.kind!r}, only {', '.join(supported)}")
-        if self.skip < 0 or (self.times is not None and self.times < 0):
-            raise ValueError("skip and times must not be negative")
+        numbers: tuple[object, ...] = (self.skip, 0 if self.times is None else self.times)
+        for number in numbers:
+            if not isinstance(number, int) or isinstance(number, bool):
+                raise TypeError(f"skip and times must be whole numbers, not {number!r:.80}")
+            if number < 0:
+                raise ValueError("skip and times must not be negative")
 
     def hit(self, request: Entry) -> bool:
-        """Count a request if it matches the simulated fault; return whether the request gets the fault's effect."""
-        if not self.effect.fits(request.kind) or not request.matches(self.method, self.path, self.kind):
+        """Count a request if it matches the simulated fault; return whether the request gets the fault's effect.
+
+        :raises ApiError: 500 if the function `where` raises.
+        """
+        if not self.effect.fits(request.kind):
+            return False
+        if not request.matches(self.method, self.path, self.kind, self.module) or not self._is_chosen(request):
             return False
         self._matched += 1
         is_hit = self._matched > self.skip and (self.times is None or self.hits < self.times)
         self.hits += is_hit
         return is_hit
+
+    def _is_chosen(self, request: Entry) -> bool:
+        try:
+            return self.where is None or bool(self.where(request))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ApiError(500, "FAULT_WHERE", f"The function 'where' of a simulated fault raised {reason}") from error
 
     def release(self) -> None:
         """Release a `Hold`: let the requests that this simulated fault holds back, and later requests, continue."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import ssl
 import tempfile
@@ -35,7 +36,7 @@ class Identity:
         if certificate not in get_args(Certificate):
             raise ValueError(f"certificate must be one of {', '.join(get_args(Certificate))}")
         folder = Path(tempfile.mkdtemp(prefix="whiterabbit-emulator-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(self, _remove, folder, os.getpid())
         authority, key = _Authority("White Rabbit emulator CA"), ec.generate_private_key(ec.SECP256R1())
         server_certificate = _server_certificate(certificate, host, key, authority)
         self.ca_bundle: str | None = None
@@ -52,6 +53,12 @@ class Identity:
         )
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(certificate_file)
+
+
+def _remove(folder: Path, process: int) -> None:
+    # A forked process ends with a copy of the finalizer, while its parent process still uses the files.
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Authority:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -134,6 +135,19 @@ class Listener:
         for connection in list(self._connection_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)
+
+    def forget_connections(self) -> None:
+        """In a forked process, replace the copies of all open sockets by ``/dev/null``.
+
+        The file descriptors stay open, because objects that the fork copied will close their numbers.
+        """
+        sockets = [] if self._open_listener is None else list(self._open_listener.sockets)
+        sockets += [connection.transport.get_extra_info("socket") for connection in self._connection_state.connections]
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for open_socket in sockets:
+            if open_socket.fileno() >= 0:
+                os.dup2(nothing, open_socket.fileno(), inheritable=False)
+        os.close(nothing)
 
     def _new_connection(self) -> asyncio.Protocol:
         if self.connections_to_reset > 0:

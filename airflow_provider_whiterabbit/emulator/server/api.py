@@ -45,8 +45,8 @@ class Api:
     async def submit(self, request: Request) -> Response:
         """Execute a component; if ``waitForMs`` is given, wait up to that many milliseconds for the execution's end."""
         body = check_submission(request.scope["json"])
-        if not self._world.catalogue.allows_component(body["module"]):
-            raise ApiError(422, "VALIDATION_ERROR", f"{body['module']} can only be used in a workflow")
+        if (refusal := self._world.catalogue.refusal(body["module"])) is not None:
+            raise ApiError(422, "VALIDATION_ERROR", refusal)
         execution = self._world.create_execution(
             body["module"], body["input"], body["config"], callback=callback_of(body)
         )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.routing import Match, Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_whiterabbit.emulator.effects.fault import CLOCK
 from airflow_provider_whiterabbit.emulator.plumbing.listener import TRANSPORT, Listener, reset
 from airflow_provider_whiterabbit.emulator.plumbing.outages import Outages
+from airflow_provider_whiterabbit.emulator.server import guard
 from airflow_provider_whiterabbit.emulator.server.api import Api
 from airflow_provider_whiterabbit.emulator.server.auth import Authenticator, canonical
 from airflow_provider_whiterabbit.emulator.server.control import Control
@@ -30,13 +32,17 @@ class Application:
     """The emulator's ASGI application.
 
     :param listener: accepts the connections; from now on it passes their requests to this application.
+    :param hosts: names under which the control endpoints may be reached, beside IP addresses and ``localhost``.
     """
 
-    def __init__(self, world: World, authenticator: Authenticator, listener: Listener) -> None:
+    def __init__(
+        self, world: World, authenticator: Authenticator, listener: Listener, hosts: Collection[str] = ()
+    ) -> None:
         self.faults = Faults()
         self.outages = Outages(listener, self.drop_requests)
         self._world = world
         self._authenticator = authenticator
+        self._hosts = hosts
         self._routes = [*Api(world).routes, *Control(world, self.faults, self.outages, self.reset).routes]
         self._in_flight: dict[asyncio.Task[Any], asyncio.Transport] = {}
         """The asyncio task that processes each current request, and the transport of the request's connection."""
@@ -93,12 +99,14 @@ class Application:
         route = self._route(scope)
         endpoint = partial(self._answer, route)
         send_with_date = partial(self._send_with_date, send)
-        if path.startswith("/_emulator"):
-            await endpoint(scope, receive, send_with_date)
+        # The routes match the decoded path, in which %5F has become an underscore.
+        if scope["path"].startswith("/_emulator"):
+            await self._answer_control(endpoint, scope, receive, send_with_date)
             return
         headers = dict(Request(scope).headers)
         journal = self._world.journal
-        number = journal.add_request(scope["method"], path, route.name if route else None, headers, body)
+        module = self._world.module_of(scope.get("path_params", {}).get("id"))
+        number = journal.add_request(scope["method"], path, route.name if route else None, headers, body, module)
 
         async def send_and_record(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -114,6 +122,10 @@ class Application:
                 scope.update(child_scope)
                 return route
         return None
+
+    async def _answer_control(self, endpoint: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = guard.refusal(Request(scope).headers, self._hosts)
+        await (endpoint if refusal is None else refusal.response())(scope, receive, send)
 
     async def _answer(self, route: Route | None, scope: Scope, receive: Receive, send: Send) -> None:
         try:

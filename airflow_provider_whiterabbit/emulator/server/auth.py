@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import os
 from collections.abc import Mapping
+from functools import cache
 
 import quickjs
 from cryptography.exceptions import InvalidSignature
@@ -23,8 +25,16 @@ from airflow_provider_whiterabbit.emulator.world.settings import Settings
 TOLERANCE = 30
 """How many seconds the timestamp of a request may at most differ from the emulator's clock."""
 
-# A quickjs context crashes if two threads use it; `quickjs.Function` runs its code in one thread of its own.
-_canonical = quickjs.Function("canonical", "function canonical(text) { return JSON.stringify(JSON.parse(text)); }")
+
+@cache
+def _javascript(_process: int) -> quickjs.Function:
+    """Return the JavaScript engine of a process. A fork does not copy the engine's thread, so each process needs one.
+
+    The engine of the parent process is kept too: it may only be freed in its own thread.
+    """
+    # A quickjs context crashes if two threads use it; `quickjs.Function` runs its code in one thread of its own.
+    code = "function canonical(text) { return JSON.stringify(JSON.parse(text)); }"
+    return quickjs.Function("canonical", code, own_executor=True)
 
 
 def canonical(body: bytes) -> str:
@@ -37,7 +47,7 @@ def canonical(body: bytes) -> str:
         if "\0" in text:
             raise ValueError("NUL character")
         # The function makes no reference cycles, and a search for cycles takes a hundred times as long as the call.
-        return str(_canonical(text, run_gc=False))
+        return str(_javascript(os.getpid())(text, run_gc=False))
     except (ValueError, quickjs.JSException) as error:
         reason = str(error).partition("\n")[0]
         raise ApiError(400, "MALFORMED_JSON", f"The body is not JSON: {reason}") from None
@@ -63,7 +73,10 @@ class Authenticator:
 
     def replace_key(self, api_key: str, api_secret: str) -> None:
         """Accept another API key and its secret from now on, instead of the current ones; raises as the constructor."""
-        key = load_der_private_key(base64.b64decode(api_secret, validate=True), None)
+        try:
+            key = load_der_private_key(base64.b64decode(api_secret, validate=True), None)
+        except (TypeError, ValueError) as error:  # a TypeError for an encrypted key
+            raise ValueError("the API secret is no private key: it must be base64 of PKCS#8 DER") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError("the API secret is a private key, but not an Ed25519 one")
         self._api_key = api_key.encode()

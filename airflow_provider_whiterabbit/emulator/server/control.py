@@ -1,13 +1,15 @@
 """HTTP endpoints under ``/_emulator`` that control an emulator which runs as a process, as `Emulator` does in Python.
 
-The endpoints need no authentication: by default the emulator listens to this machine alone. Bodies are JSON;
+The endpoints need no authentication: by default the emulator listens to this machine alone, and `guard` refuses what
+comes from a web page. Bodies are JSON;
 *options* are the parameters of `Script`::
 
     POST   reset
     POST   pause                                 {"seconds"}: refuse connections for that time, and reset the open ones
     POST   connections/cut                       {"count"}: reset the next ones as soon as they are accepted
     GET    journal
-    POST   scripts                               {"module", options} or {"module", "steps": [{options}, …]}
+    POST   scripts                               {"module", options} or {"module", "steps": [{options}, …]}; for one
+                                                 execution each, or "times"; null in the last: all further ones
     GET    executions
     POST   executions                            {"module", "input"?, "config"?, options}
     POST   executions/<id>/start|complete|fail   {"output"?, "error", "usage"?}
@@ -17,11 +19,12 @@ The endpoints need no authentication: by default the emulator listens to this ma
     POST   streams/<id>/raw                      {"data"}
     POST   streams/<id>/close
     POST   streams/<id>/options                  the parameters of `StreamOptions`
-    POST   faults                                {"effect", its parameters, "kind"?, "method"?, "path"?, "skip"?,
-                                                  "times"?}
+    POST   faults                                {"effect", its parameters, "kind"?, "method"?, "path"?, "module"?,
+                                                  "skip"?, "times"?}
     DELETE faults
     POST   faults/<id>/release
     POST   catalogue                             a component definition
+    POST   components                            {"module", and the parameters of `Emulator.component`}
     POST   settings                              the fields of `Settings`
 """
 
@@ -39,12 +42,15 @@ from airflow_provider_whiterabbit.emulator.effects import EFFECTS, Fault
 from airflow_provider_whiterabbit.emulator.plumbing.json_out import JsonResponse
 from airflow_provider_whiterabbit.emulator.plumbing.outages import Outages
 from airflow_provider_whiterabbit.emulator.server.faults import Faults
+from airflow_provider_whiterabbit.emulator.world.declarations import definition_of
 from airflow_provider_whiterabbit.emulator.world.errors import ApiError, not_found
 from airflow_provider_whiterabbit.emulator.world.executions import Task
 from airflow_provider_whiterabbit.emulator.world.scripts import DEFAULT, Script
 from airflow_provider_whiterabbit.emulator.world.world import World
 
 Body = dict[str, Any]
+
+_FAULT_OPTIONS = ("kind", "method", "path", "module", "skip", "times")
 
 Handler = Callable[..., Any]
 """A function that handles a request to a control endpoint. The function takes the JSON body and, by name, the path
@@ -80,6 +86,7 @@ class Control:
             _route("DELETE", "faults", lambda _body: faults.clear()),
             _route("POST", "faults/{position}/release", self._release_fault),
             _route("POST", "catalogue", world.catalogue.add),
+            _route("POST", "components", lambda body: world.catalogue.add(definition_of(**body))),
             _route("POST", "settings", world.settings.change),
         ]
 
@@ -95,7 +102,17 @@ class Control:
 
     def _script(self, body: Body) -> None:
         module = body.pop("module")
-        self._world.scripts.write(module, [Script(**step) for step in body.pop("steps", [body])])
+        steps: Any = [body]
+        if "steps" in body:
+            steps = body.pop("steps")
+            if body:
+                raise ValueError("give steps or options, not both")
+        if not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):
+            raise ValueError("steps must be a list of objects, with at least one")
+        if any(step.get("times", 1) is None for step in steps[:-1]):
+            raise ValueError('only the last of the steps may have "times": null')
+        # An emulator that runs as a process outlives the test that scripts it.
+        self._world.script(module, [Script(**{"times": 1, **step}) for step in steps])
 
     def _create_execution(self, body: Body) -> Any:
         module, inputs, config = body.pop("module"), body.pop("input", {}), body.pop("config", {})
@@ -133,10 +150,11 @@ class Control:
         self._world.change_stream_options(identity, body)
 
     def _add_fault(self, body: Body) -> Any:
-        matching = {name: body.pop(name) for name in ("kind", "method", "path", "skip", "times") if name in body}
+        matching = {name: body.pop(name) for name in _FAULT_OPTIONS if name in body}
         name = body.pop("effect")
         if name not in EFFECTS:
             raise ValueError(f"effect must be one of {', '.join(EFFECTS)}")
+        self._world.check_module(matching.get("module"))
         return {"id": self._faults.add(Fault(EFFECTS[name](**body), **matching))}
 
     def _release_fault(self, _body: Body, position: str) -> Any:

@@ -7,7 +7,7 @@ from functools import partial
 from starlette.types import ASGIApp
 
 from airflow_provider_whiterabbit.emulator.effects.fault import Fault
-from airflow_provider_whiterabbit.emulator.world.errors import not_found
+from airflow_provider_whiterabbit.emulator.world.errors import ApiError, not_found
 from airflow_provider_whiterabbit.emulator.world.journal import Entry
 
 
@@ -40,9 +40,14 @@ class Faults:
     def wrap(self, endpoint: ASGIApp, request: Entry) -> ASGIApp:
         """Return the endpoint of a request, wrapped in each simulated fault that applies to the request.
 
-        A fault that was added later wraps the earlier faults: it changes the HTTP response that they send.
+        A fault that was added later wraps the earlier faults: it changes the HTTP response that they send. If a fault
+        can't tell whether it applies, an answer 500 says why.
         """
         for fault in self._faults:
-            if fault.hit(request):
+            try:
+                is_hit = fault.hit(request)
+            except ApiError as error:
+                return error.response()
+            if is_hit:
                 endpoint = partial(fault.run, endpoint, request.kind)
         return endpoint

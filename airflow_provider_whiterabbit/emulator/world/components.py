@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+from airflow_provider_whiterabbit.emulator.world.declarations import definition_of
+
 Definition = Mapping[str, Any]
 Schemas = Mapping[str, Mapping[str, Any]]
 
@@ -42,17 +44,12 @@ def _definition(
     :param guess: what is guessed beside the name, the group and the execution modes.
     """
     guesses = ["the name, the group and the execution modes", *([] if guess is None else [guess])]
-    parameters: list[dict[str, Any]] = [{"name": field, "schema": schema} for field, schema in (inputs or {}).items()]
-    parameters += [{"name": field, "schema": schema, "optional": True} for field, schema in (optional or {}).items()]
+    every_input = {**(inputs or {}), **(optional or {})}
     return {
+        **definition_of(module, every_input, outputs, config, optional or (), config or ()),
         "name": name,
-        "module": module,
         "type": group,
         "description": f"As on the component's public page. Guessed: {'; '.join(guesses)}.",
-        "executionModes": ["COMPONENT", "WORKFLOW"],
-        "inputs": {"parameters": parameters},
-        "outputs": {"response": [{"name": field, "schema": schema} for field, schema in (outputs or {}).items()]},
-        "configs": {"type": "object", "properties": dict(config or {}), "required": list(config or ())},
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Final, TypedDict
@@ -48,8 +49,9 @@ class Script:
     :param usage: credits spent at the end.
     :param times: how many executions use this script before the next script of the sequence. The default is one, but
         the last script of a sequence is used for all further executions.
-    :raises ValueError: if the parameters contradict each other.
-    :raises TypeError: if `output` or `error` is not JSON.
+    :raises ValueError: if the parameters contradict each other, or a number is too small.
+    :raises TypeError: if `output` or `error` is not JSON, `output` is a function that does not take two arguments, or
+        another parameter has a wrong type.
     """
 
     output: Any = DEFAULT
@@ -67,10 +69,12 @@ class Script:
         if self.output is not DEFAULT and self.error is not None:
             raise ValueError("an execution has an output or an error, not both")
         for name, minimum in (("after", 0), ("executing_after", 0), ("usage", 0), ("polls", 1), ("times", 1)):
-            number = getattr(self, name)
-            if number is not None and number < minimum:
-                raise ValueError(f"{name} must be at least {minimum}")
-        if self.output is not DEFAULT and not callable(self.output):
+            _check_number(name, getattr(self, name), minimum, whole=minimum == 1)
+        if not isinstance(self.manual, bool):
+            raise TypeError(f"manual must be True or False, not {self.manual!r:.80}")
+        if callable(self.output):
+            _check_takes_two(self.output)
+        elif self.output is not DEFAULT:
             encode(self.output)
         encode(self.error)
 
@@ -83,6 +87,26 @@ class Script:
         if self.output is DEFAULT:
             return sample_output(module, inputs)
         return self.output
+
+
+def _check_number(name: str, number: Any, minimum: int, *, whole: bool) -> None:
+    if number is None and name != "usage":
+        return
+    if not isinstance(number, int if whole else int | float) or isinstance(number, bool):
+        raise TypeError(f"{name} must be a {'whole ' if whole else ''}number, not {number!r:.80}")
+    if not minimum <= number < float("inf"):
+        raise ValueError(f"{name} must be at least {minimum}")
+
+
+def _check_takes_two(function: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some functions that are written in C have none
+        return
+    try:
+        signature.bind({}, {})
+    except TypeError as error:
+        raise TypeError(f"output must be a function that takes input and config: {error}") from None
 
 
 _END_AT_ONCE = Script()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
@@ -37,7 +37,10 @@ class StageScript:
         """Create a `StageScript` from a dict of the stage's module and the parameters of `Script`.
 
         :raises ValueError: if ``module`` is missing, or as `Script` does.
+        :raises TypeError: if `options` is no dict, or as `Script` does.
         """
+        if not isinstance(options, Mapping):
+            raise TypeError(f'a stage must be a dict, such as {{"module": "SWAP", "output": 1}}, not {options!r:.80}')
         stage_script_options: dict[str, Any] = {name: value for name, value in options.items() if name != "module"}
         if not isinstance(options.get("module"), str):
             raise ValueError("a stage needs a module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
@@ -34,15 +34,18 @@ _BUILT_IN = {
 
 
 class World:
-    """The state of one emulator: executions, workflow runs, scripts, settings, catalogue and received requests."""
+    """The state of one emulator: executions, workflow runs, scripts, settings, catalogue and received requests.
 
-    def __init__(self, settings: Settings) -> None:
+    :param components: modules of a user's own, beside those of the emulator's catalogue.
+    """
+
+    def __init__(self, settings: Settings, components: Iterable[str] = ()) -> None:
         self.settings = settings
         self._initial_settings = replace(settings)
         self.clock = Clock(settings)
         self.journal = Journal()
         self.scripts = ScriptBook()
-        self.catalogue = Catalogue()
+        self.catalogue = Catalogue(components)
         self.deliveries = Deliveries(self.clock, settings)
         self.executions: dict[str, Execution] = {}
         self.runs: dict[str, Run] = {}
@@ -72,6 +75,29 @@ class World:
         self.executions[execution.id] = execution
         execution.play()
         return execution
+
+    def script(self, module: str, steps: Sequence[Script]) -> None:
+        """Set the scripts of a module's next executions.
+
+        :raises ValueError: if the module is not in the catalogue: a misspelt module would never use its script.
+        :raises TypeError: if a step is not a `Script`.
+        """
+        for step in steps:
+            if not isinstance(step, Script):
+                raise TypeError(f"a script must be a Script, such as Script(output=1), not {step!r:.80}")
+        self.catalogue.check(module)
+        self.scripts.write(module, steps)
+
+    def check_module(self, module: str | None) -> None:
+        """Raise `ValueError` for a module that has neither a definition, nor an execution, nor a request."""
+        used = any(execution.module == module for execution in self.executions.values())
+        if module is not None and not used and all(entry.module != module for entry in self.journal.entries):
+            self.catalogue.check(module)
+
+    def module_of(self, execution_id: object) -> str | None:
+        """Return the module of an execution; None if no execution has the id."""
+        execution = self.executions.get(execution_id) if isinstance(execution_id, str) else None
+        return None if execution is None else execution.module
 
     def execution(self, execution_id: str) -> Execution:
         """Return the execution with an id; raise `ApiError` 404 if no execution has the id."""

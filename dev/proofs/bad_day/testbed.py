@@ -104,6 +104,7 @@ class Testbed:
 
     def start_batch(self, module: str, sizes: Mapping[str, int]) -> None:
         """Start a DAG run whose waits end when `complete_third` is called."""
+        self.wr.component(module)
         self.wr.script(module, output=lambda execution_input, _config: {module: execution_input["wait"]}, manual=True)
         waits = [
             Wait(way, number, self.wr.create_execution(module, {"wait": f"{way} {number}"}))

@@ -85,6 +85,7 @@ class Testbed:
     def submit(self, planned: list[Planned]) -> list[Submitted]:
         """Submit executions, and emit the asset events that the recovery reads."""
         for module in {execution.module for execution in planned}:
+            self.wr.component(module)
             self.wr.script(module, manual=True)
         submitted = [Submitted(self._submit(execution), execution) for execution in planned]
         asset_id = self._submitted_asset()

@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.emulator.effects import Effect, Fault
 from airflow_provider_whiterabbit.emulator.world.journal import Kind
 from dev.proofs.faults.cases import CASES, RECORD, STREAM, Case
-from dev.proofs.faults.tasks import End, Way, add_connection, run_task
+from dev.proofs.faults.tasks import MODULE, End, Way, add_connection, run_task
 
 WAYS: tuple[Way, ...] = get_args(Way)
 
@@ -51,7 +51,7 @@ def run_cases(cases: Iterable[Case] = CASES, ways: Iterable[Way] = WAYS) -> Iter
 
 def _run_cell(case: Case, way: Way) -> Cell:
     """Run one task against its own emulator."""
-    with Emulator(ping_interval=1.0, certificate=case.certificate) as wr:
+    with Emulator(ping_interval=1.0, certificate=case.certificate, components=[MODULE]) as wr:
         connection = wr.connection
         connection["extra"]["request_timeout"] = REQUEST_TIMEOUT
         faults = [_add_fault(wr, case, effect) for effect in case.effects]

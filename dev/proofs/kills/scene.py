@@ -168,6 +168,8 @@ class Scene:
         :param manual: how many of the first executions end only when the case completes them.
         :param fails: whether the first execution fails.
         """
+        for wr in (self.bed.wr, self.bed.other):
+            wr.component(self.module)
         self.bed.wr.script(self.module, output=self._receipt, manual=True)
         self._manual = manual
         self._fails = fails

@@ -87,7 +87,7 @@ def emulator() -> None:
     file = home / "dags" / "smoke.py"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(DAG_FILE)
-    with Emulator() as wr:
+    with Emulator(components=["SLOW"]) as wr:
         os.environ.update(wr.environ)
         works, message = WhiteRabbitHook().test_connection()
         check(works, f"the hook connects: {message}")

@@ -18,6 +18,7 @@ from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certific
 from airflow_provider_whiterabbit.emulator.world.settings import EmptyBody
 from airflow_provider_whiterabbit.hooks.connection import settings_of
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from dev.harness.modules import MODULES
 from tests.client.servers import refusing_proxy
 from tests.client.transports import Fetch, both_clients, records_and_streams, settings_for, streams
 
@@ -28,7 +29,7 @@ def test_redirects_are_not_followed(whiterabbit_emulator: Emulator, fetch: Fetch
     """A redirect is an error, and is not followed: it would carry the API key to another host."""
     wr = whiterabbit_emulator
     execution_id = wr.create_execution("X", manual=True)
-    with Emulator() as elsewhere:
+    with Emulator(components=MODULES) as elsewhere:
         wr.fault(effects.Answer(status, headers={"Location": f"{elsewhere.url}/api/executions/{execution_id}"}))
         with pytest.raises(exc.WhiteRabbitResponseError, match="never redirects"):
             fetch(settings_for(wr), execution_id)
@@ -52,7 +53,7 @@ def test_certificates_are_verified(fetch: Fetch, certificate: Certificate) -> No
 
     The message names `ca_bundle` where it helps: an unknown authority.
     """
-    with Emulator(certificate=certificate) as wr:
+    with Emulator(certificate=certificate, components=MODULES) as wr:
         execution_id = wr.create_execution("X", output=1)
         settings = settings_for(wr, ca_bundle=wr.ca_bundle)
         if certificate == "trusted":
@@ -70,7 +71,7 @@ def test_ca_bundle_of_the_environment(fetch: Fetch, variable: str, monkeypatch: 
     """A connection without `ca_bundle` uses the CA bundle that an environment variable names."""
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    with Emulator(certificate="trusted") as wr:
+    with Emulator(certificate="trusted", components=MODULES) as wr:
         execution_id = wr.create_execution("X", output=1)
         with pytest.raises(exc.WhiteRabbitTransportError, match="CERTIFICATE_VERIFY_FAILED"):
             fetch(settings_for(wr), execution_id)
@@ -179,7 +180,7 @@ def test_answers_are_bounded_in_time(whiterabbit_emulator: Emulator, fetch: Fetc
 @pytest.mark.parametrize(("signed", "other"), [("object", "omitted"), ("omitted", "object")])
 def test_other_signature(fetch: Fetch, signed: EmptyBody, other: EmptyBody) -> None:
     """The refusal of a request without a body suggests the other way to sign it, which then works."""
-    with Emulator(empty_body_signature=other) as wr:
+    with Emulator(empty_body_signature=other, components=MODULES) as wr:
         execution_id = wr.create_execution("X", output=1)
         with pytest.raises(exc.WhiteRabbitAuthenticationError, match=f"'empty_body_signature': '{other}'"):
             fetch(settings_for(wr, empty_body_signature=signed), execution_id)
@@ -208,7 +209,7 @@ async def test_refusals_for_another_reason(whiterabbit_emulator: Emulator) -> No
 @records_and_streams
 def test_errors_show_no_secrets(fetch: Fetch) -> None:
     """Neither the error about a refused key nor the settings contain the API key or the secret."""
-    with Emulator() as wr, Emulator(api_key=wr.api_key) as other:
+    with Emulator(components=MODULES) as wr, Emulator(api_key=wr.api_key, components=MODULES) as other:
         settings = settings_for(other, wr.url)  # with a wrong secret
         with pytest.raises(exc.WhiteRabbitAuthenticationError) as caught:
             fetch(settings, wr.create_execution("X"))

@@ -22,6 +22,7 @@ from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.client.wire.sse import event_data
 from airflow_provider_whiterabbit.emulator import Emulator
+from dev.harness.modules import MODULES
 from tests.client.servers import read_request, server
 from tests.client.transports import Fetch, both_clients, records_and_streams, settings_for, streams
 
@@ -305,7 +306,7 @@ def test_defective_heads_write_no_lines(fetch: Fetch, line: str, caplog: pytest.
     with (
         answering(head(line), BODY) as url,
         contextlib.suppress(exc.WhiteRabbitTransportError),
-        Emulator() as emulator,
+        Emulator(components=MODULES) as emulator,
     ):
         fetch(settings_for(emulator, url), "e-1")
     assert [record.getMessage() for record in caplog.records if record.name.startswith("urllib3")] == []

@@ -23,6 +23,7 @@ from airflow_provider_whiterabbit.client.wait.followed import Followed
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from dev.harness.modules import MODULES
 from tests.client.transports import settings_for
 
 BURST = REQUESTS_PER_SECOND // 10
@@ -165,7 +166,7 @@ def test_hosts_are_shared() -> None:
 
 async def test_pause_counts_for_all_clients() -> None:
     """A ``Retry-After`` for one stream pauses the other requests of the process, of both clients, until it is over."""
-    with Emulator() as wr:
+    with Emulator(components=MODULES) as wr:
         execution = EXECUTION.followed(wr.create_execution("X", output=1))
         wr.fault(effects.Answer(429, {"message": "slow"}, retry_after=1), kind="stream")
         settings = settings_for(wr)
@@ -191,7 +192,7 @@ def opening(followed: Followed[Any]) -> Generator[Command, Any, None]:
 def test_long_pause_of_a_call() -> None:
     """A call fails at once if the host asked to wait for minutes, and so does the next one, which is not sent."""
     pauses: list[float] = []
-    with Emulator() as wr, Client(settings_for(wr), sleep=pauses.append) as client:
+    with Emulator(components=MODULES) as wr, Client(settings_for(wr), sleep=pauses.append) as client:
         wr.fault(effects.Answer(429, retry_after=600), kind="record")
         execution = EXECUTION.followed(wr.create_execution("X", output=1))
         with pytest.raises(exc.WhiteRabbitRateLimitError):
@@ -207,7 +208,7 @@ def test_long_pause_of_a_call() -> None:
 
 async def test_deadline_in_a_pause() -> None:
     """A wait ends at its deadline although the host asked for a longer pause."""
-    with Emulator() as wr:
+    with Emulator(components=MODULES) as wr:
         wr.fault(effects.Answer(503, retry_after=600), times=None)
         execution = EXECUTION.followed(wr.create_execution("X", manual=True))
         async with AsyncClient(settings_for(wr)) as client, asyncio.timeout(60):

@@ -81,7 +81,7 @@ def test_a_reset_of_the_emulator_ends_a_hold(wr, client, before):
     submission.join()
     assert isinstance(submission.error, requests.ConnectionError)
     wr.release(fault)
-    client.submit()
+    client.submit("RANDOM_UUID")
     assert len(wr.executions) == 1
 
 

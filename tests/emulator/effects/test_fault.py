@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit.emulator import effects
+from tests.emulator.api_client import COMPONENTS, EXECUTIONS
 from tests.emulator.effects.received import RECORD, STATUSES, in_json, receive_record, receive_stream
 
 
@@ -128,3 +129,39 @@ def test_impossible_sizes_are_refused(sizes):
 def test_impossible_parameters_are_refused(wr, body):
     """Over HTTP, an effect with an impossible parameter is answered with 422."""
     assert requests.post(f"{wr.url}/_emulator/faults", json=body, timeout=60).status_code == 422
+
+
+def test_a_fault_for_a_module(wr, client):
+    """A fault for a module applies to its submissions, records, streams and callbacks, in Python and over HTTP."""
+    options = {"callbackUrl": "https://localhost:1/x", "waitForMs": 10_000}
+    ids = {module: client.submit(module, **options)["id"] for module in ("PAY", "SWAP")}
+    wr.fault(effects.Answer(503), module="PAY", times=2)
+    client.control("faults", {"effect": "answer", "status": 502, "module": "PAY", "skip": 1, "times": None})
+    for path, status in (("", 503), ("/replay-callback", 502), ("/stream", 502)):
+        send = client.post if "replay" in path else client.get
+        answers = {module: send(f"{EXECUTIONS}/{ids[module]}{path}") for module in ("SWAP", "PAY")}
+        assert (answers["SWAP"].status_code, answers["PAY"].status_code) == (200, status)
+    assert client.submit("SWAP")["module"] == "SWAP"
+    assert client.post(COMPONENTS, '{"module":"PAY","input":{},"config":{}}').status_code == 502
+    assert client.get(f"{EXECUTIONS}/none").status_code == 404
+    assert [entry.kind for entry in wr.requests(module="PAY")] == ["submit", "record", "replay", "stream", "submit"]
+
+
+def test_a_fault_for_chosen_requests(wr, client):
+    """A fault with `where` applies to the requests that its function chooses, and counts only those."""
+    fault = wr.fault(
+        effects.Answer(503), kind="submit", where=lambda request: request.json["input"].get("amount") == "0", skip=1
+    )
+    body = '{"module":"PAY","input":{"amount":"%s"},"config":{}}'
+    statuses = [client.post(COMPONENTS, body % amount).status_code for amount in (0, 1, 0, 0)]
+    assert statuses == [200, 200, 503, 200]
+    assert fault.hits == 1
+
+
+def test_a_function_that_raises(wr, client):
+    """If the function `where` raises, the answer to the request is 500 and says what was raised."""
+    wr.fault(effects.Answer(503), where=lambda request: request.json["input"], times=None)
+    answer = client.get(f"{EXECUTIONS}/none")
+    assert answer.status_code == 500
+    assert "'where' of a simulated fault raised TypeError" in answer.json()["errors"][0]["message"]
+    assert wr.journal[-1].status == 500

@@ -25,7 +25,7 @@ INVALID = {
 @pytest.fixture(scope="module")
 def https_server() -> Iterator[Emulator]:
     """Return an emulator with a trusted certificate."""
-    with Emulator(certificate="trusted") as emulator:
+    with Emulator(certificate="trusted", components=["ECHO", "X", "PAY"]) as emulator:
         yield emulator
 
 
@@ -89,13 +89,13 @@ def test_an_unknown_certificate():
 
 def test_ipv6():
     """The certificate is valid for an IPv6 address that the emulator listens on."""
-    with Emulator("::1", certificate="trusted") as emulator:
+    with Emulator("::1", certificate="trusted", components=["ECHO", "X", "PAY"]) as emulator:
         assert requests.get(emulator.url + CATALOGUE, verify=emulator.ca_bundle, timeout=60).ok
 
 
 def test_the_files_are_deleted():
     """The files of the certificate are deleted with the emulator."""
-    emulator = Emulator(certificate="trusted")
+    emulator = Emulator(certificate="trusted", components=["ECHO", "X", "PAY"])
     path = Path(emulator.ca_bundle)
     assert path.exists()
     del emulator
@@ -104,7 +104,7 @@ def test_the_files_are_deleted():
 
 def test_a_restart_keeps_the_certificate():
     """A client still trusts the emulator after a restart."""
-    emulator = Emulator(certificate="trusted")
+    emulator = Emulator(certificate="trusted", components=["ECHO", "X", "PAY"])
     for _ in range(2):
         with emulator, requests.Session() as session:
             assert session.get(emulator.url + CATALOGUE, verify=emulator.ca_bundle, timeout=60).ok

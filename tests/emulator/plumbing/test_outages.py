@@ -98,4 +98,4 @@ def test_a_reset_ends_an_outage(wr, client):
     """A reset of the emulator ends an outage."""
     wr.pause()
     wr.reset()
-    assert client.submit()["status"] == "CREATED"
+    assert client.submit("RANDOM_UUID")["status"] == "CREATED"

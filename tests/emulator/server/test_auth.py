@@ -277,5 +277,5 @@ def test_key_and_secret_are_random_or_given():
     third = Emulator(api_key="ws_mine", api_secret=first.api_secret)
     assert (third.api_key, third.api_secret) == ("ws_mine", first.api_secret)
     assert first.api_secret not in repr(first)
-    with pytest.raises(ValueError, match="deserialize"):
+    with pytest.raises(ValueError, match="is no private key: it must be base64"):
         Emulator(api_secret="bm90IGEga2V5")

@@ -23,6 +23,15 @@ def test_scripts(client):
     assert (records[0]["error"], records[1]["output"]) == ("no", 2)
 
 
+@pytest.mark.parametrize(("times", "outputs"), [({}, 1), ({"times": 2}, 2), ({"times": None}, 3)])
+def test_scripts_over_http_are_for_one_execution(client, times, outputs):
+    """A script over HTTP is for one execution; ``times`` gives another number, and null all further executions."""
+    for body in ({"output": 1, **times}, {"steps": [{"output": 1, **times}]}):
+        client.control("scripts", {"module": "A", **body})
+        records = [client.submit("A", waitForMs=1000) for _ in range(3)]
+        assert [record["output"] == 1 for record in records] == [True] * outputs + [False] * (3 - outputs)
+
+
 def test_executions(wr, client):
     """``executions`` creates, starts, completes, fails and lists executions, and refuses impossible actions."""
     first = client.control("executions", {"module": "A", "manual": True})["id"]
@@ -98,6 +107,17 @@ def test_journal_catalogue_and_reset(wr, client):
         ("scripts", {}),
         ("scripts", {"module": "A", "nonsense": 1}),
         ("scripts", {"module": "A", "steps": 1}),
+        ("scripts", {"module": "A", "steps": [1]}),
+        ("scripts", {"module": "A", "steps": {}}),
+        ("scripts", {"module": "A", "steps": []}),
+        ("scripts", {"module": "A", "steps": [{"output": 1}], "output": 2}),
+        ("scripts", {"module": "A", "steps": [{"times": None}, {"output": 2}]}),
+        ("scripts", {"module": "UNHEARD_OF", "output": 1}),
+        ("scripts", {"module": ["A"], "output": 1}),
+        ("faults", {"effect": "answer", "status": 503, "module": "UNHEARD_OF"}),
+        ("faults", {"effect": "answer", "status": 503, "kind": "submits"}),
+        ("components", {}),
+        ("components", {"module": "A", "nonsense": 1}),
         ("scripts", []),
         ("executions", {"module": "A", "polls": 0}),
         ("workflows", {"workflow": "flow", "stages": [1]}),

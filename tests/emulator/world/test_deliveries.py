@@ -151,8 +151,8 @@ def test_forms_of_the_signature(wr, client, receiver, form):
 
 def test_a_failed_execution_is_delivered(wr, client, receiver):
     """The record of a failed execution is delivered as well."""
-    wr.script("BAD", error="no")
-    client.submit("BAD", callbackUrl=receiver.url)
+    wr.script("REFUSE", error="no")
+    client.submit("REFUSE", callbackUrl=receiver.url)
     assert json.loads(receiver.next()[2])["error"] == "no"
 
 

@@ -14,12 +14,12 @@ from tests.emulator.api_client import CATALOGUE, UNKNOWN_EXECUTION, statuses
 
 def test_an_execution_completes_at_once(client):
     """An execution is CREATED in the answer to its submission, and COMPLETED in the next read of its record."""
-    created = client.submit("ANYTHING", input={"a": 1})
+    created = client.submit("ECHO", input={"a": 1})
     assert (created["status"], created["completed"], created["totalUsage"]) == ("CREATED", False, 0)
     UUID(created["id"])
     record = client.record(created["id"])
     assert (record["status"], record["completed"], record["totalUsage"]) == ("COMPLETED", True, 1)
-    assert record["output"] == {"module": "ANYTHING", "input": {"a": 1}}
+    assert record["output"] == {"module": "ECHO", "input": {"a": 1}}
     assert record["error"] is None
     assert record["createdAt"] <= record["updatedAt"]
     assert record["callback"] == {
@@ -96,7 +96,7 @@ def test_reset_removes_everything(wr, client):
     assert wr.clock_offset == 0
     assert wr.settings.require_signature
     assert client.get(UNKNOWN_EXECUTION.replace("none", execution_id)).status_code == 404
-    assert client.submit("X", waitForMs=1000)["status"] == "COMPLETED"
+    assert client.submit("RANDOM_UUID", waitForMs=1000)["status"] == "COMPLETED"
     assert "MINE" not in requests.get(wr.url + CATALOGUE, timeout=60).text
 
 

@@ -37,6 +37,7 @@ class Work:
         wr.reset()
         wr.create_execution(MODULE, {"to": "dave"})
         for module in (MODULE, "OTHER"):
+            wr.component(module)
             wr.script(module, manual=True)
         wr.create_execution("OTHER", {"to": "dave"})
 
