@@ -32,6 +32,7 @@ _NO_END = MAX_WAIT_SECONDS + 1
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
+    from airflow_provider_whiterabbit.secrets import SecretName
 
 
 def configured(option: str, argument: bool | None) -> bool:
@@ -104,12 +105,14 @@ class WaitingMixin(LineageMixin, TemplatedMixin):
         :param poll_interval: seconds between two reads of the record while streaming is refused.
         :param soft_fail: whether the trigger skips the task instead of failing it, if the trigger ends it.
         """
-        ending = self._ending_arguments(soft_fail)
+        ending, names = self._ending_arguments(soft_fail), sorted(map(str, self._secret_names()))
+        if names:
+            ending["inputs_are_secret"] = True
         self._unfinished = None  # from here on, the trigger waits
         self.defer(
             trigger=self.trigger_class(target_id, self.whiterabbit_conn_id, poll_interval, deadline, **ending),
             method_name="execute_complete",
-            kwargs={"identity": target_id},
+            kwargs={"identity": target_id, **({"secrets": names} if names else {})},
             timeout=None if deadline is None else max(deadline - datetime.now(UTC), timedelta()) + GRACE,
         )
 
@@ -117,11 +120,26 @@ class WaitingMixin(LineageMixin, TemplatedMixin):
         """Return the trigger's arguments for ending the task without a worker; empty if a worker must end the task."""
         if not self.ends_in_triggerer:
             return {}
-        obstacle = next(itertools.chain(task_obstacles(self), code_obstacles(self)), None)
+        obstacles = itertools.chain(self._secret_obstacles(), task_obstacles(self), code_obstacles(self))
+        obstacle = next(obstacles, None)
         if obstacle is not None:
             self.log.info("A worker will end the task: %s", obstacle)
             return {}
         return {"end_from_trigger": True, "soft_fail": soft_fail}
+
+    def _secret_obstacles(self) -> Iterator[str]:
+        if self._secret_names():
+            yield "only a worker can read the secrets that its inputs name, and hide them in the output"
+
+    def _secret_names(self) -> frozenset[SecretName]:
+        """Return the names of the secrets in the inputs of the execution, as far as this task knows."""
+        return frozenset()
+
+    def _read_named_secrets(self) -> None:
+        """Read the secrets that inputs of the execution name, and hide them in everything that White Rabbit answers."""
+
+    def _hide_named_secrets(self) -> None:
+        """Hide the secrets in everything that White Rabbit answers about an execution that was submitted before."""
 
     @property
     def _timeout_seconds(self) -> float:
@@ -199,6 +217,7 @@ class WaitingMixin(LineageMixin, TemplatedMixin):
         with self._as_task_timeout():
             ended = ended_id(event, self.waits_for, target_id)
         self._unfinished = None
+        self._hide_named_secrets()
         record = self.whiterabbit_hook.get_conn().read_ended(self.waits_for.followed(ended))
         self._lineage_saw_record(record)
         return record

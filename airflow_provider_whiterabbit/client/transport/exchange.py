@@ -10,10 +10,12 @@ from typing import Any
 
 from airflow_provider_whiterabbit import __version__
 from airflow_provider_whiterabbit.client.clock import monotonic
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, transport_error
 from airflow_provider_whiterabbit.client.transport.pace import HostPausedError, host_of, origin
+from airflow_provider_whiterabbit.client.wait.followed import Followed, R
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
@@ -48,7 +50,7 @@ class ClientBase:
     :raises WhiteRabbitConfigError: if the environment names a proxy that can't be used.
     """
 
-    __slots__ = ("_host", "_is_signature_accepted", "_proxy", "_signer", "settings", "timing")
+    __slots__ = ("_host", "_is_signature_accepted", "_proxy", "_signer", "hiding", "settings", "timing")
 
     def __init__(self, settings: ClientSettings, timing: Timing) -> None:
         self.settings = settings
@@ -58,6 +60,8 @@ class ClientBase:
         self._proxy = settings.proxy
         self._host = host_of(settings.base_url, settings.requests_per_second)
         self._is_signature_accepted = False  # that of a request without a body
+        self.hiding = Hiding()
+        """The secrets in the inputs of submissions, which the client hides in all answers."""
 
     @property
     def clock_offset(self) -> float:
@@ -110,7 +114,13 @@ class ClientBase:
 
     def _data_of(self, request: Request, response: Response) -> Any:
         """Return the JSON of an HTTP response, or raise the error that it is; see `answers.data_of`."""
-        return answers.data_of(request, self._hidden(response), self._other_signature(request, response))
+        data = answers.data_of(request, self._hidden(response), self._other_signature(request, response))
+        return self.hiding.data(data)
+
+    def _guarded(self, followed: Followed[R]) -> Followed[R]:
+        """Return an execution or workflow run whose events are parsed without the secrets of inputs."""
+        parse, hide = followed.parse_event, self.hiding.data
+        return replace(followed, parse_event=lambda data: parse(hide(data))) if self.hiding else followed
 
     def _check_stream(self, request: Request, head: Response) -> None:
         """Check an HTTP response that must be an event stream, as `check_stream` of this module does."""
@@ -134,11 +144,13 @@ class ClientBase:
             for is_ascii in (True, False):  # the two ways in which JSON can write it
                 written = json.dumps(secret, ensure_ascii=is_ascii)[1:-1]
                 body = body.replace(written.encode(errors="replace"), b"...")
-        return replace(response, body=body)
+        headers = {name: self.hiding.error(value) for name, value in response.headers.items()}
+        return replace(response, headers=headers, body=self.hiding.body(body))
 
     def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
         """Return the exception for a request that got no usable HTTP response; see `failures.transport_error`."""
         result = transport_error(self.settings, self._proxy, request, error)
+        result.args = tuple(self.hiding.error(text) for text in result.args)
         if isinstance(error, HostPausedError):
             result.sent, result.retry_after = False, error.left
         return result
