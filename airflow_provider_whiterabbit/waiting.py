@@ -22,6 +22,7 @@ from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
 from airflow_provider_whiterabbit.observing.lineage import LineageMixin
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
+from airflow_provider_whiterabbit.secrets import SecretName, as_names
 from airflow_provider_whiterabbit.templated import TemplatedMixin, seconds
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
 
@@ -32,7 +33,6 @@ _NO_END = MAX_WAIT_SECONDS + 1
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
-    from airflow_provider_whiterabbit.secrets import SecretName
 
 
 def configured(option: str, argument: bool | None) -> bool:
@@ -78,6 +78,10 @@ class WaitingMixin(LineageMixin, TemplatedMixin):
 
     _unfinished: str | None = None
     """What may be running at White Rabbit if this process is killed, as part of a sentence; None if nothing is."""
+
+    _deferred_secrets: frozenset[SecretName] | None = None
+    """The names of the secrets with which the execution was submitted, where Airflow resumes the task: the DAG may name
+    others now."""
 
     _linked_id: str | None = None
     """The id whose dashboard link was stored in this process."""
@@ -139,7 +143,22 @@ class WaitingMixin(LineageMixin, TemplatedMixin):
         """Read the secrets that inputs of the execution name, and hide them in everything that White Rabbit answers."""
 
     def _hide_named_secrets(self) -> None:
-        """Hide the secrets in everything that White Rabbit answers about an execution that was submitted before."""
+        """Read the secrets with which the execution was submitted, only to hide them: nothing is sent any more.
+
+        :raises WhiteRabbitError: if one can't be read. The record is then not read either.
+        """
+        names = self._secret_names() if self._deferred_secrets is None else self._deferred_secrets
+        for name in sorted(names, key=str):
+            self.whiterabbit_hook.secret_values.read_name(name, "an input")
+        if names:
+            self.whiterabbit_hook.read_secrets({}, ())
+
+    def _take_deferred_secrets(self, next_kwargs: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Take the names of secrets from the arguments with which Airflow resumes the task; return the others."""
+        if not next_kwargs or "secrets" not in next_kwargs:
+            return next_kwargs
+        self._deferred_secrets = as_names(next_kwargs["secrets"], "secrets")
+        return {name: value for name, value in next_kwargs.items() if name != "secrets"}
 
     @property
     def _timeout_seconds(self) -> float:

@@ -91,7 +91,7 @@ class SecretValues:
         try:
             value = Variable.get(str(name.variable), None)
         except Exception as error:
-            raise _unreadable(name, place, error) from error
+            raise _unreadable(name, place, error) from None
         if value is None:
             raise WhiteRabbitSecretError(f"{place} names {name.described}, but there is no such variable. {_REMEDY}")
         return str(value)
@@ -106,7 +106,7 @@ class SecretValues:
                 f"{place} names {name.described}, but there is no such connection. {_REMEDY}"
             ) from error
         except Exception as error:
-            raise _unreadable(name, place, error) from error
+            raise _unreadable(name, place, error) from None
         if name.field.startswith("extra."):
             extra = connection.extra_dejson
             value = extra.get(name.field.removeprefix("extra.")) if isinstance(extra, Mapping) else None

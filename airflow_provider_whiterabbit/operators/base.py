@@ -30,7 +30,6 @@ from airflow_provider_whiterabbit.operators.earlier import OnClear, OnDoubt, OnF
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
 from airflow_provider_whiterabbit.operators.submission import digest
 from airflow_provider_whiterabbit.operators.submitting import SubmittingMixin
-from airflow_provider_whiterabbit.secrets import SecretName, as_names
 from airflow_provider_whiterabbit.templated import flag, seconds
 from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, is_nested, limited
 
@@ -85,9 +84,6 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         "on_doubt",
         "on_clear",
     )
-
-    _deferred_secrets: frozenset[SecretName] | None = None
-    """The names of the secrets with which the execution was submitted, where Airflow resumes the task."""
 
     _last_try: ClassVar[tuple[Any, int] | None] = None
     """The task instance and the try that last executed an operator in this process."""
@@ -222,9 +218,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume the task; an error ends the task for good where a retry would not mend it."""
-        if next_kwargs and "secrets" in next_kwargs:
-            next_kwargs = dict(next_kwargs)
-            self._deferred_secrets = as_names(next_kwargs.pop("secrets"))
+        next_kwargs = self._take_deferred_secrets(next_kwargs)
         if next_method != "execute_answered":
             # If the trigger has failed, Airflow hands on an error alone.
             xcom = None if next_kwargs and "identity" in next_kwargs else self._pulled_id(context)

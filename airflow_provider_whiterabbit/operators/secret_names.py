@@ -44,8 +44,6 @@ class SecretNamesMixin(_Task):
     _names_in_data: frozenset[SecretName] = frozenset()
     """The names that came with data."""
 
-    _deferred_secrets: frozenset[SecretName] | None
-
     _fields_rendered: frozenset[str] = frozenset()
 
     _rendering: str | None = None
@@ -133,17 +131,9 @@ class SecretNamesMixin(_Task):
             arguments = {name: getattr(self, name) for name in SECRET_ARGUMENTS}
             self.whiterabbit_hook.read_secrets(arguments, self._approved_secrets())
 
-    def _hide_named_secrets(self) -> None:
-        """Read the secrets with which the execution was submitted, only to hide them: nothing is sent any more."""
-        names = self._deferred_secrets
-        if names is None:
-            names = self._secret_names() & self._approved_secrets()
-        for name in sorted(names, key=str):
-            self.whiterabbit_hook.secret_values.read_name(name, "an input")
-        self.whiterabbit_hook.read_secrets({}, ())
-
     def _secret_names(self) -> frozenset[SecretName]:
-        return frozenset().union(*(_names(getattr(self, name)) for name in SECRET_ARGUMENTS))
+        names = frozenset[SecretName]().union(*(_names(getattr(self, name)) for name in SECRET_ARGUMENTS))
+        return names & self._approved_secrets() if names else names
 
     def _names_secrets(self) -> bool:
         return any(_has_mark(getattr(self, name)) for name in SECRET_ARGUMENTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import re
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -120,7 +121,12 @@ def test_digest(airflow: FakeAirflow, whiterabbit_emulator: Emulator, monkeypatc
 
 
 MISSING = [
-    (secret(variable="nowhere"), exc.WhiteRabbitSecretError, "the variable 'nowhere', but there is no such variable"),
+    # Airflow 3.0 can't say that a variable is missing without its API server.
+    (
+        secret(variable="nowhere"),
+        exc.WhiteRabbitSecretError,
+        "the variable 'nowhere', (but there is no such|which could)",
+    ),
     (
         secret(connection="nowhere"),
         exc.WhiteRabbitSecretError,
@@ -147,8 +153,7 @@ def test_missing(
     """
     with pytest.raises((error, AirflowFailException)) as caught:
         airflow.run(named(input={"a": {"b": [f"x {name}"]}}))
-    assert str(caught.value).startswith("input.a.b[0] names ")
-    assert message in str(caught.value)
+    assert re.match(rf"input\.a\.b\[0\] names (the field )?.*{message}", str(caught.value))
     assert not whiterabbit_emulator.journal
     is_final = isinstance(caught.value, AirflowFailException)
     assert is_final is (error is exc.WhiteRabbitConfigError or not airflow.has_store)
