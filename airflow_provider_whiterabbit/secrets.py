@@ -125,7 +125,7 @@ def check_names(value: Any, place: str) -> None:
 
 def check_text(text: str, place: str) -> None:
     """Check one text, as `check_names` does."""
-    if MARK in text and MARK in _NAME.sub("", text):
+    if MARK in text and MARK in _NAME.sub(" ", text):
         raise WhiteRabbitInputError(
             f"{place}: '{MARK}' begins the name of a secret, but what follows is none. A name has the form {_SHAPE} "
             "writes it, and holds no template"
@@ -136,7 +136,6 @@ def as_names(allowed: Any, argument: str = "allowed_secrets") -> frozenset[Secre
     """Return the names of secrets in a list of what `secret` has returned.
 
     :param argument: the argument's name, for the error.
-
     :raises WhiteRabbitInputError: if it is something else.
     """
     is_list = isinstance(allowed, Collection) and not isinstance(allowed, str)

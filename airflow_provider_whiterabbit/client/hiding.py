@@ -61,8 +61,9 @@ class Hiding:
 
     def add(self, values: Iterable[str]) -> None:
         """Hide these values too."""
-        self._values |= {value for value in values if len(value) >= MIN_LENGTH}
-        if self._values:
+        new = {value for value in values if len(value) >= MIN_LENGTH} - self._values
+        if new:
+            self._values |= new
             forms = {form for value in self._values for form in _forms(value)}
             self._pattern = re.compile("|".join(_pattern(form) for form in sorted(forms, key=len, reverse=True)))
             self._shared = frozenset(
