@@ -24,6 +24,10 @@ class WhiteRabbitConfigError(WhiteRabbitError):
     """Raised if the Airflow connection can't be used; the message names the wrong field and the remedy."""
 
 
+class WhiteRabbitSecretError(WhiteRabbitError):
+    """Raised if a secret that an input names can't be read; the message names the input's place and the secret."""
+
+
 class WhiteRabbitInputError(WhiteRabbitError, ValueError):
     """Raised if an argument is wrong, before a request is sent; the message names the argument and the remedy."""
 

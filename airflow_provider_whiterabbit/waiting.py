@@ -23,6 +23,7 @@ from airflow_provider_whiterabbit.native import NativeRenderingMixin
 from airflow_provider_whiterabbit.observing.lineage import LineageMixin
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
+from airflow_provider_whiterabbit.secrets import SecretName, as_names
 from airflow_provider_whiterabbit.templated import TemplatedMixin, connection_id, seconds
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
 
@@ -79,6 +80,10 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
     _unfinished: str | None = None
     """What may be running at White Rabbit if this process is killed, as part of a sentence; None if nothing is."""
 
+    _deferred_secrets: frozenset[SecretName] | None = None
+    """The names of the secrets with which the execution was submitted, where Airflow resumes the task: the DAG may name
+    others now."""
+
     _linked_id: str | None = None
     """The id whose dashboard link was stored in this process."""
 
@@ -113,12 +118,14 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
         :param poll_interval: seconds between two reads of the record while streaming is refused.
         :param soft_fail: whether the trigger skips the task instead of failing it, if the trigger ends it.
         """
-        ending = self._ending_arguments(soft_fail)
+        ending, names = self._ending_arguments(soft_fail), sorted(map(str, self._secret_names()))
+        if names:
+            ending["inputs_are_secret"] = True
         self._unfinished = None  # from here on, the trigger waits
         self.defer(
             trigger=self.trigger_class(target_id, self.whiterabbit_conn_id, poll_interval, deadline, **ending),
             method_name="execute_complete",
-            kwargs={"identity": target_id},
+            kwargs={"identity": target_id, **({"secrets": names} if names else {})},
             timeout=None if deadline is None else max(deadline - datetime.now(UTC), timedelta()) + GRACE,
         )
 
@@ -126,11 +133,41 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
         """Return the trigger's arguments for ending the task without a worker; empty if a worker must end the task."""
         if not self.ends_in_triggerer:
             return {}
-        obstacle = next(itertools.chain(task_obstacles(self), code_obstacles(self)), None)
+        obstacles = itertools.chain(self._secret_obstacles(), task_obstacles(self), code_obstacles(self))
+        obstacle = next(obstacles, None)
         if obstacle is not None:
             self.log.info("A worker will end the task: %s", obstacle)
             return {}
         return {"end_from_trigger": True, "soft_fail": soft_fail}
+
+    def _secret_obstacles(self) -> Iterator[str]:
+        if self._secret_names():
+            yield "only a worker can read the secrets that its inputs name, and hide them in the output"
+
+    def _secret_names(self) -> frozenset[SecretName]:
+        """Return the names of the secrets in the inputs of the execution, as far as this task knows."""
+        return frozenset()
+
+    def _read_named_secrets(self) -> None:
+        """Read the secrets that inputs of the execution name, and hide them in everything that White Rabbit answers."""
+
+    def _hide_named_secrets(self) -> None:
+        """Read the secrets with which the execution was submitted, only to hide them: nothing is sent any more.
+
+        :raises WhiteRabbitError: if one can't be read. The record is then not read either.
+        """
+        names = self._secret_names() if self._deferred_secrets is None else self._deferred_secrets
+        for name in sorted(names, key=str):
+            self.whiterabbit_hook.secret_values.read_name(name, "an input")
+        if names:
+            self.whiterabbit_hook.read_secrets({}, ())
+
+    def _take_deferred_secrets(self, next_kwargs: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Take the names of secrets from the arguments with which Airflow resumes the task; return the others."""
+        if not next_kwargs or "secrets" not in next_kwargs:
+            return next_kwargs
+        self._deferred_secrets = as_names(next_kwargs["secrets"], "secrets")
+        return {name: value for name, value in next_kwargs.items() if name != "secrets"}
 
     @property
     def _timeout_seconds(self) -> float:
@@ -208,6 +245,7 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
         with self._as_task_timeout():
             ended = ended_id(event, self.waits_for, target_id)
         self._unfinished = None
+        self._hide_named_secrets()
         record = self.whiterabbit_hook.get_conn().read_ended(self.waits_for.followed(ended))
         self._lineage_saw_record(record)
         return record

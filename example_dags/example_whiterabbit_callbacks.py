@@ -23,6 +23,7 @@ except ImportError:  # Airflow 2.11
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.secrets import secret
 
 MODULE = "WAIT_FOR_EVM_TRANSACTION"
 # The first transaction of Ethereum.
@@ -40,7 +41,7 @@ def whiterabbit_submit_and_go():
     submit = WhiteRabbitExecuteComponentOperator(
         task_id="submit",
         module=MODULE,
-        input={"jsonRpcUrl": "{{ var.value.ethereum_rpc_url }}", "transactionHash": "{{ params.hash }}"},
+        input={"jsonRpcUrl": secret(variable="ethereum_rpc_url"), "transactionHash": "{{ params.hash }}"},
         callback=True,
         wait_for_completion=False,
         retries=2,

@@ -16,11 +16,12 @@ except ImportError:  # Airflow 2.11
     from airflow.decorators import dag, task  # type: ignore[attr-defined,no-redef]
 
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.secrets import secret
 
 # If a worker is lost, the retry waits for the same execution and does not submit again.
 RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=10)}
-# The address of a node holds an access key, so it is not written into the DAG file.
-RPC_URL = "{{ var.value.ethereum_rpc_url }}"
+# The address of a node holds an access key, so the DAG names the variable; Airflow stores the name, not the address.
+RPC_URL = secret(variable="ethereum_rpc_url")
 # The first transaction of Ethereum, and a token contract.
 TRANSACTION = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"
 CONTRACT = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"

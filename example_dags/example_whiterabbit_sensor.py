@@ -14,10 +14,11 @@ except ImportError:  # Airflow 2.11
     from airflow.decorators import dag, task  # type: ignore[attr-defined,no-redef]
 
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.secrets import secret
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
-# The address of a node holds an access key, so it is not written into the DAG file.
-RPC_URL = "{{ var.value.ethereum_rpc_url }}"
+# The address of a node holds an access key, so the DAG names the variable; Airflow stores the name, not the address.
+RPC_URL = secret(variable="ethereum_rpc_url")
 # The first transaction of Ethereum.
 TRANSACTION = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"
 
@@ -25,7 +26,7 @@ TRANSACTION = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b2206
 @task(retries=0)  # a retry would submit another execution
 def submit(module: str, inputs: dict[str, Any] | None = None, config: dict[str, Any] | None = None) -> str:
     """Submit an execution and return its id; the execution continues at White Rabbit after this task has ended."""
-    return WhiteRabbitHook().execute_component(module, inputs, config).id
+    return WhiteRabbitHook().execute_component(module, inputs, config, allowed_secrets=[RPC_URL]).id
 
 
 @dag(schedule=None, catchup=False, tags=["whiterabbit"])
@@ -41,6 +42,8 @@ def whiterabbit_long_execution():
         task_id="wait",
         # White Rabbit's component catalogue lists the inputs and the configuration of each component.
         execution_id=submit("WAIT_FOR_EVM_TRANSACTION", {"jsonRpcUrl": RPC_URL, "transactionHash": TRANSACTION}),
+        # The output and the error may repeat inputs.
+        hidden_secrets=[RPC_URL],
         # Free the worker during the wait: the triggerer follows the execution's event stream.
         deferrable=True,
         # The timeout is in seconds; the default is a week.

@@ -15,9 +15,10 @@ NAME = "airflow_provider_whiterabbit"
 PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("client.text", "compat", "computed", "templates"),
+    ("client.hiding", "client.text", "compat", "computed", "templates"),
+    ("masking",),
     ("exceptions", "get_provider_info", "links", "observing", "parameters"),
-    ("client.checks", "client.clock", "client.defaults", "client.naming"),
+    ("client.checks", "client.clock", "client.defaults", "client.naming", "secrets"),
     ("client.wire", "client.records"),
     ("client.api", "client.catalogue", "client.retry", "client.webhooks", "native", "templated"),
     ("client.wait",),

@@ -21,6 +21,7 @@ MODULES = (
     "operators.callbacks",
     "operators.component",
     "operators.workflow",
+    "secrets",
     "sensors.execution",
     "sensors.workflow",
     "triggers.execution",

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any, Protocol
 
 from airflow_provider_whiterabbit.client.wait.target import Target
-from airflow_provider_whiterabbit.compat import AirflowFailException, redact
+from airflow_provider_whiterabbit.compat import AirflowFailException
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitConfigError,
     WhiteRabbitError,
@@ -16,6 +16,7 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitResponseError,
     WhiteRabbitTimeoutError,
 )
+from airflow_provider_whiterabbit.masking import failure_of
 
 TIMEOUT = "TIMEOUT"
 """Status of a trigger event: the deadline passed before the execution or workflow run ended."""
@@ -62,15 +63,6 @@ def result_of(record: EndedRecord) -> Any:
     if not record.succeeded:
         raise AirflowFailException(failure_of(record))
     return record.result
-
-
-def failure_of(record: EndedRecord) -> str:
-    """Return why an execution or workflow run did not complete, with ``***`` for each secret that Airflow knows.
-
-    White Rabbit's error may repeat what it was sent. Airflow masks its logs, but an exception's text goes further: to
-    callbacks, notifiers and listeners. OpenLineage's listener knows the secrets of its own start alone.
-    """
-    return str(redact(record.failure))
 
 
 def no_retry_mends(error: BaseException, refusals: Collection[int]) -> bool:

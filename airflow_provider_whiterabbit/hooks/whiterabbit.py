@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +12,7 @@ from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_
 from airflow_provider_whiterabbit.compat import BaseHook
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTION_TYPE, UI_FIELD_BEHAVIOUR
 from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
+from airflow_provider_whiterabbit.hooks.secret_values import SecretReadingMixin
 from airflow_provider_whiterabbit.hooks.unknown_fields import remark_on_unknown
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wire.messages import Request
 
 
-class WhiteRabbitHook(BaseHook):
+class WhiteRabbitHook(SecretReadingMixin, BaseHook):
     """Calls White Rabbit with the credentials of an Airflow connection.
 
     Every method can raise `WhiteRabbitConfigError` if the connection can't be used and `WhiteRabbitInputError` if an
@@ -59,6 +60,7 @@ class WhiteRabbitHook(BaseHook):
         callback_secret: str | None = None,
         callback_headers: Mapping[str, str] | None = None,
         callback: bool | str = False,
+        allowed_secrets: Collection[str] = (),
     ) -> Execution:
         """Execute a component, with at most one submission, and return the record of the new execution.
 
@@ -72,15 +74,16 @@ class WhiteRabbitHook(BaseHook):
         :param callback_headers: extra headers for that delivery; by default the connection's (none: ``{}``).
         :param callback: True has the record delivered to this Airflow's own receiver (see ``docs/callbacks.md``); a
             name adds an event of `assets.named(name)`.
+        :param allowed_secrets: the names of secrets, made with `secrets.secret`, that `input` and `config` may hold.
+        :raises WhiteRabbitSecretError: if a secret that they name can't be read; nothing was sent.
         :raises WhiteRabbitUncertainSubmissionError: if it is not known whether the submission arrived. Look for it in
             White Rabbit before you submit again.
         """
         from airflow_provider_whiterabbit.client.records.execution import Execution
 
-        request = self.component_request(
+        request_for = partial(
+            self.component_request,
             module,
-            input=input,
-            config=config,
             attempts=attempts,
             inline_wait=inline_wait,
             callback_url=callback_url,
@@ -88,10 +91,15 @@ class WhiteRabbitHook(BaseHook):
             callback_headers=callback_headers,
             callback=callback,
         )
+        request_for(input=input, config=config)  # validates what is not secret
+        request = request_for(**self._with_secrets({"input": input, "config": config}, allowed_secrets))
         return Execution.from_submission(self.get_conn().submit(request))
 
     def component_request(self, module: str, *, callback: bool | str = False, **arguments: Any) -> Request:
-        """Validate the arguments of `execute_component`, and return the HTTP request without sending the request."""
+        """Validate the arguments of `execute_component`, and return the HTTP request without sending the request.
+
+        Names of secrets stay in it as they are.
+        """
         from airflow_provider_whiterabbit.client import api
 
         if callback is not False:
@@ -189,15 +197,18 @@ class WhiteRabbitHook(BaseHook):
         config: Mapping[str, Any] | None = None,
         name: str | None = None,
         position: Sequence[float] | None = None,
+        allowed_secrets: Collection[str] = (),
     ) -> Any:
         """Change the config, name or position of a component in a workflow, and return the JSON of the HTTP response.
 
         :param position: x and y.
+        :param allowed_secrets: the names of secrets, made with `secrets.secret`, that `config` may hold.
         """
         from airflow_provider_whiterabbit.client import api
 
-        request = api.update_component(workflow_id, component_id, config=config, name=name, position=position)
-        return self.get_conn().call(request)
+        request_for = partial(api.update_component, workflow_id, component_id, name=name, position=position)
+        request_for(config=config)
+        return self.get_conn().call(request_for(**self._with_secrets({"config": config}, allowed_secrets)))
 
     # --- the clients
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from airflow_provider_whiterabbit.client.text import clean, one_line
-from airflow_provider_whiterabbit.compat import redact
+from airflow_provider_whiterabbit.masking import failure_of
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -52,7 +52,7 @@ class SeenRun:
             status=str(record.status),
             credits_spent=record.total_usage if record.is_terminal else None,  # they are not spent before
             module=getattr(record, "module", None),
-            failure=str(redact(record.failure)) if record.is_terminal and not record.succeeded else None,
+            failure=failure_of(record) if record.is_terminal and not record.succeeded else None,
         )
 
 

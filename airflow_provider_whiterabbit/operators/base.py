@@ -18,13 +18,14 @@ from airflow_provider_whiterabbit.compat import (
     BaseOperator,
     conf,
 )
-from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, failure_of, no_retry_mends
+from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
     WhiteRabbitProtocolError,
     WhiteRabbitTimeoutError,
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.masking import failure_of
 from airflow_provider_whiterabbit.operators.doubt import other_module
 from airflow_provider_whiterabbit.operators.earlier import OnClear, OnDoubt, OnFailedExecution
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
@@ -183,6 +184,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         earlier = self._earlier_submission(fence)
         request = self._request()
         fence.request = digest(request, self.whiterabbit_conn_id, context["ti"])
+        self._read_named_secrets()  # after the digest, which is of their names
         if found := self._earlier(earlier, fence, context):
             target_id, record = found.target_id, found.record
             self._keep_id(target_id, fence, context, found.earlier)
@@ -220,6 +222,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume the task; an error ends the task for good where a retry would not mend it."""
+        next_kwargs = self._take_deferred_secrets(next_kwargs)
         if next_method != "execute_answered":
             # If the trigger has failed, Airflow hands on an error alone.
             xcom = None if next_kwargs and "identity" in next_kwargs else self._pulled_id(context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.client import checks
@@ -18,6 +18,8 @@ from airflow_provider_whiterabbit.exceptions import (
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
 from airflow_provider_whiterabbit.operators.json_files import JsonFilesMixin
+from airflow_provider_whiterabbit.operators.secret_names import SECRET_ARGUMENTS, SecretNamesMixin
+from airflow_provider_whiterabbit.secrets import MARK, as_names, check_names
 from airflow_provider_whiterabbit.templated import attempts as attempts_of
 from airflow_provider_whiterabbit.templated import callback as callback_of
 from airflow_provider_whiterabbit.templated import flag, seconds
@@ -50,12 +52,14 @@ def _validate(value: Any) -> bool:
     return flag(value, "validate")
 
 
-class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOperator):
+class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, SecretNamesMixin, WhiteRabbitSubmitOperator):
     """Executes a White Rabbit component, and returns the execution's output as XCom: the JSON that the API sent.
 
     The component is submitted at most once for each run of the task and each clear by a user, also if workers die. The
     execution's id is stored as XCom ``execution_id`` as soon as it is known. The secret and the headers of a callback
-    come from the connection, because Airflow stores a task's arguments in clear text.
+    come from the connection, because Airflow stores a task's arguments in clear text. Values of `input` and `config`
+    can name secrets, such as the address of an RPC service with a key in it: see
+    `airflow_provider_whiterabbit.secrets`.
 
     .. seealso::
         For more information on how to use this operator, take a look at the guide:
@@ -72,6 +76,8 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOpera
     :param inline_wait: seconds or `timedelta`, 0 to 15, that the submitting call waits for the result. An execution
         that ends in time takes one API call and never defers. But its id is unknown until then, so a task that is
         killed meanwhile leaves an uncertain submission. Templated.
+    :param allowed_secrets: the names of secrets, as `secrets.secret` returns them, that values of `input` and `config`
+        may hold which the DAG does not write itself, such as another task's output. It can't be mapped.
     :param validate: check input and config against White Rabbit's component catalogue before submitting: refuse wrong
         types and missing fields, warn of unknown inputs and of missing inputs that are optional; templated.
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
@@ -121,6 +127,7 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOpera
         callback_url: str | XComArg | None = None,
         callback: bool | str | XComArg = False,
         inline_wait: Seconds = 0,
+        allowed_secrets: Collection[str] = (),
         validate: bool | Rendered = False,
         whiterabbit_conn_id: str | XComArg = WhiteRabbitHook.default_conn_name,
         wait_for_completion: bool | Rendered = True,
@@ -155,6 +162,8 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOpera
         self.config: Any = self._unless_template(config, lambda value: self._checked_object(value, "config"))
         self.attempts: Any = self._unless_template(attempts, _attempts)
         self.callback_url: Any = self._unless_template(callback_url, _callback_url)
+        self.allowed_secrets = allowed_secrets
+        self._unless_template(allowed_secrets, as_names)
         self.inline_wait: Any = self._unless_template(inline_wait, _inline_wait)
         self.validate: Any = self._unless_template(validate, _validate)
 
@@ -168,19 +177,41 @@ class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, WhiteRabbitSubmitOpera
 
     def _request(self) -> Request:
         self._checked_argument("validate", _validate)
-        # A person who is asked about a doubt sees these.
-        self.input, self.config = self._object_argument("input"), self._object_argument("config")
+        for name in SECRET_ARGUMENTS:
+            text, value = getattr(self, name), self._object_argument(name)
+            setattr(self, name, value)  # a person who is asked about a doubt sees it
+            self._note_parsed(text, value)
         self.attempts = self._checked_argument("attempts", _attempts)
         with self._naming_native_rendering("module", "input", "config", "callback"):
-            return self.whiterabbit_hook.component_request(
-                self._rendered_argument("module"),
-                input=self.input,
-                config=self.config,
-                attempts=self.attempts,
-                inline_wait=self._checked_argument("inline_wait", _inline_wait),
-                callback_url=self._checked_argument("callback_url", _callback_url),
-                callback=self._checked_argument("callback", callback_of),
-            )
+            return self._request_of(self.input, self.config)
+
+    def _request_of(self, input_value: Any, config_value: Any) -> Request:
+        module = self._rendered_argument("module")
+        callback = self._checked_argument("callback", callback_of)
+        callback_url = self._checked_argument("callback_url", _callback_url)
+        for name, value in {"module": module, "callback": callback, "callback_url": callback_url}.items():
+            if isinstance(value, str) and MARK in value:
+                raise WhiteRabbitInputError(f"{name} can't name a secret; only values in input and config can")
+        return self.whiterabbit_hook.component_request(
+            module,
+            input=input_value,
+            config=config_value,
+            attempts=self.attempts,
+            inline_wait=self._checked_argument("inline_wait", _inline_wait),
+            callback_url=callback_url,
+            callback=callback,
+        )
+
+    def _with_secrets(self, request: Request) -> Request:
+        if not self._names_secrets():
+            return request
+        filled = self.whiterabbit_hook.secret_values.filled
+        return self._request_of(filled(self.input), filled(self.config))
+
+    def _checked_object(self, value: Any, name: str) -> Any:
+        checked = super()._checked_object(value, name)
+        check_names(checked, name)
+        return checked
 
     def _check_before_submission(self) -> None:
         if self._checked_argument("validate", _validate):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.compat import redact
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
+from airflow_provider_whiterabbit.masking import masked
 from airflow_provider_whiterabbit.operators.doubt import CHOICES, Choice, Doubt, Kind
 
 if TYPE_CHECKING:
@@ -127,8 +128,8 @@ class Question:
             ti_id=ti.id,
             options=[OPTIONS[choice] for choice in self.choices],
             # Servers' texts may repeat secrets that Airflow knows.
-            subject=clean(str(redact(SUBJECT + _SUBJECTS[self.doubt.kind].format(self.subject))), _MAX_SUBJECT),
-            body=clean(str(redact(self.body)), _MAX_BODY),
+            subject=clean(masked(SUBJECT + _SUBJECTS[self.doubt.kind].format(self.subject)), _MAX_SUBJECT),
+            body=clean(masked(self.body), _MAX_BODY),
             params=fields,
             assigned_users=assigned_users,  # type: ignore[arg-type]  # a TypedDict
         )
@@ -137,8 +138,8 @@ class Question:
 
 def _literal(text: str) -> str:
     """Return text for Markdown that shows it as it is: texts of servers must not add links to a question."""
-    masked = " ".join(str(redact(text)).split())
-    unlinked = re.sub(r"(?i)(www)(?=\.)|(?<=:)(?=//)|(?<=@)", "\\1\u200b", masked)
+    line = " ".join(masked(text).split())
+    unlinked = re.sub(r"(?i)(www)(?=\.)|(?<=:)(?=//)|(?<=@)", "\\1\u200b", line)
     return re.sub(r"([\\`*_\[\]<>#|~!&])", r"\\\1", unlinked)
 
 

@@ -30,6 +30,10 @@ class SubmittingMixin(EarlierMixin):
     def _request(self) -> Request:
         """Validate all arguments, and return the HTTP request that submits the component or workflow."""
 
+    def _with_secrets(self, request: Request) -> Request:
+        """Return the request with secrets in place of their names."""
+        return request
+
     def _check_before_submission(self) -> None:
         """Check with White Rabbit what can't be checked without a request."""
 
@@ -42,6 +46,7 @@ class SubmittingMixin(EarlierMixin):
 
         client = self.whiterabbit_hook.get_conn()
         self._check_before_submission()
+        request = self._with_secrets(request)
         self._unfinished = f"The submission of {self.submission_name}"
         intent = fence.intend()  # from here on, time-outs, signals and kills leave the intent in the store
         try:

@@ -147,6 +147,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         followed = self.waits_for.followed(target_id)
         self._lineage_saw_id(target_id)
         self._push_link(context, target_id)
+        self._hide_named_secrets()
         if not self.deferrable:
             self._whiterabbit_metrics.count(Metric.POLLS)
         try:
@@ -198,6 +199,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume the task; with `soft_fail`, Airflow's own method would skip the task even after a lost connection."""
+        next_kwargs = self._take_deferred_secrets(next_kwargs)
         with self._skipping():
             if next_method == _FAIL and (next_kwargs or {}).get("error") in _DEFERRAL_TIMEOUTS:
                 with self._as_task_timeout():

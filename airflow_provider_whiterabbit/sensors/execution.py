@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.client import checks
@@ -10,6 +10,7 @@ from airflow_provider_whiterabbit.client.defaults import POKE_INTERVAL
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.compat import conf
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.secrets import SecretName, as_names
 from airflow_provider_whiterabbit.sensors.base import WhiteRabbitSensor
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
@@ -30,6 +31,9 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
         :ref:`wait-for-what-something-else-submitted`
 
     :param execution_id: id of the execution; templated, or the output of an upstream task.
+    :param hidden_secrets: the names of the secrets, made with `secrets.secret`, that the inputs of the execution hold.
+        The output and the error, which may repeat inputs, show stars in their places. A worker then starts and ends
+        the task.
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
     :param deferrable: wait in the triggerer. The default is ``[operators] default_deferrable``.
     :param poke_interval: seconds or `timedelta` between two reads of the record; templated. A deferred sensor polls
@@ -47,11 +51,13 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
     template_fields: Sequence[str] = ("execution_id", *WhiteRabbitSensor.template_fields)
     waits_for = EXECUTION
     trigger_class = WhiteRabbitExecutionTrigger
+    hidden_secrets: Collection[str] = ()  # also while `__init__` runs
 
     def __init__(
         self,
         *,
         execution_id: str | XComArg,
+        hidden_secrets: Collection[str] = (),
         whiterabbit_conn_id: str | XComArg = WhiteRabbitHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: Seconds = POKE_INTERVAL,
@@ -72,3 +78,8 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
         self.execution_id: Any = self._unless_template(
             execution_id, lambda value: checks.identifier(value, "execution_id")
         )
+        self.hidden_secrets = hidden_secrets
+        self._unless_template(hidden_secrets, lambda names: as_names(names, "hidden_secrets"))
+
+    def _secret_names(self) -> frozenset[SecretName]:
+        return as_names(self.hidden_secrets, "hidden_secrets")

@@ -39,6 +39,7 @@ def start_obstacles(sensor: Any) -> Iterator[str]:
     given_id = sensor._given_id
     if not isinstance(given_id, str) and type(given_id).__name__ != "PlainXComArg":
         yield f"its id is a {type(given_id).__name__}, which can't be written as a template"
+    yield from sensor._secret_obstacles()
     if sensor.execution_timeout is not None:
         yield "it has an execution_timeout, which the triggerer does not enforce"
     if getattr(sensor, "on_execute_callback", None):

@@ -17,6 +17,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
+from airflow_provider_whiterabbit.client.hiding import Withholding
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.ending.verdict import ERROR, TIMEOUT
@@ -56,6 +57,7 @@ class WhiteRabbitTrigger(BaseTrigger):
     :param end_from_trigger: end the task in the triggerer, without a worker, if that loses nothing (Airflow 3.3.1+).
         Only a worker fails a task.
     :param soft_fail: skip the task instead of failing it.
+    :param inputs_are_secret: do not show the texts of White Rabbit's errors, which may repeat inputs.
     :param retries: ignored. Triggers that an older version of this provider stored in Airflow's database have it.
     """
 
@@ -78,6 +80,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         end_from_trigger: bool = False,
         soft_fail: bool = False,
         retries: int = 0,
+        inputs_are_secret: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         setattr(self, self.target.id_name, identity)  # a template field of a task that starts in the triggerer
@@ -87,6 +90,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         self.timeout = timeout
         self.end_from_trigger = end_from_trigger
         self.soft_fail = soft_fail
+        self.inputs_are_secret = inputs_are_secret
 
     @cached_property
     def hook(self) -> WhiteRabbitHook:
@@ -101,6 +105,7 @@ class WhiteRabbitTrigger(BaseTrigger):
         """Return the class path and the arguments from which Airflow can create the trigger again."""
         names = [self.target.id_name, "whiterabbit_conn_id", "poll_interval", "deadline", "timeout"]
         names += _ENDING_ARGUMENTS if self.end_from_trigger else ()
+        names += ("inputs_are_secret",) if self.inputs_are_secret else ()
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
@@ -177,7 +182,10 @@ class WhiteRabbitTrigger(BaseTrigger):
             seconds = max(0.0, min(seconds, deadline - time.time()))
 
         async def enter() -> AsyncClient:
-            return await stack.enter_async_context(await self.hook.get_async_client())
+            client = await stack.enter_async_context(await self.hook.get_async_client())
+            if self.inputs_are_secret:
+                client.hiding = Withholding()
+            return client
 
         try:
             async with asyncio.timeout(seconds + timing.final_read) as limit:

@@ -21,8 +21,9 @@ PYTHON = blocks("python")
 FOREIGN = {"before.py"}
 """Titles of blocks that import modules which are not installed here; these blocks are only compiled."""
 
-OWN_TESTS = {"docs/tutorial.md", "docs/emulator.md", "docs/callbacks.md"}
-"""Pages whose blocks other modules run: `test_tutorial`, `test_emulator_docs` and `test_callbacks_page`."""
+OWN_TESTS = {"docs/tutorial.md", "docs/emulator.md", "docs/callbacks.md", "docs/keys-and-secrets.md"}
+"""Pages whose blocks other modules run: `test_tutorial`, `test_emulator_docs`, `test_callbacks_page` and
+`test_keys_and_secrets`."""
 
 TESTED_PAGES = sorted({block.page for block in PYTHON if block.is_test} - OWN_TESTS)
 RUN_ELSEWHERE = {*OWN_TESTS, *(page for page in TESTED_PAGES if page != "README.md")}

@@ -17,8 +17,8 @@ from sqlalchemy.engine import Connection
 PREFIX_LENGTH = 16
 """A text that contains this many characters from the beginning of a secret counts as a leak."""
 
-ENCRYPTED_COLUMNS = {("connection", "password"), ("connection", "extra")}
-"""Tables and columns where Airflow keeps connections, encrypted."""
+ENCRYPTED_COLUMNS = {("connection", "password"), ("connection", "extra"), ("variable", "val")}
+"""Tables and columns where Airflow keeps connections and variables, encrypted."""
 
 
 def forms(secret: str) -> set[bytes]:

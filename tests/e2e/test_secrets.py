@@ -51,10 +51,19 @@ ENDS = {
     "execute_away": "ConnectionRefusedError",
     "run": "success",
     "wait_run": "success",
+    "inputs_mapped": "success",
+    "inputs_there": "success",
+    "inputs_failed": "cannot reach ***",
+    "inputs_uncertain": "It is not known whether",
+    "inputs_missing": "input.url names the variable 'secrets_nowhere', but there is no such variable",
+    "inputs_data": "input.url names the variable 'secrets_token', which the text of the DAG does not name",
+    "inputs_file": "success",
+    "wait_inputs": "success",
 }
 """For each task `"success"`, or a part of the log that says why the task failed."""
 
 SECRET = "s3cr+t/of=the planted kind"
+TOKEN = "${secret:variable:secrets_token}"
 FORMS = {
     "as it is": SECRET,
     "for URLs": quote(SECRET, safe=""),
@@ -79,12 +88,25 @@ class Uncertain(Effect):
             await call.proceed()
 
 
+def echo(input: Any, config: Any) -> Any:  # noqa: A002 (White Rabbit's word)
+    """Repeat the inputs in the output."""
+    return {"echo": input, "text": f"{input}"}
+
+
+def fail(input: Any, config: Any) -> Any:  # noqa: A002 (White Rabbit's word)
+    """Repeat the inputs in the error."""
+    address = input["jsonRpcUrl"]
+    raise ValueError(f"cannot reach {address} ({address[8:]}, {quote(address, safe='')}, {json.dumps(input)})")
+
+
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Emulator]:
     """Run an emulator whose key and secret no other test uses."""
     with Emulator(components=MODULES) as emulator:
         emulator.script("SECRETS", output=OUTPUT, after=2)
         emulator.script("SECRETS_FAILED", error=ERROR, after=2)
+        emulator.script("SECRET_INPUTS", output=echo, after=2)
+        emulator.script("SECRET_INPUTS_FAILED", output=fail, after=2)
         emulator.script_workflow("SECRETS", [{"module": "SWAP", "output": OUTPUT, "after": 2}])
         yield emulator
 
@@ -143,13 +165,26 @@ def store_connections(airflow: AirflowHome, wr: Emulator) -> set[bytes]:
     return needles
 
 
+def store_inputs(airflow: AirflowHome) -> set[bytes]:
+    """Store the secrets that inputs name; return their forms, as they are and without their beginnings."""
+    key, token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+    extra = json.dumps({"rpc_url": f"https://{secrets.token_hex(8)}.example.org/v2/{key}"})
+    body = {"connection_id": "secrets_inputs", "conn_type": "http", "extra": extra}
+    airflow.api.call("POST", "/connections", body)
+    airflow.api.call("POST", "/variables", {"key": "secrets_token", "value": token})
+    return forms(key) | forms(token)
+
+
 @pytest.fixture(scope="module")
 def secrets_run(airflow: AirflowHome, wr: Emulator, guarded: Emulator) -> SecretsRun:
     """Run the DAG `e2e_secrets` to its end, and search the database while two of its tasks are deferred."""
     needles = store_connections(airflow, guarded) | of_private_key(wr.api_secret) | forms(wr.api_key)
+    needles |= store_inputs(airflow)
     guarded.fault(Uncertain("SECRETS_UNCERTAIN"), kind="submit", times=None)
     identity = guarded.create_execution("SECRETS", manual=True)
-    run = airflow.run("e2e_secrets", {"execution_id": identity, "callback_url": f"{guarded.url}/callback"})
+    run = airflow.run(
+        "e2e_secrets", {"execution_id": identity, "callback_url": f"{guarded.url}/callback", "name": TOKEN}
+    )
     guarded.wait_for_stream(identity, count=2, timeout=180)
     waits = [run.wait_for(name, {"deferred"}) for name in ("wait_deferred", "wait_there")]
     until(lambda: not airflow.is_busy_with(*waits), "the workers to be free", 60)
@@ -165,9 +200,10 @@ def secrets_run(airflow: AirflowHome, wr: Emulator, guarded: Emulator) -> Secret
 @pytest.mark.parametrize("name", ENDS)
 def test_every_task_ended_as_expected(secrets_run: SecretsRun, name: str) -> None:
     """Each task ended in its expected way, so everything that a task writes at its end was written."""
-    task = secrets_run.run.task(name)
+    index = 0 if name == "inputs_mapped" else -1
+    task = secrets_run.run.task(name, index)
     if ENDS[name] == "success":
-        assert task.state == "success", secrets_run.run.messages(name)
+        assert task.state == "success", secrets_run.run.messages(name, index)
     else:
         assert task.state == "failed"
         assert ENDS[name] in secrets_run.run.log(name)
@@ -180,6 +216,14 @@ def test_callback_secret_was_sent(secrets_run: SecretsRun, guarded: Emulator) ->
     assert all(body["callbackSecret"] and body["callbackHeaders"] for body in sent)
 
 
+def test_secrets_of_inputs_were_sent(secrets_run: SecretsRun, guarded: Emulator) -> None:
+    """Each submission of inputs held the secrets, and none held a name."""
+    sent = [entry.json["input"] for entry in guarded.requests(kind="submit") if entry.json["input"]]
+    assert len(sent) >= 6
+    assert len({json.dumps(given) for given in sent}) == 1
+    assert "${" not in json.dumps(sent)
+
+
 def test_no_secret_is_in_a_file(secrets_run: SecretsRun, sensor_runs: SensorRuns, airflow: AirflowHome) -> None:
     """No file of Airflow contains a secret: not the logs of tasks and components, and not the file of the database."""
     for name in sensor_runs.runs:
@@ -190,7 +234,11 @@ def test_no_secret_is_in_a_file(secrets_run: SecretsRun, sensor_runs: SensorRuns
 def test_no_secret_is_in_the_database(secrets_run: SecretsRun, airflow: AirflowHome) -> None:
     """No row of the database contains a secret, except the encrypted columns of connections."""
     assert search(airflow, secrets_run.needles) == []
-    assert search(airflow, secrets_run.needles, allowed=()) == ["connection.extra", "connection.password"]
+    assert search(airflow, secrets_run.needles, allowed=()) == [
+        "connection.extra",
+        "connection.password",
+        "variable.val",
+    ]
 
 
 def test_no_secret_is_in_a_trigger(secrets_run: SecretsRun) -> None:

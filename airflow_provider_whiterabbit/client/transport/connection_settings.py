@@ -27,7 +27,6 @@ DEFAULT_REQUEST_TIMEOUT = 30.0
 MIN_CALLBACK_SECRET = 16
 """How many characters a callback secret has at least: whoever has seen one callback can try all short secrets."""
 
-_MIN_HIDDEN = 5
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 
@@ -138,9 +137,9 @@ class ClientSettings:
 
     @property
     def secrets(self) -> Iterator[str]:
-        """Yield the secrets that requests hold; a value of less than five characters could be any word."""
+        """Yield the secrets that requests hold."""
         values = (self.api_key, *as_list(self.callback_secret), *(self.callback_headers or {}).values())
-        return (value for value in values if isinstance(value, str) and len(value) >= _MIN_HIDDEN)
+        return (value for value in values if isinstance(value, str))
 
     @property
     def trust_store(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -10,10 +9,12 @@ from typing import Any
 
 from airflow_provider_whiterabbit import __version__
 from airflow_provider_whiterabbit.client.clock import monotonic
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, transport_error
 from airflow_provider_whiterabbit.client.transport.pace import HostPausedError, host_of, origin
+from airflow_provider_whiterabbit.client.wait.followed import Followed, R
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
@@ -48,7 +49,7 @@ class ClientBase:
     :raises WhiteRabbitConfigError: if the environment names a proxy that can't be used.
     """
 
-    __slots__ = ("_host", "_is_signature_accepted", "_proxy", "_signer", "settings", "timing")
+    __slots__ = ("_host", "_is_signature_accepted", "_proxy", "_signer", "hiding", "settings", "timing")
 
     def __init__(self, settings: ClientSettings, timing: Timing) -> None:
         self.settings = settings
@@ -58,6 +59,8 @@ class ClientBase:
         self._proxy = settings.proxy
         self._host = host_of(settings.base_url, settings.requests_per_second)
         self._is_signature_accepted = False  # that of a request without a body
+        self.hiding = Hiding()
+        """The secrets in the inputs of submissions, which the client hides in all answers."""
 
     @property
     def clock_offset(self) -> float:
@@ -110,7 +113,13 @@ class ClientBase:
 
     def _data_of(self, request: Request, response: Response) -> Any:
         """Return the JSON of an HTTP response, or raise the error that it is; see `answers.data_of`."""
-        return answers.data_of(request, self._hidden(response), self._other_signature(request, response))
+        data = answers.data_of(request, self._hidden(response), self._other_signature(request, response))
+        return self.hiding.data(data)
+
+    def _guarded(self, followed: Followed[R]) -> Followed[R]:
+        """Return an execution or workflow run whose events are parsed without the secrets of inputs."""
+        parse, hide = followed.parse_event, self.hiding.data
+        return replace(followed, parse_event=lambda data: parse(hide(data))) if self.hiding else followed
 
     def _check_stream(self, request: Request, head: Response) -> None:
         """Check an HTTP response that must be an event stream, as `check_stream` of this module does."""
@@ -126,19 +135,17 @@ class ClientBase:
         return "omitted" if self.settings.empty_body_signature == "object" else "object"
 
     def _hidden(self, response: Response) -> Response:
-        """Return an HTTP response; in that of an error, three dots take the place of each secret that it repeats."""
+        """Return an HTTP response; in that of an error, three stars take the place of each secret that it repeats."""
         if 200 <= response.status < 300:
             return response
-        body = response.body
-        for secret in self.settings.secrets:
-            for is_ascii in (True, False):  # the two ways in which JSON can write it
-                written = json.dumps(secret, ensure_ascii=is_ascii)[1:-1]
-                body = body.replace(written.encode(errors="replace"), b"...")
-        return replace(response, body=body)
+        body = Hiding(self.settings.secrets).whole(response.body)
+        headers = {name: self.hiding.error(value) for name, value in response.headers.items()}
+        return replace(response, headers=headers, body=self.hiding.body(body))
 
     def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
         """Return the exception for a request that got no usable HTTP response; see `failures.transport_error`."""
         result = transport_error(self.settings, self._proxy, request, error)
+        result.args = tuple(self.hiding.error(text) for text in result.args)
         if isinstance(error, HostPausedError):
             result.sent, result.retry_after = False, error.left
         return result

@@ -152,6 +152,7 @@ class Client(SendingClient):
 
         :raises WhiteRabbitError: if the stream is refused, breaks, goes silent for 45 seconds, or is not as documented.
         """
+        followed = self._guarded(followed)
         with contextlib.closing(
             self._open(followed.stream_request, _FOREVER, self.settings.max_answer_bytes)
         ) as stream:
@@ -179,7 +180,7 @@ class Client(SendingClient):
         """
         deadline = None if timeout is None else time.time() + timeout
         steps = follow(
-            followed,
+            self._guarded(followed),
             deadline=deadline,
             poll_interval=poll_interval,
             whole_record=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,12 @@ class Request:
 
     method: str
     path: str
-    body: bytes | None = field(default=None, repr=False)  # may hold a callback's secret
+    body: bytes | None = field(default=None, repr=False)  # may hold secrets of inputs and of a callback
     idempotent: bool = False
     server_wait: float = 0.0
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a request can't be pickled, because it may hold secrets")
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def test_links(whiterabbit_emulator: Emulator) -> None:
 
 @records_and_streams
 def test_secrets_that_the_server_repeats(whiterabbit_emulator: Emulator, fetch: Fetch) -> None:
-    """A refusal that quotes the API key, or another secret of the request, shows three dots instead."""
+    """A refusal that quotes the API key, or another secret of the request, shows three stars instead."""
     secrets = {"callback_secret": 'a "secret" é', "callback_headers": {"X-Team": "payments", "X-N": "7"}}
     settings = settings_for(whiterabbit_emulator, **secrets)
     quoted = f"key {settings.api_key}, secret {secrets['callback_secret']}, headers payments and 7"
@@ -76,6 +76,6 @@ def test_secrets_that_the_server_repeats(whiterabbit_emulator: Emulator, fetch: 
     with pytest.raises(exc.WhiteRabbitInvalidRequestError) as caught:
         fetch(settings, "e-1")
     error = caught.value
-    assert error.errors == (("...", "x" * 490 + "..."), ("", "key ..., secret ..., headers ... and 7"))
+    assert error.errors == (("***", "x" * 490 + "***"), ("", "key ***, secret ***, headers *** and 7"))
     for text in (str(error), repr(error)):
         assert settings.api_key[:8] not in text

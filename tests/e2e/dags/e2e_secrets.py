@@ -1,4 +1,7 @@
-"""A DAG of all code that handles secrets: waits and submissions that succeed, fail, are refused, or do not connect."""
+"""A DAG of all code that handles secrets: waits and submissions that succeed, fail, are refused, or do not connect.
+
+Its inputs name secrets, which the components repeat in their outputs and errors.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from airflow_provider_whiterabbit.compat import DAG, task
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
+from airflow_provider_whiterabbit.secrets import secret
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from airflow_provider_whiterabbit.sensors.workflow import WhiteRabbitWorkflowRunSensor
 
@@ -17,11 +21,14 @@ DEFERRED = {"deferrable": True}
 THERE = {"start_from_trigger": True, "end_from_trigger": True}
 CALLED_BACK = {"callback_url": "{{ dag_run.conf['callback_url'] }}"}
 EXECUTION = "{{ dag_run.conf['execution_id'] }}"
+RPC = secret(connection="secrets_inputs", field="extra.rpc_url")
+TOKEN = secret(variable="secrets_token")
+INPUTS = {"jsonRpcUrl": RPC, "headers": {"Authorization": f"Bearer {TOKEN}"}}
 NOWHERE = "00000000-0000-0000-0000-000000000000"
 
 with DAG("e2e_secrets", schedule=None, catchup=False, default_args={"retry_delay": timedelta(seconds=1)}):
 
-    def wait(task_id: str, execution_id: str = EXECUTION, **how: Any) -> WhiteRabbitExecutionSensor:
+    def wait(task_id: str, execution_id: Any = EXECUTION, **how: Any) -> WhiteRabbitExecutionSensor:
         """Return a sensor for an execution."""
         return WhiteRabbitExecutionSensor(task_id=task_id, execution_id=execution_id, poke_interval=2, **how)
 
@@ -33,7 +40,8 @@ with DAG("e2e_secrets", schedule=None, catchup=False, default_args={"retry_delay
     def call() -> Any:
         """Print everything that the hook shows about itself, and call White Rabbit."""
         hook = WhiteRabbitHook(**GOOD)
-        print(hook, vars(hook), hook.get_conn(), hook.test_connection())
+        execution = hook.execute_component("SECRET_INPUTS", INPUTS, inline_wait=5, allowed_secrets=[RPC, TOKEN])
+        print(hook, vars(hook), hook.get_conn(), hook.test_connection(), execution, execution.raw)
         return hook.get_components()
 
     call()
@@ -53,6 +61,15 @@ with DAG("e2e_secrets", schedule=None, catchup=False, default_args={"retry_delay
     execute("execute_invalid", **GOOD, callback_url="{{ 'ftp' }}://127.0.0.1")
     execute("execute_refused", **REFUSED, **CALLED_BACK)
     execute("execute_away", **AWAY, **CALLED_BACK)
+    operator = WhiteRabbitExecuteComponentOperator
+    operator.partial(task_id="inputs_mapped", module="SECRET_INPUTS", **GOOD).expand(input=[INPUTS])
+    execute("inputs_there", "SECRET_INPUTS", **GOOD, input=INPUTS, end_from_trigger=True)
+    execute("inputs_failed", "SECRET_INPUTS_FAILED", **GOOD, input=INPUTS, **DEFERRED)
+    execute("inputs_uncertain", "SECRETS_UNCERTAIN", **GOOD, input=INPUTS, retries=1)
+    execute("inputs_missing", **GOOD, input={"url": f"{RPC}/{secret(variable='secrets_nowhere')}"})
+    execute("inputs_data", **GOOD, input={"url": "{{ dag_run.conf['name'] }}"})
+    submitted = execute("inputs_file", "SECRET_INPUTS", **GOOD, input="inputs.json", wait_for_completion=False)
+    wait("wait_inputs", submitted.output, **GOOD, **DEFERRED, hidden_secrets=[RPC, TOKEN])
     run = WhiteRabbitTriggerWorkflowOperator(task_id="run", workflow_id="SECRETS", **GOOD, **DEFERRED)
     started = "{{ ti.xcom_pull(task_ids='run', key='workflow_run_id') }}"
     run >> WhiteRabbitWorkflowRunSensor(task_id="wait_run", workflow_run_id=started, **GOOD, **DEFERRED)
