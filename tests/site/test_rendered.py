@@ -29,7 +29,8 @@ def test_page() -> None:
     """The words are those of the article; links, anchors and what is loaded are those of the whole page."""
     page = Rendered(
         '<link rel="next" href="b.html"><link rel="stylesheet" href="a.css">'
-        '<nav id="menu"><a href="c.html">Menu</a></nav><article><h1 id="top">Title<a class="headerlink" href="#top">¶</a></h1><img src="https://x.example/i.png">'
+        '<nav id="menu"><a href="c.html">Menu</a></nav><article><h1 id="top">Title'
+        '<a class="headerlink" href="#top">¶</a></h1><img src="https://x.example/i.png">'
         '<p>Text</p><ol start="4"><li>Item</li></ol></article><footer>Foot</footer>'
     )
     assert [str(word) for word in page.words] == ["Title (h1)", "Text (paragraph)", "Item (ol li)"]
