@@ -1,7 +1,7 @@
 """Draws the plots of the page: narrow enough for a phone, in colours that follow dark mode.
 
-A browser shows an image in the colours of the page around it, also where the reader has switched to dark mode. Each image
-has a background of its own, so it can be read in a browser that only follows the system's mode, too.
+A browser shows an image in the colours of the page around it, also where the reader has switched to dark mode. Each
+image has a background of its own, so it can be read in a browser that only follows the system's mode, too.
 """
 
 from __future__ import annotations
