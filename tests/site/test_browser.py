@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from tests.docs.pages import ROOT
 from tests.site import SITE
 from tests.ui import AIRFLOW
 
@@ -23,6 +27,9 @@ pytestmark = [
 ]
 
 DESK = {"width": 1280, "height": 900}
+PHONE = {"width": 360, "height": 740}
+READABLE = 9.0
+"""Size in pixels of the smallest text in a picture, without the exponents on an axis."""
 
 
 class Silent(SimpleHTTPRequestHandler):
@@ -113,3 +120,63 @@ def test_neighbours(page: Page, address: str) -> None:
     page.wait_for_url("**/tutorial.html")
     page.locator(".md-footer__link--prev").click()
     page.wait_for_url("**/index.html")
+
+
+PICTURES: dict[str, list[Path]] = {}
+"""The pictures, below docs/, of each page that has any."""
+
+for picture in sorted((ROOT / "docs").rglob("*.svg")):
+    found = picture.relative_to(ROOT / "docs")
+    (name,) = [path.name for path in SITE.glob("*.html") if f'src="{found}"' in path.read_text()]
+    PICTURES.setdefault(name, []).append(found)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_on_a_phone(page: Page, name: str) -> None:
+    """A picture fits into a phone's width, with texts of a size that can be read."""
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.goto(f"file://{SITE}/{name}")
+    for picture in PICTURES[name]:
+        box = page.locator(f'img[src="{picture}"]').bounding_box()
+        assert box, picture
+        assert box["x"] >= 0, picture
+        assert box["x"] + box["width"] <= PHONE["width"], picture
+        text = (ROOT / "docs" / picture).read_text()
+        view = re.search(r'viewBox="0 0 ([\d.]+) ', text)
+        sizes = [float(size) for size in re.findall(r'font-size(?:: |=")([\d.]+)', text) if float(size) > 7]
+        assert view, picture
+        assert min(sizes) * box["width"] / float(view[1]) >= READABLE, picture
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_in_dark_mode(page: Page, name: str, system: Literal["light", "dark"]) -> None:
+    """A picture is dark if the page is, whether the system says so or the reader has switched to it."""
+    page.emulate_media(color_scheme=system)
+    page.goto(f"file://{SITE}/{name}")
+    other = {"light": "dark", "dark": "light"}[system]
+    for mode in (system, other):
+        for picture in PICTURES[name]:
+            brightness = brightness_of(page, picture)
+            assert brightness < 100 if mode == "dark" else brightness > 200, f"{picture} in {mode} mode"
+        page.locator("label[for^=__palette]:visible").click()
+
+
+def brightness_of(page: Page, picture: Path) -> float:
+    """Return the median brightness of a picture, from 0 for black to 255 for white: that of its background."""
+    image = page.locator(f'img[src="{picture}"]')
+    image.scroll_into_view_if_needed()
+    page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
+    encoded = base64.b64encode(image.screenshot(animations="disabled")).decode()
+    return page.evaluate(
+        """async encoded => {
+            const image = new Image()
+            image.src = "data:image/png;base64," + encoded
+            await image.decode()
+            const context = new OffscreenCanvas(image.width, image.height).getContext("2d")
+            context.drawImage(image, 0, 0)
+            const { data } = context.getImageData(0, 0, image.width, image.height)
+            return Uint8Array.from({ length: data.length / 4 }, (_, at) => data[4 * at]).sort().at(data.length / 8)
+        }""",
+        encoded,
+    )
