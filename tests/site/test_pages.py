@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from airflow_provider_whiterabbit import __version__
 from tests.docs.pages import ROOT
 from tests.site import SITE
 from tests.site.rendered import Rendered, as_markdown_says, difference
@@ -94,6 +95,12 @@ def test_neighbours(site: Path) -> None:
     kinds = [re.findall(r'class="md-footer__link md-footer__link--(\w+)"', path.read_text()) for path in HTML]
     pages = [kind for path, kind in zip(HTML, kinds, strict=True) if path != site / "404.html"]
     assert sorted(map(len, pages)) == [1, 1] + [2] * (len(pages) - 2)
+
+
+@pytest.mark.parametrize("path", HTML, ids=named)
+def test_version(path: Path) -> None:
+    """Each page names the version that it describes."""
+    assert f"Version {__version__} " in path.read_text()
 
 
 @pytest.mark.parametrize("path", sorted((SITE / "reference").glob("*.html")), ids=named)
