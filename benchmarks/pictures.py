@@ -38,8 +38,15 @@ COLOURS = {
     "#d62728": ("c3", "#d62728", "#ff8787"),
     "#9467bd": ("c4", "#8a5bb5", "#c0a4e6"),
     "#8c564b": ("c5", "#8c564b", "#d0a79c"),
+    "#e377c2": ("c6", "#c2559f", "#f0a3da"),
+    "#7f7f7f": ("c7", "#707070", "#a8a8a8"),
+    "#bcbd22": ("c8", "#8f9010", "#d5d65c"),
+    "#17becf": ("c9", "#0f8f9c", "#5fdbe8"),
 }
-"""Matplotlib's colours, each with the name of its variable, and its values in light and in dark mode."""
+"""What matplotlib draws with, each with the name of its variable, and its values in light and in dark mode.
+
+White, black, the edge of legends, and the colours of lines and bars in their order.
+"""
 
 
 def draw(plot: Callable[[Figure], None], title: str, path: Path) -> None:

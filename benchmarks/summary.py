@@ -40,7 +40,7 @@ class Figures:
 def figures(results: dict[str, Any]) -> list[Figures]:
     """Return what is compared, from the data of the benchmarks in `SOURCES`."""
     latency, calls, waits, parsing = (results[name] for name in SOURCES)
-    most = max(row["count"] for row in waits)
+    most = max(row["count"] for row in waits if row["way"] == "http")
     ours, http = ({row["way"]: row for row in waits if row["count"] == most}[way] for way in ("ours", "http"))
     return [
         Figures(
