@@ -121,8 +121,9 @@ bench-smoke: $(BENCH)/.ready ## Run a short version of the benchmarks that start
 bench-latency: $(BENCH)/.ready ## Measure how long after COMPLETED a task ends, for each way of waiting
 	$(BENCH)/bin/python -m benchmarks latency
 
-docs: $(DOCS)/.ready ## Build the documentation site in site/; a warning is an error
+docs: $(DOCS)/.ready $(READY) ## Build the documentation site in site/, and test its pages; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+	SITE=site $(BIN)/python -m pytest -q tests/site -m "not ui"
 	@echo "The site is in site/index.html"
 
 docs-serve: $(DOCS)/.ready ## Serve the documentation on this machine and rebuild it after changes
@@ -142,8 +143,8 @@ check-dist: $(BUILD)/.ready ## Check what is in dist/, and test the wheel in a n
 matrix: $(MATRIX)/.ready ## Run the tests on every supported Airflow and Python; needs these Pythons and PostgreSQL
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATRIX)/bin/nox $(SESSIONS)
 
-ui-test: chromium $(MATRIX)/.ready ## Test Airflow's web UI in Chromium, on Airflow 3.3 and 2.11; SCREENSHOTS=1 renews docs/screenshots
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(MATRIX)/bin/nox --session ui
+ui-test: chromium docs $(MATRIX)/.ready ## Test the documentation site and Airflow's web UI, on Airflow 3.3 and 2.11, in Chromium; SCREENSHOTS=1 renews docs/screenshots
+	SITE="$(CURDIR)/site" PATH="$(CURDIR)/$(BIN):$$PATH" $(MATRIX)/bin/nox --session ui
 
 # Fail early if none of the browsers is installed that tests/ui/browser.py searches for.
 chromium:

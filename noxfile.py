@@ -39,7 +39,7 @@ with `make matrix` alone.
 """
 
 WITHOUT_TOOLS = (
-    *("--ignore=tests/docs", "--ignore=tests/benchmarks", "--ignore=tests/dev"),
+    *("--ignore=tests/docs", "--ignore=tests/site", "--ignore=tests/benchmarks", "--ignore=tests/dev"),
     *(f"--ignore=tests/e2e/test_{name}.py" for name in ("demo", "harness", "installation", "postgres")),
 )
 """Leaves out the tests of the documentation and of the tools for development, which need only the newest Airflow."""
@@ -129,6 +129,6 @@ def lowest(session: nox.Session) -> None:
 @nox.session(python="3.11", default=False)
 @nox.parametrize("airflow", ["3.3", "2.11"])
 def ui(session: nox.Session, airflow: str) -> None:
-    """Test Airflow's web UI in a browser, which must be installed."""
+    """Test Airflow's web UI and the documentation's site in a browser, which must be installed."""
     _install(session, f"airflow-{airflow}", "ui")
-    session.run("pytest", *(session.posargs or ("-m", "ui", "tests/ui")))
+    session.run("pytest", *(session.posargs or ("-m", "ui", "tests/ui", "tests/site")))

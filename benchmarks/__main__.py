@@ -1,4 +1,4 @@
-"""Run all benchmarks, or the named ones: ``python -m benchmarks [--smoke] [waits latency …]``."""
+"""Run all benchmarks, or the named ones: ``python -m benchmarks [--smoke | --render] [waits latency …]``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import cast
 
-from benchmarks.report import ROOT, Benchmark, write
+from benchmarks.report import ROOT, Benchmark, read, render, summarize, write
 
 BENCHMARKS = ("waits", "system", "latency", "calls", "parsing", "signing", "outputs", "runs", "callbacks")
 NOT_SMOKED = frozenset({"system", "latency", "callbacks"})
@@ -22,7 +22,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Run the benchmarks of this provider.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"benchmarks to run: {', '.join(BENCHMARKS)} (all)")
     parser.add_argument("--smoke", action="store_true", help="only check in under a minute that the benchmarks run")
+    parser.add_argument("--render", action="store_true", help="measure nothing; write the page from the stored results")
     options = parser.parse_args()
+    if options.smoke and options.render:
+        parser.error("a smoke run stores no results, so there is nothing to render")
     if unknown := set(options.names) - set(BENCHMARKS):
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     names = options.names or [name for name in BENCHMARKS if not (options.smoke and name in NOT_SMOKED)]
@@ -30,10 +33,14 @@ def main() -> int:
         for name in names:
             started = time.monotonic()
             benchmark = cast(Benchmark, importlib.import_module(f"benchmarks.{name}"))
-            data = benchmark.measure(options.smoke)
             root = Path(smoke_folder) if options.smoke else ROOT
-            text = write(name, benchmark, data, root, judged=not options.smoke)
+            if options.render:
+                text = render(name, benchmark, read(name), root, judged=True)
+            else:
+                text = write(name, benchmark, benchmark.measure(options.smoke), root, judged=not options.smoke)
             print(f"## {benchmark.TITLE} ({time.monotonic() - started:.0f} s)\n\n{text}\n", flush=True)
+        if not options.smoke:
+            summarize(ROOT)
     return 0
 
 

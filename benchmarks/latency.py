@@ -143,7 +143,7 @@ def plot(data: Any, figure: Figure) -> None:
     axes = figure.subplots()
     for row, latencies in enumerate(data.values()):
         axes.plot(latencies["seconds"], [row] * len(latencies["seconds"]), "o", alpha=0.4, color="C0")
-        axes.plot(statistics.median(latencies["seconds"]), row, "|", markersize=20, color="black")
+        axes.plot(statistics.median(latencies["seconds"]), row, "|", markersize=12, color="black")
     axes.set_yticks(range(len(data)), [WAYS[way][1].replace("*", "").replace("`", "") for way in data])
     axes.invert_yaxis()
     axes.set(xscale="log", xlabel="seconds from COMPLETED to the end of the task (logarithmic)")

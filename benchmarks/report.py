@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psutil  # type: ignore[import-untyped]  # installed with Airflow, without its stubs
 
+from benchmarks import pictures, summary
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -85,31 +87,49 @@ def write(name: str, benchmark: Benchmark, data: Any, root: Path, *, judged: boo
     :param judged: include the table of goals.
     """
     result = {"measured": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "data": data}
-    _write(root / "benchmarks" / "results" / f"{name}.json", json.dumps(result, indent=1) + "\n")
-    plot = root / "docs" / "performance" / f"{name}.svg"
-    plot.parent.mkdir(parents=True, exist_ok=True)
-    _draw(benchmark, data, plot)
+    _write(_results(root, name), json.dumps(result, indent=1) + "\n")
+    return render(name, benchmark, result, root, judged=judged)
+
+
+def read(name: str) -> Any:
+    """Return the stored result of a benchmark: when and where it was measured, and its data."""
+    return json.loads(_results(ROOT, name).read_text())
+
+
+def render(name: str, benchmark: Benchmark, result: Any, root: Path, *, judged: bool) -> str:
+    """Write the plot and the page section of a result; return the text of the section. `write` has the parameters."""
+    plot = _plot(root, name)
+    pictures.draw(lambda figure: benchmark.plot(result["data"], figure), benchmark.TITLE, plot)
     text = section(benchmark, result, f"performance/{name}.svg", judged=judged)
+    _fill(root, name, text)
+    return text
+
+
+def summarize(root: Path) -> None:
+    """Write the plot and the table at the head of the page, from the stored results."""
+    results = {name: read(name)["data"] for name in summary.SOURCES}
+    pictures.draw(lambda figure: summary.plot(results, figure), summary.TITLE, _plot(root, "summary"))
+    _fill(root, "summary", f"{markdown(summary.table(results))}\n\n![{summary.TITLE}](performance/summary.svg)")
+
+
+def _results(root: Path, name: str) -> Path:
+    return root / "benchmarks" / "results" / f"{name}.json"
+
+
+def _plot(root: Path, name: str) -> Path:
+    path = root / "docs" / "performance" / f"{name}.svg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _fill(root: Path, name: str, text: str) -> None:
     page = root / PAGE.relative_to(ROOT)
     _write(page, with_section((page if page.exists() else PAGE).read_text(), name, text))
-    return text
 
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-
-
-def _draw(benchmark: Benchmark, data: Any, path: Path) -> None:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    # A fixed salt and no date: the same data gives the same file. Text stays text instead of becoming paths.
-    mpl.rcParams |= {"svg.hashsalt": "benchmarks", "svg.fonttype": "none"}
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    benchmark.plot(data, figure)
-    figure.suptitle(benchmark.TITLE)
-    figure.savefig(path, metadata={"Date": None})
 
 
 def section(benchmark: Benchmark, result: Any, plot: str, *, judged: bool) -> str:
