@@ -12,7 +12,7 @@ from typing import cast
 
 from benchmarks.report import ROOT, Benchmark, write
 
-BENCHMARKS = ("waits", "system", "latency", "calls", "parsing", "signing", "outputs", "runs", "callbacks")
+BENCHMARKS = ("waits", "sizing", "system", "latency", "calls", "parsing", "signing", "outputs", "runs", "callbacks")
 NOT_SMOKED = frozenset({"system", "latency", "callbacks"})
 """Benchmarks that ``--smoke`` skips because they start an Airflow. A smoke run measures them only if they are named."""
 

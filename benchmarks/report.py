@@ -31,6 +31,7 @@ class Goal:
     :param limit: the goal is met if the figure is at most this number.
     :param unit: for example ``"ms"``; ``"times"`` for a ratio.
     :param reference: the same figure of a simpler program, measured in the same run; None if there is none.
+    :param spread: the lowest and the highest of the rounds whose median the figure is; None for a single round.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Goal:
     limit: float
     unit: str
     reference: float | None = None
+    spread: tuple[float, float] | None = None
 
     @property
     def met(self) -> bool:
@@ -46,7 +48,11 @@ class Goal:
 
 
 class Benchmark(Protocol):
-    """The functions that each benchmark module of this package has. The data of a benchmark is JSON."""
+    """The functions that each benchmark module of this package has. The data of a benchmark is JSON.
+
+    A module with several tables has, instead of `table`, a function `tables` that returns them by their headings. A
+    module without `plot` has no plot. `PAGE` is where the results are written, by default ``docs/performance.md``.
+    """
 
     TITLE: str
 
@@ -86,12 +92,14 @@ def write(name: str, benchmark: Benchmark, data: Any, root: Path, *, judged: boo
     """
     result = {"measured": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "data": data}
     _write(root / "benchmarks" / "results" / f"{name}.json", json.dumps(result, indent=1) + "\n")
-    plot = root / "docs" / "performance" / f"{name}.svg"
-    plot.parent.mkdir(parents=True, exist_ok=True)
-    _draw(benchmark, data, plot)
-    text = section(benchmark, result, f"performance/{name}.svg", judged=judged)
-    page = root / PAGE.relative_to(ROOT)
-    _write(page, with_section((page if page.exists() else PAGE).read_text(), name, text))
+    plot = f"performance/{name}.svg" if hasattr(benchmark, "plot") else None
+    if plot:
+        (root / "docs" / "performance").mkdir(parents=True, exist_ok=True)
+        _draw(benchmark, data, root / "docs" / plot)
+    text = section(benchmark, result, plot, judged=judged)
+    original: Path = getattr(benchmark, "PAGE", PAGE)
+    page = root / original.relative_to(ROOT)
+    _write(page, with_section((page if page.exists() else original).read_text(), name, text))
     return text
 
 
@@ -112,13 +120,17 @@ def _draw(benchmark: Benchmark, data: Any, path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def section(benchmark: Benchmark, result: Any, plot: str, *, judged: bool) -> str:
-    """Return the page section of one benchmark: its table, its goals, its plot, and the machine it ran on."""
+def section(benchmark: Benchmark, result: Any, plot: str | None, *, judged: bool) -> str:
+    """Return the page section of one benchmark: its tables, its goals, its plot, and the machine it ran on."""
     data = result["data"]
-    parts = [markdown(benchmark.table(data))]
+    if hasattr(benchmark, "tables"):
+        parts = [text for heading, rows in benchmark.tables(data).items() for text in (f"{heading}:", markdown(rows))]
+    else:
+        parts = [markdown(benchmark.table(data))]
     if judged and (goals := benchmark.goals(data)):
         parts.append(markdown(_goal_rows(goals)))
-    parts.append(f"![{benchmark.TITLE}]({plot})")
+    if plot:
+        parts.append(f"![{benchmark.TITLE}]({plot})")
     host = result["machine"]
     versions = ", ".join(f"{name} {host[name]}" for name in PACKAGES)
     parts.append(
@@ -129,12 +141,15 @@ def section(benchmark: Benchmark, result: Any, plot: str, *, judged: bool) -> st
 
 
 def _goal_rows(goals: list[Goal]) -> list[list[str]]:
-    """Return the rows of a table of goals; it has a column *reference* if one of the goals has a reference."""
+    """Return the rows of a table of goals, with the columns *rounds* and *reference* if one of the goals has such."""
+    has_spread = any(goal.spread is not None for goal in goals)
     has_reference = any(goal.reference is not None for goal in goals)
-    rows = [["goal", "measured", "at most", "result"] + ["reference"] * has_reference]
+    rows = [["goal", "measured", *["rounds"] * has_spread, "at most", "result", *["reference"] * has_reference]]
     for goal in goals:
-        row = [goal.name, f"{goal.value:.3g} {goal.unit}", f"{goal.limit:g} {goal.unit}"]
-        row.append("met" if goal.met else "**missed**")
+        row = [goal.name, f"{goal.value:.3g} {goal.unit}"]
+        if has_spread:
+            row.append("" if goal.spread is None else " to ".join(f"{value:.3g}" for value in goal.spread))
+        row += [f"{goal.limit:g} {goal.unit}", "met" if goal.met else "**missed**"]
         if has_reference:
             row.append("" if goal.reference is None else f"{goal.reference:.3g} {goal.unit}")
         rows.append(row)
