@@ -150,14 +150,14 @@ class _Connector(aiohttp.TCPConnector):
         """
         await self._line.admit()
         try:
-            async with asyncio.timeout(timeout.sock_connect):
-                connection = await super().connect(req, traces, timeout)
-                while (protocol := connection.protocol) is not None and protocol.should_close:
-                    # A kept connection on which something arrived unasked: it would pass for the next answer.
-                    connection.close()
+            with self._sessions.connecting():
+                async with asyncio.timeout(timeout.sock_connect):
                     connection = await super().connect(req, traces, timeout)
+                    while (protocol := connection.protocol) is not None and protocol.should_close:
+                        # A kept connection on which something arrived unasked: it would pass for the next answer.
+                        connection.close()
+                        connection = await super().connect(req, traces, timeout)
         except OSError as error:
-            self._sessions.forget()
             if is_shortage(error):
                 self._streams.make_room()
             raise

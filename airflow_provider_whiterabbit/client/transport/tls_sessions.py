@@ -6,8 +6,10 @@ does not resume sessions. `ssl.SSLContext.sslobject_class` is the documented way
 
 from __future__ import annotations
 
+import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from airflow_provider_whiterabbit.client.clock import monotonic
@@ -18,6 +20,13 @@ LONGEST_TRUST = 3600.0
 _KEPT_FOR = 60.0
 """Seconds after which a session is replaced by that of a connection that resumed it: some servers take a session for
 few minutes only."""
+
+_LONGEST_EXPONENT = 6
+"""After so many failures in a row, 4 to this power is longer than `LONGEST_TRUST`."""
+
+_offers: ContextVar[list[str]] = ContextVar("whiterabbit_tls_offers")
+"""The servers to which the connection that is being established has offered a session. asyncio's callbacks see the same
+list as the task that connects."""
 
 
 class _Kept(NamedTuple):
@@ -36,29 +45,55 @@ class Sessions:
     :param clock: the seconds of a clock that never jumps.
     """
 
-    __slots__ = ("_clock", "_kept")
+    __slots__ = ("_clock", "_failures", "_kept", "_paused_until")
 
     def __init__(self, context: ssl.SSLContext, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
+        self._failures = 0
         self._kept: dict[str, _Kept] = {}
+        self._paused_until = clock()
         context.sslobject_class = type("ResumingObject", (_ResumingObject,), {"sessions": self})
 
-    def forget(self) -> None:
-        """Forget all sessions after a connection has failed, perhaps because of one of them."""
+    @contextlib.contextmanager
+    def connecting(self) -> Iterator[None]:
+        """Establish a connection in a ``with``; if it fails after it has offered a session, offer none for a while.
+
+        Some servers break a handshake that resumes a session. A server that stops in this moment looks the same, so the
+        pause is 4 s at first, and longer only if no session can be resumed after it.
+        """
+        offers: list[str] = []
+        token = _offers.set(offers)
+        try:
+            yield
+        except OSError:
+            if offers:
+                self._pause()
+            raise
+        finally:
+            _offers.reset(token)
+
+    def _pause(self) -> None:
         self._kept.clear()
+        if (now := self._clock()) >= self._paused_until:  # the failures of one moment count once
+            self._failures = min(self._failures + 1, _LONGEST_EXPONENT)
+            self._paused_until = now + min(4.0**self._failures, LONGEST_TRUST)
 
     def offer(self, tls: _ResumingObject) -> None:
         """Resume the session of an earlier connection to the same server in a new connection, if there is one."""
-        kept = self._kept.get(tls.server_hostname or "")
-        if kept is not None and self._clock() - kept.checked_at < LONGEST_TRUST:
+        name, now = tls.server_hostname or "", self._clock()
+        kept = self._kept.get(name)
+        if kept is not None and now >= self._paused_until and now - kept.checked_at < LONGEST_TRUST:
             tls.session = kept.session
             tls.checked_at = kept.checked_at
+            _offers.get([]).append(name)
 
     def keep(self, tls: _ResumingObject) -> None:
         """Keep the session of a connection whose server has sent something, so perhaps a ticket too."""
         name, now = tls.server_hostname, self._clock()
         if not name:
             return
+        if tls.session_reused:
+            self._failures = 0
         kept = self._kept.get(name)
         if tls.session_reused and kept is not None and now - kept.kept_at < _KEPT_FOR:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -117,6 +118,43 @@ def test_server_that_says_nothing(handshakes: Handshakes) -> None:
     assert [handshakes.resumed(server_speaks=False), handshakes.resumed()] == [True, True]
 
 
+def fail(handshakes: Handshakes, *, resuming: int = 1) -> None:
+    """Let connections fail together, so many of which have offered a session."""
+    with contextlib.suppress(ConnectionResetError), contextlib.ExitStack() as connecting:
+        for _ in range(resuming):
+            connecting.enter_context(handshakes.sessions.connecting())
+            assert handshakes.resumed(server_speaks=False)
+        connecting.enter_context(handshakes.sessions.connecting())
+        raise ConnectionResetError
+
+
+def test_server_that_fails_to_resume(handshakes: Handshakes) -> None:
+    """After connections that resume a session fail, none is offered for a while, which gets longer and longer."""
+    assert not handshakes.resumed()
+    for pause in (4, 16, 64, 256, 1024, LONGEST_TRUST, LONGEST_TRUST):
+        fail(handshakes)
+        handshakes.now += pause - 1
+        assert [handshakes.resumed(), handshakes.resumed()] == [False, False]
+        handshakes.now += 1
+
+
+def test_pause_after_a_server_that_stopped(handshakes: Handshakes) -> None:
+    """Connections that fail together begin one short pause; so do later ones after a session was resumed."""
+    assert not handshakes.resumed()
+    for _ in range(2):
+        fail(handshakes, resuming=50)
+        assert [handshakes.resumed(), handshakes.resumed()] == [False, False]
+        handshakes.now += 4
+        assert handshakes.resumed()
+
+
+def test_refused_connections(handshakes: Handshakes) -> None:
+    """A connection that fails before it has offered a session says nothing about sessions."""
+    handshakes.resumed()
+    fail(handshakes, resuming=0)
+    assert handshakes.resumed()
+
+
 def test_untrusted_certificate(handshakes: Handshakes) -> None:
     """A server whose certificate is not trusted is refused, whatever sessions there are."""
     assert not handshakes.resumed()
@@ -127,7 +165,7 @@ def test_untrusted_certificate(handshakes: Handshakes) -> None:
 
 
 async def test_new_connections(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
-    """New connections resume the session of an earlier one; after a connection that fails, the session is forgotten."""
+    """New connections resume the session of an earlier one; if that breaks the handshake, the next ones do not."""
     context, reused = server_context(tmp_path), []
     is_down = threading.Event()
 
@@ -150,4 +188,4 @@ async def test_new_connections(whiterabbit_emulator: Emulator, tmp_path: Path) -
             is_down.clear()
             for _ in range(2):
                 await client.send(api.get_execution("e-1"))
-    assert reused == [False, True, True, False, True]
+    assert reused == [False, True, True, False, False]
