@@ -112,7 +112,7 @@ faults: $(READY) ## Run every way of waiting under every fault; write the table 
 hostile: $(READY) ## Run waits and submissions against a server that breaks all rules; write the tables into docs/reliability.md
 	$(BIN)/python -m dev.proofs.hostile
 
-bench: $(BENCH)/.ready ## Run all benchmarks (30 minutes); write benchmarks/results/ and the tables and plots of docs/performance.md
+bench: $(BENCH)/.ready ## Run all benchmarks (1 hour); write benchmarks/results/ and the tables and plots of docs/performance.md
 	$(BENCH)/bin/python -m benchmarks
 
 bench-smoke: $(BENCH)/.ready ## Run a short version of the benchmarks that start no Airflow (1 minute)

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import cast
 
-from benchmarks.report import ROOT, Benchmark, read, render, summarize, write
+from benchmarks.report import ROOT, Benchmark, is_current, read, render, summarize, write
 
-BENCHMARKS = ("waits", "system", "latency", "calls", "parsing", "signing", "outputs", "runs", "callbacks")
+BENCHMARKS = ("waits", "sizing", "system", "latency", "calls", "parsing", "signing", "outputs", "runs", "callbacks")
 NOT_SMOKED = frozenset({"system", "latency", "callbacks"})
 """Benchmarks that ``--smoke`` skips because they start an Airflow. A smoke run measures them only if they are named."""
 
@@ -35,7 +35,10 @@ def main() -> int:
             benchmark = cast(Benchmark, importlib.import_module(f"benchmarks.{name}"))
             root = Path(smoke_folder) if options.smoke else ROOT
             if options.render:
-                text = render(name, benchmark, read(name), root, judged=True)
+                if not is_current(benchmark, result := read(name)):
+                    print(f"## {benchmark.TITLE}: not rendered, because no result of this version is stored\n")
+                    continue
+                text = render(name, benchmark, result, root, judged=True)
             else:
                 text = write(name, benchmark, benchmark.measure(options.smoke), root, judged=not options.smoke)
             print(f"## {benchmark.TITLE} ({time.monotonic() - started:.0f} s)\n\n{text}\n", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import ssl
 import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,11 +20,17 @@ READING_TRIGGER = "benchmarks.readers.ReadingTrigger"
 async def read_bare(url: str, execution_id: str) -> None:
     """Read a stream to its end with a plain asyncio socket: the least that a wait in Python can cost."""
     address = urlsplit(url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    tls = _shared_context() if address.scheme == "https" else None
+    reader, writer = await asyncio.open_connection(address.hostname, address.port, ssl=tls)
     writer.write(f"GET {STREAM.format(execution_id)} HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
     while await reader.read(65536):
         pass
     writer.close()
+
+
+@functools.cache
+def _shared_context() -> ssl.SSLContext:
+    return ssl.create_default_context()  # the environment names the authority to trust
 
 
 @functools.cache
@@ -35,13 +42,30 @@ def _shared_session() -> Any:
 
 async def read_aiohttp(url: str, execution_id: str) -> None:
     """Read a stream to its end with aiohttp, on a session that all streams share."""
-    async with _shared_session().get(url + STREAM.format(execution_id)) as answer:
-        while await answer.content.readany():
-            pass
+    import aiohttp
+
+    try:
+        async with _shared_session().get(url + STREAM.format(execution_id)) as answer:
+            while await answer.content.readany():
+                pass
+    except aiohttp.ClientError as error:
+        raise OSError(str(error)) from error
+
+
+READERS = {"read_bare": read_bare, "read_aiohttp": read_aiohttp}
+
+
+async def read_again_and_again(reader: str, url: str, execution_id: str) -> None:
+    """Read a stream with one of `READERS`, and open it again when it ends or breaks."""
+    while True:
+        try:
+            await READERS[reader](url, execution_id)
+        except OSError:
+            await asyncio.sleep(0.1)
 
 
 class ReadingTrigger(BaseTrigger):
-    """A trigger that only reads a stream; it shows how much of a wait's cost is Airflow's and the HTTP library's.
+    """A trigger that only reads a stream, to show how much of a wait's cost is Airflow's and the HTTP library's.
 
     :param reader: name of the function that reads, ``"read_bare"`` or ``"read_aiohttp"``.
     :param url: base URL of the server.
@@ -59,8 +83,8 @@ class ReadingTrigger(BaseTrigger):
         return READING_TRIGGER, {"reader": self.reader, "url": self.url, "identity": self.identity}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Read the stream to its end, then send an event."""
-        await globals()[self.reader](self.url, self.identity)
+        """Read the stream; only a cancellation ends it."""
+        await read_again_and_again(self.reader, self.url, self.identity)
         yield TriggerEvent(True)  # type: ignore[no-untyped-call]
 
 
@@ -110,7 +134,7 @@ async def start_bare(way: str, url: str, execution_ids: list[str]) -> object:
     """Start a plain asyncio reader for each execution, one after the other like the triggerer; return the tasks."""
     tasks = []
     for execution_id in execution_ids:
-        tasks.append(asyncio.create_task(read_bare(url, execution_id)))
+        tasks.append(asyncio.create_task(read_again_and_again("read_bare", url, execution_id)))
         await asyncio.sleep(0)
     return tasks
 

@@ -33,6 +33,7 @@ class Goal:
     :param limit: the goal is met if the figure is at most this number.
     :param unit: for example ``"ms"``; ``"times"`` for a ratio.
     :param reference: the same figure of a simpler program, measured in the same run; None if there is none.
+    :param spread: the lowest and the highest of the rounds whose median the figure is; None for a single round.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Goal:
     limit: float
     unit: str
     reference: float | None = None
+    spread: tuple[float, float] | None = None
 
     @property
     def met(self) -> bool:
@@ -48,7 +50,12 @@ class Goal:
 
 
 class Benchmark(Protocol):
-    """The functions that each benchmark module of this package has. The data of a benchmark is JSON."""
+    """The functions that each benchmark module of this package has. The data of a benchmark is JSON.
+
+    A module with several tables has, instead of `table`, a function `tables` that returns them by their headings. A
+    module without `plot` has no plot. `PAGE` is where the results are written, by default ``docs/performance.md``.
+    `FORM`, by default 1, is raised when results that were stored before can't be rendered any more.
+    """
 
     TITLE: str
 
@@ -87,21 +94,32 @@ def write(name: str, benchmark: Benchmark, data: Any, root: Path, *, judged: boo
     :param judged: include the table of goals.
     """
     result = {"measured": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "data": data}
+    form = getattr(benchmark, "FORM", 1)
+    measured = datetime.now(UTC).isoformat(timespec="seconds")
+    result = {"measured": measured, "form": form, "machine": machine(), "data": data}
     _write(_results(root, name), json.dumps(result, indent=1) + "\n")
     return render(name, benchmark, result, root, judged=judged)
 
 
 def read(name: str) -> Any:
-    """Return the stored result of a benchmark: when and where it was measured, and its data."""
-    return json.loads(_results(ROOT, name).read_text())
+    """Return the stored result of a benchmark: when and where it was measured, and its data; None without a result."""
+    path = _results(ROOT, name)
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def is_current(benchmark: Benchmark, result: Any) -> bool:
+    """Return whether a stored result is of this version of the benchmark, so that it can be rendered."""
+    return result is not None and result.get("form", 1) == getattr(benchmark, "FORM", 1)
 
 
 def render(name: str, benchmark: Benchmark, result: Any, root: Path, *, judged: bool) -> str:
     """Write the plot and the page section of a result; return the text of the section. `write` has the parameters."""
-    plot = _plot(root, name)
-    pictures.draw(lambda figure: benchmark.plot(result["data"], figure), benchmark.TITLE, plot)
-    text = section(benchmark, result, f"performance/{name}.svg", judged=judged)
-    _fill(root, name, text)
+    picture = None
+    if hasattr(benchmark, "plot"):
+        pictures.draw(lambda figure: benchmark.plot(result["data"], figure), benchmark.TITLE, _plot(root, name))
+        picture = f"performance/{name}.svg"
+    text = section(benchmark, result, picture, judged=judged)
+    _fill(root, name, text, getattr(benchmark, "PAGE", PAGE))
     return text
 
 
@@ -109,7 +127,8 @@ def summarize(root: Path) -> None:
     """Write the plot and the table at the head of the page, from the stored results."""
     results = {name: read(name)["data"] for name in summary.SOURCES}
     pictures.draw(lambda figure: summary.plot(results, figure), summary.TITLE, _plot(root, "summary"))
-    _fill(root, "summary", f"{markdown(summary.table(results))}\n\n![{summary.TITLE}](performance/summary.svg)")
+    text = f"{markdown(summary.table(results))}\n\n![{summary.TITLE}](performance/summary.svg)"
+    _fill(root, "summary", text, PAGE)
 
 
 def _results(root: Path, name: str) -> Path:
@@ -122,9 +141,9 @@ def _plot(root: Path, name: str) -> Path:
     return path
 
 
-def _fill(root: Path, name: str, text: str) -> None:
-    page = root / PAGE.relative_to(ROOT)
-    _write(page, with_section((page if page.exists() else PAGE).read_text(), name, text))
+def _fill(root: Path, name: str, text: str, original: Path) -> None:
+    page = root / original.relative_to(ROOT)
+    _write(page, with_section((page if page.exists() else original).read_text(), name, text))
 
 
 def _write(path: Path, text: str) -> None:
@@ -132,13 +151,17 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def section(benchmark: Benchmark, result: Any, plot: str, *, judged: bool) -> str:
-    """Return the page section of one benchmark: its table, its goals, its plot, and the machine it ran on."""
+def section(benchmark: Benchmark, result: Any, plot: str | None, *, judged: bool) -> str:
+    """Return the page section of one benchmark: its tables, its goals, its plot, and the machine it ran on."""
     data = result["data"]
-    parts = [markdown(benchmark.table(data))]
+    if hasattr(benchmark, "tables"):
+        parts = [text for heading, rows in benchmark.tables(data).items() for text in (f"{heading}:", markdown(rows))]
+    else:
+        parts = [markdown(benchmark.table(data))]
     if judged and (goals := benchmark.goals(data)):
         parts.append(markdown(_goal_rows(goals)))
-    parts.append(f"![{benchmark.TITLE}]({plot})")
+    if plot:
+        parts.append(f"![{benchmark.TITLE}]({plot})")
     host = result["machine"]
     versions = ", ".join(f"{name} {host[name]}" for name in PACKAGES)
     parts.append(
@@ -149,12 +172,15 @@ def section(benchmark: Benchmark, result: Any, plot: str, *, judged: bool) -> st
 
 
 def _goal_rows(goals: list[Goal]) -> list[list[str]]:
-    """Return the rows of a table of goals; it has a column *reference* if one of the goals has a reference."""
+    """Return the rows of a table of goals, with the columns *rounds* and *reference* if one of the goals has such."""
+    has_spread = any(goal.spread is not None for goal in goals)
     has_reference = any(goal.reference is not None for goal in goals)
-    rows = [["goal", "measured", "at most", "result"] + ["reference"] * has_reference]
+    rows = [["goal", "measured", *["rounds"] * has_spread, "at most", "result", *["reference"] * has_reference]]
     for goal in goals:
-        row = [goal.name, f"{goal.value:.3g} {goal.unit}", f"{goal.limit:g} {goal.unit}"]
-        row.append("met" if goal.met else "**missed**")
+        row = [goal.name, f"{goal.value:.3g} {goal.unit}"]
+        if has_spread:
+            row.append("" if goal.spread is None else " to ".join(f"{value:.3g}" for value in goal.spread))
+        row += [f"{goal.limit:g} {goal.unit}", "met" if goal.met else "**missed**"]
         if has_reference:
             row.append("" if goal.reference is None else f"{goal.reference:.3g} {goal.unit}")
         rows.append(row)

@@ -40,8 +40,9 @@ class Figures:
 def figures(results: dict[str, Any]) -> list[Figures]:
     """Return what is compared, from the data of the benchmarks in `SOURCES`."""
     latency, calls, waits, parsing = (results[name] for name in SOURCES)
-    most = max(row["count"] for row in waits if row["way"] == "http")
-    ours, http = ({row["way"]: row for row in waits if row["count"] == most}[way] for way in ("ours", "http"))
+    tls = [row for row in waits if row.get("kind") == "TLS"] or waits  # results of form 1
+    most = max(row["count"] for row in tls if row["way"] == "http")
+    ours, http = ({row["way"]: row for row in tls if row["count"] == most}[way] for way in ("ours", "http"))
     return [
         Figures(
             "A task ends after its execution (median)",
@@ -60,7 +61,7 @@ def figures(results: dict[str, Any]) -> list[Figures]:
             60,
         ),
         Figures(
-            "CPU of a wait, per hour",
+            f"CPU of one of {most:,} waits, per hour",
             "waits-per-triggerer",
             ours["cpu_per_hour"],
             http["cpu_per_hour"],
@@ -68,7 +69,12 @@ def figures(results: dict[str, Any]) -> list[Figures]:
             5,
         ),
         Figures(
-            "Memory of a wait", "waits-per-triggerer", ours["memory"] / 1024, http["memory"] / 1024, "{:.0f} KiB", 5
+            f"Memory of one of {most:,} waits",
+            "waits-per-triggerer",
+            ours["memory"] / 1024,
+            http["memory"] / 1024,
+            "{:.0f} KiB",
+            5,
         ),
         Figures("CPU to import the sensor", "dag-parsing", parsing[MODULE], parsing[HTTP_MODULE], "{:.0f} ms"),
     ]

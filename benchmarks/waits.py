@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import statistics
-import time
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import process
-from benchmarks.blocking import WatchedSelector
-from benchmarks.process import resident_bytes
-from benchmarks.readers import STARTS, start_triggers
 from benchmarks.report import Goal
-from benchmarks.server import allow_many_files, get_json, serving
+from benchmarks.waiting import BLOCKS, measure_once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,143 +25,147 @@ WAYS = {
     "threads": "sseclient-py with requests, one thread per wait",
 }
 
-MAX_THREADS = 1000
-"""Largest number of waits that is measured with threads: of 5,000, only 3,200 had started after three minutes."""
+MAX_WAITS = {"threads": 1000, "http": 1000}
+"""Largest number of waits that is measured with these ways: of 5,000 threads, only 3,200 had started after three
+minutes, and 5,000 waits of the http provider's trigger poll more often than this machine makes new TLS connections."""
 
 COMPARED = ("bare", "aiohttp", "ours")
 """The ways that the goals compare."""
 
 ROUNDS = 3
-"""How often the compared ways are measured with the most waits, because the CPU time of two runs differs by up to a
-quarter."""
+"""How often the compared ways are measured with the most waits over TLS, because the CPU time of two runs differs."""
 
-BLOCKS = ("block", "start_block", "collection")
+FORM = 2
+"""The results of form 1 are of plain HTTP alone."""
 
-START_TIMEOUT = 120.0
-"""Seconds within which all waits together must start."""
-
-
-def child(way: str, count: int, url: str, seconds: float) -> dict[str, float]:
-    """Run in a child process: keep `count` waits open for `seconds` seconds and return what they used."""
-    allow_many_files()
-    selector = WatchedSelector()
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
-        return runner.run(_measure_waits(selector, way, count, url, seconds))
-
-
-async def _measure_waits(selector: WatchedSelector, way: str, count: int, url: str, seconds: float) -> dict[str, float]:
-    start = STARTS.get(way, start_triggers)
-    kept_alive = [await start(way, url, ["run-warm-up"])]  # pays for imports and other one-time work
-    await _all_started(way, url, 1, min(1, seconds))
-    memory = resident_bytes()
-    selector.reset()
-    cpu = time.process_time()
-    kept_alive.append(await start(way, url, [f"run-{number}" for number in range(count)]))
-    await _all_started(way, url, 1 + count, min(1, seconds))
-    start_block, start_collection = selector.reset()
-    usage = {"start_cpu": time.process_time() - cpu, "start_block": start_block, "collection": start_collection}
-    selector.include_core_waits()  # subtracting them would add to the measured CPU
-    cpu, wall = time.process_time(), time.perf_counter()
-    await asyncio.sleep(seconds)
-    wall = time.perf_counter() - wall
-    usage["cpu_per_hour"] = (time.process_time() - cpu) / wall / count * 3600
-    usage["memory"] = (resident_bytes() - memory) / count
-    return usage | {"block": selector.reset()[0]}
-
-
-async def _all_started(way: str, url: str, count: int, settle_seconds: float) -> None:
-    """Wait until `count` waits have started, and then some seconds more."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while (started := await _started_count(way, url)) < count:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"only {started} of {count} waits started in {START_TIMEOUT:g} s")
-        await asyncio.sleep(0.2)
-    await asyncio.sleep(settle_seconds)
-
-
-async def _started_count(way: str, url: str) -> int:
-    counts = await asyncio.to_thread(get_json, url, "/counts")
-    return int(counts.get("poll", 0) if way == "http" else counts["streams"])
+SETS = {"TLS": "Over TLS 1.3", "HTTP": "In plain HTTP"}
+"""The two sets of connections with the headings of their tables."""
 
 
 def measure(smoke: bool) -> Any:
     """Measure each way with each number of waits, and the compared ways several times in turns with the most waits."""
     rows = []
-    for count in (10,) if smoke else COUNTS:
-        rounds = {way: [_measure_once(way, count, smoke)] for way in WAYS if way != "threads" or count <= MAX_THREADS}
-        for _ in range(1, ROUNDS if count == max(COUNTS) else 1):
-            for way in COMPARED:
-                rounds[way].append(_measure_once(way, count, smoke))
-        rows += [{"way": way, "count": count} | _summary(usages) for way, usages in rounds.items()]
+    for kind in SETS:
+        for count in (10,) if smoke else COUNTS:
+            shown = COMPARED if smoke and kind == "HTTP" else WAYS
+            ways = [way for way in shown if count <= MAX_WAITS.get(way, count)]
+            rounds = {way: [_measure(kind, way, count, smoke)] for way in ways}
+            for _ in range(1, ROUNDS if (kind, count) == ("TLS", max(COUNTS)) else 1):
+                for way in COMPARED:
+                    rounds[way].append(_measure(kind, way, count, smoke))
+            rows += [{"kind": kind, "way": way, "count": count} | summary(usages) for way, usages in rounds.items()]
     return rows
 
 
-def _measure_once(way: str, count: int, smoke: bool) -> dict[str, float]:
-    with serving(PING_INTERVAL) as url:
-        arguments = {"way": way, "count": count, "url": url, "seconds": 0.5 if smoke else 15}
-        usage: dict[str, float] = process.run("benchmarks.waits:child", process.connections(url), **arguments)
-    return usage
+def _measure(kind: str, way: str, count: int, smoke: bool) -> dict[str, float]:
+    seconds = 0.5 if smoke else 15
+    return measure_once(way, count, tls=kind == "TLS", seconds=seconds, ping_interval=PING_INTERVAL)
 
 
-def _summary(usages: list[dict[str, float]]) -> dict[str, float]:
-    """Return the median CPU and memory of several rounds, and the longest blocks of all rounds."""
+def summary(usages: list[dict[str, float]]) -> dict[str, Any]:
+    """Return the medians of several rounds, the longest blocks of all rounds, and the rounds themselves."""
     medians = {name: statistics.median(usage[name] for usage in usages) for name in usages[0]}
-    return medians | {name: max(usage[name] for usage in usages) for name in BLOCKS}
+    return medians | {name: max(usage[name] for usage in usages) for name in BLOCKS} | {"rounds": usages}
 
 
-def table(data: Any) -> list[list[str]]:
-    """Return the CPU, the memory and the blocks of each way."""
-    heading = ["way", "waits", "CPU s per wait and hour", "CPU / floor", "KiB per wait", "longest block, ms"]
-    rows = [[*heading, "longest block at the start, ms", "CPU per start, ms"]]
-    for usage in data:
-        bare = _row(data, "bare", usage["count"])
+def tables(data: Any) -> dict[str, list[list[str]]]:
+    """Return the tables with their headings: idle waits over TLS, how all of them start, and both in plain HTTP."""
+    found = {}
+    for kind, heading in SETS.items():
+        rows = [row for row in data if row["kind"] == kind]
+        found[f"{heading}, while the waits are idle"] = _idle_table(rows)
+        found[f"{heading}, until all waits stream, and until all stream again after the server dropped them"] = (
+            _herd_table(rows)
+        )
+    return found
+
+
+def _idle_table(rows: Any) -> list[list[str]]:
+    heading = ["way", "waits", "CPU s per wait and hour", "CPU / floor", "KiB per wait", "sockets"]
+    lines = [[*heading, "longest block, ms", "longest block at the start, ms"]]
+    for usage in rows:
+        bare = _row(rows, "bare", usage["count"])
         has_loop = usage["way"] != "threads"
-        rows.append(
+        lines.append(
             [
                 WAYS[usage["way"]],
                 f"{usage['count']:,}",
                 f"{usage['cpu_per_hour']:.3f}",
                 f"{usage['cpu_per_hour'] / bare['cpu_per_hour']:.2f}",
                 f"{usage['memory'] / 1024:.1f}",
+                f"{usage['sockets']:,.0f}",
                 *(f"{usage[block] * 1000:.0f}" if has_loop else "" for block in ("block", "start_block")),
-                f"{usage['start_cpu'] / usage['count'] * 1000:.2f}",
             ]
         )
-    return rows
+    return lines
 
 
-def _row(data: Any, way: str, count: int) -> Any:
-    return next(row for row in data if (row["way"], row["count"]) == (way, count))
+def _herd_table(rows: Any) -> list[list[str]]:
+    phases = ("start", "again")
+    lines = [["way", "waits", *(f"{phase}: {what}" for phase in phases for what in _HERD)]]
+    for usage in rows:
+        line = [WAYS[usage["way"]], f"{usage['count']:,}"]
+        for phase in phases:
+            line += _herd_cells(usage, phase) if f"{phase}_seconds" in usage else [""] * len(_HERD)
+        lines.append(line)
+    return lines
+
+
+_HERD = ("s", "CPU per wait, ms", "peak memory, MiB", "full / resumed handshakes")
+
+
+def _herd_cells(usage: Any, phase: str) -> list[str]:
+    handshakes, resumed = usage[f"{phase}_handshakes"], usage[f"{phase}_resumed"]
+    return [
+        f"{usage[f'{phase}_seconds']:.1f}",
+        f"{usage[f'{phase}_cpu'] / usage['count'] * 1000:.2f}",
+        f"{usage[f'{phase}_peak'] / 2**20:.0f}",
+        f"{handshakes - resumed:,.0f} / {resumed:,.0f}" if handshakes else "",
+    ]
+
+
+def _row(rows: Any, way: str, count: int) -> Any:
+    return next(row for row in rows if (row["way"], row["count"]) == (way, count))
 
 
 def goals(data: Any) -> list[Goal]:
-    """Return the goals for the most waits and for the growth up to them; the reference is the trigger with aiohttp."""
-    *_, middle, most = sorted({row["count"] for row in data})
-    ours, aiohttp, bare = (_row(data, way, most) for way in ("ours", "aiohttp", "bare"))
-    fewer, blocks = _row(data, "ours", middle), [row for row in data if row["way"] == "ours"]
-    cpu = bare["cpu_per_hour"]
+    """Return the goals for the most waits over TLS, and for the growth up to them.
+
+    The reference is the trigger with aiohttp. The CPU of each round is compared with the floor's of the same round,
+    because the rounds of one machine differ too.
+    """
+    rows = [row for row in data if row["kind"] == "TLS"]
+    *_, middle, most = sorted({row["count"] for row in rows if row["way"] == "ours"})
+    ours, aiohttp, bare = (_row(rows, way, most) for way in ("ours", "aiohttp", "bare"))
+    fewer = _row(rows, "ours", middle)
     growth = f"of a wait among {most:,} waits / among {middle:,}"
+    pairs = zip(ours["rounds"], bare["rounds"], strict=True)
+    ratios = [one["cpu_per_hour"] / floor["cpu_per_hour"] for one, floor in pairs]
+    reference = aiohttp["cpu_per_hour"] / bare["cpu_per_hour"]
+    blocks = [row[block] for row in rows if row["way"] == "ours" for block in ("block", "start_block")]
     return [
-        Goal("CPU / floor", ours["cpu_per_hour"] / cpu, 2.0, "times", aiohttp["cpu_per_hour"] / cpu),
-        Goal("memory of a wait", ours["memory"] / 1024, 25, "KiB", aiohttp["memory"] / 1024),
-        Goal("longest block while the waits are idle", max(row["block"] for row in blocks) * 1000, 50, "ms"),
-        Goal(
-            "longest block while the waits start",
-            max(row["start_block"] for row in blocks) * 1000,
-            50,
-            "ms",
-            aiohttp["start_block"] * 1000,
-        ),
+        Goal("CPU / floor", statistics.median(ratios), 1.5, "times", reference, (min(ratios), max(ratios))),
+        _per_wait("memory of a wait", "memory", 1 / 1024, 100, "KiB", (ours, aiohttp)),
+        Goal(f"sockets of {most:,} waits", ours["sockets"], most, "sockets", aiohttp["sockets"]),
+        _per_wait("CPU of a start", "start_cpu", 1000 / most, 3, "ms", (ours, aiohttp)),
+        Goal("longest block, starting included", max(blocks) * 1000, 50, "ms", aiohttp["start_block"] * 1000),
         Goal(f"CPU {growth}", ours["cpu_per_hour"] / fewer["cpu_per_hour"], 1.2, "times"),
         Goal(f"memory {growth}", ours["memory"] / fewer["memory"], 1.2, "times"),
     ]
 
 
+def _per_wait(name: str, figure: str, factor: float, limit: float, unit: str, rows: tuple[Any, Any]) -> Goal:
+    ours, reference = rows
+    values = [usage[figure] * factor for usage in ours["rounds"]]
+    spread = (min(values), max(values))
+    return Goal(name, ours[figure] * factor, limit, unit, reference[figure] * factor, spread)
+
+
 def plot(data: Any, figure: Figure) -> None:
-    """Draw the CPU and the memory of a wait by the number of waits, one line for each way."""
+    """Draw the CPU and the memory of a wait over TLS by the number of waits, one line for each way."""
     left, right = figure.subplots(1, 2)
     for way, description in WAYS.items():
-        rows = [row for row in data if row["way"] == way]
+        rows = [row for row in data if (row["kind"], row["way"]) == ("TLS", way)]
         counts = [row["count"] for row in rows]
         left.plot(counts, [row["cpu_per_hour"] for row in rows], marker="o", label=description.replace("*", ""))
         right.plot(counts, [row["memory"] / 1024 for row in rows], marker="o")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,19 +13,19 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit.client import webhooks
-from benchmarks import callbacks, outputs, parsing, process, runs, server, signing, system, waits
+from benchmarks import callbacks, outputs, parsing, process, runs, server, signing, sizing, system, waiting, waits
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.blocking import WatchedSelector
 from benchmarks.callback_senders import MODULE, SECRET, Signal, at_rate, by_senders, new_body, signature
 from benchmarks.calls import SimulatedLoop
-from benchmarks.report import PAGE, Goal, markdown, with_section
+from benchmarks.report import PACKAGES, PAGE, Goal, markdown, section, with_section
 from dev.harness.polling import until
 
 
 def test_page_has_a_section_for_every_benchmark() -> None:
-    """The page has the marker comments of every benchmark, so that results can be written between them."""
-    page = PAGE.read_text()
+    """The page of every benchmark has its marker comments, so that results can be written between them."""
     for name in BENCHMARKS:
+        page = getattr(importlib.import_module(f"benchmarks.{name}"), "PAGE", PAGE).read_text()
         assert "\n\nfigures\n\n" in with_section(page, name, "figures")
 
 
@@ -51,6 +52,42 @@ def test_table() -> None:
 def test_goal(value: float, met: bool) -> None:
     """A goal is met if its value is at most its limit."""
     assert Goal("ratio", value, 2.0, "times").met is met
+
+
+MACHINE = dict.fromkeys(("processor", "memory", "system", "python", *PACKAGES), "x")
+RESULT = {"measured": "2026-11-27", "machine": MACHINE, "data": None}
+
+
+def test_goals_with_rounds() -> None:
+    """A goal that was measured several times shows the lowest and the highest figure."""
+    text = section(Measured("one"), RESULT, None, judged=True)  # type: ignore[arg-type]
+    assert "| goal | measured | rounds | at most | result |" in text
+    assert "| ratio | 1.9 times | 1.7 to 2.5 | 2 times | met |" in text
+    assert "| memory | 3 KiB |  | 2 KiB | **missed** |" in text
+
+
+def test_several_tables() -> None:
+    """A benchmark with several tables shows each below its heading."""
+    text = section(Measured("one", "two"), RESULT, "plot.svg", judged=False)  # type: ignore[arg-type]
+    assert text.startswith("one:\n\n| a |\n| --- |\n| 1 |\n\ntwo:\n\n| a |")
+    assert "![Measured](plot.svg)" in text
+
+
+class Measured:
+    """A benchmark with a table below each of these headings, and with two goals."""
+
+    TITLE = "Measured"
+
+    def __init__(self, *headings: str) -> None:
+        self.headings = headings
+
+    def tables(self, _: Any) -> dict[str, list[list[str]]]:
+        """Return the tables."""
+        return {heading: [["a"], ["1"]] for heading in self.headings}
+
+    def goals(self, _: Any) -> list[Goal]:
+        """Return a goal of several rounds and one of a single round."""
+        return [Goal("ratio", 1.9, 2.0, "times", spread=(1.7, 2.5)), Goal("memory", 3, 2, "KiB")]
 
 
 def allocate(size: int) -> float:
@@ -142,13 +179,18 @@ def test_server() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("tls", [True, False], ids=["TLS", "HTTP"])
 @pytest.mark.parametrize("way", ["bare", "triggerer", "aiohttp", "ours", "threads"])
-def test_waits(way: str) -> None:
-    """Waits of each way start, and the benchmark measures their CPU time."""
-    with server.serving(ping_interval=0.05) as url:
-        usage = process.run("benchmarks.waits:child", process.connections(url), way=way, count=3, url=url, seconds=0.3)
+def test_waits(way: str, tls: bool) -> None:
+    """Waits of each way start, and come back after a drop; the benchmark measures their CPU time."""
+    usage = waiting.measure_once(way, 3, tls=tls, seconds=0.3, ping_interval=0.05)
     assert usage["cpu_per_hour"] > 0
     assert usage["start_cpu"] > 0
+    assert ("again_cpu" in usage) is (way != "threads")
+    assert (usage["start_handshakes"] >= 3) is tls
+    if way == "ours" and tls:
+        assert usage["start_resumed"] == usage["start_handshakes"]  # the session of the warm-up
+        assert usage["sockets"] >= 3
 
 
 @pytest.mark.long
@@ -202,11 +244,28 @@ def test_every_module_that_a_dag_imports_is_measured() -> None:
 
 
 def test_tables_of_one_run() -> None:
-    """The tables and goals of waits and outputs hold the measured figures."""
-    figures = {"start_cpu": 1.0, "start_block": 0.01, "block": 0.02, "cpu_per_hour": 0.2, "memory": 1024.0}
-    data = [{"way": way, "count": count} | figures for count in (5, 10) for way in waits.WAYS]
-    assert len(waits.table(data)) == 1 + len(data)
-    assert [goal.value for goal in waits.goals(data)] == [1.0, 1.0, 20.0, 10.0, 1.0, 1.0]
+    """The tables and goals of waits, sizes and outputs hold the measured figures."""
+    figures = {"block": 0.02, "start_block": 0.01, "collection": 0.5, "cpu_per_hour": 0.2, "memory": 1024.0}
+    figures |= {"resident": 2**20, "sockets": 10.0}
+    for phase in ("start", "again"):
+        figures |= {f"{phase}_{name}": 1.0 for name in ("seconds", "cpu", "handshakes", "resumed")}
+        figures[f"{phase}_peak"] = 2**20
+    summary = waits.summary([figures, figures | {"cpu_per_hour": 0.4, "block": 0.03}, figures])
+    data = [
+        {"kind": kind, "way": way, "count": count} | summary
+        for kind in waits.SETS
+        for count in (5, 10)
+        for way in waits.WAYS
+    ]
+    tables = waits.tables(data)
+    assert [len(rows) for rows in tables.values()] == [1 + len(data) // 2] * 4
+    idle, herd, *_ = tables.values()
+    assert idle[1][1:] == ["5", "0.200", "1.00", "1.0", "10", "30", "10"]
+    assert herd[1][1:] == ["5", *["1.0", "200.00", "1", "0 / 1"] * 2]
+    assert [goal.value for goal in waits.goals(data)] == [1.0, 1.0, 10.0, 100.0, 30.0, 1.0, 1.0]
+    assert sizing.table([{"way": "ours", "count": 10} | figures])[1] == [
+        *("10", "HTTP/1.1", "1", "10", "0.1", "1", "1", "10", "1024")
+    ]
     rows = [
         {"way": way, "size": 1, "seconds": 1.0, "cpu": 1.0, "peak": 3_000_000, "result": ""} for way in outputs.WAYS
     ]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import pictures, summary
-from benchmarks.report import PAGE, ROOT, markdown, read, with_section
+from benchmarks import parsing, pictures, summary, waits
+from benchmarks.report import PAGE, ROOT, is_current, markdown, read, with_section
 
 PLOTS = sorted((ROOT / "docs" / "performance").glob("*.svg"))
 
@@ -44,3 +44,11 @@ def test_plots(path: Path) -> None:
     assert float(width[1]) <= 72 * pictures.WIDTH
     sizes = {float(size) for size in re.findall(r"font-size: ([\d.]+)px", drawn)}
     assert min(sizes - {7.0}) >= pictures.TEXT  # the exponents on an axis are smaller
+
+
+def test_results_of_an_earlier_version() -> None:
+    """A result that is missing, or of another form than the benchmark has now, is not rendered."""
+    assert is_current(waits, {"form": waits.FORM})
+    assert not is_current(waits, {})
+    assert not is_current(waits, None)
+    assert is_current(parsing, {})

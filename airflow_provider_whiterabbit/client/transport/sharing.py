@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, NamedTuple, Self
@@ -14,9 +15,16 @@ import aiohttp
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.descriptors import OpenStreams, is_shortage
+from airflow_provider_whiterabbit.client.transport.exchange import EVENT_STREAM
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.pace import Line, host_of
 from airflow_provider_whiterabbit.client.transport.tls import stamp, tls_context
+from airflow_provider_whiterabbit.client.transport.tls_buffers import (
+    RECORD_BUFFER_BYTES,
+    STREAM_BUFFER_BYTES,
+    ReadBuffers,
+)
+from airflow_provider_whiterabbit.client.transport.tls_sessions import Sessions
 
 STREAMS_PER_RECORD = 2
 """How many streams of a session may be opened at once, for each request for a record that may wait for an answer.
@@ -109,8 +117,7 @@ class SharedSession:
         key = self.key
         context = await asyncio.to_thread(tls_context, key.trust_store, key.client_cert, key.client_key)
         return aiohttp.ClientSession(
-            # With a limit, the stream after the last one hangs.
-            connector=_Connector(self._line, self.streams, ssl=context, limit=0),
+            connector=_Connector(self._line, self.streams, context),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -121,10 +128,12 @@ class _Connector(aiohttp.TCPConnector):
     Nothing else sees all requests: aiohttp sends a request twice if a connection that was kept alive turns out dead.
     """
 
-    def __init__(self, line: Line, streams: OpenStreams, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, line: Line, streams: OpenStreams, context: ssl.SSLContext) -> None:
+        super().__init__(ssl=context, limit=0)  # with a limit, the stream after the last one hangs
         self._line = line
         self._streams = streams
+        self._sessions = Sessions(context)
+        self._read_buffers = ReadBuffers()
 
     async def connect(
         self,
@@ -141,17 +150,20 @@ class _Connector(aiohttp.TCPConnector):
         """
         await self._line.admit()
         try:
-            async with asyncio.timeout(timeout.sock_connect):
-                connection = await super().connect(req, traces, timeout)
-                while (protocol := connection.protocol) is not None and protocol.should_close:
-                    # A kept connection on which something arrived unasked: it would pass for the next answer.
-                    connection.close()
+            with self._sessions.connecting():
+                async with asyncio.timeout(timeout.sock_connect):
                     connection = await super().connect(req, traces, timeout)
+                    while (protocol := connection.protocol) is not None and protocol.should_close:
+                        # A kept connection on which something arrived unasked: it would pass for the next answer.
+                        connection.close()
+                        connection = await super().connect(req, traces, timeout)
         except OSError as error:
             if is_shortage(error):
                 self._streams.make_room()
             raise
         if protocol is not None:
+            is_stream = req.headers.get("Accept") == EVENT_STREAM
+            self._read_buffers.resize(protocol.transport, STREAM_BUFFER_BYTES if is_stream else RECORD_BUFFER_BYTES)
             connection.add_callback(partial(_abort_when_closed, protocol, protocol.transport))
         return connection
 
