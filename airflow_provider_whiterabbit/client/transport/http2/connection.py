@@ -53,6 +53,7 @@ from airflow_provider_whiterabbit.client.transport.http2.stream import (
     Stream,
     check_size,
 )
+from airflow_provider_whiterabbit.client.transport.http2.watch import Watch
 
 Fields = Iterable[tuple[bytes, bytes]]
 
@@ -78,14 +79,13 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, silence: float, on_change: Callable[[Connection], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_change = on_change
-        self._patience = silence / 3
         self._transport: asyncio.Transport | None = None
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._cutter = FrameCutter()
-        self._heard_at = self._loop.time()
-        self._allowance = Allowance(self._heard_at)
-        self._pinged_at: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._watch = Watch(
+            silence, self._ask, lambda seconds: self._lose(f"the connection was silent for {seconds:.0f} s")
+        )
+        self._allowance = Allowance(self._loop.time())
         self._streams: dict[int, Stream] = {}
         self._uncredited = 0
         self._is_writable = True
@@ -185,7 +185,7 @@ class Connection(asyncio.BufferedProtocol):
             transport.abort()  # type: ignore[attr-defined]
             return
         self._flush()
-        self._watch()
+        self._watch.check()
 
     def connection_lost(self, error: Exception | None) -> None:
         """End all streams."""
@@ -199,21 +199,11 @@ class Connection(asyncio.BufferedProtocol):
         """Take the next bytes."""
         if self.is_closed:
             return
-        self._heard_at, self._pinged_at = self._loop.time(), None
-        self._allowance.take(count, self._heard_at)
+        self._allowance.take(count, self._watch.heard())
         try:
             self._take(bytes(self._buffer[:count]))
         except (H2Error, MalformedFrameError) as error:
             self._break_off(f"{type(error).__name__}: {error}")
-            return
-        if self._allowance.is_exceeded:
-            self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
-            self._break_off("a flood of frames of no use")
-            return
-        if 2 * self._uncredited >= CONNECTION_WINDOW:
-            self._h2.increment_flow_control_window(self._uncredited)
-            self._uncredited = 0
-        self._flush()
 
     def eof_received(self) -> None:
         """Let the transport close itself."""
@@ -238,11 +228,22 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 for event in self._h2.receive_data(part):
                     self._on_event(event)
+        if self.is_closed:
+            return
+        if self._allowance.is_exceeded:
+            self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+            self._break_off("a flood of frames of no use")
+            return
+        if 2 * self._uncredited >= CONNECTION_WINDOW:
+            self._h2.increment_flow_control_window(self._uncredited)
+            self._uncredited = 0
+        self._flush()
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, RemoteSettingsChanged):
             if not self.ready.done():
                 self.ready.set_result(None)
+            self._limit = MAX_STREAMS
             self._on_change(self)
             return
         stream = self._streams.get(getattr(event, "stream_id", None) or 0)
@@ -307,18 +308,9 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- the end
 
-    def _watch(self) -> None:
-        """Ask for a sign of life if nothing has arrived for some time; end the connection if there is none."""
-        now = self._loop.time()
-        if self._pinged_at is not None and now - self._pinged_at >= self._patience:
-            self._lose(f"the connection was silent for {now - self._heard_at:.0f} s")
-            return
-        if self._pinged_at is None and now - self._heard_at >= self._patience:
-            self._h2.ping(b"waitings")
-            self._flush()
-            self._pinged_at = now
-        begun = self._heard_at if self._pinged_at is None else self._pinged_at
-        self._timer = self._loop.call_at(begun + self._patience, self._watch)
+    def _ask(self) -> None:
+        self._h2.ping(b"are-you?")
+        self._flush()
 
     def _lose(self, reason: str) -> None:
         if not self._has_answered and not self.is_closed:
@@ -334,8 +326,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._flush()  # a GOAWAY with the reason
         self.is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._watch.stop()
         if self._transport is not None:
             self._transport.abort()  # over TLS, `close` would wait for the server's goodbye
         if not self.ready.done():
@@ -346,5 +337,5 @@ class Connection(asyncio.BufferedProtocol):
         self._on_change(self)
 
     def _flush(self) -> None:
-        if self._transport is not None and (data := self._h2.data_to_send()):
+        if self._transport is not None and not self.is_closed and (data := self._h2.data_to_send()):
             self._transport.write(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from h2.settings import SettingCodes
@@ -231,6 +232,7 @@ async def test_a_silent_connection(server: Http2Server) -> None:
     occurrences: list[Occurrence] = []
     timing = Timing(silence=1.5, first_pause=0.2)
     async with AsyncClient(settings_of(server), timing) as client, asyncio.timeout(60), asyncio.TaskGroup() as group:
+        client.timing = replace(timing, silence=60)  # of a stream, which is to be found dead by its connection
         for number in range(count):
             followed = EXECUTION.followed(f"e-{number}")
             group.create_task(client.wait(followed, deadline=time.time() + 60, observe=occurrences.append))
@@ -258,6 +260,7 @@ async def test_ping_keeps_a_connection(server: Http2Server) -> None:
 async def test_a_server_that_does_not_answer_ping(server: Http2Server) -> None:
     """A connection that sends nothing and answers no PING is dead within the limit of silence."""
     async with AsyncClient(settings_of(server), Timing(silence=0.6)) as client:
+        client.timing = Timing(silence=60)
         [task] = await streaming(client, server, 1)
         server.peers[0].is_deaf = True
         with pytest.raises(exc.WhiteRabbitTransportError, match="the stream broke: the connection was silent"):
