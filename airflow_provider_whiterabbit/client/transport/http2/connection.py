@@ -88,6 +88,7 @@ class Connection(asyncio.BufferedProtocol):
         self._allowance = Allowance(self._loop.time())
         self._streams: dict[int, Stream] = {}
         self._uncredited = 0
+        self._flushing: asyncio.Handle | None = None
         self._is_writable = True
         self._is_draining = False
         self._limit = MAX_STREAMS
@@ -324,7 +325,7 @@ class Connection(asyncio.BufferedProtocol):
     def _end(self, error: UnusableAnswerError) -> None:
         if self.is_closed:
             return
-        self._flush()  # a GOAWAY with the reason
+        self._write()  # a GOAWAY with the reason
         self.is_closed = True
         self._watch.stop()
         if self._transport is not None:
@@ -337,5 +338,11 @@ class Connection(asyncio.BufferedProtocol):
         self._on_change(self)
 
     def _flush(self) -> None:
+        """Send what there is at the end of this turn of the event loop: what many requests send then is one write."""
+        if self._flushing is None and self._transport is not None and not self.is_closed:
+            self._flushing = self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        self._flushing = None
         if self._transport is not None and not self.is_closed and (data := self._h2.data_to_send()):
             self._transport.write(data)

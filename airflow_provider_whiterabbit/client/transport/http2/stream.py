@@ -176,6 +176,9 @@ class Stream:
     async def _change(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
         try:
+            if self._silence is None:
+                await self._waiter
+                return
             async with asyncio.timeout(self._silence) as timer:
                 await self._waiter
         except TimeoutError:
