@@ -156,13 +156,13 @@ live: $(READY) ## Test the provider against the real White Rabbit with your cred
 
 constraints: $(READY) ## Renew the pinned versions and hashes in constraints/
 	echo uv | $(PIN) - --universal --output-file constraints/uv.txt
-	$(PIN) pyproject.toml --extra emulator --group dev --universal --output-file $(CONSTRAINTS)
+	$(PIN) pyproject.toml --extra emulator --extra http2 --group dev --universal --output-file $(CONSTRAINTS)
 	$(PIN) --group bench --constraint $(CONSTRAINTS) --output-file constraints/bench.txt
-	for pair in $(OLDER); do echo "apache-airflow==$${pair%=*}.*" | $(PIN) pyproject.toml --extra emulator --group dev \
+	for pair in $(OLDER); do echo "apache-airflow==$${pair%=*}.*" | $(PIN) pyproject.toml --extra emulator --extra http2 --group dev \
 		--group ui $(patsubst %,--no-emit-package %,$(ONLY_UI) $(ONLY_DOCS)) --constraint - --exclude-newer $${pair#*=} \
 		$(ALWAYS_NEWEST) --universal --output-file constraints/airflow-$${pair%=*}.txt || exit; done
-	$(COMPILE) pyproject.toml --extra emulator --resolution lowest-direct --exclude-newer $(LOWEST) $(ALWAYS_NEWEST) | \
-		$(PIN) pyproject.toml --extra emulator --group dev --constraint - --exclude-newer 2026-03-21 $(ALWAYS_NEWEST) \
+	$(COMPILE) pyproject.toml --extra emulator --extra http2 --resolution lowest-direct --exclude-newer $(LOWEST) $(ALWAYS_NEWEST) | \
+		$(PIN) pyproject.toml --extra emulator --extra http2 --group dev --constraint - --exclude-newer 2026-03-21 $(ALWAYS_NEWEST) \
 		$(patsubst %,--no-emit-package %,$(ONLY_DOCS)) --output-file constraints/lowest.txt
 	for pair in $(OLDEST_AND_NEWEST); do file=constraints/airflow-$${pair%=*}.txt; $(PIN) pyproject.toml --extra openlineage \
 		--constraint $$file $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $$file) --exclude-newer $${pair#*=} \

@@ -54,6 +54,11 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
         "description": "Seconds without a byte after which a stream is opened again, 20 to 3600. The default is 45.",
         "schema": {"type": ["number", "null"]},
     },
+    "http2": {
+        "label": "HTTP/2",
+        "description": "Let triggers use HTTP/2, if the server offers it and the extra 'http2' is installed.",
+        "schema": {"type": ["boolean", "null"], "default": True},
+    },
     "allow_http": {
         "label": "Allow plain HTTP",
         "description": "Allow http:// to another machine. Anyone on the network path can then read the API key.",

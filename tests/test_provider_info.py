@@ -57,7 +57,7 @@ KINDS: dict[str, type[Any]] = {
 """The base class of each kind of module that the metadata lists."""
 
 
-WITH_EXTRAS = ("emulator", "observing.facets", "receiver")
+WITH_EXTRAS = ("client.transport.http2", "emulator", "observing.facets", "receiver")
 
 
 def own_classes() -> list[type[Any]]:

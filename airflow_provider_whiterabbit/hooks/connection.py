@@ -55,6 +55,7 @@ def _settings_of(connection: Connection, extra: Mapping[str, Any], name: str) ->
         ca_bundle=_string_field(fields, "ca_bundle"),
         client_cert=_string_field(fields, "client_cert"),
         client_key=_string_field(fields, "client_key"),
+        http2=_boolean_field(fields, "http2", default=True),
         allow_http=_boolean_field(fields, "allow_http"),
         **{name: limit.parse(fields[name], name) for name, limit in LIMITS.items() if name in fields},
         empty_body_signature=fields.get("empty_body_signature", "object"),
@@ -158,8 +159,8 @@ def _seconds_field(extra: Mapping[str, Any], name: str, default: float) -> float
         raise WhiteRabbitConfigError(f"The extra field '{name}' must be a number of seconds.") from None
 
 
-def _boolean_field(extra: Mapping[str, Any], name: str) -> bool:
-    value = extra.get(name, False)
+def _boolean_field(extra: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
+    value = extra.get(name, default)
     boolean = {"true": True, "false": False}.get(str(value).lower())
     if boolean is None:
         raise WhiteRabbitConfigError(f"The extra field '{name}' must be true or false.")

@@ -77,6 +77,7 @@ WRONG_CONNECTIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"ca_bundle": "/does/not/exist"}, "ca_bundle"),
     ({}, {"ca_bundle": f"/{'x' * 5_000}"}, "ca_bundle"),
     ({}, {"allow_http": "maybe"}, "allow_http"),
+    ({}, {"http2": "maybe"}, "'http2' must be true or false"),
     ({}, {"empty_body_signature": "null"}, "empty_body_signature"),
     ({}, {"callback_headers": "X-Team: payments"}, "callback_headers"),
     ({}, {"callback_headers": {"X-Team": 7}}, "callback_headers"),
@@ -139,6 +140,14 @@ async def test_limits(make_hook: MakeHook) -> None:
         for client in (hook.get_conn(), await hook.get_async_client()):
             assert {name: getattr(client.settings, name) for name in limits} == limits
             assert client.timing == replace(by_default.timing, silence=62.5)
+
+
+@pytest.mark.parametrize(
+    ("written", "is_used"), [("", True), (None, True), ("true", True), (False, False), ("False", False)]
+)
+def test_http2(make_hook: MakeHook, written: object, is_used: bool) -> None:
+    """HTTP/2 may be used, unless the connection says otherwise, in JSON or as the text of a form."""
+    assert make_hook(http2=written).get_conn().settings.http2 is is_used
 
 
 def test_attempts(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:

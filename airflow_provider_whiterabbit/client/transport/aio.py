@@ -17,6 +17,7 @@ import aiohttp
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.transport.aio_io import (
+    Answer,
     EventStream,
     end_with_connection,
     read_whole,
@@ -71,7 +72,7 @@ class AsyncClient(SendingClient):
         super().__init__(settings, timing, read_again)
 
     async def __aenter__(self) -> Self:
-        self._shared = join(self.settings)
+        self._shared = join(self.settings, self.timing.silence)
         try:
             with self.settings.naming_connection():
                 self._session = await self._shared.opened()
@@ -198,7 +199,13 @@ class AsyncClient(SendingClient):
                     answer.release()  # its connection can be used again if the answer was read to its end
         return self._data_of(request, response)
 
-    async def _start(self, request: Request, limits: Limits, accept: str) -> aiohttp.ClientResponse:
+    async def _start(self, request: Request, limits: Limits, accept: str) -> Answer:
+        http2 = self._shared.http2
+        if http2 is not None and http2.is_used and request.body is None:
+            headers, is_stream = partial(self._headers, request, accept), accept == EVENT_STREAM
+            stream = await http2.start(request.method, request.path, headers, limits, is_stream=is_stream)
+            if stream is not None:
+                return stream
         answer = await self._session.request(
             request.method,
             self._url(request),

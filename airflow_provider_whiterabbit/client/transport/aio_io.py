@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -25,6 +25,39 @@ PEEK_BYTES = 256 * 1024
 
 
 _LOST = "the connection was lost within the answer"
+
+
+class Body(Protocol):
+    """The part of `aiohttp.StreamReader` that reading needs."""
+
+    async def readany(self) -> bytes:
+        """Return the bytes that have arrived, at least one; an empty bytes object at the end."""
+
+
+class Answer(Protocol):
+    """The part of `aiohttp.ClientResponse` that reading needs. An answer over HTTP/2 has it too."""
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers; names and values as they were sent."""
+
+    @property
+    def content(self) -> Body:
+        """What the body is read from."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more arrives."""
+
+    def close(self) -> None:
+        """Close the connection, or what there is of it for this answer."""
+
+    def release(self) -> Any:
+        """Let the connection be used again, if the answer was read to its end."""
 
 
 @contextlib.asynccontextmanager
@@ -91,7 +124,7 @@ class EventStream:
 
     __slots__ = ("__weakref__", "_answer", "_decoder", "_decompressor", "_entry", "_pieces")
 
-    def __init__(self, answer: aiohttp.ClientResponse, entry: RequestLog) -> None:
+    def __init__(self, answer: Answer, entry: RequestLog) -> None:
         self._answer = answer
         self._decoder = EventDecoder()
         self._decompressor = Decompressor(lower_case(answer.headers).get("content-encoding", ""), STREAM_PIECE_BYTES)
@@ -150,7 +183,7 @@ class EventStream:
         return b""
 
 
-async def _next_chunk(answer: aiohttp.ClientResponse) -> bytes:
+async def _next_chunk(answer: Answer) -> bytes:
     """Return the next bytes of a response's body as they were sent; an empty bytes object at the body's end."""
     try:
         return await answer.content.readany()
@@ -158,9 +191,7 @@ async def _next_chunk(answer: aiohttp.ClientResponse) -> bytes:
         raise UnusableAnswerError(_LOST) from None
 
 
-async def read_whole(
-    answer: aiohttp.ClientResponse, max_bytes: int, entry: RequestLog, wanted: tuple[str, ...] = ()
-) -> Response:
+async def read_whole(answer: Answer, max_bytes: int, entry: RequestLog, wanted: tuple[str, ...] = ()) -> Response:
     """Read the body of an HTTP response, and return the whole response; of an error, the first bytes are enough.
 
     :param max_bytes: largest body that is read.
@@ -192,9 +223,7 @@ async def _skimmed(head: bytearray, pieces: AsyncIterator[bytes], wanted: tuple[
     return skimmer.result()
 
 
-async def _pieces_of(
-    answer: aiohttp.ClientResponse, decoder: BodyDecoder, entry: RequestLog
-) -> AsyncGenerator[bytes, None]:
+async def _pieces_of(answer: Answer, decoder: BodyDecoder, entry: RequestLog) -> AsyncGenerator[bytes, None]:
     """Yield the plain pieces of a response's body, and let the other waits take their turn after each."""
     while not decoder.is_cut and (chunk := await _next_chunk(answer)):
         entry.received += len(chunk)

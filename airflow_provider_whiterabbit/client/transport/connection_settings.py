@@ -46,6 +46,7 @@ class ClientSettings:
     :param requests_at_once: how many requests for records of this process may wait for an answer at once.
     :param request_attempts: how often a call is attempted at most, if its repetition is safe.
     :param stream_silence: seconds without a byte after which a stream is dead; None for that of the client's `Timing`.
+    :param http2: let triggers use HTTP/2, if the server offers it and the library h2 is installed.
     :param allow_http: permit plain HTTP to a host other than this machine.
     :param empty_body_signature: how a request without a body is signed, see `signing.signed_message`.
     :param callback_secret: HMAC key or keys of callbacks, as the connection holds them. They are validated when
@@ -70,6 +71,7 @@ class ClientSettings:
     requests_at_once: int = REQUESTS_AT_ONCE
     request_attempts: int = ATTEMPTS
     stream_silence: float | None = None
+    http2: bool = True
     allow_http: bool = False
     empty_body_signature: EmptyBodySignature = "object"
     callback_secret: Any = field(default=None, repr=False)

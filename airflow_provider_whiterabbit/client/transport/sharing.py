@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -25,6 +28,12 @@ from airflow_provider_whiterabbit.client.transport.tls_buffers import (
     ReadBuffers,
 )
 from airflow_provider_whiterabbit.client.transport.tls_sessions import Sessions
+from airflow_provider_whiterabbit.client.wait.timing import Timing
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.client.transport.http2.pool import Pool
+
+log = logging.getLogger(__name__)
 
 STREAMS_PER_RECORD = 2
 """How many streams of a session may be opened at once, for each request for a record that may wait for an answer.
@@ -74,25 +83,36 @@ class _Key(NamedTuple):
     client_key: str | None
     requests_per_second: int
     requests_at_once: int
+    http2: bool
+    silence: float
     stamp: tuple[int, ...]
     """When the client's certificate changed: after it was renewed, new waits get a session with the new one."""
 
     @classmethod
-    def of(cls, settings: ClientSettings) -> Self:
+    def of(cls, settings: ClientSettings, silence: float) -> Self:
         certificate = (settings.client_cert, settings.client_key)
         limits = (settings.requests_per_second, settings.requests_at_once)
-        return cls(settings.base_url, settings.trust_store, *certificate, *limits, stamp(*certificate))
+        http2 = settings.http2 and urlsplit(settings.base_url).scheme == "https"
+        stamped = stamp(*certificate)
+        return cls(settings.base_url, settings.trust_store, *certificate, *limits, http2, silence, stamped)
 
 
 class SharedSession:
-    """The aiohttp session that all clients of an event loop share with the same base URL, certificates and limits."""
+    """What all clients of an event loop share with the same base URL, certificates and limits: HTTP/1.1 and HTTP/2.
 
-    def __init__(self, key: _Key) -> None:
+    :param proxy: URL of the proxy for HTTP/2; aiohttp takes it from each request.
+    """
+
+    def __init__(self, key: _Key, proxy: str | None) -> None:
         self.key = key
+        self.http2: Pool | None = None
+        """The connections for HTTP/2; None without the library h2, without TLS, or if the connection forbids it."""
+        self._proxy = proxy
         self.stream_turns = Turns(STREAMS_PER_RECORD * key.requests_at_once)
         self.streams = OpenStreams()
         self.users = 0
         self._line = Line(host_of(key.base_url, key.requests_per_second))
+        self._read_buffers = ReadBuffers()
         self._record_turns = Turns(key.requests_at_once)
         self._scarce_turns = Turns(min(SCARCE_TURNS, key.requests_at_once))
         # A task, so that all clients that join while the certificates are read wait for the same session.
@@ -112,14 +132,38 @@ class SharedSession:
         with contextlib.suppress(Exception):  # the clients that waited for it have got the error
             session = await self._opening
             await session.close()
+            if self.http2 is not None:
+                await self.http2.close()
 
     async def _open(self) -> aiohttp.ClientSession:
-        key = self.key
-        context = await asyncio.to_thread(tls_context, key.trust_store, key.client_cert, key.client_key)
+        context = await self._new_context()
+        if self.key.http2:
+            self.http2 = await self._pool()
         return aiohttp.ClientSession(
-            connector=_Connector(self._line, self.streams, context),
+            connector=_Connector(self._line, self.streams, self._read_buffers, context),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+
+    async def _new_context(self) -> ssl.SSLContext:
+        key = self.key
+        return await asyncio.to_thread(tls_context, key.trust_store, key.client_cert, key.client_key)
+
+    async def _pool(self) -> Pool | None:
+        """Return the connections for HTTP/2; None if the library h2, which is an extra, is not installed."""
+        key, url = self.key, urlsplit(self.key.base_url)
+        try:
+            # h2 takes some 50 ms to import.
+            pool = await asyncio.to_thread(importlib.import_module, f"{__package__}.http2.pool")
+        except ImportError:
+            log.debug("HTTP/2 is not used, because the package h2 is not installed")
+            return None
+        offering = await self._new_context()
+        offering.set_alpn_protocols(["h2", "http/1.1"])
+        # Not that of the aiohttp session, which resumes TLS sessions and has to notice where that does not work.
+        to_proxy = await self._new_context() if (self._proxy or "").lower().startswith("https:") else None
+        route = pool.Route(url.hostname, url.port or 443, offering, self._read_buffers, self._proxy, to_proxy)
+        made: Pool = pool.Pool(route, url, self._line, self.streams, key.silence)
+        return made
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -128,12 +172,12 @@ class _Connector(aiohttp.TCPConnector):
     Nothing else sees all requests: aiohttp sends a request twice if a connection that was kept alive turns out dead.
     """
 
-    def __init__(self, line: Line, streams: OpenStreams, context: ssl.SSLContext) -> None:
+    def __init__(self, line: Line, streams: OpenStreams, read_buffers: ReadBuffers, context: ssl.SSLContext) -> None:
         super().__init__(ssl=context, limit=0)  # with a limit, the stream after the last one hangs
         self._line = line
         self._streams = streams
         self._sessions = Sessions(context)
-        self._read_buffers = ReadBuffers()
+        self._read_buffers = read_buffers
 
     async def connect(
         self,
@@ -171,12 +215,15 @@ class _Connector(aiohttp.TCPConnector):
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, SharedSession]] = WeakKeyDictionary()
 
 
-def join(settings: ClientSettings) -> SharedSession:
-    """Return the event loop's shared session for a client's settings. Each call of `join` needs a call of `leave`."""
+def join(settings: ClientSettings, silence: float = Timing().silence) -> SharedSession:
+    """Return the event loop's shared session for a client's settings. Each call of `join` needs a call of `leave`.
+
+    :param silence: seconds within which an HTTP/2 connection that went silent is found dead.
+    """
     sessions = _shared.setdefault(asyncio.get_running_loop(), {})
-    key = _Key.of(settings)
+    key = _Key.of(settings, silence)
     if key not in sessions:
-        sessions[key] = SharedSession(key)
+        sessions[key] = SharedSession(key, settings.proxy)
     sessions[key].users += 1
     return sessions[key]
 

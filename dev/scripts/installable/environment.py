@@ -64,8 +64,8 @@ class Environment:
     def resolve(self) -> dict[str, str]:
         """Return the version of each package, as of the day of the release."""
         packages = run(
-            *(self._uv, "pip", "compile", "pyproject.toml", "--extra", "emulator", "--constraint", "-"),
-            *("--python-version", PYTHON, "--exclude-newer", self._release.end_of_day),
+            *(self._uv, "pip", "compile", "pyproject.toml", "--extra", "emulator", "--extra", "http2"),
+            *("--constraint", "-", "--python-version", PYTHON, "--exclude-newer", self._release.end_of_day),
             *(f"--exclude-newer-package={name}=2100-01-01" for name in EXEMPT),
             *("--no-header", "--no-annotate", "--quiet"),
             text=f"apache-airflow=={self._release.airflow}",

@@ -1,0 +1,1 @@
+"""HTTP/2 (RFC 9113) for the asynchronous client: many event streams, and reads of records, on one TLS connection."""

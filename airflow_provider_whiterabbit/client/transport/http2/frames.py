@@ -1,0 +1,111 @@
+"""Finds the frames GOAWAY in the bytes of an HTTP/2 connection, and bounds the bytes that are of no use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_HEAD = 9  # bytes of a frame before its payload (RFC 9113, section 4.1)
+_GOAWAY = 0x7
+_GOAWAY_BYTES = 8  # of its payload at least
+_MAX_PAYLOAD = 16_384  # bytes, while we announce no other SETTINGS_MAX_FRAME_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """A frame with which a server announces that it takes no more requests on a connection (RFC 9113, section 6.8).
+
+    :param last_stream_id: the server does not process streams with a higher id.
+    :param code: the error code; 0 if the server only shuts down.
+    """
+
+    last_stream_id: int
+    code: int
+
+
+class MalformedFrameError(Exception):
+    """Raised if a frame has a length that no such frame may have."""
+
+
+class FrameCutter:
+    """Cuts the frames GOAWAY out of a connection's bytes, however the bytes are split.
+
+    h2 takes a GOAWAY for the end of the connection: it would refuse the rest of the answers, which the server still
+    sends.
+    """
+
+    __slots__ = ("_held", "_left")
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._left = 0  # bytes of the current frame that are still to come
+
+    def feed(self, data: bytes) -> Iterator[bytes | GoAway]:
+        """Take the next bytes; yield each GOAWAY, and the bytes before, between and after them for h2.
+
+        :raises MalformedFrameError: if a frame is larger than we allow, or a GOAWAY too short.
+        """
+        data, self._held = self._held + data, b""
+        begin, at = 0, self._left
+        while at + _HEAD <= len(data):
+            length = int.from_bytes(data[at : at + 3], "big")
+            end = at + _HEAD + length
+            if length > _MAX_PAYLOAD:  # h2 would keep up to 16 MiB of it
+                raise MalformedFrameError(f"a frame of {length} bytes")
+            if data[at + 3] == _GOAWAY:
+                if begin < at:
+                    yield data[begin:at]
+                if length < _GOAWAY_BYTES:
+                    raise MalformedFrameError(f"a GOAWAY of {length} bytes")
+                if end > len(data):
+                    self._held, self._left = data[at:], 0
+                    return
+                yield _go_away(data[at + _HEAD : end])
+                begin = end
+            at = end
+        cut = min(at, len(data))
+        if begin < cut:
+            yield data[begin:cut]
+        self._held, self._left = data[cut:], at - cut  # a head that is incomplete, or a payload
+
+
+def _go_away(payload: bytes) -> GoAway:
+    return GoAway(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big"))
+
+
+class Allowance:
+    """How many bytes a connection may receive that are of no use to any request; a flood of frames exceeds it.
+
+    Each frame costs time, and an empty one has only 9 bytes: the least bytes that can cost the most.
+
+    :param most: bytes that may arrive at once.
+    :param per_second: bytes that may arrive in each second besides.
+    """
+
+    __slots__ = ("_at", "_most", "_per_second", "_used")
+
+    def __init__(self, now: float, most: int = 128 * 1024, per_second: int = 16 * 1024) -> None:
+        self._most = most
+        self._per_second = per_second
+        self._at = now
+        self._used = 0.0
+
+    def take(self, count: int, now: float) -> None:
+        """Take note of bytes that have arrived, at a time in seconds."""
+        if self._used > 0:
+            self._used = max(0.0, self._used - self._per_second * (now - self._at))
+        self._used += count
+        self._at = now
+
+    def give_back(self, count: int) -> None:
+        """Take note that so many of the bytes that have arrived are of use."""
+        self._used = max(min(self._used, 0.0), self._used - count)
+
+    def expect(self, count: int) -> None:
+        """Take note that so many bytes may be on their way that were of use when they were sent."""
+        self._used -= count
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether more arrived than may."""
+        return self._used > self._most

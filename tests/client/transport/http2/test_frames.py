@@ -1,0 +1,70 @@
+"""Cutting GOAWAY out of the bytes of a connection, and the bound of bytes that are of no use."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_whiterabbit.client.transport.http2.frames import (
+    Allowance,
+    FrameCutter,
+    GoAway,
+    MalformedFrameError,
+)
+
+
+def frame(kind: int, payload: bytes = b"", stream_id: int = 0) -> bytes:
+    """Return a frame."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, 0]) + stream_id.to_bytes(4, "big") + payload
+
+
+def go_away(last: int, code: int, debug: bytes = b"") -> bytes:
+    """Return a GOAWAY, with the reserved bit set, which is ignored."""
+    return frame(7, (last | 1 << 31).to_bytes(4, "big") + code.to_bytes(4, "big") + debug)
+
+
+# The payload of the second frame looks like a GOAWAY.
+DATA, DISGUISED = frame(0, b"x" * 300, 1), frame(0, go_away(1, 1), 3)
+BYTES = frame(4) + go_away(2**31 - 1, 0) + DATA + DISGUISED + go_away(5, 11, b"too many") + frame(6, b"12345678")
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, 9, 10, 17, 100, 10_000])
+def test_go_away_in_pieces(size: int) -> None:
+    """However the bytes are split, each GOAWAY is found, and all other bytes are passed on in order."""
+    cutter = FrameCutter()
+    parts = [part for at in range(0, len(BYTES), size) for part in cutter.feed(BYTES[at : at + size])]
+    assert [part for part in parts if isinstance(part, GoAway)] == [GoAway(2**31 - 1, 0), GoAway(5, 11)]
+    assert b"".join(part for part in parts if isinstance(part, bytes)) == (
+        frame(4) + DATA + DISGUISED + frame(6, b"12345678")
+    )
+
+
+def test_order() -> None:
+    """The bytes before a GOAWAY come before it."""
+    parts = list(FrameCutter().feed(frame(4) + go_away(1, 0) + frame(6)))
+    assert parts == [frame(4), GoAway(1, 0), frame(6)]
+
+
+@pytest.mark.parametrize(("kind", "length"), [(7, 0), (7, 7), (7, 16_385), (0, 16_385), (99, 2**24 - 1)])
+def test_impossible_lengths(kind: int, length: int) -> None:
+    """A GOAWAY that is too short is an error, and so is a frame whose bytes would have to be kept without a bound."""
+    with pytest.raises(MalformedFrameError):
+        list(FrameCutter().feed(length.to_bytes(3, "big") + frame(kind)[3:]))
+
+
+def test_allowance() -> None:
+    """So many bytes may come at once, and so many in each second; bytes of use count for nothing."""
+    allowance = Allowance(0.0, most=100, per_second=10)
+    allowance.take(100, 0.0)
+    assert not allowance.is_exceeded
+    allowance.take(11, 1.0)
+    assert allowance.is_exceeded
+    allowance.give_back(1)
+    assert not allowance.is_exceeded
+    allowance.take(100, 1_000.0)
+    assert not allowance.is_exceeded
+    allowance.give_back(1_000)
+    allowance.expect(50)
+    allowance.take(150, 1_000.0)
+    assert not allowance.is_exceeded
+    allowance.take(1, 1_000.0)
+    assert allowance.is_exceeded
