@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TypeVar, cast
 from urllib.parse import unquote, urlsplit
+
+from aiohappyeyeballs import start_connection
 
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.http2.connection import Connection
 from airflow_provider_whiterabbit.client.transport.tls_buffers import RECORD_BUFFER_BYTES, ReadBuffers
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 _MAX_HEAD = 64 * 1024  # bytes of a proxy's answer
 _NEXT_ADDRESS_AFTER = 0.25  # seconds (RFC 8305, section 8)
@@ -43,15 +48,15 @@ async def connect(route: Route, new: Callable[[], Connection]) -> Connection | N
     :raises UnusableAnswerError: if the proxy refuses.
     :raises OSError: if there is no connection.
     """
-    loop = asyncio.get_running_loop()
+    transport: asyncio.BaseTransport
     if route.proxy is None:
-        transport, connection = await loop.create_connection(
-            new, route.host, route.port, ssl=route.context, **_happy_eyeballs(loop)
-        )
+        transport, connection = await _connected(route.host, route.port, new, route.context)
     else:
         connection = new()
         tunnel = await _tunnel(route)
-        upgraded = await loop.start_tls(tunnel, connection, route.context, server_hostname=route.host)
+        upgraded = await asyncio.get_running_loop().start_tls(
+            tunnel, connection, route.context, server_hostname=route.host
+        )
         if upgraded is None:
             raise UnusableAnswerError("the proxy closed the connection")
         connection.connection_made(upgraded)
@@ -66,14 +71,9 @@ async def _tunnel(route: Route) -> asyncio.Transport:
     """Return a transport to the server through the proxy (RFC 9110, section 9.3.6)."""
     proxy = urlsplit(cast(str, route.proxy))
     is_tls = proxy.scheme.lower() == "https"
-    loop = asyncio.get_running_loop()
-    transport, answer = await loop.create_connection(
-        _ProxyAnswer,
-        proxy.hostname or "",
-        proxy.port or (443 if is_tls else 80),
-        ssl=route.proxy_context if is_tls else None,
-        **_happy_eyeballs(loop),
-    )
+    port = proxy.port or (443 if is_tls else 80)
+    context = route.proxy_context if is_tls else None
+    transport, answer = await _connected(proxy.hostname or "", port, _ProxyAnswer, context)
     try:
         host = f"[{route.host}]" if ":" in route.host else route.host.encode("idna").decode()
         lines = [f"CONNECT {host}:{route.port} HTTP/1.1", f"Host: {host}:{route.port}"]
@@ -88,9 +88,18 @@ async def _tunnel(route: Route) -> asyncio.Transport:
     return transport
 
 
-def _happy_eyeballs(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-    """Return how `create_connection` tries several addresses; other event loops, such as uvloop's, have no choice."""
-    return {"happy_eyeballs_delay": _NEXT_ADDRESS_AFTER} if isinstance(loop, asyncio.BaseEventLoop) else {}
+async def _connected(
+    host: str, port: int, new: Callable[[], P], context: ssl.SSLContext | None
+) -> tuple[asyncio.Transport, P]:
+    """Return a connection to the first of a host's addresses that accepts one, as aiohttp makes connections.
+
+    asyncio's own race of addresses loses a socket if it is cancelled when the socket is connected, and uvloop has none.
+    """
+    loop = asyncio.get_running_loop()
+    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    connected = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_AFTER)
+    name = None if context is None else host
+    return await loop.create_connection(new, sock=connected, ssl=context, server_hostname=name)
 
 
 class _ProxyAnswer(asyncio.Protocol):

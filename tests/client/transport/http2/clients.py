@@ -28,9 +28,9 @@ def settings_of(server: Http2Server, **fields: Any) -> ClientSettings:
 
 def stream(execution_id: str, opened: Callable[[], Any] = lambda: None) -> Generator[Command, Any, Any]:
     """Open a stream, call a function, and return the first events."""
-    yield Open(api.stream_execution(execution_id), 30)
+    yield Open(api.stream_execution(execution_id), 120)
     opened()
-    return (yield Read(silence=30, within=30, quiet=30))
+    return (yield Read(silence=120, within=120, quiet=120))
 
 
 async def streaming(client: AsyncClient, server: Http2Server, count: int) -> list[asyncio.Task[Any]]:
@@ -49,7 +49,7 @@ async def streaming(client: AsyncClient, server: Http2Server, count: int) -> lis
 
 async def until(condition: Callable[[], Any]) -> None:
     """Wait until a condition is true."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
