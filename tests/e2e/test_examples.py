@@ -22,7 +22,7 @@ Ended = Callable[[str], DagRun]
 def ended(airflow: AirflowHome, wr: Emulator) -> Ended:
     """Start all examples; return the function that waits for one of them."""
     receipts = {"output": lambda inputs, _config: {"receipt": {"hash": HASH, "fee": inputs["amount"]}}}
-    wr.script("DEMO_TOKEN_SWAP", **receipts, after=1)
+    wr.script("DEMO_TOKEN_SWAP", **receipts, after=4)
     wr.script("WAIT_FOR_EVM_TRANSACTION", output={"blockNumber": 21_345_678}, after=5)
     uuid, swap = {"module": "RANDOM_UUID"}, {"module": "DEMO_TOKEN_SWAP", "output": {"hash": HASH}, "after": 4}
     wr.script_workflow("demo", [uuid, swap])
