@@ -44,7 +44,7 @@ def test_fields_of_the_form(make_hook: MakeHook, whiterabbit_emulator: Emulator)
     key = {"api_key": whiterabbit_emulator.api_key, "extra__whiterabbit__api_key": whiterabbit_emulator.api_key}
     assert make_hook(**key).test_connection() == (True, "White Rabbit accepted the key and the signature.")
     _, message = make_hook(extra__whiterabbit__ca_bundle="/x").test_connection()
-    assert "field 'extra__whiterabbit__ca_bundle', which this provider does not know; did you mean 'ca_bundle'" in message
+    assert "'extra__whiterabbit__ca_bundle', which this provider does not know; did you mean 'ca_bundle'?" in message
 
 
 def test_connection_restricted(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
