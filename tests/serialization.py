@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from airflow.serialization import serialized_objects
@@ -10,4 +11,9 @@ from airflow.serialization import serialized_objects
 def serialized(dag: Any) -> Any:
     """Return a DAG as the scheduler and the API server see it."""
     serialization: Any = getattr(serialized_objects, "DagSerialization", None) or serialized_objects.SerializedDAG
-    return serialization.from_dict(serialization.to_dict(dag))
+    written = serialization.to_dict(dag)
+    with contextlib.suppress(ImportError):
+        import msgspec  # Airflow 3 brings it
+
+        msgspec.msgpack.encode(written)  # refuses subclasses of `str`
+    return serialization.from_dict(written)

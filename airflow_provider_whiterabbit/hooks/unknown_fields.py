@@ -13,6 +13,7 @@ from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS
 
 log = logging.getLogger(__name__)
 
+_PREFIX = "extra__whiterabbit__"
 _MAX_NAME = 100
 _MAX_WARNINGS = 20
 """Of how many unknown fields of a connection there is a warning at most."""
@@ -38,12 +39,15 @@ def remark_on_unknown(extra: Any) -> str:
 
 
 def _warnings(connection_id: str, names: Iterable[Any]) -> list[str]:
-    unknown = [name for name in names if name not in CONN_FIELDS]
+    names = list(names)
+    # The form of Airflow 2 sends its fields under both names.
+    known = {*CONN_FIELDS, *(f"{_PREFIX}{name}" for name in names if name in CONN_FIELDS)}
+    unknown = [name for name in names if name not in known]
     return [_warning(connection_id, one_line(str(name), _MAX_NAME)) for name in unknown[:_MAX_WARNINGS]]
 
 
 def _warning(connection_id: str, name: str) -> str:
-    similar = difflib.get_close_matches(name.lower().removeprefix("extra__whiterabbit__"), CONN_FIELDS, n=1)
+    similar = difflib.get_close_matches(name.lower().removeprefix(_PREFIX), CONN_FIELDS, n=1)
     connection = connection_id and f" {connection_id}"
     hint = f"; did you mean '{similar[0]}'?" if similar else " and ignores"
     return f"The connection{connection} has an extra field '{name}', which this provider does not know{hint}"

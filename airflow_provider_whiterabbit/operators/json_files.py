@@ -28,12 +28,6 @@ _FIXES = (
 )
 
 
-class _FileText(str):
-    """The text of a file, not yet rendered."""
-
-    __slots__ = ()
-
-
 class JsonFilesMixin(TemplatedMixin):
     """Mixin for operators with arguments that are objects, or the names of JSON files that Airflow renders.
 
@@ -48,6 +42,9 @@ class JsonFilesMixin(TemplatedMixin):
     _files: Mapping[str, str] = {}
     """The names of the files whose texts have replaced them, by the arguments."""
 
+    _rendered_files: frozenset[str] = frozenset()
+    """The arguments that hold the rendered text of a file: Airflow 2 may render a task twice."""
+
     def resolve_template_files(self) -> None:
         """Read the files; Airflow calls this when it has parsed the DAG.
 
@@ -58,31 +55,37 @@ class JsonFilesMixin(TemplatedMixin):
             super().resolve_template_files()
 
     def _do_render_template_fields(
-        self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
+        self, parent: Any, template_fields: Iterable[str], context: Any, *args: Any, **kwargs: Any
     ) -> None:
         """Render the template fields; read the files of a mapped task, and of a DAG that Airflow has not loaded."""
         if parent is not self:  # an object with fields of its own, within an argument
-            super()._do_render_template_fields(parent, template_fields, *args, **kwargs)
+            super()._do_render_template_fields(parent, template_fields, context, *args, **kwargs)
             return
         self._read_files()
         fields, own = list(template_fields), self._own_fields()
         with self._no_files():
-            super()._do_render_template_fields(parent, [name for name in fields if name in own], *args, **kwargs)
+            files = [name for name in self._files if isinstance(getattr(self, name), str)]  # unless replaced since then
+            for name in files:
+                self._render_file(name, context)
+            values = [name for name in fields if name in own and name not in files]
+            super()._do_render_template_fields(parent, values, context, *args, **kwargs)
         others = [name for name in fields if name not in own]
         with self._files_of_subclasses():
-            super()._do_render_template_fields(parent, others, *args, **kwargs)
+            super()._do_render_template_fields(parent, others, context, *args, **kwargs)
 
-    def render_template(self, content: Any, context: Any, jinja_env: Any = None, seen_oids: Any = None) -> Any:
-        """Render a template field, or a part of one, as Airflow does; the text of a file renders to a text.
+    def _render_file(self, name: str, context: Any) -> None:
+        """Render the text of a file to a text.
 
         With ``render_template_as_native_obj``, Jinja would make Python values of each macro and block in the file too.
         """
-        if isinstance(content, _FileText) and (dag := self.get_dag()) is not None:
-            jinja_env = dag.get_template_env(force_sandboxed=True)
-            # An expression, because a tag such as ``{%- if x %}`` removes the white space before it.
-            mark = f"{jinja_env.variable_start_string} {_MARK!r} {jinja_env.variable_end_string}"
-            content = f"{mark}{content}"
-        return super().render_template(content, context, jinja_env, seen_oids)
+        if name in self._rendered_files:
+            return
+        dag: Any = self.get_dag()  # without one, no file could be read
+        environment = dag.get_template_env(force_sandboxed=True)
+        # An expression, because a tag such as ``{%- if x %}`` removes the white space before it.
+        mark = f"{environment.variable_start_string} {_MARK!r} {environment.variable_end_string}"
+        setattr(self, name, self.render_template(f"{mark}{getattr(self, name)}", context, environment))
+        self._rendered_files |= {name}
 
     def _object_argument(self, name: str) -> Any:
         """Return a rendered argument that must be an object or None; parse the text of a file.
@@ -109,7 +112,7 @@ class JsonFilesMixin(TemplatedMixin):
     def _read_files(self) -> None:
         for name in self._json_arguments:
             file = getattr(self, name, None)
-            if _is_file(file):
+            if name not in self._files and _is_file(file):
                 environment = self.get_template_env()
                 text = _text_of(environment, name, file)
                 if not _is_template(text, environment):
@@ -151,21 +154,14 @@ class JsonFilesMixin(TemplatedMixin):
 
 
 def _is_file(value: Any) -> TypeGuard[str]:
-    """Return whether a value is the name of a file, not yet the text of one."""
-    return (
-        isinstance(value, str)
-        and value.endswith(_EXTENSIONS)
-        and not isinstance(value, _FileText)
-        and not value.startswith(_MARK)  # Airflow 2 may render a task twice
-        and not is_deferred(value)
-    )
+    return isinstance(value, str) and value.endswith(_EXTENSIONS) and not is_deferred(value)
 
 
-def _text_of(environment: Environment, name: str, file: str) -> _FileText:
+def _text_of(environment: Environment, name: str, file: str) -> str:
     if environment.loader is None:
         raise WhiteRabbitInputError(f"{name}: the file {file} can't be found, because the task has no DAG")
     try:
-        return _FileText(environment.loader.get_source(environment, file)[0].removeprefix(_BOM))
+        return environment.loader.get_source(environment, file)[0].removeprefix(_BOM)
     except (OSError, UnicodeError) as error:
         raise WhiteRabbitInputError(
             f"{name}: the file {file} can't be read ({type(error).__name__}). The name is relative to the folder "

@@ -97,7 +97,7 @@ def sensor_runs(airflow: AirflowHome, wr: Emulator) -> SensorRuns:
     sensor_runs.start("finished", "e2e_deferrable", output=OUTPUT)
     sensor_runs.start("failed", "e2e_deferrable", manual=True)
     sensor_runs.start("failed in poke", "e2e_poke", error=ERROR, after=8)
-    sensor_runs.start("failed softly", "e2e_soft_fail", error=ERROR, after=2)
+    sensor_runs.start("failed softly", "e2e_soft_fail", error=ERROR, after=6)
     sensor_runs.start("late", "e2e_impatient", manual=True)
     sensor_runs.start("late softly", "e2e_soft_fail", manual=True)
     sensor_runs.start("linked", "e2e_linked", output=OUTPUT, after=6)

@@ -39,6 +39,14 @@ def test_unknown_fields(make_hook: MakeHook, extra: dict[str, Any], works: bool,
     assert tested[1].endswith(f" {what}")
 
 
+def test_fields_of_the_form(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
+    """The form of Airflow 2 sends its fields under two names; a field that has the long name alone is not read."""
+    key = {"api_key": whiterabbit_emulator.api_key, "extra__whiterabbit__api_key": whiterabbit_emulator.api_key}
+    assert make_hook(**key).test_connection() == (True, "White Rabbit accepted the key and the signature.")
+    _, message = make_hook(extra__whiterabbit__ca_bundle="/x").test_connection()
+    assert "'extra__whiterabbit__ca_bundle', which this provider does not know; did you mean 'ca_bundle'?" in message
+
+
 def test_connection_restricted(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
     """A key that may not read executions is accepted, with a note."""
     whiterabbit_emulator.fault(effects.Answer(403, {"message": "restricted"}))

@@ -15,6 +15,7 @@ from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteC
 from dev.harness.standins import FakeAirflow
 from tests.failing import fails_for_good
 from tests.operators.remotes import component_operator
+from tests.serialization import serialized
 
 CONTEXT: Any = {"amount": "100", "memo": 'a "memo"', "ds": "2026-11-24"}
 
@@ -60,6 +61,7 @@ def test_files(
         "config.json.j2": '{"chain": {% if ds %}1{% else %}2{% endif %}, "file": "payment.json"}',
     }
     task = parse(native, loads, files, input="payment.json", config="config.json.j2")
+    serialized(task.dag)
     assert sent(airflow, whiterabbit_emulator, task) == (
         {"amount": "100", "to": "0x5c", "memo": 'a "memo"', "ok": "/😀"},
         {"chain": 1, "file": "payment.json"},
@@ -253,3 +255,12 @@ def test_no_message_shows_the_text(parse: Callable[..., Any]) -> None:
     with pytest.raises(exc.WhiteRabbitInputError) as refused:
         parse(files={"x.json": '{"key": hunter2}'}, input="x.json")
     assert "hunter2" not in str(refused.value)
+
+
+def test_replaced_after_the_file_was_read(
+    airflow: FakeAirflow, whiterabbit_emulator: Emulator, parse: Callable[..., Any]
+) -> None:
+    """A cluster policy or a subclass may give a task another input than the file that the DAG names."""
+    task = parse(files={"x.json": "{}"}, input="x.json")
+    task.input = {"amount": "{{ amount }}"}
+    assert sent(airflow, whiterabbit_emulator, task) == ({"amount": "100"}, {})

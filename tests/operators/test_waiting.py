@@ -228,7 +228,7 @@ def test_log_without_news(remote: Remote, read_log: Callable[[], str]) -> None:
     remote.wr.stream_options(ping_interval=0.02)
     remote.script("ACTIVE")
     with pytest.raises((AirflowFailException, exc.WhiteRabbitTimeoutError), match="had not ended"):
-        airflow.run(remote.operator(deferrable=False, timeout=3))
+        airflow.run(remote.operator(deferrable=False, timeout=8))
     assert "0 min after it was created; the stream is alive" in read_log()
 
 
