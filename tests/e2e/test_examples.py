@@ -23,9 +23,9 @@ Ended = Callable[[str], DagRun]
 def ended(airflow: AirflowHome, wr: Emulator) -> Ended:
     """Start all examples; return the function that waits for one of them."""
     wr.script("WAIT_FOR_EVM_TRANSACTION", after=5)
-    wr.script("READ_EVM_CONTRACT", output={"result": f"0x{5000:064x}"}, after=1)
+    wr.script("READ_EVM_CONTRACT", output={"result": f"0x{5000:064x}"}, after=4)
     decoded = {"output": lambda inputs, _config: {"0": str(int(inputs["encodedResult"], 16))}}
-    wr.script("DECODE_EVM_FUNCTION_RESULT", **decoded, after=1)
+    wr.script("DECODE_EVM_FUNCTION_RESULT", **decoded, after=4)
     uuid, wait = {"module": "RANDOM_UUID"}, {"module": "WAIT_FOR_EVM_TRANSACTION", "output": RECEIPT, "after": 4}
     wr.script_workflow("demo", [uuid, wait])
     names = ("component", "fan_out", "workflow", "workflow_in_two_steps")
