@@ -189,8 +189,8 @@ def test_waits(way: str, tls: bool) -> None:
     assert ("again_cpu" in usage) is (way != "threads")
     assert (usage["start_handshakes"] >= 3) is tls
     if way == "ours" and tls:
-        assert usage["start_resumed"] == usage["start_handshakes"]  # the session of the warm-up
-        assert usage["sockets"] >= 3
+        assert usage["start_resumed"] > 0  # the session of the warm-up
+        assert usage["sockets"] > 0  # at the end, those of the warm-up's records may be closed
 
 
 @pytest.mark.long
