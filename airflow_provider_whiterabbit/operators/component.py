@@ -52,7 +52,8 @@ def _validate(value: Any) -> bool:
     return flag(value, "validate")
 
 
-class WhiteRabbitExecuteComponentOperator(JsonFilesMixin, SecretNamesMixin, WhiteRabbitSubmitOperator):
+# SecretNamesMixin comes first, because it has to see how the texts of files are rendered.
+class WhiteRabbitExecuteComponentOperator(SecretNamesMixin, JsonFilesMixin, WhiteRabbitSubmitOperator):
     """Executes a White Rabbit component, and returns the execution's output as XCom: the JSON that the API sent.
 
     The component is submitted at most once for each run of the task and each clear by a user, also if workers die. The

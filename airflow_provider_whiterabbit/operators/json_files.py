@@ -64,7 +64,8 @@ class JsonFilesMixin(TemplatedMixin):
         self._read_files()
         fields, own = list(template_fields), self._own_fields()
         with self._no_files():
-            files = [name for name in self._files if isinstance(getattr(self, name), str)]  # unless replaced since then
+            given = [name for name in self._files if name in fields]
+            files = [name for name in given if isinstance(getattr(self, name), str)]  # unless replaced since then
             for name in files:
                 self._render_file(name, context)
             values = [name for name in fields if name in own and name not in files]
