@@ -82,7 +82,7 @@ test-all: $(READY) ## Run all tests: those of `make test`, and those that take l
 	$(BIN)/python -m pytest $(ALONE) -m alone
 	$(BIN)/python -m pytest $(REAL) -m "e2e and $(HERE)"
 
-installable: $(READY) ## Install with the packages of the release day of each Airflow, and run tests (8 minutes)
+installable: $(READY) ## Install with the packages of the release day of each Airflow, and run tests (15 minutes)
 	$(BIN)/python -m dev.scripts.installable --uv $(BIN)/uv $(RELEASES)
 
 noise: $(READY) ## Send 100,000 random answers to each of the two API clients

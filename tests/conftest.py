@@ -43,7 +43,7 @@ def pytest_unconfigure() -> None:
 def forget_secrets() -> Iterator[None]:
     """Let Airflow forget after each test which secrets it hides: older versions hide each x after a password x."""
     yield
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # one step, because other threads may import
         if name.endswith(".secrets_masker") and hasattr(module, "_secrets_masker"):
             masker = module._secrets_masker()
             masker.patterns, masker.replacer = set(), None

@@ -17,9 +17,10 @@ from dev.scripts.installable.releases import RELEASES, Release
 from dev.scripts.installable.table import write_page
 
 
-def check(release: Release, uv: Path) -> dict[str, str]:
+def check(release: Release, uv: Path, *, tested: bool) -> dict[str, str]:
     """Check one release, print the result, and return the resolved version of each package.
 
+    :param tested: whether to run the tests too.
     :raises SystemExit: if a step fails.
     """
     start = time.monotonic()
@@ -27,9 +28,11 @@ def check(release: Release, uv: Path) -> dict[str, str]:
         environment = Environment(uv, release, Path(folder))
         print(f"Airflow {release.airflow} with the packages of {release.day}: ", end="", flush=True)
         versions = environment.resolve()
-        environment.install()
-        print(f"{len(versions)} packages, {environment.import_all()}, ", end="", flush=True)
-        print(f"{environment.test()}; {time.monotonic() - start:.0f} s", flush=True)
+        environment.install(tools=tested)
+        print(f"{len(versions)} packages, {environment.import_all()}", end="", flush=True)
+        if tested:
+            print(f", {environment.test()}", end="")
+        print(f"; {time.monotonic() - start:.0f} s", flush=True)
     return versions
 
 
@@ -37,11 +40,13 @@ def main() -> int:
     """Check the releases that the command line names, or all of them and then write the table."""
     parser = argparse.ArgumentParser(prog="python -m dev.scripts.installable", description=__doc__)
     parser.add_argument("--uv", type=Path, required=True, help="path of uv")
+    parser.add_argument("--no-tests", action="store_true", help="only resolve, install and import; write no table")
     parser.add_argument("releases", nargs="*", help="versions of Airflow; all if none is named")
     options = parser.parse_args()
     chosen = [release for release in RELEASES if release.airflow in options.releases or not options.releases]
-    resolved = {release: check(release, options.uv.absolute()) for release in chosen}
-    if not options.releases:
+    tested = not options.no_tests
+    resolved = {release: check(release, options.uv.absolute(), tested=tested) for release in chosen}
+    if tested and not options.releases:
         write_page(resolved)
     return 0
 

@@ -73,14 +73,18 @@ class Environment:
         self._pins.write_text(packages)
         return dict(re.findall(r"^([\w.-]+)==(\S+)", packages, re.MULTILINE))
 
-    def install(self) -> None:
-        """Install the resolved packages and this one, then the tools of the tests, which change no resolved package."""
+    def install(self, *, tools: bool) -> None:
+        """Install the resolved packages and this one, then the tools of the tests, which change no resolved package.
+
+        :param tools: whether to install the tools of the tests.
+        """
         environ = {"VIRTUAL_ENV": str(self._folder / "venv")}
         install = (self._uv, "pip", "install", "--quiet", "--compile-bytecode")
         run(self._uv, "venv", "--quiet", "--python", PYTHON, self._folder / "venv")
         run(*install, "--requirements", self._pins, environ=environ)
         run(*install, "--no-deps", "--editable", ".", environ=environ)
-        run(*install, "--constraint", self._pins, "--group", "dev", environ=environ)
+        if tools:
+            run(*install, "--constraint", self._pins, "--group", "dev", environ=environ)
         run(self._uv, "pip", "check", "--quiet", environ=environ)
 
     def import_all(self) -> str:
