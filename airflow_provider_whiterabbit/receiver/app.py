@@ -129,7 +129,7 @@ class Receiver:
             if len(body) <= SMALL_BODY:
                 execution = _verified_execution(signature, body, secrets)
             else:
-                execution = await self._threads.run(_verified_execution, signature, body, secrets)
+                execution = await self._threads.check_body(_verified_execution, signature, body, secrets)
             _check_connection(connection_id, execution)
             await self._threads.take_turn()  # not before: a sender without the secret must not delay others
             result = await self._threads.run(self._emit_or_refuse, connection_id, execution)
@@ -155,7 +155,7 @@ class Receiver:
 
     async def _callback_secrets(self, connection_id: str) -> KnownSecrets:
         try:
-            async with self._threads.waiting():
+            async with self._threads.waiting_for_secret(connection_id):
                 secrets = await self._secrets.get(connection_id)
         except SecretUnavailableError:  # the cache has logged why, once for all callbacks that wait
             raise _secret_refusal() from None

@@ -150,6 +150,9 @@ def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
             .values(updated_at=AssetModel.updated_at)
             .execution_options(synchronize_session=False)
         )
+    else:
+        # PostgreSQL's repeatable reads would see nothing that others commit while this transaction waits for the lock.
+        session.connection(execution_options={"isolation_level": "READ COMMITTED"})
     # Ordered by id, so that two transactions cannot deadlock. Airflow's own function `with_row_locks` locks nothing if
     # `[scheduler] use_row_level_locking` is off. The lock leaves out the keys, which other inserts refer to.
     query = select(AssetModel).where(of_connection).order_by(AssetModel.id)
