@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -47,12 +48,13 @@ print(json.dumps([answers, len(database.events())]))
 def test_simultaneous_callbacks_where_reads_are_repeatable(tmp_path: Path) -> None:
     """An execution gets one event, though its callbacks arrive at once: each sees the event of the one before."""
     (tmp_path / "airflow.cfg").touch()
-    try:
-        server = Postgres().__enter__()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    try:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")} | {
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(Postgres())
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
+        environ = kept | {
             "AIRFLOW_HOME": str(tmp_path),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": server.url,
@@ -60,8 +62,6 @@ def test_simultaneous_callbacks_where_reads_are_repeatable(tmp_path: Path) -> No
             "PYTHONPATH": str(ROOT),
         }
         run = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, env=environ, capture_output=True, text=True)
-    finally:
-        server.__exit__(None, None, None)
     assert run.returncode == 0, run.stderr
     answers, events = json.loads(run.stdout.splitlines()[-1])
     assert answers == [["emitted", "repeated", "repeated"]] * 5
