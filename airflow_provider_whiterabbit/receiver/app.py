@@ -33,11 +33,9 @@ from airflow_provider_whiterabbit.receiver.secrets import (
 )
 from airflow_provider_whiterabbit.receiver.settings import ReceiverSettings
 from airflow_provider_whiterabbit.receiver.threads import ANSWER_TIMEOUT, MAX_WAITING, TURN_INTERVAL, Threads
+from airflow_provider_whiterabbit.receiver.traces import Traces
 
 log = logging.getLogger(__name__)
-
-TRACE_INTERVAL = 5.0
-"""Seconds after which the log gets the traceback of a failure again; in an outage, every callback fails alike."""
 
 
 def create_app(receiver: Receiver) -> FastAPI:
@@ -93,8 +91,7 @@ class Receiver:
         self._secrets = SecretCache(settings.connections, self._threads.for_secrets, read=read, clock=clock)
         self._body_reader = BodyReader(settings.max_bytes, settings.body_timeout)
         self._measure = measure
-        self._clock = clock
-        self._next_trace = float("-inf")
+        self._traces = Traces(clock)
 
     async def health(self) -> dict[str, object]:
         """Return what the health page shows; see `Health.report`."""
@@ -129,7 +126,7 @@ class Receiver:
             if len(body) <= SMALL_BODY:
                 execution = _verified_execution(signature, body, secrets)
             else:
-                execution = await self._threads.run(_verified_execution, signature, body, secrets)
+                execution = await self._threads.check_body(_verified_execution, signature, body, secrets)
             _check_connection(connection_id, execution)
             await self._threads.take_turn()  # not before: a sender without the secret must not delay others
             result = await self._threads.run(self._emit_or_refuse, connection_id, execution)
@@ -155,7 +152,7 @@ class Receiver:
 
     async def _callback_secrets(self, connection_id: str) -> KnownSecrets:
         try:
-            async with self._threads.waiting():
+            async with self._threads.waiting_for_secret(connection_id):
                 secrets = await self._secrets.get(connection_id)
         except SecretUnavailableError:  # the cache has logged why, once for all callbacks that wait
             raise _secret_refusal() from None
@@ -167,11 +164,8 @@ class Receiver:
         try:
             return self._emit(connection_id, execution, self._settings.output_bytes)
         except Exception as error:
-            has_trace = self._clock() >= self._next_trace
-            if has_trace:
-                self._next_trace = self._clock() + TRACE_INTERVAL
             message = "The asset events of execution %s could not be emitted: %s"
-            log.error(message, execution.id, type(error).__name__, exc_info=has_trace)
+            log.error(message, execution.id, type(error).__name__, exc_info=self._traces.is_due())
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try again later", retry_after=10) from None
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
@@ -15,6 +15,11 @@ SMALL_BODY = 64 * 1024
 LARGEST_BODIES = 4
 """How many callback bodies of the largest size fit into the shared memory at once."""
 
+LAG_INTERVAL = 0.5
+"""Seconds between two measurements of how late the event loop runs its timers."""
+
+MIN_LAG = 1.0
+"""Seconds that the event loop must at least have lost before a body that did not arrive is put down to it."""
 
 REFUSALS = {
     HTTPStatus.BAD_REQUEST: "record",
@@ -61,6 +66,7 @@ class BodyReader:
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._free_bytes = LARGEST_BODIES * max_bytes
+        self._lag = _Lag()
 
     @asynccontextmanager
     async def read(self, request: Request, refusal: Refusal | None = None) -> AsyncIterator[bytearray]:
@@ -68,16 +74,19 @@ class BodyReader:
 
         :param refusal: a refusal to raise as soon as the body has arrived, whatever the body holds.
         :raises Refusal: the given one, or 408 for a body that is too slow or whose sender disconnects, 413 for one that
-            is too large, and 503 if too many large bodies are in memory.
+            is too large, and 503 if too many large bodies are in memory, or the event loop itself was too slow.
         """
         body = bytearray()
         try:
-            await self._read_chunks(request, body, refusal)
+            with self._lag.measured() as lost_seconds:
+                await self._read_chunks(request, body, refusal, lost_seconds)
             yield body
         finally:
             self._free_bytes += _shared_bytes(len(body))
 
-    async def _read_chunks(self, request: Request, body: bytearray, refusal: Refusal | None) -> None:
+    async def _read_chunks(
+        self, request: Request, body: bytearray, refusal: Refusal | None, lost_seconds: Callable[[], float]
+    ) -> None:
         chunks, deadline = request.stream(), asyncio.get_running_loop().time() + self._timeout
         try:
             while (chunk := await _next_chunk(chunks, deadline)) is not None:
@@ -88,9 +97,7 @@ class BodyReader:
                 else:
                     self._discard(body)
         except TimeoutError:
-            refusal = refusal or Refusal(
-                HTTPStatus.REQUEST_TIMEOUT, f"the body did not arrive within {self._timeout:g} seconds"
-            )
+            refusal = refusal or self._timeout_refusal(lost_seconds())
             refusal.closes_connection = True  # a slow sender could otherwise keep the connection busy
         except ClientDisconnect:
             # Nobody reads the answer; but 400 would count the callback as a signed one, and anyone can disconnect.
@@ -99,6 +106,12 @@ class BodyReader:
             )
         if refusal is not None:
             raise refusal
+
+    def _timeout_refusal(self, lost_seconds: float) -> Refusal:
+        reason = f"the body did not arrive within {self._timeout:g} seconds"
+        if lost_seconds > max(MIN_LAG, self._timeout / 2):  # the body may have waited for the process to read it
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after=10)
+        return Refusal(HTTPStatus.REQUEST_TIMEOUT, reason)
 
     def _size_refusal(self, body_bytes: int, chunk_bytes: int) -> Refusal | None:
         size = body_bytes + chunk_bytes
@@ -111,6 +124,42 @@ class BodyReader:
     def _discard(self, body: bytearray) -> None:
         self._free_bytes += _shared_bytes(len(body))
         body.clear()
+
+
+class _Lag:
+    """Measures, while bodies arrive, how much time the event loop of this process loses: how late it runs a timer."""
+
+    def __init__(self) -> None:
+        self._lost_seconds = 0.0
+        self._users = 0
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def measured(self) -> Iterator[Callable[[], float]]:
+        """Return a function that returns the seconds that the event loop has lost since this call."""
+        loop = asyncio.get_running_loop()
+        self._users += 1
+        if self._timer is None:
+            self._start(loop)
+        before = self._lost_until(loop.time())
+        try:
+            yield lambda: self._lost_until(loop.time()) - before
+        finally:
+            self._users -= 1
+
+    def _lost_until(self, now: float) -> float:
+        return self._lost_seconds + max(0.0, now - self._due)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due = loop.time() + LAG_INTERVAL
+        self._timer = loop.call_at(self._due, self._tick, loop)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._lost_seconds = self._lost_until(loop.time())
+        self._timer = None
+        if self._users:
+            self._start(loop)
 
 
 async def _next_chunk(chunks: AsyncIterator[bytes], deadline: float) -> bytes | None:

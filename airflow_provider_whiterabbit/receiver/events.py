@@ -24,12 +24,14 @@ from airflow_provider_whiterabbit.client.records.execution import Execution
 from airflow_provider_whiterabbit.receiver.address import callback_name_in
 from airflow_provider_whiterabbit.receiver.earlier import earlier_events
 from airflow_provider_whiterabbit.receiver.listeners import Listeners, NotQueuedError
+from airflow_provider_whiterabbit.receiver.traces import Traces
 
 if TYPE_CHECKING:
     from airflow.models.asset import AssetModel
     from sqlalchemy.orm import Session
 
 log = logging.getLogger(__name__)
+_traces = Traces()
 
 MAX_CLOCK_SKEW = timedelta(hours=1)
 """How far White Rabbit's clock may be ahead of this machine's clock when the receiver looks for an earlier asset event.
@@ -131,8 +133,9 @@ def _emit_event(session: Session, asset: AssetModel, execution_id: str, extra: d
     except NotQueuedError:
         log.warning("Execution %s: Airflow queued no run for an event of asset %s", execution_id, asset.name)
         return CallbackResult.UNHEARD
-    except Exception:  # such as a stored DAG that Airflow cannot load, of which the other assets know nothing
-        log.exception("Execution %s: the event of asset %s could not be emitted", execution_id, asset.name)
+    except Exception as error:  # such as a stored DAG that Airflow cannot load, of which the other assets know nothing
+        message = "Execution %s: the event of asset %s could not be emitted: %s"
+        log.error(message, execution_id, asset.name, type(error).__name__, exc_info=_traces.is_due())
         return CallbackResult.UNHEARD
     return CallbackResult.EMITTED
 
@@ -150,6 +153,9 @@ def _lock_assets(session: Session, connection_id: str) -> Sequence[AssetModel]:
             .values(updated_at=AssetModel.updated_at)
             .execution_options(synchronize_session=False)
         )
+    else:
+        # PostgreSQL's repeatable reads would see nothing that others commit while this transaction waits for the lock.
+        session.connection(execution_options={"isolation_level": "READ COMMITTED"})
     # Ordered by id, so that two transactions cannot deadlock. Airflow's own function `with_row_locks` locks nothing if
     # `[scheduler] use_row_level_locking` is off. The lock leaves out the keys, which other inserts refer to.
     query = select(AssetModel).where(of_connection).order_by(AssetModel.id)

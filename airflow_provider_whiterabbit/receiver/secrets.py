@@ -146,6 +146,7 @@ class SecretCache:
         return KnownSecrets(cached.value, is_kept=cached.unreadable_since is not None)
 
     async def _refresh(self, connection_id: str, cached: _CachedSecret) -> None:
+        started = self._clock()  # the secret may change while the source answers
         try:
             cached.value = await asyncio.get_running_loop().run_in_executor(self._threads, self._read, connection_id)
         except Exception as error:
@@ -153,7 +154,7 @@ class SecretCache:
                 cached.value = None
             self._note_failure(connection_id, cached, error)
         else:
-            cached.expires_at = self._clock() + SECRET_LIFETIME
+            cached.expires_at = started + SECRET_LIFETIME
             cached.unreadable_since = None
         cached.refresh = None
 

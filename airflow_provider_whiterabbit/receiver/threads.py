@@ -3,14 +3,19 @@
 The receiver shares a process with Airflow's API: one event loop, and one lock that lets one thread at a time run Python
 code. An answer costs several milliseconds of this process even if no thread does anything for it, so senders that send
 the next callback as soon as they get an answer could occupy the process alone. Therefore callbacks take turns.
+
+What anyone can ask for, a secret or the check of a large body, neither waits for the threads that use the database nor
+counts as waiting for them: a sender without the secret must not delay others, also while the database hangs.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -19,16 +24,22 @@ from airflow_provider_whiterabbit.receiver.bodies import Refusal
 T = TypeVar("T")
 
 THREADS = 2
-"""How many threads of its own the callback receiver has, for the database and for large request bodies.
+"""How many threads of its own the callback receiver has for the database.
 
 One callback at a time can emit events of a connection, so more threads would only wait for the database's lock.
 """
+
+BODY_THREADS = 1
+"""How many threads of its own the callback receiver has to check large request bodies."""
 
 SECRET_THREADS = 2
 """How many threads of its own the callback receiver has to read secrets."""
 
 MAX_WAITING = 256
-"""How many callbacks may wait for a turn, a thread or a secret at once; further callbacks get the answer 503."""
+"""How many callbacks may wait for a turn or the database at once; further callbacks get the answer 503.
+
+As many may wait for the secret of each connection, and as many for the check of a large body.
+"""
 
 TURN_INTERVAL = 0.03
 """Seconds between the turns of two callbacks in one process.
@@ -53,15 +64,62 @@ class Threads:
     """
 
     def __init__(self, timeout: float, max_waiting: int, turn_interval: float) -> None:
-        self._timeout = timeout
-        self._max_waiting = max_waiting
         self._turn_interval = turn_interval
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="whiterabbit-callbacks")
+        self._body_executor = ThreadPoolExecutor(BODY_THREADS, thread_name_prefix="whiterabbit-bodies")
         self.for_secrets: Executor = ThreadPoolExecutor(SECRET_THREADS, thread_name_prefix="whiterabbit-secrets")
         """Threads of their own: a secrets backend that does not answer must not stop the emission of events."""
-        self._waiting = 0
+        self._waiters = _Waiters(timeout, max_waiting)
+        self._body_waiters = _Waiters(timeout, max_waiting)
+        self._secret_waiters: defaultdict[str, _Waiters] = defaultdict(partial(_Waiters, timeout, max_waiting))
         self._turn = asyncio.Lock()  # it serves callbacks in their order, and those that give up take no turn
         self._next_turn = float("-inf")
+
+    @asynccontextmanager
+    async def waiting_for_secret(self, connection_id: str) -> AsyncIterator[None]:
+        """Count a callback as waiting for the secret of a connection that the receiver serves, and limit its wait.
+
+        :raises Refusal: 503, if too many callbacks wait for this secret, or this one waits for longer than the timeout.
+        """
+        async with self._secret_waiters[connection_id].waiting():
+            yield
+
+    async def take_turn(self) -> None:
+        """Wait until `turn_interval` seconds after the turn of the callback before, in the order of the calls.
+
+        :raises Refusal: 503, if too many callbacks wait already, or this one waits for longer than the timeout.
+        """
+        time = asyncio.get_running_loop().time
+        async with self._waiters.waiting(), self._turn:
+            if (seconds := self._next_turn - time()) > 0:
+                await asyncio.sleep(seconds)
+            self._next_turn = time() + self._turn_interval
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function that uses the database in a thread.
+
+        :raises Refusal: 503, if too many callbacks wait already, or the call takes longer than the timeout.
+        """
+        return await self._waiters.run(self._executor, partial(function, *arguments))
+
+    async def check_body(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function that checks a large body in a thread; it must not wait for anything.
+
+        :raises Refusal: 503, if too many bodies wait already, or the call takes longer than the timeout.
+        """
+        return await self._body_waiters.run(self._body_executor, partial(function, *arguments))
+
+
+class _Waiters:
+    """Counts the callbacks that wait for one thing, and limits their number and the time that each of them waits.
+
+    :param timeout: seconds.
+    """
+
+    def __init__(self, timeout: float, most: int) -> None:
+        self._timeout = timeout
+        self._most = most
+        self._count = 0
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
@@ -69,49 +127,47 @@ class Threads:
 
         :raises Refusal: 503, if too many callbacks wait already, or this one waits for longer than the timeout.
         """
-        self._begin_waiting()
+        self._begin()
         try:
             async with asyncio.timeout(self._timeout):
                 yield
         except TimeoutError:
             raise _timeout_refusal() from None
         finally:
-            self._waiting -= 1
+            self._count -= 1
 
-    async def take_turn(self) -> None:
-        """Wait until `turn_interval` seconds after the turn of the callback before, in the order of the calls.
-
-        :raises Refusal: 503; see `waiting`.
-        """
-        time = asyncio.get_running_loop().time
-        async with self.waiting(), self._turn:
-            if (seconds := self._next_turn - time()) > 0:
-                await asyncio.sleep(seconds)
-            self._next_turn = time() + self._turn_interval
-
-    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+    async def run(self, executor: Executor, function: Callable[[], T]) -> T:
         """Call a function in a thread.
 
         :raises Refusal: 503, if too many callbacks wait already, or the call takes longer than the timeout.
         """
-        self._begin_waiting()
-        job = self._executor.submit(function, *arguments)
+        self._begin()
+        # A job that is given up stays in the queue of the threads, however long these hang, but without its function.
+        functions = [function]
+        del function
+        try:
+            job = executor.submit(lambda: functions.pop()())
+        except RuntimeError:  # the process may start no more threads
+            functions.clear()
+            self._count -= 1
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try again later", retry_after=10) from None
         future = asyncio.wrap_future(job)
-        future.add_done_callback(self._end_waiting)
+        future.add_done_callback(self._end)
         try:
             return await asyncio.wait_for(asyncio.shield(future), self._timeout)
         except TimeoutError:
             raise _timeout_refusal() from None
         finally:
-            job.cancel()  # a job that has begun goes on, and counts as waiting until it ends
+            if job.cancel():  # a job that has begun goes on, and counts as waiting until it ends
+                functions.clear()
 
-    def _begin_waiting(self) -> None:
-        if self._waiting >= self._max_waiting:
+    def _begin(self) -> None:
+        if self._count >= self._most:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many callbacks at once", retry_after=5)
-        self._waiting += 1
+        self._count += 1
 
-    def _end_waiting(self, future: asyncio.Future[Any]) -> None:
-        self._waiting -= 1
+    def _end(self, future: asyncio.Future[Any]) -> None:
+        self._count -= 1
         if not future.cancelled():
             future.exception()  # otherwise asyncio logs that the exception was never retrieved
 

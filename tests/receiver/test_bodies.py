@@ -20,6 +20,7 @@ import requests
 
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.receiver.bodies import BodyReader, Refusal
+from benchmarks.calls import SimulatedLoop
 from tests.receiver.conftest import AssetDatabase, RunningReceiver, StartReceiver
 from tests.receiver.deliveries import record_of, signed
 from tests.versions import needs_receiver
@@ -130,6 +131,33 @@ async def test_a_timeout_that_something_swallows(more_chunks: bool) -> None:
     assert (refused.value.status, refused.value.closes_connection) == (408, True)
 
 
+@pytest.mark.parametrize(("blocked", "status"), [(0.0, 408), (5.0, 408), (10.0, 503), (60.0, 503)])
+def test_a_body_while_the_process_stands_still(blocked: float, status: int) -> None:
+    """If a body does not arrive in time because the event loop is blocked, the answer is 503, not 408."""
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, SimulatedLoop)
+
+        class Request:
+            """A request whose body does not end, while other code of the process keeps the event loop."""
+
+            async def stream(self) -> AsyncIterator[bytes]:
+                yield b" "
+                await asyncio.sleep(1)
+                loop.now += blocked
+                yield b" "
+                await asyncio.Event().wait()
+
+        async def read() -> Refusal:
+            with pytest.raises(Refusal) as refused:
+                async with BodyReader(1024, 15).read(Request()):  # type: ignore[arg-type]
+                    pytest.fail("the body has no end")
+            return refused.value
+
+        refusal = runner.run(read())
+    assert (refusal.status, refusal.closes_connection) == (status, True)
+
+
 def test_a_refusal_does_not_wait_for_ever(start_receiver: StartReceiver) -> None:
     """A sender that the receiver refuses by the head alone gets the answer in time, even if it sends no body."""
     with socket.create_connection(start_receiver(body_timeout=0.5).address, 60) as sock:
@@ -140,7 +168,7 @@ def test_a_refusal_does_not_wait_for_ever(start_receiver: StartReceiver) -> None
 
 
 def test_sixty_slow_senders(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
-    """Sixty slow senders do not disturb other requests, and each of them gets 408 in the end."""
+    """Sixty slow senders do not disturb other requests, and each of them is refused in the end."""
     receiver = start_receiver(body_timeout=3)
     sockets = [socket.create_connection(receiver.address, 60) for _ in range(60)]
     stop = threading.Event()
@@ -167,7 +195,8 @@ def test_sixty_slow_senders(start_receiver: StartReceiver, pay_database: AssetDa
         thread.join()
         for sock in sockets:
             sock.close()
-    assert statuses == [408] * 60
+    assert len(statuses) == 60
+    assert set(statuses) <= {408, 503}  # 503 where this machine was too busy to tell who was slow
     assert len(pay_database.events()) == 20
 
 

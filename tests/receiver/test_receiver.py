@@ -8,7 +8,7 @@ import random
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 from urllib.parse import quote
 
@@ -433,3 +433,54 @@ def test_strangers_take_no_turns(start_receiver: StartReceiver, pay_database: As
     assert receiver.post(body, signed(body, "guess")).status_code == 401
     assert result(receiver.post(body)) == "emitted"
     assert receiver.post(body, signed(body, "guess")).status_code == 401
+
+
+def test_large_bodies_of_strangers_while_the_database_hangs(
+    start_receiver: StartReceiver, pay_database: AssetDatabase
+) -> None:
+    """While the database hangs, large bodies with a wrong signature get their answer, and take no callback's place."""
+    from airflow_provider_whiterabbit.receiver import events, threads  # not where Airflow has no FastAPI
+
+    hanging, database_answers = threading.Semaphore(0), threading.Event()
+
+    def emit(connection_id: str, execution: Execution, output_bytes: int) -> events.CallbackResult:
+        hanging.release()
+        database_answers.wait()
+        return events.emit_events(connection_id, execution, output_bytes)
+
+    receiver = start_receiver({"emit": emit, "max_waiting": threads.THREADS + 1})
+    body = json.dumps(record_of(output="x" * 65_536)).encode()
+    with ThreadPoolExecutor(threads.THREADS + 4) as pool:
+        try:
+            honest = [pool.submit(receiver.post, record_of()) for _ in range(threads.THREADS)]
+            for _ in honest:
+                hanging.acquire()
+            strangers = [pool.submit(receiver.post, body, signed(body, "guess")) for _ in range(4)]
+            assert {stranger.result().status_code for stranger in strangers} == {401}
+        finally:
+            database_answers.set()
+        assert [result(callback.result()) for callback in honest] == ["emitted"] * threads.THREADS
+
+
+def test_strangers_at_a_connection_whose_secret_does_not_come(
+    start_receiver: StartReceiver, pay_database: AssetDatabase
+) -> None:
+    """However many strangers wait for the secret of one connection, the callbacks of another one are accepted."""
+    may_read = threading.Event()
+
+    def read(connection_id: str) -> Secrets | None:
+        if connection_id == "other/one":
+            may_read.wait()
+        return read_secret(connection_id)
+
+    receiver = start_receiver({"read_secret": read, "max_waiting": 3})
+    body = json.dumps(record_of()).encode()
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            strangers = [pool.submit(receiver.post, body, signed(body, "guess"), "other/one") for _ in range(4)]
+            refused = next(as_completed(strangers)).result()
+            assert refused.json() == {"detail": "too many callbacks at once"}  # the three others wait
+            assert result(receiver.post(body)) == "emitted"
+        finally:
+            may_read.set()
+        assert sorted(stranger.result().status_code for stranger in strangers) == [401, 401, 401, 503]

@@ -245,3 +245,21 @@ def test_a_secret_is_read_again_after_a_while(
     assert receiver.post(body, signed(body, "whsec_of_tomorrow")).status_code == 401
     clock.seconds = SECRET_LIFETIME
     assert receiver.post(body, signed(body, "whsec_of_tomorrow")).json() == {"result": "emitted"}
+
+
+def test_a_secret_that_changes_while_it_is_read(
+    start_receiver: StartReceiver, pay_database: AssetDatabase, clock: Clock
+) -> None:
+    """A changed secret is known `SECRET_LIFETIME` seconds after the change, also if reading takes long."""
+    secrets: Secrets = (SECRET,)
+
+    def slow_read(_connection_id: str) -> Secrets:
+        before = secrets
+        clock.seconds += 20
+        return before
+
+    receiver = start_receiver({"clock": clock, "read_secret": slow_read})
+    assert post(receiver, "whiterabbit_default").json() == {"result": "emitted"}
+    secrets = (SECRET, "whsec_of_tomorrow")
+    clock.seconds = SECRET_LIFETIME
+    assert post(receiver, "whiterabbit_default", "whsec_of_tomorrow").json() == {"result": "emitted"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -106,8 +108,42 @@ async def test_threads_that_are_given_up() -> None:
     may_end.set()
     await asyncio.to_thread(pool._executor.shutdown)
     await asyncio.sleep(0)  # the event loop has heard of the end of the jobs, and now counts it
-    async with pool.waiting():
+    await pool.take_turn()
+
+
+async def test_what_is_given_up_before_it_begins() -> None:
+    """A job that is given up before it begins keeps nothing of its callback in memory while the threads hang."""
+
+    class Body:
         pass
+
+    pool, may_end = Threads(0.2, 256, 0.0), threading.Event()
+    hanging = [asyncio.create_task(pool.run(may_end.wait)) for _ in range(threads.THREADS)]
+    await asyncio.sleep(0)  # both threads hang before the next job comes
+    body = Body()
+    kept = weakref.ref(body)
+    with pytest.raises(Refusal, match="the callback took too long"):
+        await pool.run(id, body)
+    del body
+    gc.collect()
+    assert kept() is None
+    may_end.set()
+    await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_a_thread_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the process may start no more threads, the callback gets 503, and counts no longer as waiting."""
+    pool = Threads(60, 1, 0.0)
+
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        for _ in range(3):
+            with pytest.raises(Refusal, match="try again later"):
+                await pool.run(int, "7")
+    assert await pool.run(int, "7") == 7
 
 
 async def test_an_error_in_a_thread() -> None:
