@@ -36,9 +36,9 @@ def whiterabbit_long_execution():
     inputs = {"jsonRpcUrl": RPC_URL, "transactionHash": TRANSACTION}
 
     @task
-    def report(receipts: list[dict[str, Any]]) -> list[str]:
+    def report(executed: dict[str, Any], waited: dict[str, Any]) -> str:
         # The output is the JSON value that White Rabbit returned; a JSON object is a dict.
-        return [", ".join(f"{name}: {value}" for name, value in receipt.items()) for receipt in receipts]
+        return f"blocks {executed['blockNumber']} and {waited['blockNumber']}"
 
     execute = WhiteRabbitExecuteComponentOperator(
         task_id="execute",
@@ -61,7 +61,7 @@ def whiterabbit_long_execution():
         deferrable=True,
         timeout=60 * 60,
     )
-    report([execute.output, wait.output])
+    report(execute.output, wait.output)
 
 
 @dag(schedule=None, catchup=False, tags=["whiterabbit"])
