@@ -59,13 +59,16 @@ export UV_NO_PROGRESS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui test test-fast test-all installable noise lint types check kills bad-day chaos faults hostile bench bench-smoke bench-latency docs docs-serve build dist check-dist matrix ui-test chromium live constraints audit clean
+.PHONY: help demo demo-doubt demo-ui test test-fast test-all installable noise lint types check kills bad-day chaos faults hostile bench bench-smoke bench-latency docs docs-serve build dist check-dist matrix ui-test chromium live constraints audit clean
 
 help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run the example DAG on a real Airflow against the emulator, then stop
 	$(BIN)/python -m dev.scripts.demo
+
+demo-doubt: $(READY) ## Run a DAG that loses White Rabbit's answer, and settle its doubt in Airflow's web UI
+	$(BIN)/python -m dev.scripts.demo --doubt
 
 demo-ui: $(READY) ## Run the demo, then keep Airflow's web UI open until Ctrl-C
 	$(BIN)/python -m dev.scripts.demo --ui

@@ -14,6 +14,7 @@ except ImportError:  # Airflow 2.11
     from airflow.decorators import dag, task  # type: ignore[attr-defined,no-redef]
 
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.secrets import secret
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
@@ -31,25 +32,36 @@ def submit(module: str, inputs: dict[str, Any] | None = None, config: dict[str, 
 
 @dag(schedule=None, catchup=False, tags=["whiterabbit"])
 def whiterabbit_long_execution():
-    """Wait for a long execution and use its output."""
+    """Wait for two long executions: with the operator, which submits too, and with the sensor."""
+    inputs = {"jsonRpcUrl": RPC_URL, "transactionHash": TRANSACTION}
 
     @task
-    def report(receipt: dict[str, Any]) -> str:
+    def report(executed: dict[str, Any], waited: dict[str, Any]) -> str:
         # The output is the JSON value that White Rabbit returned; a JSON object is a dict.
-        return ", ".join(f"{name}: {value}" for name, value in receipt.items())
+        return f"blocks {executed['blockNumber']} and {waited['blockNumber']}"
 
-    wait = WhiteRabbitExecutionSensor(
-        task_id="wait",
+    execute = WhiteRabbitExecuteComponentOperator(
+        task_id="execute",
         # White Rabbit's component catalogue lists the inputs and the configuration of each component.
-        execution_id=submit("WAIT_FOR_EVM_TRANSACTION", {"jsonRpcUrl": RPC_URL, "transactionHash": TRANSACTION}),
-        # The output and the error may repeat inputs.
-        hidden_secrets=[RPC_URL],
+        module="WAIT_FOR_EVM_TRANSACTION",
+        input=inputs,
         # Free the worker during the wait: the triggerer follows the execution's event stream.
         deferrable=True,
         # The timeout is in seconds; the default is a week.
         timeout=60 * 60,
+        # A retry waits for the execution that an earlier try has submitted (Airflow 3.3 or newer).
+        retries=2,
     )
-    report(wait.output)
+    wait = WhiteRabbitExecutionSensor(
+        task_id="wait",
+        # The sensor waits for an execution that something else has submitted, here another task.
+        execution_id=submit("WAIT_FOR_EVM_TRANSACTION", inputs),
+        # The output and the error may repeat inputs.
+        hidden_secrets=[RPC_URL],
+        deferrable=True,
+        timeout=60 * 60,
+    )
+    report(execute.output, wait.output)
 
 
 @dag(schedule=None, catchup=False, tags=["whiterabbit"])

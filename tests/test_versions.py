@@ -1,4 +1,4 @@
-"""The README's table of features and Airflow versions is right, in the column of the Airflow that is installed."""
+"""The tables of Airflow's versions and of their features are right, in the column of the Airflow that is installed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,17 @@ from tests import versions
 from tests.docs.pages import ROOT, tables
 
 RUNNING = ".".join(airflow_version.split(".")[:2])
-TABLE = next(table for table in tables("README.md") if "3.3" in table[0])
-VERSIONS = TABLE[0][1:]
-ROWS = {row[0]: dict(zip(VERSIONS, row[1:], strict=True)) for row in TABLE[1:]}
+FEATURES_PAGE = "docs/upgrading.md"
+
+
+def rows(page: str) -> dict[str, dict[str, str]]:
+    """Return the rows of a page's table whose columns are Airflow's versions, by their titles."""
+    (head, *lines) = next(table for table in tables(page) if "3.3" in table[0])
+    return {line[0]: dict(zip(head[1:], line[1:], strict=True)) for line in lines}
+
+
+ROWS = rows("README.md")
+FEATURE_ROWS = rows(FEATURES_PAGE)
 
 
 def has_waits() -> bool:
@@ -77,18 +85,18 @@ FEATURES: dict[str, Callable[[], bool]] = {
 @pytest.mark.parametrize("beginning", FEATURES)
 def test_feature(beginning: str) -> None:
     """The table says yes if the installed Airflow has the feature; else no, with a note that gives the reason."""
-    (row,) = [cells for title, cells in ROWS.items() if title.lstrip("[").startswith(beginning)]
+    (row,) = [cells for title, cells in FEATURE_ROWS.items() if title.lstrip("[").startswith(beginning)]
     cell = re.fullmatch(r"yes(?:, from (?P<since>.+) on)?|no \((?P<note>\d)\)", row[RUNNING])
     assert cell is not None
     expected = cell["note"] is None and Version(airflow_version) >= Version(cell["since"] or "0")
     assert expected is FEATURES[beginning]()
     if cell["note"]:
-        assert f"\n{cell['note']}. " in (ROOT / "README.md").read_text()
+        assert f"\n{cell['note']}. " in (ROOT / FEATURES_PAGE).read_text()
 
 
 def test_every_row_has_a_check() -> None:
     """Each row of the table has a check."""
-    titles = [title.lstrip("[") for title in ROWS if title not in ("Tested version", "Python")]
+    titles = [title.lstrip("[") for title in FEATURE_ROWS]
     assert len(titles) == len(FEATURES)
     assert all(title.startswith(tuple(FEATURES)) for title in titles)
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import requests
 
@@ -213,17 +213,28 @@ class DagRun:
             file.read_text(errors="replace") for file in sorted(folder.glob(f"attempt={attempt or '*'}.log*"))
         )
 
-    def messages(self, task_id: str, map_index: int = -1, attempt: int | None = None) -> list[str]:
-        """Return the messages of a task instance's log, sorted by their timestamps."""
-        lines = self.log(task_id, map_index, attempt).splitlines()
-        return [message for _, message in sorted(map(_timestamp_and_message, lines), key=lambda entry: entry[0])]
+    def messages(self, task_id: str, map_index: int = -1, attempt: int | None = None, logger: str = "") -> list[str]:
+        """Return the messages of a task instance's log, sorted by their timestamps.
+
+        :param logger: keep only messages of loggers whose names contain this text (Airflow 3).
+        """
+        entries = sorted(map(_Entry.of, self.log(task_id, map_index, attempt).splitlines()), key=lambda e: e.timestamp)
+        return [entry.message for entry in entries if logger in entry.logger]
 
 
-def _timestamp_and_message(line: str) -> tuple[str, str]:
-    """Parse a log line: JSON in Airflow 3; in Airflow 2 plain text, which is already in order and gets no timestamp."""
-    try:
-        entry = json.loads(line)
-        errors = [f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ()]
-        return entry["timestamp"], "\n  ".join([entry["event"], *errors])
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return "", line
+class _Entry(NamedTuple):
+    """A line of a log: JSON in Airflow 3; in Airflow 2 plain text, which is already in order and gets no timestamp."""
+
+    timestamp: str
+    message: str
+    logger: str = ""
+
+    @classmethod
+    def of(cls, line: str) -> Self:
+        """Parse a line."""
+        try:
+            entry = json.loads(line)
+            errors = [f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ()]
+            return cls(entry["timestamp"], "\n  ".join([entry["event"], *errors]), entry.get("logger") or "")
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return cls("", line)

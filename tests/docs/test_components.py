@@ -102,7 +102,7 @@ def test_submissions_are_found() -> None:
     """The examples of the README, the documentation and the folder with examples are found."""
     places = {str(param.id).partition(":")[0].partition(" ")[0] for param in SUBMISSIONS}
     assert {"README.md", "docs/index.md", "docs/testing.md", "docs/emulator.md"} <= places
-    assert len([place for place in places if place.startswith("example_dags/")]) == 3
+    assert len([place for place in places if place.startswith("example_dags/")]) == 4
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,4 +1,4 @@
-"""The demo prints each event of its run, and leaves no process and no file behind."""
+"""The demos print each event of their runs, and leave no process and no file behind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,20 +23,47 @@ EXPECTED_LINES = (
     r"Airflow [\d.]+ is starting",
     r"Airflow is ready in .+, healthy: .*scheduler, triggerer",
     r"run of DAG whiterabbit_long_execution is triggered",
-    r"Task submit .+ POST /v1/sdk/components → 200",
-    r"Task submit has ended and returned the id of execution \S+",
-    r"Sensor wait is deferred .+WhiteRabbitExecutionTrigger",
+    r"White Rabbit gets WAIT_FOR_EVM_TRANSACTION: POST /v1/sdk/components → 200",
     r"event stream: GET /v1/sdk/components/executions/\S+/stream → 200",
-    r"Log of wait: .*COMPLETED",
-    r"Sensor wait has ended: success",
     r"Task report, .+: success",
+    r'XCom of execute, dict: {"blockNumber": "46147", "status": "success"}',
     r'XCom of wait, dict: {"blockNumber": "46147", "status": "success"}',
-    r"The run has ended: success. API calls: 1 POST, 1 stream, \d+ GET; worker slots held while waiting: 0",
+    r"The run has ended: success. .+: 2 POST, 2 streams, \d+ GET; worker slots held while waiting: 0",
     r"no process is left running",
 )
+"""What the demo prints, in this order."""
+
+EXPECTED_OF_TASKS = (
+    (
+        r"Log of execute: Submitted component WAIT_FOR_EVM_TRANSACTION",
+        r"Operator execute is deferred .+WhiteRabbitExecutionTrigger",
+        r"Log of execute: .*COMPLETED",
+        r"Operator execute has ended: success",
+    ),
+    (
+        r"Task submit has ended and returned the id of execution \S+",
+        r"Sensor wait is deferred .+WhiteRabbitExecutionTrigger",
+        r"Log of wait: .*COMPLETED",
+        r"Sensor wait has ended: success",
+    ),
+)
+"""What it prints of each of the two waits, which run side by side."""
+
+EXPECTED_OF_DOUBT = (
+    r"its answer to the submission is lost",
+    r"run of DAG whiterabbit_ask is triggered",
+    r"Log of broadcast: .*BROADCAST_BITCOIN_TRANSACTION",
+    r"Task broadcast does not know whether its submission arrived",
+    r"White Rabbit's dashboard shows the execution \S+: COMPLETED",
+    r"answers through Airflow's API: \*It is there\*",
+    r'XCom of broadcast: {"txid": "f4184fc5"}',
+    r"The run has ended: success\. Submissions: 1; executions: 1",
+    r"no process is left running",
+)
+"""What the demo of a lost answer prints, in this order."""
 
 
-def start_demo(folder: Path) -> subprocess.Popen[str]:
+def start_demo(folder: Path, *options: str) -> subprocess.Popen[str]:
     """Start the demo with all its temporary files in a folder, and with the default action for SIGINT.
 
     A job that a shell runs in the background ignores SIGINT, and its child processes inherit that. If the parent
@@ -44,7 +72,7 @@ def start_demo(folder: Path) -> subprocess.Popen[str]:
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "dev.scripts.demo"],
+            [sys.executable, "-m", "dev.scripts.demo", *options],
             cwd=ROOT,
             env=os.environ | {"TMPDIR": str(folder)},
             stdout=subprocess.PIPE,
@@ -55,15 +83,25 @@ def start_demo(folder: Path) -> subprocess.Popen[str]:
         signal.signal(signal.SIGINT, handler)
 
 
-def test_demo_prints_each_event(tmp_path: Path) -> None:
-    """The demo prints each event in order, and its final line reports the API calls of one deferred wait."""
-    with start_demo(tmp_path) as demo:
+def check_order(output: str, lines: Sequence[str]) -> None:
+    """Check that the output contains all lines in their order."""
+    matches = [re.search(line, output) for line in lines]
+    assert [line for line, match in zip(lines, matches, strict=True) if match is None] == [], output
+    assert matches == sorted(matches, key=re.Match.start), output
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [([], [EXPECTED_LINES, *EXPECTED_OF_TASKS]), (["--doubt", "--unattended"], [EXPECTED_OF_DOUBT])],
+    ids=["waits", "doubt"],
+)
+def test_demo_prints_each_event(tmp_path: Path, options: list[str], expected: list[Sequence[str]]) -> None:
+    """The demo prints each event in order, and leaves nothing behind."""
+    with start_demo(tmp_path, *options) as demo:
         output, _ = demo.communicate(timeout=180)
     assert demo.returncode == 0, output
-    matches = [re.search(line, output) for line in EXPECTED_LINES]
-    missing = [line for line, match in zip(EXPECTED_LINES, matches, strict=True) if match is None]
-    assert missing == [], output
-    assert matches == sorted(matches, key=re.Match.start), output
+    for lines in expected:
+        check_order(output, lines)
     assert living_in(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 

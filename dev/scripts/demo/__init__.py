@@ -1,0 +1,1 @@
+"""Demonstrations on a real Airflow against an emulated White Rabbit: ``python -m dev.scripts.demo``."""
