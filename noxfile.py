@@ -46,7 +46,11 @@ WITHOUT_TOOLS = (
 
 WITHOUT_PROTOCOL = (
     *("--ignore-glob=tests/client/*", "--ignore=tests/emulator"),
-    *("--ignore=tests/triggers/test_herd.py", "--ignore=tests/triggers/test_outage.py"),
+    *(
+        "--ignore=tests/triggers/test_herd.py",
+        "--ignore=tests/triggers/test_outage.py",
+        "--ignore=tests/e2e/test_proxy.py",
+    ),
 )
 """Leaves out the tests of the client and the emulator, which do not import Airflow.
 

@@ -68,9 +68,13 @@ def new_secret() -> str:
     return base64.b64encode(key.private_bytes(der, pkcs8, serialization.NoEncryption())).decode()
 
 
-def connections(url: str) -> dict[str, str]:
-    """Return environment variables with connections to a server, one of this provider and one of the http provider."""
-    ours = {"conn_type": "whiterabbit", "host": url, "password": new_secret(), "extra": {"api_key": "ws_benchmark"}}
+def connections(url: str, *, http2: bool = True) -> dict[str, str]:
+    """Return environment variables with connections to a server, one of this provider and one of the http provider.
+
+    :param http2: whether this provider's triggers may use HTTP/2.
+    """
+    extra = {"api_key": "ws_benchmark", "http2": http2}
+    ours = {"conn_type": "whiterabbit", "host": url, "password": new_secret(), "extra": extra}
     return {
         "AIRFLOW_CONN_WHITERABBIT_DEFAULT": json.dumps(ours),
         "AIRFLOW_CONN_HTTP_DEFAULT": json.dumps({"conn_type": "http", "host": url}),

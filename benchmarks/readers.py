@@ -96,7 +96,7 @@ def triggers_of(way: str, url: str, execution_ids: list[str]) -> Iterator[tuple[
                 yield READING_TRIGGER, {"reader": "read_bare", "url": url, "identity": execution_id}
             case "aiohttp":
                 yield READING_TRIGGER, {"reader": "read_aiohttp", "url": url, "identity": execution_id}
-            case "ours":
+            case "ours" | "ours_http2":
                 path = "airflow_provider_whiterabbit.triggers.execution.WhiteRabbitExecutionTrigger"
                 yield path, {"execution_id": execution_id}
             case "http":

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import process
 from benchmarks.blocking import WatchedSelector
 from benchmarks.report import Goal
-from benchmarks.server import HEAD, TIME
+from benchmarks.server import HEAD
+from benchmarks.world import TIME
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from benchmarks.report import ROOT, Goal
-from benchmarks.waiting import measure_once
+from benchmarks.waiting import HTTP2, measure_once
 
 TITLE = "Sizing"
 PAGE = ROOT / "docs" / "scale.md"
@@ -14,7 +14,7 @@ COUNTS = (250, 1000, 2000, 5000)
 PING_INTERVAL = 15.0
 """Seconds between two pings of a stream, as White Rabbit sends them."""
 
-PROTOCOLS = {"ours": "HTTP/1.1"}
+PROTOCOLS = {"ours": "HTTP/1.1", HTTP2: "HTTP/2"}
 """The ways of `benchmarks.waits` with the protocols that they use."""
 
 SPARE_FILES = 500

@@ -1,7 +1,7 @@
 """The server of `benchmarks.server` over TLS: a process of its own, with a certificate of a private authority.
 
 As with public services, an intermediate authority signs the certificate, and the server sends both. Connections use TLS
-1.3, and the server lets clients resume their sessions.
+1.3, and the server lets clients resume their sessions. A client that offers HTTP/2 gets it, if the library h2 is there.
 """
 
 from __future__ import annotations
@@ -14,10 +14,18 @@ import sys
 import tempfile
 from asyncio import sslproto
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.server import Connection, World, allow_many_files, start, url_of
+from benchmarks.server import Connection, allow_many_files, start, url_of
+from benchmarks.world import World
+
+NAME = "whiterabbit.test"
+"""A name in the certificate, besides the address 127.0.0.1."""
+
+PROTOCOLS = ["h2", "http/1.1"] if find_spec("h2") else ["http/1.1"]
+"""What the server speaks, by the names of ALPN."""
 
 
 class Served(NamedTuple):
@@ -42,10 +50,15 @@ class TlsConnection(Connection):
     """A client's connection over TLS, which counts the handshakes: `handshakes` in all, of which some are `resumed`."""
 
     def connection_made(self, transport: Any) -> None:
-        """Keep the transport for the answers, and count the handshake."""
+        """Keep the transport for the answers, and count the handshake, which has chosen the protocol."""
         super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
         self._world.requests["handshakes"] += 1
-        self._world.requests["resumed"] += transport.get_extra_info("ssl_object").session_reused
+        self._world.requests["resumed"] += tls.session_reused
+        if tls.selected_alpn_protocol() == "h2":
+            from benchmarks.http2_server import Http2Connection
+
+            transport.set_protocol(Http2Connection(self._world, transport))
 
 
 @contextlib.contextmanager
@@ -73,7 +86,8 @@ def server_context(folder: Path) -> ssl.SSLContext:
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    authority.create_child_ca().issue_cert("127.0.0.1").configure_cert(context)
+    context.set_alpn_protocols(PROTOCOLS)
+    authority.create_child_ca().issue_cert("127.0.0.1", NAME).configure_cert(context)
     return context
 
 

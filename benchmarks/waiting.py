@@ -13,9 +13,12 @@ from benchmarks.blocking import WatchedSelector
 from benchmarks.process import resident_bytes, socket_count
 from benchmarks.readers import STARTS, start_triggers
 from benchmarks.server import allow_many_files, get_json, serving
-from benchmarks.tls_server import serving_tls
+from benchmarks.tls_server import PROTOCOLS, serving_tls
 
 BLOCKS = ("block", "start_block", "collection")
+
+HTTP2 = "ours_http2"
+"""The way of this provider over HTTP/2, which needs the library h2. The way `ours` is that over HTTP/1.1."""
 
 START_TIMEOUT = 300.0
 """Seconds within which all waits together must start, and stream again after a drop."""
@@ -28,7 +31,10 @@ def measure_once(way: str, count: int, *, tls: bool, seconds: float, ping_interv
     :param tls: measure connections over TLS instead of plain HTTP.
     :param seconds: how long the waits are idle.
     :param ping_interval: seconds between two pings of a stream.
+    :raises RuntimeError: if the way needs HTTP/2, and the library h2 is not installed.
     """
+    if way == HTTP2 and "h2" not in PROTOCOLS:
+        raise RuntimeError("HTTP/2 can't be measured: the library h2 (extra http2) is not installed")
     with contextlib.ExitStack() as stack:
         if tls:
             served = stack.enter_context(serving_tls(ping_interval))
@@ -38,7 +44,7 @@ def measure_once(way: str, count: int, *, tls: bool, seconds: float, ping_interv
             environ = {}
         arguments = {"way": way, "count": count, "url": url, "control": control, "seconds": seconds}
         usage: dict[str, float] = process.run(
-            "benchmarks.waiting:child", process.connections(url) | environ, **arguments
+            "benchmarks.waiting:child", process.connections(url, http2=way == HTTP2) | environ, **arguments
         )
     return usage
 

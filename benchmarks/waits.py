@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.report import Goal
-from benchmarks.waiting import BLOCKS, measure_once
+from benchmarks.waiting import BLOCKS, HTTP2, measure_once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,26 +22,27 @@ WAYS = {
     "bare": "plain asyncio reader, no Airflow (floor)",
     "triggerer": "trigger with the plain asyncio reader",
     "aiohttp": "trigger that only reads the stream with aiohttp",
-    "ours": "**this provider's trigger**",
+    "ours": "**this provider's trigger, HTTP/1.1**",
+    HTTP2: "**this provider's trigger, HTTP/2**",
     "http": "http provider's sensor trigger, polling every 5 s",
     "threads": "sseclient-py with requests, one thread per wait",
 }
+
+SETS = {"TLS": "Over TLS 1.3", "HTTP": "In plain HTTP"}
+"""The two sets of connections with the headings of their tables."""
 
 MAX_WAITS = {"threads": 1000, "http": 1000}
 """Largest number of waits that is measured with these ways: of 5,000 threads, only 3,200 had started after three
 minutes, and 5,000 waits of the http provider's trigger poll more often than this machine makes new TLS connections."""
 
-COMPARED = ("bare", "aiohttp", "ours")
+COMPARED = ("bare", "aiohttp", "ours", HTTP2)
 """The ways that the goals compare."""
 
 ROUNDS = 3
 """How often the compared ways are measured with the most waits over TLS, because the CPU time of two runs differs."""
 
-FORM = 2
-"""The results of form 1 are of plain HTTP alone."""
-
-SETS = {"TLS": "Over TLS 1.3", "HTTP": "In plain HTTP"}
-"""The two sets of connections with the headings of their tables."""
+FORM = 3
+"""The results of form 1 are of plain HTTP alone, those of form 2 of HTTP/1.1 alone."""
 
 
 def measure(smoke: bool) -> Any:
@@ -48,13 +51,18 @@ def measure(smoke: bool) -> Any:
     for kind in SETS:
         for count in (10,) if smoke else COUNTS:
             shown = COMPARED if smoke and kind == "HTTP" else WAYS
-            ways = [way for way in shown if count <= MAX_WAITS.get(way, count)]
+            ways = [way for way in shown if is_measured(kind, way) and count <= MAX_WAITS.get(way, count)]
             rounds = {way: [_measure(kind, way, count, smoke)] for way in ways}
             for _ in range(1, ROUNDS if (kind, count) == ("TLS", max(COUNTS)) else 1):
                 for way in COMPARED:
                     rounds[way].append(_measure(kind, way, count, smoke))
             rows += [{"kind": kind, "way": way, "count": count} | summary(usages) for way, usages in rounds.items()]
     return rows
+
+
+def is_measured(kind: str, way: str) -> bool:
+    """Return whether a way is measured with a set of connections: HTTP/2 needs TLS."""
+    return kind == "TLS" or way != HTTP2
 
 
 def _measure(kind: str, way: str, count: int, smoke: bool) -> dict[str, float]:
@@ -128,37 +136,69 @@ def _row(rows: Any, way: str, count: int) -> Any:
     return next(row for row in rows if (row["way"], row["count"]) == (way, count))
 
 
-def goals(data: Any) -> list[Goal]:
-    """Return the goals for the most waits over TLS, and for the growth up to them.
+class _Limits(NamedTuple):
+    """The goals of one protocol.
 
-    The reference is the trigger with aiohttp. The CPU of each round is compared with the floor's of the same round,
-    because the rounds of one machine differ too.
+    :param memory: KiB of a wait.
+    :param sockets: how many the most waits have.
+    :param start: milliseconds of CPU to start a wait.
     """
+
+    protocol: str
+    memory: float
+    sockets: float
+    start: float
+
+
+def _limits(most: int) -> dict[str, _Limits]:
+    """Return the goals of this provider's ways for so many waits."""
+    # A hundred streams share a connection; a fifth more for those that come and go.
+    return {"ours": _Limits("HTTP/1.1", 100, most, 3), HTTP2: _Limits("HTTP/2", 28, math.ceil(most * 1.2 / 100), 1.5)}
+
+
+def goals(data: Any) -> list[Goal]:
+    """Return the goals for the most waits over TLS, and for the growth up to them, of both protocols."""
     rows = [row for row in data if row["kind"] == "TLS"]
     *_, middle, most = sorted({row["count"] for row in rows if row["way"] == "ours"})
-    ours, aiohttp, bare = (_row(rows, way, most) for way in ("ours", "aiohttp", "bare"))
-    fewer = _row(rows, "ours", middle)
-    growth = f"of a wait among {most:,} waits / among {middle:,}"
+    found = []
+    for way, limits in _limits(most).items():
+        found += _goals_of(way, limits, rows, middle, most)
+    again = [_row(rows, way, most)["again_seconds"] for way in (HTTP2, "ours")]
+    return [*found, Goal("until all stream again after a drop, HTTP/2 / HTTP/1.1", again[0] / again[1], 0.5, "times")]
+
+
+def _goals_of(way: str, limits: _Limits, rows: Any, middle: int, most: int) -> list[Goal]:
+    """Return the goals of one protocol.
+
+    The reference of HTTP/1.1 is the trigger with aiohttp. The CPU of each round is compared with the floor's of the
+    same round, because the rounds of one machine differ too.
+    """
+    ours, fewer, bare = _row(rows, way, most), _row(rows, way, middle), _row(rows, "bare", most)
+    aiohttp = _row(rows, "aiohttp", most) if way == "ours" else None
     pairs = zip(ours["rounds"], bare["rounds"], strict=True)
     ratios = [one["cpu_per_hour"] / floor["cpu_per_hour"] for one, floor in pairs]
-    reference = aiohttp["cpu_per_hour"] / bare["cpu_per_hour"]
-    blocks = [row[block] for row in rows if row["way"] == "ours" for block in ("block", "start_block")]
-    return [
-        Goal("CPU / floor", statistics.median(ratios), 1.5, "times", reference, (min(ratios), max(ratios))),
-        _per_wait("memory of a wait", "memory", 1 / 1024, 100, "KiB", (ours, aiohttp)),
-        Goal(f"sockets of {most:,} waits", ours["sockets"], most, "sockets", aiohttp["sockets"]),
-        _per_wait("CPU of a start", "start_cpu", 1000 / most, 3, "ms", (ours, aiohttp)),
-        Goal("longest block, starting included", max(blocks) * 1000, 50, "ms", aiohttp["start_block"] * 1000),
+    blocks = [row[block] for row in rows if row["way"] == way for block in ("block", "start_block")]
+
+    def reference(figure: str, factor: float) -> float | None:
+        return None if aiohttp is None else aiohttp[figure] * factor
+
+    def per_wait(name: str, figure: str, factor: float, limit: float, unit: str) -> Goal:
+        values = [usage[figure] * factor for usage in ours["rounds"]]
+        spread = (min(values), max(values))
+        return Goal(name, ours[figure] * factor, limit, unit, reference(figure, factor), spread)
+
+    floor, spread = reference("cpu_per_hour", 1 / bare["cpu_per_hour"]), (min(ratios), max(ratios))
+    growth = f"of a wait among {most:,} waits / among {middle:,}"
+    figures = [
+        Goal("CPU / floor", statistics.median(ratios), 1.5, "times", floor, spread),
+        per_wait("memory of a wait", "memory", 1 / 1024, limits.memory, "KiB"),
+        Goal(f"sockets of {most:,} waits", ours["sockets"], limits.sockets, "sockets", reference("sockets", 1)),
+        per_wait("CPU of a start", "start_cpu", 1000 / most, limits.start, "ms"),
+        Goal("longest block, starting included", max(blocks) * 1000, 50, "ms", reference("start_block", 1000)),
         Goal(f"CPU {growth}", ours["cpu_per_hour"] / fewer["cpu_per_hour"], 1.2, "times"),
         Goal(f"memory {growth}", ours["memory"] / fewer["memory"], 1.2, "times"),
     ]
-
-
-def _per_wait(name: str, figure: str, factor: float, limit: float, unit: str, rows: tuple[Any, Any]) -> Goal:
-    ours, reference = rows
-    values = [usage[figure] * factor for usage in ours["rounds"]]
-    spread = (min(values), max(values))
-    return Goal(name, ours[figure] * factor, limit, unit, reference[figure] * factor, spread)
+    return [replace(goal, name=f"{limits.protocol}: {goal.name}") for goal in figures]
 
 
 def plot(data: Any, figure: Figure) -> None:

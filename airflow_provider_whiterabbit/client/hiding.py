@@ -36,6 +36,7 @@ _ERRORS = frozenset({"error", "errors", "message", "lastError", "cancelReason"})
 _KEPT = frozenset({"id", "status", "module", "runId", "jobId", "createdAt", "updatedAt", "timestamp"})
 """Members outside of outputs and errors that the client needs as they are, should a secret be such a word."""
 
+_NONE: frozenset[str] = frozenset()  # one for all clients, of which each wait has one
 _STARS = re.compile(r"\*{4,}")
 _WORDS = re.compile(r"[A-Za-z_ ]{1,60}")
 
@@ -46,9 +47,9 @@ class Hiding:
     __slots__ = ("_pattern", "_shared", "_values")
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        self._values: set[str] = set()
+        self._values = _NONE
         self._pattern: re.Pattern[str] | None = None
-        self._shared: frozenset[str] = frozenset()
+        self._shared = _NONE
         self.add(values)
 
     def __reduce__(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _reads_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, asyncio.Task[ClientSettings]]] = (
     WeakKeyDictionary()
 )
+_in_use: WeakValueDictionary[object, ClientSettings] = WeakValueDictionary()
 _turns_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
@@ -77,9 +78,17 @@ async def read_together(
         # A task of its own, which goes on if the first caller is cancelled.
         reading = reads[key] = asyncio.create_task(read(hook, connection_id))
         reading.add_done_callback(lambda _: reads.pop(key))
-    settings = await asyncio.shield(reading)
+    settings = _shared(key, await asyncio.shield(reading))
     async with _turns_by_loop.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
         await asyncio.sleep(0)  # the callers go on one by one: all at once, a thousand of them block the event loop
+    return settings
+
+
+def _shared(key: object, settings: ClientSettings) -> ClientSettings:
+    """Return the equal settings of an earlier trigger if they are in use, so that many waits keep them once."""
+    if (known := _in_use.get(key)) == settings and known is not None:
+        return known
+    _in_use[key] = settings
     return settings
 
 

@@ -215,9 +215,9 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
     @cached_property
     def timing(self) -> Timing:
         """Time limits and pauses of waits and retries; to be set before the hook's first call."""
-        from airflow_provider_whiterabbit.client.wait.timing import Timing
+        from airflow_provider_whiterabbit.client.wait.timing import DEFAULT_TIMING
 
-        return Timing()
+        return DEFAULT_TIMING
 
     def get_conn(self) -> Client:
         """Return the hook's blocking client of White Rabbit's API; each call returns the same client."""

@@ -61,14 +61,10 @@ def _as_integer(number: float) -> float:
     return int(number) if abs(number) < _MAX_INTEGER and number == int(number) else number
 
 
+@lru_cache(maxsize=1000)  # many waits have the same
 def tags_of(**values: str | None) -> Tags:
     """Return tags without those that have no value, with characters and lengths that every metrics system takes."""
-    return tuple((name, _safe(value)) for name, value in values.items() if value)
-
-
-@lru_cache(maxsize=1000)
-def _safe(value: str) -> str:
-    return _UNSAFE_IN_TAGS.sub("_", value)[:_MAX_TAG]
+    return tuple((name, _UNSAFE_IN_TAGS.sub("_", value)[:_MAX_TAG]) for name, value in values.items() if value)
 
 
 @lru_cache(maxsize=100)

@@ -26,7 +26,7 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.observing.background import in_background
 from airflow_provider_whiterabbit.observing.stats import server_stats, task_stats
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
-from airflow_provider_whiterabbit.triggers.patience import patient
+from airflow_provider_whiterabbit.triggers.patience import patiently
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
@@ -125,8 +125,7 @@ class WhiteRabbitTrigger(BaseTrigger):
             if not hasattr(sys.modules.get(_TRANSPORT), "AsyncClient"):  # another trigger may have half imported it
                 # The first trigger of a triggerer imports for some 300 ms, which would block the event loop.
                 await asyncio.to_thread(importlib.import_module, _TRANSPORT)
-            async with contextlib.AsyncExitStack() as stack:
-                client = await self._connect(stack)
+            async with contextlib.aclosing(await self._connect()) as client:
                 followed, succeeded = self.target.followed(self._target_id), False
                 try:
                     with metrics.timing(WhiteRabbitTimeoutError):
@@ -170,8 +169,8 @@ class WhiteRabbitTrigger(BaseTrigger):
         stats = task_stats if getattr(self, "task_instance", None) is None else server_stats
         return TaskMetrics(self.whiterabbit_conn_id, self.target.kind, stats, in_background.send)
 
-    async def _connect(self, stack: contextlib.AsyncExitStack) -> AsyncClient:
-        """Read the Airflow connection and enter a client; retry, because the connection may only seem missing.
+    async def _connect(self) -> AsyncClient:
+        """Read the Airflow connection and return an open client; retry, because the connection may only seem missing.
 
         :raises WhiteRabbitTimeoutError: if that takes until the deadline, because a secrets backend hangs.
         :raises WhiteRabbitError: if it takes longer than the trigger tries.
@@ -182,14 +181,14 @@ class WhiteRabbitTrigger(BaseTrigger):
             seconds = max(0.0, min(seconds, deadline - time.time()))
 
         async def enter() -> AsyncClient:
-            client = await stack.enter_async_context(await self.hook.get_async_client())
+            client = await (await self.hook.get_async_client()).__aenter__()
             if self.inputs_are_secret:
                 client.hiding = Withholding()
             return client
 
         try:
             async with asyncio.timeout(seconds + timing.final_read) as limit:
-                return await patient(seconds, self.whiterabbit_conn_id, self.log)(enter)
+                return await patiently(enter, seconds, self.whiterabbit_conn_id, self.log)
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -6,10 +6,10 @@ import os
 
 from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
-from benchmarks import server
+from benchmarks import world
 from benchmarks.floor import FloorSensor
 
-SIZE = 2  # bytes; `server.World.record` uses the same size for the output of a `run-` execution
+SIZE = 2  # bytes; `world.World.record` uses the same size for the output of a `run-` execution
 TASKS = int(os.environ["SYSTEM_TASKS"])
 PORT = "{{ dag_run.conf['port'] }}"
 
@@ -19,7 +19,7 @@ def wait_number(task: int) -> str:
     return f"{{{{ dag_run.conf['first'] + {task} }}}}"
 
 
-for name, output in {"floor": None, "storing": server.output_of(SIZE)}.items():
+for name, output in {"floor": None, "storing": world.output_of(SIZE)}.items():
     with DAG(name, schedule=None, catchup=False, max_active_tasks=10_000, max_active_runs=10_000):
         for task in range(TASKS):
             FloorSensor(task_id=f"wait_{task}", port=PORT, number=wait_number(task), stored=output)

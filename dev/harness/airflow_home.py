@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ import psutil  # type: ignore[import-untyped]  # comes with Airflow, its stubs d
 from dev.harness.airflow_api import AirflowApi, DagRun, TaskInstance
 from dev.harness.airflow_settings import MAJOR, inherited, settings
 from dev.harness.polling import until
+from dev.harness.ports import free_port
 from dev.harness.sessions import Sessions
 
 SERVER = "api-server" if MAJOR > 2 else "webserver"
@@ -101,7 +101,7 @@ class AirflowHome:
 
     def url_of(self, server: str) -> str:
         """Return the address of an API server. The address stays the same when the server is started again."""
-        return self._urls.setdefault(server, f"http://127.0.0.1:{_free_port()}")
+        return self._urls.setdefault(server, f"http://127.0.0.1:{free_port()}")
 
     def _sqlite(self, timeout: int) -> str:
         """Return the URL of the SQLite database, which allows one writer at a time.
@@ -205,9 +205,3 @@ def _command_line(process: psutil.Process) -> str:
     with suppress(psutil.Error):
         return " ".join(process.cmdline())
     return ""
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

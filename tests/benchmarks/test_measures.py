@@ -19,6 +19,8 @@ from benchmarks.blocking import WatchedSelector
 from benchmarks.callback_senders import MODULE, SECRET, Signal, at_rate, by_senders, new_body, signature
 from benchmarks.calls import SimulatedLoop
 from benchmarks.report import PACKAGES, PAGE, Goal, markdown, section, with_section
+from benchmarks.tls_server import PROTOCOLS
+from benchmarks.world import output_of
 from dev.harness.polling import until
 
 
@@ -174,7 +176,7 @@ def test_server() -> None:
         assert server.get_json(url, record.format("run-1"))["status"] == "COMPLETED"
         assert server.get_json(url, record.format("run-2"))["status"] == "EXECUTING"
         output = server.get_json(url, record.format("done-5000-1"))["output"]
-        assert output == server.output_of(5000)
+        assert output == output_of(5000)
         assert server.get_json(url, "/counts") == {"streams": 0, "record": 4}
 
 
@@ -191,6 +193,17 @@ def test_waits(way: str, tls: bool) -> None:
     if way == "ours" and tls:
         assert usage["start_resumed"] > 0  # the session of the warm-up
         assert usage["sockets"] > 0  # at the end, those of the warm-up's records may be closed
+
+
+@pytest.mark.long
+@pytest.mark.skipif("h2" not in PROTOCOLS, reason="needs the library h2")
+def test_waits_over_http2() -> None:
+    """Over HTTP/2, waits share the connection of the warm-up, and another one after a drop."""
+    usage = waiting.measure_once(waiting.HTTP2, 8, tls=True, seconds=0.3, ping_interval=0.05)
+    assert usage["cpu_per_hour"] > 0
+    assert usage["start_handshakes"] == 0
+    assert 1 <= usage["again_handshakes"] < 8
+    assert usage["sockets"] < 8
 
 
 @pytest.mark.long
@@ -262,9 +275,10 @@ def test_tables_of_one_run() -> None:
     idle, herd, *_ = tables.values()
     assert idle[1][1:] == ["5", "0.200", "1.00", "1.0", "10", "30", "10"]
     assert herd[1][1:] == ["5", *["1.0", "200.00", "1", "0 / 1"] * 2]
-    assert [goal.value for goal in waits.goals(data)] == [1.0, 1.0, 10.0, 100.0, 30.0, 1.0, 1.0]
-    assert sizing.table([{"way": "ours", "count": 10} | figures])[1] == [
-        *("10", "HTTP/1.1", "1", "10", "0.1", "1", "1", "10", "1024")
+    assert [goal.value for goal in waits.goals(data)] == [*[1.0, 1.0, 10.0, 100.0, 30.0, 1.0, 1.0] * 2, 1.0]
+    usages = [{"way": way, "count": 10} | figures for way in sizing.PROTOCOLS]
+    assert sizing.table(usages)[1:] == [
+        ["10", protocol, "1", "10", "0.1", "1", "1", "10", "1024"] for protocol in ("HTTP/1.1", "HTTP/2")
     ]
     rows = [
         {"way": way, "size": 1, "seconds": 1.0, "cpu": 1.0, "peak": 3_000_000, "result": ""} for way in outputs.WAYS

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -42,6 +44,18 @@ async def gate(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) 
     return Gate()
 
 
+async def test_a_changed_connection(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that changed gives new settings, although earlier ones are in use; the next readers share those."""
+    gate.opened.set()
+    before = await gate.start_read()
+    connection = json.loads(os.environ["AIRFLOW_CONN_OTHER"])
+    connection["extra"]["request_timeout"] = 7
+    monkeypatch.setenv("AIRFLOW_CONN_WHITERABBIT_DEFAULT", json.dumps(connection))
+    after = await gate.start_read()
+    assert after == replace(before, request_timeout=7)
+    assert await gate.start_read() is after
+
+
 async def test_one_read(gate: Gate) -> None:
     """Callers during a read share its result; later callers and other connections have reads of their own."""
     callers = [gate.start_read() for _ in range(100)]
@@ -52,7 +66,7 @@ async def test_one_read(gate: Gate) -> None:
     assert settings == [settings[0]] * 100
     assert await other == replace(settings[0], connection_id="other")
     assert gate.reads == 2
-    assert await gate.start_read() == settings[0]
+    assert await gate.start_read() is settings[0]  # thousands of waits keep them once
     assert gate.reads == 3
 
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
 from typing import Any, Self, TypeVar, cast
 
@@ -73,6 +73,7 @@ class AsyncClient(SendingClient):
 
     async def __aenter__(self) -> Self:
         self._shared = join(self.settings, self.timing.silence)
+        self._proxy = self._shared.proxy
         try:
             with self.settings.naming_connection():
                 self._session = await self._shared.opened()
@@ -82,6 +83,10 @@ class AsyncClient(SendingClient):
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop using the shared session, as the end of an ``async with`` does."""
         await leave(self._shared)
 
     async def send(
@@ -116,14 +121,14 @@ class AsyncClient(SendingClient):
         """
         return followed.record_of(await self.send(followed.record_request, max_bytes=max_bytes))
 
-    async def wait(
+    def wait(
         self,
         followed: Followed[Any],
         *,
         deadline: float | None = None,
         poll_interval: float = POLL_INTERVAL,
         observe: Observer = ignore,
-    ) -> Snapshot:
+    ) -> Coroutine[Any, Any, Snapshot]:
         """Wait until an execution or workflow run has ended; return the event or the partial record that shows the end.
 
         :param deadline: when to give up, in Unix seconds; `None` waits without end.
@@ -132,7 +137,7 @@ class AsyncClient(SendingClient):
         :raises WhiteRabbitTimeoutError: at the deadline.
         """
         steps = follow(followed, deadline=deadline, poll_interval=poll_interval, observe=observe, timing=self.timing)
-        return await self.run(steps)
+        return self.run(steps)  # not awaited here: each of many waits would keep one more coroutine
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
         """Carry out the I/O commands that the generator `follow` yields; return the result of `follow`."""

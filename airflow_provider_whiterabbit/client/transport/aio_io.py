@@ -122,7 +122,7 @@ class EventStream:
     :raises UnusableAnswerError: if the stream has an unknown content encoding.
     """
 
-    __slots__ = ("__weakref__", "_answer", "_decoder", "_decompressor", "_entry", "_pieces")
+    __slots__ = ("_answer", "_decoder", "_decompressor", "_entry", "_pieces", "owner")
 
     def __init__(self, answer: Answer, entry: RequestLog) -> None:
         self._answer = answer
@@ -130,6 +130,8 @@ class EventStream:
         self._decompressor = Decompressor(lower_case(answer.headers).get("content-encoding", ""), STREAM_PIECE_BYTES)
         self._pieces: Iterator[bytes] | None = None
         self._entry = entry
+        self.owner: Any = None
+        """The `OpenStreams` that the stream belongs to. Weak references would take more memory than the stream."""
 
     async def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
         """Return the JSON data of the stream's next events; None at the stream's end. For parameters, see `Read`.
@@ -168,6 +170,8 @@ class EventStream:
         """Close the event stream's connection."""
         self._entry.stream_closed()
         self._answer.close()
+        if self.owner is not None:
+            self.owner.forget(self)
 
     async def _next_piece(self) -> bytes:
         """Return the next plain bytes of the stream; an empty bytes object at its end."""
@@ -175,12 +179,17 @@ class EventStream:
             await asyncio.sleep(0)  # one chunk may hold thousands of events: the other waits get their turn
             if piece := next(self._pieces, None):
                 return piece
-        while chunk := await _next_chunk(self._answer):
+        while True:
+            try:
+                chunk = await self._answer.content.readany()
+            except RuntimeError:  # of aiohttp, if it is closing the connection
+                raise UnusableAnswerError(_LOST) from None
+            if not chunk:
+                return b""
             self._entry.received += len(chunk)
             self._pieces = self._decompressor.feed(chunk)
             if piece := next(self._pieces, None):
                 return piece
-        return b""
 
 
 async def _next_chunk(answer: Answer) -> bytes:

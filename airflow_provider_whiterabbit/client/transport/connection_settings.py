@@ -30,7 +30,7 @@ MIN_CALLBACK_SECRET = 16
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class ClientSettings:
     """The settings of a client of White Rabbit's API. The constructor validates the settings.
 

@@ -7,8 +7,7 @@ import errno
 import logging
 import os
 from collections.abc import Iterator
-from typing import Protocol
-from weakref import WeakSet
+from typing import Any, Protocol
 
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
@@ -23,6 +22,9 @@ _SHORTAGE = (errno.EMFILE, errno.ENFILE)
 
 
 class _Stream(Protocol):
+    owner: Any
+    """The `OpenStreams` that are told when the stream is closed; None for none."""
+
     @property
     def is_closed(self) -> bool: ...
 
@@ -35,7 +37,7 @@ class OpenStreams:
     __slots__ = ("_has_warned", "_short_at", "_streams")
 
     def __init__(self) -> None:
-        self._streams: WeakSet[_Stream] = WeakSet()
+        self._streams: set[_Stream] = set()
         self._short_at: float | None = None
         self._has_warned = False
 
@@ -53,7 +55,7 @@ class OpenStreams:
             raise
 
     def add(self, stream: _Stream, seconds: float) -> None:
-        """Add an open stream, which leaves by itself; or close it if a file descriptor was missing meanwhile.
+        """Add an open stream until it is closed; or close it if a file descriptor was missing meanwhile.
 
         :raises WhiteRabbitStreamError: as `opening` does.
         """
@@ -62,7 +64,12 @@ class OpenStreams:
         except WhiteRabbitStreamError:
             stream.close()
             raise
+        stream.owner = self
         self._streams.add(stream)
+
+    def forget(self, stream: _Stream) -> None:
+        """Remove a stream that is being closed."""
+        self._streams.discard(stream)
 
     def _check(self, seconds: float) -> None:
         if self._short_at is not None and monotonic() - self._short_at < seconds:

@@ -46,7 +46,6 @@ class ClientBase:
     """Base class of the blocking and the asynchronous client of White Rabbit's API.
 
     :param timing: the times of waits and retries.
-    :raises WhiteRabbitConfigError: if the environment names a proxy that can't be used.
     """
 
     __slots__ = ("_host", "_is_signature_accepted", "_proxy", "_signer", "hiding", "settings", "timing")
@@ -56,7 +55,7 @@ class ClientBase:
         silence = settings.stream_silence
         self.timing = timing if silence is None else replace(timing, silence=silence)
         self._signer = Signer(settings.api_key, settings.api_secret, settings.empty_body_signature)
-        self._proxy = settings.proxy
+        self._proxy: str | None = None  # its URL, perhaps with a password
         self._host = host_of(settings.base_url, settings.requests_per_second)
         self._is_signature_accepted = False  # that of a request without a body
         self.hiding = Hiding()

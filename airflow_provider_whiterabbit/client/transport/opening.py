@@ -39,9 +39,9 @@ class StreamOfWait:
         self._stream = opened.result()
         return True
 
-    async def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
+    def read(self, silence: float, within: float, quiet: float) -> Coroutine[Any, Any, list[Any] | None]:
         """Return the stream's next events; None at its end. For the parameters and errors, see `EventStream.read`."""
-        return await self._stream.read(silence, within, quiet) if self._stream else None
+        return self._stream.read(silence, within, quiet) if self._stream else _nothing()
 
     async def close(self) -> None:
         """Close the stream, or stop opening it."""
@@ -53,6 +53,10 @@ class StreamOfWait:
             opening.add_done_callback(_close_opened)  # it may have been opened in this moment
             opening.cancel()
             await asyncio.wait({opening})
+
+
+async def _nothing() -> None:
+    """Return what the end of a stream is."""
 
 
 def _close_opened(opening: asyncio.Task[EventStream]) -> None:

@@ -100,14 +100,14 @@ class _Key(NamedTuple):
 class SharedSession:
     """What all clients of an event loop share with the same base URL, certificates and limits: HTTP/1.1 and HTTP/2.
 
-    :param proxy: URL of the proxy for HTTP/2; aiohttp takes it from each request.
+    :param proxy: URL of the proxy, perhaps with a password; None for no proxy.
     """
 
     def __init__(self, key: _Key, proxy: str | None) -> None:
         self.key = key
         self.http2: Pool | None = None
         """The connections for HTTP/2; None without the library h2, without TLS, or if the connection forbids it."""
-        self._proxy = proxy
+        self.proxy = proxy
         self.stream_turns = Turns(STREAMS_PER_RECORD * key.requests_at_once)
         self.streams = OpenStreams()
         self.users = 0
@@ -160,8 +160,8 @@ class SharedSession:
         offering = await self._new_context()
         offering.set_alpn_protocols(["h2", "http/1.1"])
         # Not that of the aiohttp session, which resumes TLS sessions and has to notice where that does not work.
-        to_proxy = await self._new_context() if (self._proxy or "").lower().startswith("https:") else None
-        route = pool.Route(url.hostname, url.port or 443, offering, self._read_buffers, self._proxy, to_proxy)
+        to_proxy = await self._new_context() if (self.proxy or "").lower().startswith("https:") else None
+        route = pool.Route(url.hostname, url.port or 443, offering, self._read_buffers, self.proxy, to_proxy)
         made: Pool = pool.Pool(route, url, self._line, self.streams, key.silence)
         return made
 
@@ -219,6 +219,7 @@ def join(settings: ClientSettings, silence: float = Timing().silence) -> SharedS
     """Return the event loop's shared session for a client's settings. Each call of `join` needs a call of `leave`.
 
     :param silence: seconds within which an HTTP/2 connection that went silent is found dead.
+    :raises WhiteRabbitConfigError: if the environment names a proxy that can't be used.
     """
     sessions = _shared.setdefault(asyncio.get_running_loop(), {})
     key = _Key.of(settings, silence)

@@ -19,7 +19,10 @@ T = TypeVar("T")
 
 
 class SendingClient(ClientBase):
-    """Base class of the blocking client. For the parameters, see `Client`."""
+    """Base class of the blocking client. For the parameters, see `Client`.
+
+    :raises WhiteRabbitConfigError: if the environment names a proxy that can't be used.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class SendingClient(ClientBase):
         read_again: Callable[[], ClientSettings] | None,
     ) -> None:
         super().__init__(settings, timing)
+        self._proxy = settings.proxy
         with settings.naming_connection():
             check_client_certificate(settings.client_cert, settings.client_key)
         self._sleep = sleep

@@ -150,6 +150,15 @@ class Followed(Generic[R]):
         return snapshot
 
 
+# The same functions for each of many waits.
+_parse_execution = Execution.from_dict
+_parse_execution_event = ExecutionEvent.from_dict
+
+
+def _parse_execution_glance(data: Any) -> Snapshot:
+    return Glance.from_dict(data, ExecutionStatus)
+
+
 def followed_execution(execution_id: str) -> Followed[Execution]:
     """Return the requests and the parsers for following an execution until its end.
 
@@ -160,9 +169,9 @@ def followed_execution(execution_id: str) -> Followed[Execution]:
         name=f"Execution {execution_id}",
         record_request=api.get_execution(execution_id),
         stream_request=api.stream_execution(execution_id),
-        parse_record=Execution.from_dict,
-        parse_event=ExecutionEvent.from_dict,
-        parse_glance=lambda data: Glance.from_dict(data, ExecutionStatus),
+        parse_record=_parse_execution,
+        parse_event=_parse_execution_event,
+        parse_glance=_parse_execution_glance,
         glance_members=("id", "status", "completed"),
         statuses=ExecutionStatus,
     )

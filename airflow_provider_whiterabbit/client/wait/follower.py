@@ -98,6 +98,7 @@ class _Follower:
                 return record
             self._check_deadline()
             if is_open:
+                record = None  # many waits read a stream for long, and would each keep one
                 event = yield from self._read_stream()
                 yield Close()
                 if event is not None and not self.whole_record:

@@ -38,3 +38,7 @@ class Timing:
     progress_interval: float = 5.0
     alive_interval: float = 300.0
     trouble_interval: float = 900.0
+
+
+DEFAULT_TIMING = Timing()
+"""The times of a wait in life; one object for all waits."""

@@ -60,10 +60,13 @@ class Stream:
     """A stream that can be closed."""
 
     is_closed = False
+    owner: OpenStreams | None = None
 
     def close(self) -> None:
         """Close the stream."""
         self.is_closed = True
+        if self.owner is not None:
+            self.owner.forget(self)
 
 
 @pytest.mark.alone

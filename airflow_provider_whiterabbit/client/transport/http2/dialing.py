@@ -75,7 +75,7 @@ async def _tunnel(route: Route) -> asyncio.Transport:
     context = route.proxy_context if is_tls else None
     transport, answer = await _connected(proxy.hostname or "", port, _ProxyAnswer, context)
     try:
-        host = f"[{route.host}]" if ":" in route.host else route.host.encode("idna").decode()
+        host = written(route.host)
         lines = [f"CONNECT {host}:{route.port} HTTP/1.1", f"Host: {host}:{route.port}"]
         if proxy.username is not None:
             user = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
@@ -86,6 +86,11 @@ async def _tunnel(route: Route) -> asyncio.Transport:
         transport.abort()
         raise
     return transport
+
+
+def written(host: str) -> str:
+    """Return a host name or an IP address as requests have it (RFC 9110, section 7.2)."""
+    return f"[{host}]" if ":" in host else host.encode("idna").decode()
 
 
 async def _connected(

@@ -27,6 +27,10 @@ class MalformedFrameError(Exception):
     """Raised if a frame has a length that no such frame may have."""
 
 
+class FloodError(Exception):
+    """Raised if more bytes arrived that are of no use than may."""
+
+
 class FrameCutter:
     """Cuts the frames GOAWAY out of a connection's bytes, however the bytes are split.
 

@@ -15,8 +15,9 @@ from airflow_provider_whiterabbit.client.transport.descriptors import OpenStream
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.http2.choice import Choice
-from airflow_provider_whiterabbit.client.transport.http2.connection import MAX_STREAMS, Connection
-from airflow_provider_whiterabbit.client.transport.http2.dialing import Route, connect
+from airflow_provider_whiterabbit.client.transport.http2.connection import Connection
+from airflow_provider_whiterabbit.client.transport.http2.dialing import Route, connect, written
+from airflow_provider_whiterabbit.client.transport.http2.multiplexer import MAX_STREAMS
 from airflow_provider_whiterabbit.client.transport.http2.protocol import STREAM_WINDOW
 from airflow_provider_whiterabbit.client.transport.http2.stream import (
     Http1RequiredError,
@@ -55,7 +56,9 @@ class Pool:
     def __init__(self, route: Route, url: SplitResult, line: Line, streams: OpenStreams, silence: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._route = route
-        self._url = url
+        self._server = url.netloc
+        host = written(url.hostname or "")
+        self._authority = host if url.port in (None, 443) else f"{host}:{url.port}"
         self._line = line
         self._streams = streams
         self._silence = silence
@@ -63,7 +66,7 @@ class Pool:
         self._dials: set[asyncio.Task[None]] = set()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._per_connection = MAX_STREAMS
-        self._choice = Choice(url.netloc, self._loop.time)
+        self._choice = Choice(self._server, self._loop.time)
 
     @property
     def is_used(self) -> bool:
@@ -125,10 +128,7 @@ class Pool:
         await asyncio.gather(*dials, return_exceptions=True)
 
     def _fields(self, method: str, path: str, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-        host = self._url.hostname or ""
-        host = f"[{host}]" if ":" in host else host.encode("idna").decode()
-        authority = host if self._url.port in (None, 443) else f"{host}:{self._url.port}"
-        pseudo = {":method": method, ":scheme": "https", ":authority": authority, ":path": path}
+        pseudo = {":method": method, ":scheme": "https", ":authority": self._authority, ":path": path}
         fields = [*pseudo.items(), *((name.lower(), value) for name, value in headers.items())]
         # What differs in each request, or is secret, is kept in no table of HPACK (RFC 7541, section 7.1.3).
         return [
@@ -218,7 +218,7 @@ class Pool:
 
     def _on_connected(self, connection: Connection) -> None:
         self._connections.append(connection)
-        log.debug("%s allows %d streams on an HTTP/2 connection", self._url.netloc, connection.limit)
+        log.debug("%s allows %d streams on an HTTP/2 connection", self._server, connection.limit)
         if not connection.room:
             self._choice.count_failure("it allows no stream")
             self._wake(error=UnusableAnswerError("the server allows no stream on a connection"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
 from airflow_provider_whiterabbit.client.transport.failures import TooSlowError, UnusableAnswerError
@@ -173,20 +173,20 @@ class Stream:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _change(self) -> None:
+    def _change(self) -> Awaitable[None]:
+        """Return what is done when the next part of the answer has arrived."""
         self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            if self._silence is None:
-                await self._waiter
-                return
-            async with asyncio.timeout(self._silence) as timer:
-                await self._waiter
-        except TimeoutError:
-            if not timer.expired():
-                raise
-            raise TooSlowError(f"nothing arrived for {self._silence:g} s") from None
-        finally:
-            self._waiter = None
+        return self._waiter if self._silence is None else _within(self._silence, self._waiter)
+
+
+async def _within(silence: float, waiter: asyncio.Future[None]) -> None:
+    try:
+        async with asyncio.timeout(silence) as timer:
+            await waiter
+    except TimeoutError:
+        if not timer.expired():
+            raise
+        raise TooSlowError(f"nothing arrived for {silence:g} s") from None
 
 
 def check_size(fields: Iterable[tuple[bytes, bytes]]) -> None:
