@@ -81,12 +81,12 @@ class Connection(asyncio.BufferedProtocol):
         self._on_change = on_change
         self._transport: asyncio.Transport | None = None
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
-        self._cutter = FrameCutter()
         self._watch = Watch(
             silence, self._ask, lambda seconds: self._lose(f"the connection was silent for {seconds:.0f} s")
         )
         self._allowance = Allowance(self._loop.time())
         self._streams: dict[int, Stream] = {}
+        self._cutter = FrameCutter(self._streams)
         self._uncredited = 0
         self._flushing: asyncio.Handle | None = None
         self._is_writable = True
@@ -231,6 +231,8 @@ class Connection(asyncio.BufferedProtocol):
                     self._on_event(event)
         if self.is_closed:
             return
+        self._allowance.take_late(self._cutter.late)
+        self._cutter.late = 0
         if self._allowance.is_exceeded:
             self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
             self._break_off("a flood of frames of no use")
@@ -299,6 +301,7 @@ class Connection(asyncio.BufferedProtocol):
             with contextlib.suppress(H2Error):  # h2 may have seen its end already
                 self._h2.reset_stream(stream.identity, code)
             self._allowance.expect(stream.window)
+            self._allowance.take_late(self._cutter.incomplete(stream.identity))
 
     def _forget(self, stream: Stream) -> None:
         if self._streams.pop(stream.identity, None) is None:
