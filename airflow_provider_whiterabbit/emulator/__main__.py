@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f"{options.host} port {options.port}" if options.port else options.host
         reason = (error.strerror or str(error)).partition(" (while")[0]  # Python repeats the address
         return _fail(f"can't listen on {place}: {reason}")
-    except ValueError as error:
+    except (ValueError, ModuleNotFoundError) as error:
         return _fail(str(error))
     print(f"White Rabbit emulator on {emulator.url}")
     for name, value in emulator.environ.items():
@@ -48,6 +48,7 @@ def _started(options: argparse.Namespace) -> Emulator:
         ping_interval=options.ping_interval,
         max_body=options.max_body,
         certificate=options.certificate,
+        http2=options.http2,
         components=options.component,
         control_hosts=options.control_host,
     )
@@ -81,6 +82,7 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--ping-interval", type=float, default=15.0, help="seconds between a stream's pings (default: %(default)s)")
     add("--max-body", type=int, default=MAX_BODY, help="bytes that a request body may have (default: %(default)s)")
     add("--certificate", choices=get_args(Certificate), help="serve HTTPS with this kind of certificate")
+    add("--http2", action="store_true", help="offer HTTP/2 too, with --certificate")
     add("--component", action="append", default=[], metavar="MODULE", help="module of your own; may be repeated")
     add(
         "--control-host",

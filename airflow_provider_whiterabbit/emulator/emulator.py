@@ -48,10 +48,13 @@ class Emulator:
     :param max_body: bytes; a longer request body answers 413.
     :param certificate: serve HTTPS with a certificate that is made for this emulator: ``trusted`` by clients that use
         `ca_bundle`, or invalid: ``unknown-ca``, ``self-signed``, ``wrong-host``, ``expired``. None for plain HTTP.
+    :param http2: with a `certificate`, offer HTTP/2 too; needs the extra ``http2``. Clients choose (ALPN).
     :param components: modules of your own, as `component` declares them; `reset` keeps them.
     :param control_hosts: names under which the control endpoints may be reached, beside IP addresses, ``localhost`` and
         `host`.
-    :raises ValueError: if `certificate` is none of these, or `api_secret` is not an Ed25519 private key.
+    :raises ValueError: if `certificate` is none of these, or missing with `http2`, or `api_secret` is not an Ed25519
+        private key.
+    :raises ModuleNotFoundError: if the extra ``http2`` is not installed, and `http2` is set.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Emulator:
         ping_interval: float | None = 15.0,
         max_body: int = MAX_BODY,
         certificate: Certificate | None = None,
+        http2: bool = False,
         components: Sequence[str] = (),
         control_hosts: Sequence[str] = (),
     ) -> None:
@@ -88,7 +92,9 @@ class Emulator:
                 raise TypeError(f"{name} must be a list of names, not {names!r}")
         self._world = World(self.settings, components)
         self._authenticator = Authenticator(self.api_key, self.api_secret, self._world.clock, self.settings)
-        listener = Listener(None if self._identity is None else self._identity.context)
+        if http2 and self._identity is None:
+            raise ValueError("http2 needs a certificate, because clients choose HTTP/2 in the handshake of TLS")
+        listener = Listener(None if self._identity is None else self._identity.context, http2=http2)
         self._app = Application(self._world, self._authenticator, listener, (host, *control_hosts))
         self._background = Background(listener, on_start=self._world.resume, on_stop=self._app.close)
 

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_whiterabbit.emulator.effects import Answer, Duplicate, Reset
 from dev.proofs.faults.cases import CASES, FIRST, RECORD, STREAM, Case
-from dev.proofs.faults.runner import WAYS, run_cases
+from dev.proofs.faults.runner import HTTP2, WAYS, run_cases
 from dev.proofs.faults.table import markdown
 from tests.versions import needs_store
 
@@ -21,8 +21,9 @@ LOST_ANSWER = Case(FIRST, "answer lost", (Reset("answer"),), 1, operators="uncer
 def test_right_expectations() -> None:
     """A case whose expectations are right has no unexpected cell in any way of waiting."""
     cells = list(run_cases([LOST_ANSWER, Case(STREAM, "all twice", (Duplicate(),), None)]))
-    assert [cell.unexpected for cell in cells] == [""] * 8
-    assert [cell.way for cell in cells[:4]] == list(WAYS)
+    assert [cell.unexpected for cell in cells] == [""] * 9
+    assert [cell.way for cell in cells[4:]] == list(WAYS)
+    assert HTTP2 not in [cell.way for cell in cells[:4]]
     assert "| answer lost | output | output | uncertain | uncertain |" in markdown(cells)
 
 

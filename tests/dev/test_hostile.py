@@ -14,8 +14,10 @@ import pytest
 from dev.proofs.hostile import gauges
 from dev.proofs.hostile.case import Way
 from dev.proofs.hostile.cases import CASES, GROUPS
+from dev.proofs.hostile.cases.http2_plays import before, instead, survived, understood
 from dev.proofs.hostile.cases.plays import OK, REST, broken, say, valid
 from dev.proofs.hostile.cases.records import record
+from dev.proofs.hostile.http2_peer import Http2Peer
 from dev.proofs.hostile.runner import MAX_BLOCK, run_cases
 from dev.proofs.hostile.table import markdown
 from tests.versions import needs_store
@@ -58,6 +60,18 @@ def test_wrong_expectation(case, way, difference) -> None:
     """A cell that differs from the specification is unexpected, and names the difference."""
     cells = list(run_cases([replace(case, ways=(way,))]))
     assert any(difference in cell.unexpected for cell in cells)
+
+
+def test_http2() -> None:
+    """A misbehaviour of HTTP/2 happens on a connection of HTTP/2, to all waits on it."""
+    pytest.importorskip("h2", reason="needs the extra http2")
+    lost = survived("answer lost", "6.4", instead(Http2Peer.reset), waits=3)
+    right = understood("right answer", "8.1", before(lambda peer: None))
+    wrong = replace(right, play=instead(Http2Peer.reset))
+    cells = list(run_cases([lost, right, wrong]))
+    assert [cell.way for cell in cells] == ["trigger"] * 6
+    assert [cell.unexpected for cell in cells[:4]] == [""] * 4
+    assert "the event was not understood" in cells[-1].unexpected
 
 
 def test_misbehaviour_that_never_happens() -> None:

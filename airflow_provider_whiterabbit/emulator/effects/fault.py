@@ -15,7 +15,7 @@ from typing import Any, NoReturn, get_args
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from airflow_provider_whiterabbit.emulator.plumbing.changes import Changes
-from airflow_provider_whiterabbit.emulator.plumbing.listener import TRANSPORT, reset
+from airflow_provider_whiterabbit.emulator.plumbing.channels import CHANNEL, Channel
 from airflow_provider_whiterabbit.emulator.world.clock import Clock
 from airflow_provider_whiterabbit.emulator.world.errors import ApiError
 from airflow_provider_whiterabbit.emulator.world.journal import Entry, Kind, Predicate, check_choice
@@ -97,7 +97,7 @@ class Call:
     async def turn(self) -> None:
         """Let other tasks of the event loop run; raises `Cut` if the HTTP client has disconnected."""
         await asyncio.sleep(0)
-        if self._transport.is_closing():
+        if self._channel.is_closing:
             raise Cut
 
     async def pause(self, seconds: float) -> None:
@@ -116,21 +116,21 @@ class Call:
                 task.cancel()
 
     async def reset(self) -> NoReturn:
-        """Close the request's TCP connection with an RST, and raise `Cut`."""
-        reset(self._transport)
+        """Break the HTTP response off with an RST of the TCP connection or with RST_STREAM, and raise `Cut`."""
+        self._channel.reset()
         await self.gone()
         raise Cut
 
     async def hang_up(self) -> NoReturn:
         """Close the request's TCP connection with a FIN, even if the HTTP response is incomplete, and raise `Cut`."""
-        self._transport.close()
+        self._channel.hang_up()
         await self.gone()
         raise Cut
 
     @property
-    def _transport(self) -> asyncio.Transport:
-        transport: asyncio.Transport = self.scope["extensions"][TRANSPORT]
-        return transport
+    def _channel(self) -> Channel:
+        channel: Channel = self.scope["extensions"][CHANNEL]
+        return channel
 
 
 @dataclass(eq=False)

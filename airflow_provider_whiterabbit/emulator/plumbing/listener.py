@@ -1,4 +1,4 @@
-"""The emulator's TCP listener: accepts, refuses, closes and resets connections, which use uvicorn's HTTP protocol."""
+"""The emulator's TCP listener: accepts, refuses, closes and resets connections, of uvicorn or of `Http2Connection`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ import asyncio
 import os
 import socket
 import ssl
-import struct
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-TRANSPORT = "whiterabbit.transport"
-"""Key under which the ``extensions`` of an ASGI scope hold the `asyncio.Transport` of the request's connection."""
+from airflow_provider_whiterabbit.emulator.plumbing.channels import CHANNEL, TcpChannel, reset, send_at_once
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.emulator.plumbing.http2 import Http2Connection
+
+ALPN = "h2"
+"""The name of HTTP/2 in the handshake of TLS."""
 
 _LISTENER_BACKLOG = 2048
 
 
 class _HttpConnection(H11Protocol):
-    """One HTTP connection; the ASGI scope of each of its requests holds the connection's `asyncio.Transport`."""
+    """One connection of HTTP/1.1; the ASGI scope of each of its requests holds the connection's `TcpChannel`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -29,18 +34,20 @@ class _HttpConnection(H11Protocol):
         self.access_log = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Put the connection's transport into the ASGI scope of every request on the connection."""
+        """Put the connection's channel into the ASGI scope of every request on the connection."""
         super().connection_made(transport)
-        # asyncio sets TCP_NODELAY only for sockets that were made with an explicit protocol. Without it, a response in
-        # two pieces takes 40 ms.
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        app = self.app
+        send_at_once(transport)
+        app, channel = self.app, TcpChannel(transport)
 
-        async def app_with_transport(scope: Scope, receive: Receive, send: Send) -> None:
-            scope["extensions"] = {TRANSPORT: transport}
+        async def app_with_channel(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["extensions"] = {CHANNEL: channel}
             await app(scope, receive, send)
 
-        self.app = app_with_transport
+        self.app = app_with_channel
+
+    def hang_up(self) -> None:
+        """Close the connection with a FIN."""
+        self.transport.close()
 
 
 class _ResetConnection(asyncio.Protocol):
@@ -52,18 +59,39 @@ class _ResetConnection(asyncio.Protocol):
             reset(transport)
 
 
+class _ChosenConnection(asyncio.Protocol):
+    """A TLS connection that becomes one of HTTP/2 if its handshake has chosen HTTP/2 (ALPN), else one of HTTP/1.1."""
+
+    def __init__(self, new_http1: Callable[[], asyncio.Protocol], new_http2: Callable[[], asyncio.Protocol]) -> None:
+        self._new_http1, self._new_http2 = new_http1, new_http2
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Hand the connection over."""
+        is_http2 = transport.get_extra_info("ssl_object").selected_alpn_protocol() == ALPN
+        protocol = self._new_http2() if is_http2 else self._new_http1()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+
 class Listener:
     """Accepts TCP connections for an ASGI application, and can stop accepting connections for a while.
 
     uvicorn's own server checks ten times a second whether it should stop; this listener stops at once.
 
     :param tls: None for plain HTTP.
+    :param http2: whether TLS connections may choose HTTP/2.
+    :raises ModuleNotFoundError: if `http2` is set, and the extra ``http2`` is not installed.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, *, http2: bool = False) -> None:
         self.connections_to_reset = 0
         """How many of the next TCP connections are reset when they are accepted (with TLS: after the handshake)."""
         self._listener_tls = tls
+        self._new_http2: Callable[[], asyncio.Protocol] | None = None
+        if tls is not None and http2:
+            tls.set_alpn_protocols([ALPN, "http/1.1"])
+            http2_connection = _http2_connection()
+            self._new_http2 = lambda: http2_connection(self._app, self._connection_state.connections)
         self._http_config: Config | None = None
         self._connection_state = ServerState()
         self._open_listener: asyncio.Server | None = None
@@ -72,6 +100,7 @@ class Listener:
 
     def serve(self, app: ASGIApp) -> None:
         """Set the ASGI application that processes the requests of all connections."""
+        self._app = app
         self._http_config = Config(
             app,
             interface="asgi3",
@@ -128,7 +157,7 @@ class Listener:
             if with_reset:
                 reset(connection.transport)
             else:
-                connection.transport.close()
+                connection.hang_up()
         # asyncio calls a protocol's connection_lost in the loop's next iteration.
         await asyncio.sleep(0)
         # A connection that is still open waits for its client, which may never read on or never end the TLS session.
@@ -153,6 +182,9 @@ class Listener:
         if self.connections_to_reset > 0:
             self.connections_to_reset -= 1
             return _ResetConnection()
+        return self._new_http1() if self._new_http2 is None else _ChosenConnection(self._new_http1, self._new_http2)
+
+    def _new_http1(self) -> _HttpConnection:
         return _HttpConnection(self._http_config, self._connection_state, {})
 
 
@@ -166,10 +198,12 @@ def bind(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=_LISTENER_BACKLOG)
 
 
-def reset(transport: asyncio.Transport) -> None:
-    """Close a TCP connection with an RST instead of a FIN. Nothing happens if the connection is closed already."""
-    connection_socket = transport.get_extra_info("socket")
-    if connection_socket.fileno() < 0:
-        return
-    connection_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
+def _http2_connection() -> type[Http2Connection]:
+    try:
+        from airflow_provider_whiterabbit.emulator.plumbing.http2 import Http2Connection
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"The emulator's HTTP/2 needs {error.name}: pip install 'airflow-provider-whiterabbit[emulator,http2]'",
+            name=error.name,
+        ) from error
+    return Http2Connection

@@ -13,7 +13,8 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_whiterabbit.emulator.effects.fault import CLOCK
-from airflow_provider_whiterabbit.emulator.plumbing.listener import TRANSPORT, Listener, reset
+from airflow_provider_whiterabbit.emulator.plumbing.channels import CHANNEL, Channel
+from airflow_provider_whiterabbit.emulator.plumbing.listener import Listener
 from airflow_provider_whiterabbit.emulator.plumbing.outages import Outages
 from airflow_provider_whiterabbit.emulator.server import guard
 from airflow_provider_whiterabbit.emulator.server.api import Api
@@ -44,8 +45,8 @@ class Application:
         self._authenticator = authenticator
         self._hosts = hosts
         self._routes = [*Api(world).routes, *Control(world, self.faults, self.outages, self.reset).routes]
-        self._in_flight: dict[asyncio.Task[Any], asyncio.Transport] = {}
-        """The asyncio task that processes each current request, and the transport of the request's connection."""
+        self._in_flight: dict[asyncio.Task[Any], Channel] = {}
+        """The asyncio task that processes each current request, and the channel of the request."""
         listener.serve(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,11 +54,11 @@ class Application:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("not in a task")
-        self._in_flight[task] = scope["extensions"][TRANSPORT]
+        self._in_flight[task] = scope["extensions"][CHANNEL]
         try:
             await self._process(scope, receive, send)
         except asyncio.CancelledError:
-            # Only `drop_requests` cancels, after it has reset the connection: nobody can receive an answer.
+            # Only `drop_requests` cancels, after it has reset the channel: nobody can receive an answer.
             return
         finally:
             del self._in_flight[task]
@@ -81,10 +82,10 @@ class Application:
         await self._world.deliveries.stop()
 
     async def drop_requests(self) -> None:
-        """Cancel every request except the current request, and reset the connections of the canceled requests."""
+        """Cancel every request except the current request, and reset the channels of the canceled requests."""
         tasks = self._other_requests()
         for task in tasks:
-            reset(self._in_flight[task])
+            self._in_flight[task].reset()
             task.cancel()
         await asyncio.gather(*tasks)
 
@@ -106,7 +107,8 @@ class Application:
         headers = dict(Request(scope).headers)
         journal = self._world.journal
         module = self._world.module_of(scope.get("path_params", {}).get("id"))
-        number = journal.add_request(scope["method"], path, route.name if route else None, headers, body, module)
+        kind = route.name if route else None
+        number = journal.add_request(scope["method"], path, kind, headers, body, module, scope["http_version"])
 
         async def send_and_record(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -36,6 +36,7 @@ class Entry:
     :param received_at: time of arrival in Unix seconds, by this machine's clock rather than the emulator's.
     :param monotonic: time of arrival by the monotonic clock, to measure the time between requests.
     :param module: of the submission, or of the execution whose record, stream or callback is requested; else None.
+    :param http_version: ``1.1`` or ``2`` (a client of HTTP/1.0: ``1.0``).
     """
 
     method: str
@@ -48,6 +49,7 @@ class Entry:
     received_at: float = field(default_factory=time.time)
     monotonic: float = field(default_factory=time.monotonic)
     module: str | None = None
+    http_version: str = "1.1"
 
     def matches(
         self,
@@ -84,6 +86,7 @@ class Entry:
             "body": self.body.decode(errors="replace"),
             "status": self.status,
             "receivedAt": self.received_at,
+            "httpVersion": self.http_version,
         }
 
 
@@ -101,7 +104,14 @@ class Journal:
         return list(self._entries.values())
 
     def add_request(
-        self, method: str, path: str, kind: str | None, headers: Mapping[str, str], body: bytes, module: str | None
+        self,
+        method: str,
+        path: str,
+        kind: str | None,
+        headers: Mapping[str, str],
+        body: bytes,
+        module: str | None,
+        http_version: str,
     ) -> int:
         """Record a received HTTP request, and return the number of the request.
 
@@ -112,7 +122,9 @@ class Journal:
         if kind == "submit" and isinstance(parsed_body, dict) and isinstance(parsed_body.get("module"), str):
             module = parsed_body["module"]
         self._count += 1
-        self._entries[self._count] = Entry(method, path, kind, shown_headers, shown_body, parsed_body, module=module)
+        self._entries[self._count] = Entry(
+            method, path, kind, shown_headers, shown_body, parsed_body, module=module, http_version=http_version
+        )
         self.changes.notify()
         return self._count
 

@@ -8,8 +8,8 @@ import time
 
 import structlog
 
-from dev.proofs.faults.runner import WAYS, Cell, run_cases
-from dev.proofs.faults.table import print_row, summary, write_page
+from dev.proofs.faults.runner import Cell, run_cases
+from dev.proofs.faults.table import print_row, rows, summary, write_page
 
 
 def main() -> int:
@@ -19,10 +19,9 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     start = time.monotonic()
     cells: list[Cell] = []
-    for cell in run_cases():
-        cells.append(cell)
-        if len(cells) % len(WAYS) == 0:
-            print_row(cells)
+    for row in rows(run_cases()):
+        print_row(row, is_first=not cells or cells[-1].case.about != row[0].case.about)
+        cells += row
     print(f"\n{summary(cells)}; {time.monotonic() - start:.0f} s")
     unexpected = [cell for cell in cells if cell.unexpected]
     for cell in unexpected:

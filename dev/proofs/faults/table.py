@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -23,34 +23,37 @@ def cell_text(cell: Cell) -> str:
     return cell.verdict if can_affect(cell.case, cell.way) else f"{cell.verdict} {NOTE}"
 
 
-def rows(cells: Sequence[Cell]) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield for each fault: what the fault is about, its name, and the texts of its cells."""
-    for case, row in groupby(cells, lambda cell: cell.case):
-        yield case.about, case.name, [cell_text(cell) for cell in row]
+def rows(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
+    """Yield the cells of each fault, as soon as they are complete."""
+    for _, row in groupby(cells, lambda cell: cell.case):
+        yield list(row)
 
 
-def print_row(cells: Sequence[Cell]) -> None:
-    """Print the row that the last cells have completed, after a heading if a new group of faults begins with it."""
-    row_cells = cells[-len(WAYS) :]
-    ((about, name, row),) = rows(row_cells)
-    if len(cells) == len(WAYS) or cells[-len(WAYS) - 1].case.about != about:
-        print(f"\n{LAYOUT.format(about, *WAYS)}")
-    print(LAYOUT.format(name, *row), flush=True)
+def print_row(row: Sequence[Cell], *, is_first: bool) -> None:
+    """Print the cells of a fault, after a heading if it is the first of its group."""
+    rest = [""] * (len(WAYS) - len(row))
+    if is_first:
+        print(f"\n{LAYOUT.format(row[0].case.about, *(cell.way for cell in row), *rest)}")
+    print(LAYOUT.format(row[0].case.name, *map(cell_text, row), *rest), flush=True)
 
 
 def summary(cells: Sequence[Cell]) -> str:
     """Return the numbers of faults, of cells, and of cells that end as specified."""
     unexpected = sum(bool(cell.unexpected) for cell in cells)
-    faults = len(cells) // len(WAYS)
+    faults = len(list(rows(cells)))
     return f"{faults} faults, {len(cells)} cells: {len(cells) - unexpected} as specified, {unexpected} unexpected"
 
 
 def markdown(cells: Sequence[Cell]) -> str:
     """Return the summary and a Markdown table for each group of faults."""
     parts = [summary(cells)]
-    for about, group in groupby(rows(cells), lambda row: row[0]):
-        head = f"| {about} | {' | '.join(WAYS)} |\n| --- |{' --- |' * len(WAYS)}"
-        parts.append("\n".join([head, *(f"| {name} | {' | '.join(row)} |" for _, name, row in group)]))
+    for about, found in groupby(rows(cells), lambda row: row[0].case.about):
+        group = list(found)
+        ways = [cell.way for cell in group[0]]
+        head = f"| {about} | {' | '.join(ways)} |\n| --- |{' --- |' * len(ways)}"
+        parts.append(
+            "\n".join([head, *(f"| {row[0].case.name} | {' | '.join(map(cell_text, row))} |" for row in group)])
+        )
     return "\n\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Run a task that waits in one of four ways, in this process and over real sockets, and return how the task ended."""
+"""Run a task that waits in one of five ways, in this process and over real sockets, and return how the task ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteC
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from dev.harness.standins import FakeAirflow
 
-Way = Literal["sensor, poke", "sensor, deferrable", "operator, deferrable", "operator, worker"]
+Way = Literal[
+    "sensor, poke",
+    "sensor, deferrable",
+    "operator, deferrable",
+    "operator, worker",
+    "sensor, deferrable, HTTP/2",
+]
+"""The last one waits in a trigger as well, but over HTTP/2, which workers do not use."""
+
 MODULE = "PAY"
 
 POLL_INTERVAL = 1.0
@@ -64,7 +72,7 @@ def run_task(way: Way, wr: Emulator, conn_id: str, output: Any, timeout: float) 
     arguments: dict[str, Any] = {
         "task_id": "task",
         "whiterabbit_conn_id": conn_id,
-        "deferrable": way.endswith("deferrable"),
+        "deferrable": "deferrable" in way,
         "timeout": timeout,
     }
     task: WhiteRabbitExecutionSensor | WhiteRabbitExecuteComponentOperator

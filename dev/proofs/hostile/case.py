@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from dev.proofs.hostile.peer import Peer
     from dev.proofs.hostile.server import Server, Target
 
 Verdict = Literal[
@@ -27,8 +26,8 @@ Verdict = Literal[
 Way = Literal["hook", "trigger", "poke", "component", "workflow"]
 """The hook's blocking wait, the trigger, a poking sensor, and the submissions of the two operators."""
 
-Play = Callable[["Peer", "Server"], None]
-"""Writes the bytes of a misbehaviour."""
+Play = Callable[[Any, "Server"], None]
+"""Writes the bytes of a misbehaviour, through a `Peer` or, in HTTP/2, an `Http2Peer`."""
 
 WAITS: dict[str, tuple[Way, ...]] = {
     "record": ("hook", "trigger", "poke"),
@@ -62,6 +61,9 @@ class Case:
     :param targets: what is waited for.
     :param submissions: how many submissions the server receives.
     :param max_lines: how many lines the log may have.
+    :param is_http2: the server speaks HTTP/2. Only triggers do.
+    :param is_greeting: the misbehaviour begins with the connection, before any request.
+    :param waits: how many waits are run at the same time, in one process.
     :param is_heavy: it needs a processor for a while, so few such cases run at the same time.
     """
 
@@ -85,3 +87,6 @@ class Case:
     submissions: int = 1
     max_lines: int = 40
     is_heavy: bool = False
+    is_http2: bool = False
+    is_greeting: bool = False
+    waits: int = 1

@@ -57,6 +57,7 @@ class Task:
     """What a cell's process runs. It can be sent to this process.
 
     :param connection: the Airflow connection, as JSON.
+    :param waits: how many waits are run at the same time, in one event loop.
     """
 
     way: Way
@@ -64,6 +65,7 @@ class Task:
     connection: str
     timeout: float
     recheck_after: float
+    waits: int = 1
 
 
 @dataclass(slots=True)
@@ -149,25 +151,32 @@ def _timing(task: Task) -> Timing:
 
 
 async def _run_trigger(task: Task) -> Outcome:
-    kinds: dict[str, Any] = {"execution": WhiteRabbitExecutionTrigger, "run": WhiteRabbitWorkflowRunTrigger}
     deadline = datetime.now(UTC) + timedelta(seconds=task.timeout)
-    trigger = kinds[task.target](IDENTITY, CONNECTION_ID, POLL_INTERVAL, deadline)
-    trigger.hook.timing = _timing(task)
     gauge, begun = gauges.LoopGauge(), time.monotonic()
     before = gauges.descriptors()
     async with gauge.watching():
-        events = [event.payload async for event in trigger.run()]
+        ends = await asyncio.gather(*(_end_of_trigger(task, deadline) for _ in range(task.waits)))
     seconds = time.monotonic() - begun
     left = await gauges.leaks(before)
+    verdicts = sorted({verdict for verdict, _ in ends})
+    return Outcome(", ".join(verdicts), ends[0][1], seconds, gauge.longest, leaks=left)
+
+
+async def _end_of_trigger(task: Task, deadline: datetime) -> tuple[str, str]:
+    """Return the verdict of a trigger, and its message."""
+    kinds: dict[str, Any] = {"execution": WhiteRabbitExecutionTrigger, "run": WhiteRabbitWorkflowRunTrigger}
+    trigger = kinds[task.target](IDENTITY, CONNECTION_ID, POLL_INTERVAL, deadline)
+    trigger.hook.timing = _timing(task)
+    events = [event.payload async for event in trigger.run()]
     verdicts = {"COMPLETED": "ended", "FAILED": "failed", "CANCELED": "failed", "ERROR": "error", "TIMEOUT": "timeout"}
     if len(events) != 1:
-        return Outcome(f"{len(events)} events")
+        return f"{len(events)} events", ""
     verdict = verdicts.get(events[0]["status"], f"event {events[0]['status']!a}")
     try:
         json.dumps(events[0], ensure_ascii=False).encode()  # as Airflow sends it to the triggerer's supervisor
     except UnicodeEncodeError as error:
         verdict = f"an event that cannot be sent: {error}"
-    return Outcome(verdict, events[0]["message"] or "", seconds, gauge.longest, leaks=left)
+    return verdict, events[0]["message"] or ""
 
 
 def _run_blocking(task: Task) -> Outcome:

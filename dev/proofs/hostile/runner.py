@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -20,7 +20,7 @@ from dev.proofs.hostile.case import WAITS, Case, Verdict, Way
 from dev.proofs.hostile.cases import CASES
 from dev.proofs.hostile.cell import Outcome, Task
 from dev.proofs.hostile.peer import Place
-from dev.proofs.hostile.server import Server, Target
+from dev.proofs.hostile.server import Http1Server, Server, Target
 
 PARALLEL_CELLS = 24
 """How many cells run at the same time; most of them only wait."""
@@ -47,7 +47,10 @@ ANSWER_TIMEOUTS = 10.0
 _BY_WORKERS: dict[Way, Target] = {"component": "execution", "workflow": "run", "hook": "execution", "poke": "run"}
 """What is submitted or waited for in each way, where both is possible."""
 
-_IMPORTED_LATER = ("airflow.sdk.execution_time.supervisor", "tenacity.asyncio", "requests", "sseclient")
+_IMPORTED_LATER = (
+    *("airflow.sdk.execution_time.supervisor", "tenacity.asyncio", "requests", "sseclient"),
+    "airflow_provider_whiterabbit.client.transport.http2.pool",
+)
 """What the first cell of a process would import, which is no cost of a case. Older versions of Airflow lack some."""
 
 _LAG: dict[Way, float] = {"trigger": 8.0, "hook": 0.7}
@@ -114,12 +117,21 @@ def _run_cell(case: Case, place: Place, way: Way, target: Target) -> Cell:
 def _run_once(case: Case, place: Place, way: Way, target: Target) -> tuple[Cell, bool]:
     """Run a cell; return also whether the misbehaviour happened."""
     lag = _LAG.get(way, 0.0) if place == "stream" and case.is_valid else 0.0
-    with Server(case, place, target, lag) as server:
+    with _server(case)(case, place, target, lag) as server:
         recheck_after = 10 * case.timeout if lag else case.recheck_after
-        task = Task(way, target, _connection(server.port, case.request_timeout), case.timeout, recheck_after)
+        connection = _connection(server, case.request_timeout)
+        task = Task(way, target, connection, case.timeout, recheck_after, case.waits)
         outcome = _in_own_process(task)
     differences = "; ".join(_differences(case, place, way, outcome, server))
     return Cell(case, place, way, target, outcome, differences), server.hits > 0
+
+
+def _server(case: Case) -> type[Server]:
+    if not case.is_http2:
+        return Http1Server
+    from dev.proofs.hostile.http2_server import Http2Server  # which needs the extra http2
+
+    return Http2Server
 
 
 @cache
@@ -155,11 +167,11 @@ def _secret() -> str:
     return base64.b64encode(key).decode()
 
 
-def _connection(port: int, request_timeout: float) -> str:
-    extra = {"api_key": "ws_hostile", "request_timeout": request_timeout}
-    return json.dumps(
-        {"conn_type": "whiterabbit", "host": f"http://127.0.0.1:{port}", "password": _secret(), "extra": extra}
-    )
+def _connection(server: Server, request_timeout: float) -> str:
+    extra: dict[str, Any] = {"api_key": "ws_hostile", "request_timeout": request_timeout}
+    if server.ca_bundle is not None:
+        extra["ca_bundle"] = server.ca_bundle
+    return json.dumps({"conn_type": "whiterabbit", "host": server.url, "password": _secret(), "extra": extra})
 
 
 def specified(case: Case, place: Place, way: Way) -> Verdict:

@@ -1,4 +1,4 @@
-"""A White Rabbit of raw sockets, without an HTTP library, that misbehaves as a case says and else answers rightly."""
+"""A White Rabbit that misbehaves as a case says and else answers rightly; over raw sockets, without an HTTP library."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ IDENTITY = "0f1e2d3c-4b5a-4968-8776-655443322110"
 
 OUTPUT = {"paid": "12.5"}
 _TIME = "2026-04-20T10:00:00Z"
-_PING_INTERVAL = 0.5
-_UNKNOWN = b'{"errors": [{"code": "NOT_FOUND", "message": "no such thing"}]}'
+PING_INTERVAL = 0.5
+"""Seconds between two pings of a stream."""
+
+UNKNOWN = b'{"errors": [{"code": "NOT_FOUND", "message": "no such thing"}]}'
 
 
 def record_of(target: Target, status: str, /, **changes: Any) -> dict[str, Any]:
@@ -47,12 +49,17 @@ def event_of(target: Target, status: str, /, **changes: Any) -> dict[str, Any]:
 
 
 class Server:
-    """The server of one cell, for a ``with`` statement. It listens on a free port of the loopback interface.
+    """What the server of one cell tells, and when it misbehaves. `Http1Server` and `Http2Server` speak the protocols.
 
     :param case: how the server misbehaves.
     :param place: the requests to which it misbehaves.
     :param lag: seconds for which the record does not show an end that an event shows.
     """
+
+    url = ""
+    """Its base URL, from the start of the ``with`` statement on."""
+    ca_bundle: str | None = None
+    """The path of the certificates that its clients trust."""
 
     def __init__(self, case: Case, place: Place, target: Target, lag: float = 0.0) -> None:
         self.case, self.place, self.target, self.lag = case, place, target, lag
@@ -65,16 +72,87 @@ class Server:
         self.has_shown_end = False
         """Whether it has shown the end also where it does not misbehave."""
         self._ended_at: float | None = None
+        if case.ends == "before" or (place == "record" and case.is_valid):
+            self.end()
+
+    def __enter__(self) -> Self:
+        raise NotImplementedError
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Complete the execution or the workflow run."""
+        self._ended_at = self._ended_at or time.monotonic()
+
+    def json(self, status: str, /, **changes: Any) -> bytes:
+        """Return the JSON of a record."""
+        return json.dumps(record_of(self.target, status, **changes)).encode()
+
+    def event(self, status: str, /, **changes: Any) -> bytes:
+        """Return the JSON of an event."""
+        return json.dumps(event_of(self.target, status, **changes)).encode()
+
+    def place_of(self, method: str, path: str) -> Place:
+        """Return what a request is for."""
+        if method == "POST":
+            return "submission"
+        return "stream" if path.endswith("/stream") else "record"
+
+    def is_affected(self, place: Place) -> bool:
+        """Whether the server misbehaves to the next request."""
+        return place == self.place and (self.case.times is None or self.hits < self.case.times)
+
+    def refuses(self, place: Place) -> bool:
+        """Whether there are no streams, because the misbehaviour affects each read of the record."""
+        return place == "stream" and self.place == "record" and self.case.times is None
+
+    def misbehave(self, peer: Any, place: Place) -> None:
+        """Misbehave to a request."""
+        case = self.case
+        if case.is_valid:
+            self.end()
+        peer.right = self.right(place)
+        self.hits += 1
+        if case.ends == "after" and self.hits == (case.times or 1):
+            self.end()
+        case.play(peer, self)
+
+    def right(self, place: Place) -> Right:
+        """Return the right answer to a request."""
+        if place == "stream":
+            body = b"data: " + self.event("EXECUTING") + b"\n\n"
+            if self.case.is_valid and self._ended_at is not None:
+                body += b"data: " + self.event("COMPLETED") + b"\n\n"
+            return Right(body, "text/event-stream", place)
+        if place == "submission":
+            accepted = self.json("CREATED") if self.target == "execution" else _run_started()
+            return Right(accepted, "application/json", place)
+        return Right(self.json(self.status()), "application/json", place)
+
+    def status(self) -> str:
+        """Return the status that the record shows now."""
+        if self._ended_at is None or time.monotonic() < self._ended_at + self.lag:
+            return "EXECUTING"
+        self.has_shown_end = True
+        return self.case.status
+
+
+class Http1Server(Server):
+    """A server of HTTP/1.1, for a ``with`` statement. It listens on a free port of the loopback interface."""
+
+    def __init__(self, case: Case, place: Place, target: Target, lag: float = 0.0) -> None:
         self._changed = threading.Condition()
+        super().__init__(case, place, target, lag)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._peers: set[Peer] = set()
         self._threads: list[threading.Thread] = []
         self._acceptor = threading.Thread(target=self._accept)
 
     def __enter__(self) -> Self:
-        if self.case.ends == "before" or (self.place == "record" and self.case.is_valid):
-            self.end()
         self._acceptor.start()
         return self
 
@@ -95,16 +173,8 @@ class Server:
     def end(self) -> None:
         """Complete the execution or the workflow run."""
         with self._changed:
-            self._ended_at = self._ended_at or time.monotonic()
+            super().end()
             self._changed.notify_all()
-
-    def json(self, status: str, /, **changes: Any) -> bytes:
-        """Return the JSON of a record."""
-        return json.dumps(record_of(self.target, status, **changes)).encode()
-
-    def event(self, status: str, /, **changes: Any) -> bytes:
-        """Return the JSON of an event."""
-        return json.dumps(event_of(self.target, status, **changes)).encode()
 
     def _accept(self) -> None:
         while True:
@@ -137,53 +207,23 @@ class Server:
         if request.path == "/v1/system/components":
             peer.answer(b"[]", "Content-Type: application/json")
             return
-        place: Place = "submission" if request.method == "POST" else "record"
-        if request.path.endswith("/stream"):
-            place = "stream"
+        place = self.place_of(request.method, request.path)
         self.submissions += place == "submission"
-        case = self.case
-        if place == self.place and (case.times is None or self.hits < case.times):
-            self._misbehave(peer, place)
-        elif place == "stream" and (self.place == "record" and case.times is None):
-            peer.answer(_UNKNOWN, "Content-Type: application/json", status="404 Not Found")
+        if self.is_affected(place):
+            self.misbehave(peer, place)
+        elif self.refuses(place):
+            peer.answer(UNKNOWN, "Content-Type: application/json", status="404 Not Found")
         elif place == "stream":
             self._send_stream(peer)
         else:
-            peer.right = self._right(place)
+            peer.right = self.right(place)
             peer.answer()
-
-    def _misbehave(self, peer: Peer, place: Place) -> None:
-        case = self.case
-        if case.is_valid:
-            self.end()
-        peer.right = self._right(place)
-        self.hits += 1
-        if case.ends == "after" and self.hits == (case.times or 1):
-            self.end()
-        case.play(peer, self)
-
-    def _right(self, place: Place) -> Right:
-        if place == "stream":
-            body = b"data: " + self.event("EXECUTING") + b"\n\n"
-            if self.case.is_valid and self._ended_at is not None:
-                body += b"data: " + self.event("COMPLETED") + b"\n\n"
-            return Right(body, "text/event-stream", place)
-        if place == "submission":
-            accepted = self.json("CREATED") if self.target == "execution" else _run_started()
-            return Right(accepted, "application/json", place)
-        return Right(self.json(self._status()), "application/json", place)
-
-    def _status(self) -> str:
-        if self._ended_at is None or time.monotonic() < self._ended_at + self.lag:
-            return "EXECUTING"
-        self.has_shown_end = True
-        return self.case.status
 
     def _send_stream(self, peer: Peer) -> None:
         """Send pings until the end, and then the event of the end."""
         peer.send(head("Content-Type: text/event-stream", "Connection: close"))
         peer.send(b"data: " + self.event("EXECUTING") + b"\n\n")
-        while (status := self._status()) == "EXECUTING":
+        while (status := self.status()) == "EXECUTING":
             peer.send(b":ping\n\n")
             self._wait_for_change(lambda: self._ended_at is not None and not self.lag)
         peer.send(b"data: " + self.event(status) + b"\n\n")
@@ -193,7 +233,7 @@ class Server:
     def _wait_for_change(self, condition: Callable[[], bool]) -> None:
         with self._changed:
             if not condition():
-                self._changed.wait(_PING_INTERVAL)
+                self._changed.wait(PING_INTERVAL)
 
 
 def _run_started() -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 _HEAD = 9  # bytes of a frame before its payload (RFC 9113, section 4.1)
-_GOAWAY = 0x7
+_DATA, _GOAWAY = 0x0, 0x7
 _GOAWAY_BYTES = 8  # of its payload at least
+_ID = 0x7FFFFFFF  # the bits of a stream's id
 _MAX_PAYLOAD = 16_384  # bytes, while we announce no other SETTINGS_MAX_FRAME_SIZE
 
 
@@ -36,13 +37,19 @@ class FrameCutter:
 
     h2 takes a GOAWAY for the end of the connection: it would refuse the rest of the answers, which the server still
     sends.
+
+    :param known: the ids of the streams that are open.
     """
 
-    __slots__ = ("_held", "_left")
+    __slots__ = ("_held", "_known", "_last", "_left", "late")
 
-    def __init__(self) -> None:
+    def __init__(self, known: Container[int] = ()) -> None:
+        self._known = known
         self._held = b""
+        self.late = 0
+        """Bytes of the frames DATA that came for other streams, of which h2 tells nothing."""
         self._left = 0  # bytes of the current frame that are still to come
+        self._last = (0, 0)  # stream and bytes of the last frame DATA, if no other frame came after it
 
     def feed(self, data: bytes) -> Iterator[bytes | GoAway]:
         """Take the next bytes; yield each GOAWAY, and the bytes before, between and after them for h2.
@@ -56,7 +63,11 @@ class FrameCutter:
             end = at + _HEAD + length
             if length > _MAX_PAYLOAD:  # h2 would keep up to 16 MiB of it
                 raise MalformedFrameError(f"a frame of {length} bytes")
-            if data[at + 3] == _GOAWAY:
+            kind, self._last = data[at + 3], (0, 0)
+            if kind == _DATA and length:
+                self._last = int.from_bytes(data[at + 5 : at + 9], "big") & _ID, _HEAD + length
+                self.late += 0 if self._last[0] in self._known else self._last[1]
+            if kind == _GOAWAY:
                 if begin < at:
                     yield data[begin:at]
                 if length < _GOAWAY_BYTES:
@@ -72,9 +83,13 @@ class FrameCutter:
             yield data[begin:cut]
         self._held, self._left = data[cut:], at - cut  # a head that is incomplete, or a payload
 
+    def incomplete(self, identity: int) -> int:
+        """Return how many bytes a frame DATA of a stream has, if a part of it has arrived."""
+        return self._last[1] if self._left and self._last[0] == identity else 0
+
 
 def _go_away(payload: bytes) -> GoAway:
-    return GoAway(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big"))
+    return GoAway(int.from_bytes(payload[:4], "big") & _ID, int.from_bytes(payload[4:8], "big"))
 
 
 class Allowance:
@@ -86,13 +101,14 @@ class Allowance:
     :param per_second: bytes that may arrive in each second besides.
     """
 
-    __slots__ = ("_at", "_most", "_per_second", "_used")
+    __slots__ = ("_at", "_expected", "_most", "_per_second", "_used")
 
     def __init__(self, now: float, most: int = 128 * 1024, per_second: int = 16 * 1024) -> None:
         self._most = most
         self._per_second = per_second
         self._at = now
         self._used = 0.0
+        self._expected = 0
 
     def take(self, count: int, now: float) -> None:
         """Take note of bytes that have arrived, at a time in seconds."""
@@ -106,8 +122,14 @@ class Allowance:
         self._used = max(min(self._used, 0.0), self._used - count)
 
     def expect(self, count: int) -> None:
-        """Take note that so many bytes may be on their way that were of use when they were sent."""
-        self._used -= count
+        """Take note that so many bytes of a body may be on their way that were of use when they were sent."""
+        self._expected += count
+
+    def take_late(self, count: int) -> None:
+        """Take note that so many bytes that have arrived, or will, are of a body that may have been on its way."""
+        covered = min(count, self._expected)
+        self._expected -= covered
+        self._used -= covered
 
     @property
     def is_exceeded(self) -> bool:

@@ -66,9 +66,9 @@ class Multiplexer:
     def __init__(self, now: float, on_output: Callable[[], None], on_change: Callable[[], None]) -> None:
         self._on_output = on_output
         self._on_change = on_change
-        self._cutter = FrameCutter()
         self._allowance = Allowance(now)
         self._streams: dict[int, Stream] = {}
+        self._cutter = FrameCutter(self._streams)
         self._uncredited = 0
         self._limit = MAX_STREAMS
         self._h2 = new_h2()
@@ -133,7 +133,8 @@ class Multiplexer:
 
     def fail(self, error: UnusableAnswerError) -> None:
         """End all streams, because the connection has ended."""
-        streams, self._streams = list(self._streams.values()), {}
+        streams = list(self._streams.values())
+        self._streams.clear()
         for stream in streams:
             stream.fail(error)
 
@@ -175,6 +176,8 @@ class Multiplexer:
                     self._on_event(event)
             if self.is_over:
                 return
+        self._allowance.take_late(self._cutter.late)
+        self._cutter.late = 0
         if self._allowance.is_exceeded:
             self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
             raise FloodError("a flood of frames of no use")
@@ -242,6 +245,7 @@ class Multiplexer:
             with contextlib.suppress(H2Error):  # h2 may have seen its end already
                 self._h2.reset_stream(stream.identity, code)
             self._allowance.expect(stream.window)
+            self._allowance.take_late(self._cutter.incomplete(stream.identity))
 
     def _forget(self, stream: Stream) -> None:
         if self._streams.pop(stream.identity, None) is not None:

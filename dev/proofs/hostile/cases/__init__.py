@@ -1,7 +1,19 @@
 """The misbehaviours, by the standards that they violate or make use of."""
 
 from dev.proofs.hostile.case import Case
-from dev.proofs.hostile.cases import compression, events, framing, heads, json_texts, records, statuses, streams
+from dev.proofs.hostile.cases import (
+    compression,
+    events,
+    framing,
+    heads,
+    http2_connections,
+    http2_frames,
+    http2_headers,
+    json_texts,
+    records,
+    statuses,
+    streams,
+)
 
 GROUPS: dict[str, tuple[Case, ...]] = {
     "The head of an answer": heads.CASES,
@@ -12,6 +24,9 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Records": records.CASES,
     "The event stream's grammar": events.CASES,
     "Event streams": streams.CASES,
+    "HTTP/2: connections": http2_connections.CASES,
+    "HTTP/2: frames": http2_frames.CASES,
+    "HTTP/2: header fields": http2_headers.CASES,
 }
 """The cases of each table."""
 

@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.wait.commands import Command, Open, Read
-from tests.client.http2_server import Http2Server
+from dev.harness.http2_server import Http2Server
 
 KEY = "ws_0123456789abcdef"
 _SECRET = Ed25519PrivateKey.generate().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.client.http2_server import Http2Server
+    from dev.harness.http2_server import Http2Server
 
 collect_ignore_glob = [] if find_spec("h2") else ["test_*.py"]
 
@@ -18,7 +18,7 @@ collect_ignore_glob = [] if find_spec("h2") else ["test_*.py"]
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Http2Server]:
     """Run a server that speaks HTTP/2 and HTTP/1.1."""
-    from tests.client.http2_server import http2_server
+    from dev.harness.http2_server import http2_server
 
     async with http2_server(tmp_path) as server:
         yield server

@@ -17,7 +17,7 @@ from airflow_provider_whiterabbit.client.transport.tls_buffers import RECORD_BUF
 from airflow_provider_whiterabbit.client.wait.occurrences import Occurrence
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.client.wait.timing import Timing
-from tests.client.http2_server import JSON_HEAD, Http2Server, Peer, running
+from dev.harness.http2_server import JSON_HEAD, Http2Server, Peer, running
 from tests.client.transport.http2.clients import settings_of, stream, streaming, until
 
 NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM = 0, 2, 7

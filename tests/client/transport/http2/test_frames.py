@@ -64,7 +64,33 @@ def test_allowance() -> None:
     assert not allowance.is_exceeded
     allowance.give_back(1_000)
     allowance.expect(50)
+    allowance.take_late(60)
     allowance.take(150, 1_000.0)
     assert not allowance.is_exceeded
     allowance.take(1, 1_000.0)
     assert allowance.is_exceeded
+    allowance.expect(1_000)  # it admits no frames but those of late bodies
+    assert allowance.is_exceeded
+    allowance.take_late(1)
+    assert not allowance.is_exceeded
+
+
+@pytest.mark.parametrize("size", [1, 9, 10, 10_000])
+def test_late_bodies(size: int) -> None:
+    """The bytes of bodies for streams that are not open any more are counted; those of other frames are not."""
+    cutter = FrameCutter({1})
+    data = DATA + frame(4, bytes(6)) + frame(0, b"late", 3) + frame(0, b"", 3) + frame(0, b"late", 2**31 + 5)
+    for at in range(0, len(data), size):
+        list(cutter.feed(data[at : at + size]))
+    assert cutter.late == 2 * len(frame(0, b"late"))
+
+
+def test_an_incomplete_frame() -> None:
+    """A body's frame of which a part has arrived is known, until its end, with all its bytes."""
+    cutter = FrameCutter({1})
+    list(cutter.feed(DATA[:9]))
+    assert (cutter.incomplete(1), cutter.incomplete(3)) == (len(DATA), 0)
+    list(cutter.feed(DATA[9:]))
+    assert cutter.incomplete(1) == 0
+    list(cutter.feed(frame(4, bytes(6))[:-1]))
+    assert cutter.incomplete(1) == 0

@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.http2.choice import HTTP1_FOR, MAX_FAILURES, MAX_RESETS, Choice
-from tests.client.http2_server import JSON_HEAD, STREAM_HEAD, Http2Server, Peer, http2_server, running
+from dev.harness.http2_server import JSON_HEAD, STREAM_HEAD, Http2Server, Peer, http2_server, running
 from tests.client.transport.http2.clients import settings_of, streaming, until
 
 INTERNAL_ERROR, PROTOCOL_ERROR, HTTP_1_1_REQUIRED = 2, 1, 13

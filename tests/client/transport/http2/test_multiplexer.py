@@ -69,3 +69,20 @@ def test_draining() -> None:
     assert not recorder.streams.is_over
     stream.close()
     assert recorder.streams.is_over
+
+
+def test_answers_given_up() -> None:
+    """The rest of an answer that was given up may still come; other frames may not in its place."""
+    recorder = Recorder()
+    for _ in range(8):
+        stream = recorder.streams.open(HEADERS, STREAM_WINDOW, None)
+        recorder.server.receive_data(recorder.streams.to_send())
+        recorder.server.send_headers(stream.identity, [(b":status", b"200")])
+        for _ in range(STREAM_WINDOW // 16_000):
+            recorder.server.send_data(stream.identity, b"d" * 16_000)
+        stream.close()
+        recorder.streams.feed(recorder.server.data_to_send(), 1.0)
+    for _ in range(8):
+        recorder.streams.open(HEADERS, STREAM_WINDOW, None).close()
+    with pytest.raises(FloodError, match="a flood of frames of no use"):
+        recorder.streams.feed(FLOODS["pings"] * 8_000, 1.0)

@@ -16,7 +16,7 @@ from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.sharing import join, leave
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
-from tests.client.http2_server import JSON_HEAD, STREAM_HEAD, Http2Server, Peer, http2_server, running
+from dev.harness.http2_server import JSON_HEAD, STREAM_HEAD, Http2Server, Peer, http2_server, running
 from tests.client.transport.http2.clients import KEY, paths, settings_of, stream, streaming, until
 
 

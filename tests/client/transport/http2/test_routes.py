@@ -16,7 +16,7 @@ import trustme
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
-from tests.client.http2_server import Http2Server, http2_server
+from dev.harness.http2_server import Http2Server, http2_server
 from tests.client.servers import refusing_proxy
 from tests.client.transport.http2.clients import settings_of, streaming
 

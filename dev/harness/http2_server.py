@@ -1,4 +1,4 @@
-"""A server that speaks HTTP/2 as a test tells it, over TLS, in the event loop of the test."""
+"""A server that speaks HTTP/2 as a test or a proof tells it, over TLS, in the running event loop."""
 
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ Answering = Callable[["Peer", int, dict[str, str]], Any]
 
 
 class Peer(asyncio.Protocol):
-    """The server's side of one connection. What a method sends is written at once.
+    """The server's side of one connection. What a method sends is written at once."""
 
-    :param settings: what differs from h2's settings.
-    :param greets: whether it sends its settings, as each server must.
-    """
+    transport: Any
+    alpn: str | None
 
     def __init__(self, server: Http2Server) -> None:
         self.server = server
@@ -46,9 +45,18 @@ class Peer(asyncio.Protocol):
         self.bodies: dict[int, tuple[bytes, bool]] = {}
         self.sent: dict[int, int] = {}
         self.is_deaf = False
+        """Whether it ignores what the client sends."""
+        self.is_mute = False
+        """Whether it sends nothing more, but what `raw` sends."""
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether something may be sent. asyncio's TLS transports may call themselves open after the end."""
+        return not self.transport.is_closing() and not self.is_closed.is_set()
+
     def connection_made(self, transport: Any) -> None:
+        """Greet the client."""
         self.transport = transport
         self.alpn = transport.get_extra_info("ssl_object").selected_alpn_protocol()
         self.server.peers.append(self)
@@ -58,10 +66,13 @@ class Peer(asyncio.Protocol):
             self.h2.local_settings[code] = value
             self.h2.local_settings.acknowledge()
         self.h2.initiate_connection()
-        if self.server.greets:
-            self.flush()
+        if not self.server.greets:
+            self.is_mute = True
+        self.server.greeting(self)
+        self.flush()
 
     def data_received(self, data: bytes) -> None:
+        """Answer requests."""
         if self.alpn != "h2":
             self.server.http1(self, data)
             return
@@ -70,10 +81,10 @@ class Peer(asyncio.Protocol):
         with contextlib.suppress(ProtocolError):  # it may come after what ended the connection
             for event in self.h2.receive_data(data):
                 self.take(event)
-            if self.server.greets:
-                self.flush()
+            self.flush()
 
     def take(self, event: Any) -> None:
+        """Take an event of h2."""
         if isinstance(event, RequestReceived):
             self.requests[event.stream_id] = headers = dict(event.headers)
             self.server.requests.append((self, event.stream_id, headers))
@@ -90,6 +101,7 @@ class Peer(asyncio.Protocol):
                 self.pump(stream_id)
 
     def connection_lost(self, _: Exception | None) -> None:
+        """Take note of the end of the connection."""
         self.is_closed.set()
 
     def head(self, stream_id: int, head: dict[str, str], *, end: bool = False) -> None:
@@ -107,6 +119,7 @@ class Peer(asyncio.Protocol):
         self.body(stream_id, f"data: {data}\n\n".encode(), end=False)
 
     def pump(self, stream_id: int) -> None:
+        """Send as much of a body as the client allows now."""
         data, end = self.bodies[stream_id]
         at = 0
         while room := min(
@@ -142,12 +155,15 @@ class Peer(asyncio.Protocol):
         self.raw(7, payload=last_stream_id.to_bytes(4, "big") + code.to_bytes(4, "big"))
 
     def flush(self) -> None:
-        if not self.transport.is_closing():
+        """Send the frames that h2 has queued."""
+        if self.is_open and not self.is_mute:
             self.transport.write(self.h2.data_to_send())
 
 
 class Http2Server:
     """All connections of a server, and how it answers.
+
+    `settings` is what differs from h2's settings.
 
     :param answer: how; by default each record is a running execution, and each stream opens and is silent.
     """
@@ -156,14 +172,19 @@ class Http2Server:
         self.answer = answer or running
         self.settings: dict[SettingCodes, int] = {}
         self.greets = True
+        """Whether it sends its settings, as each server must."""
+        self.greeting: Callable[[Peer], Any] = lambda _: None
+        """Is called with each connection of HTTP/2, before anything is sent."""
         self.peers: list[Peer] = []
         self.requests: list[tuple[Peer, int, dict[str, str]]] = []
         self.http1: Callable[[Peer, bytes], Any] = http1
+        """Is called with each piece of data of a connection of HTTP/1.1."""
         self.url = ""
         self.ca_bundle = ""
 
     @property
     def open_peers(self) -> list[Peer]:
+        """The connections that are open."""
         return [peer for peer in self.peers if not peer.is_closed.is_set()]
 
 
