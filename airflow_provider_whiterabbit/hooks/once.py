@@ -66,7 +66,7 @@ class Caller(Protocol):
         """Return the blocking client."""
 
     def _component_requests(
-        self, module: str, input: Mapping[str, Any] | None, config: Mapping[str, Any] | None, **options: Any  # noqa: A002
+        self, module: str, inputs: Mapping[str, Any] | None, config: Mapping[str, Any] | None, /, **options: Any
     ) -> tuple[Request, Request]:
         """Return the request that executes a component with the names of secrets, and with the secrets."""
 
@@ -95,7 +95,7 @@ class Once:
     threads of the task may use it at a time.
 
     A key is a text of 1 to 200 characters, such as the id of an order. Within a task instance, it stands for one
-    request: see :ref:`keys`.
+    request: see :ref:`from-the-code-of-a-task`.
     """
 
     def __init__(self, caller: Caller, context: Context, on_doubt: str, on_failed_execution: str) -> None:
@@ -223,8 +223,8 @@ class Once:
             taken: _Taken | None = self._records.taken.get(key)
             if taken is not None and taken.request != fence.request:
                 raise WhiteRabbitInputError(
-                    f"The key {key!r} stands for another request in this try already, for {taken.subject}: a key stands "
-                    f"for one request. Nothing was submitted now for {subject}"
+                    f"The key {key!r} stands for another request in this try already, for {taken.subject}, and a key "
+                    f"stands for one request. Nothing was submitted now for {subject}"
                 )
             answer = None
             if taken is None:
@@ -281,12 +281,14 @@ class Once:
         if self._on_doubt != "resubmit":
             self._fail(key, doubt, fence, target)
         self._metrics(target).count(Metric.DOUBTS)
-        log.warning("Submitting anew, because on_doubt is 'resubmit' (doubt: %s). Key %r: %s", doubt.kind, key, doubt.text)
+        log.warning(
+            "Submitting anew, because on_doubt is 'resubmit' (doubt: %s). Key %r: %s", doubt.kind, key, doubt.text
+        )
 
     def _fail(self, key: str, doubt: Doubt, fence: Fence, target: Target[Any]) -> NoReturn:
         self._metrics(target).count(Metric.DOUBTS)
         doubt.note(fence)
-        raise AirflowFailException(f"Key {key!r}: {doubt.message(fence)}")
+        raise AirflowFailException(doubt.message(fence, key))
 
     def _search(self, fence: Fence, target: Target[Any], subject: str, module: str | None) -> Search:
         return Search(

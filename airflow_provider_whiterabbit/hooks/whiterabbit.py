@@ -134,20 +134,13 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
         return Execution.from_submission(self.get_conn().submit(request))
 
     def _component_requests(
-        self,
-        module: str,
-        input: Mapping[str, Any] | None = None,  # noqa: A002 (White Rabbit's word)
-        config: Mapping[str, Any] | None = None,
-        *,
-        allowed_secrets: Collection[str] = (),
-        **options: Any,
+        self, module: str, inputs: Mapping[str, Any] | None, config: Mapping[str, Any] | None, /, **options: Any
     ) -> tuple[Request, Request]:
-        """Validate the arguments of `execute_component`; return its request with the names of secrets in it, and with
-        the secrets in their place.
-        """
+        """Return the request of `execute_component` with the names of secrets in it, and with the secrets instead."""
+        allowed_secrets = options.pop("allowed_secrets", ())
         request_for = partial(self.component_request, module, **options)
-        named = request_for(input=input, config=config)
-        return named, request_for(**self._with_secrets({"input": input, "config": config}, allowed_secrets))
+        named = request_for(input=inputs, config=config)
+        return named, request_for(**self._with_secrets({"input": inputs, "config": config}, allowed_secrets))
 
     def component_request(self, module: str, *, callback: bool | str = False, **arguments: Any) -> Request:
         """Validate the arguments of `execute_component`, and return the HTTP request without sending the request.

@@ -74,9 +74,12 @@ class Doubt:
         """The doubt as sentences for an error message."""
         return clean(f"{self.problem}{' ' if self.problem else ''}{self.facts}", _MAX_TEXT)
 
-    def message(self, fence: Fence) -> str:
-        """Return the doubt with the way to settle it, for the error that ends a task."""
-        return f"{self.text} (Doubt: {self.kind}.) {fence.remedy}"
+    def message(self, fence: Fence, key: str = "") -> str:
+        """Return the doubt with the way to settle it, for the error that ends a task.
+
+        :param key: the key under which the task submits; empty for an operator, which submits once.
+        """
+        return f"{f'Key {key!r}: ' if key else ''}{self.text} (Doubt: {self.kind}.) {fence.remedy}"
 
     def note(self, fence: Fence) -> None:
         """Store the doubt in the record of the submission."""
@@ -236,7 +239,9 @@ def configured_on_doubt() -> OnDoubt:
     option = conf.get("whiterabbit", "on_doubt", fallback="fail")
     if option not in get_args(OnDoubt):
         choices = ", ".join(get_args(OnDoubt))
-        raise WhiteRabbitConfigError(f"on_doubt, the option of [whiterabbit], must be one of {choices}; got {option!r:.50}")
+        raise WhiteRabbitConfigError(
+            f"on_doubt, the option of [whiterabbit], must be one of {choices}; got {option!r:.50}"
+        )
     return cast(OnDoubt, option)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,18 @@ def page_key(number: int) -> str:
 def answer_key(key: str = "") -> str:
     """Return the key of the answer of a person about the submission under a key; empty for an operator's submission."""
     return f"{ANSWER_KEY}_{hashlib.sha256(key.encode()).hexdigest()[:32]}" if key else ANSWER_KEY
+
+
+def records_in(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the records of submissions in a task state store, by key; that of an operator has the empty key.
+
+    :param stored: all values of the store by their keys.
+    """
+    records = {"": stored[KEY]} if KEY in stored else {}
+    for name, page in stored.items():
+        if name.startswith(f"{COUNT_KEY}_") and isinstance(page, dict):
+            records |= page
+    return records
 
 
 def is_edited(record: dict[str, Any]) -> bool:

@@ -88,7 +88,8 @@ class KeyedRecords:
         written meanwhile counts as not stored.
         """
         with self._lock:
-            self._postponed = written = []
+            written: list[tuple[int, str, Any]] = []
+            self._postponed = written
             self._read_again.clear()
             try:
                 yield

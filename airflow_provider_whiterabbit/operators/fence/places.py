@@ -1,4 +1,4 @@
-"""Where the record of one submission is kept: in Airflow's task state store, alone or among the records of many keys."""
+"""Where the record of one submission is kept: in Airflow's task state store, alone or among those of other keys."""
 
 from __future__ import annotations
 
