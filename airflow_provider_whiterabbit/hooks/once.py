@@ -77,6 +77,7 @@ class _Taken:
 
     :param request: the digest of what was asked.
     :param record: its record, as it was read last; None if it was not read.
+    :param is_counted: whether its end was reported as a metric.
     """
 
     target: Target[Any]
@@ -85,6 +86,7 @@ class _Taken:
     request: str
     target_id: str
     record: Any = None
+    is_counted: bool = False
 
 
 class Once:
@@ -170,12 +172,19 @@ class Once:
             )
         seconds = None if timeout is None else checks.seconds(timeout, "timeout")
         interval = checks.seconds(poll_interval, "poll_interval")
+        metrics = self._metrics(taken.target)
         if taken.record is None or not taken.record.is_terminal:
-            metrics, followed = self._metrics(taken.target), taken.target.followed(taken.target_id)
-            with metrics.timing(WhiteRabbitTimeoutError):
-                taken.record = self._caller.get_conn().wait(
-                    followed, timeout=seconds, poll_interval=interval, observe=metrics.observe
-                )
+            followed = taken.target.followed(taken.target_id)
+            try:
+                with metrics.timing(WhiteRabbitTimeoutError):
+                    taken.record = self._caller.get_conn().wait(
+                        followed, timeout=seconds, poll_interval=interval, observe=metrics.observe
+                    )
+            except WhiteRabbitTimeoutError:
+                metrics.count(Metric.TIMEOUTS)
+                raise
+        if not taken.is_counted:
+            taken.is_counted = True
             metrics.ended(taken.record)
         if (other := other_module(taken.record, taken.module)) is not None:
             raise WhiteRabbitProtocolError(f"White Rabbit says that the execution {taken.target_id} has {other}")

@@ -15,7 +15,8 @@ from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailExc
 from airflow_provider_whiterabbit.emulator import Emulator, Script, effects
 from airflow_provider_whiterabbit.hooks.once import Once
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.operators.fence.keyed import PAGE
+from airflow_provider_whiterabbit.operators.fence import keyed_fence_of
+from airflow_provider_whiterabbit.operators.fence.keyed import PAGE, KeyedRecords
 from airflow_provider_whiterabbit.secrets import secret
 from tests.hooks.tries import Killed, Task, most_often, paid, pay, quick_hook, receipts
 from tests.versions import needs_store
@@ -40,6 +41,14 @@ def wr(whiterabbit_emulator: Emulator, emulator_connection: None, monkeypatch: p
 def task() -> Task:
     """Return a task instance."""
     return Task()
+
+
+@pytest.fixture
+def held(wr: Emulator) -> Iterator[effects.Fault]:
+    """Hold the first submission until the test releases it."""
+    fault = wr.fault(effects.Hold(before=True), kind="submit")
+    yield fault
+    wr.release(fault)
 
 
 # --- the whole way
@@ -202,13 +211,13 @@ def test_digests_differ(wr: Emulator) -> None:
 
 @needs_store
 def test_thousands_are_cheap(task: Task, wr: Emulator) -> None:
-    """A new key takes three calls of the store, and a retry reads many records with one."""
-    keys = [str(number) for number in range(2 * PAGE + 1)]
+    """A new key takes four calls of the store, and a retry reads many records with one."""
+    keys = [str(number) for number in range(PAGE + 1)]
     task.run(pay(*keys))
-    assert len(task.store.calls) == 3 * len(keys) + 2 + 3  # the count and the first page are read; pages are counted
+    assert len(task.store.calls) == 4 * len(keys) + 2 + 2  # the count and the first page are read; pages are counted
     before = len(wr.journal)
     task.run(pay(*keys))
-    assert task.store.calls == ["get whiterabbit_once", *(f"get whiterabbit_once_{number}" for number in (1, 2, 3, 4))]
+    assert task.store.calls == ["get whiterabbit_once", *(f"get whiterabbit_once_{number}" for number in (1, 2, 3))]
     assert len(wr.journal) - before == len(keys)  # one record each
     assert paid(wr) == keys
 
@@ -404,8 +413,9 @@ def test_no_store(old: Task, wr: Emulator, cleared: bool) -> None:
 @pytest.mark.parametrize("error", [Killed(), ConnectionError("the API server is down")], ids=["killed", "outage"])
 def test_every_call_of_the_store(wr: Emulator, error: BaseException, after: bool) -> None:
     """Wherever a try is killed, or the store fails, each order is paid at most once, and at the end exactly once."""
+    orders = ("alice", "bob")
     probe = Task()
-    probe.run(pay(*ORDERS))
+    probe.run(pay(*orders))
     points = len(probe.store.calls)
     doubts = 0
     for point in range(points):
@@ -415,12 +425,12 @@ def test_every_call_of_the_store(wr: Emulator, error: BaseException, after: bool
         task = Task()
         task.store.fail_at, task.store.fails_after, task.store.error = point, after, error
         try:
-            task.run(pay(*ORDERS))
+            task.run(pay(*orders))
         except type(error):
             pass
         task.store.fail_at = None
         try:
-            results = task.run(pay(*ORDERS))
+            results = task.run(pay(*orders))
         except AirflowFailException:
             doubts += 1
             assert most_often(paid(wr)) <= 1
@@ -428,9 +438,9 @@ def test_every_call_of_the_store(wr: Emulator, error: BaseException, after: bool
             ids = {record["input"]["to"]: record["id"] for record in map(_with_input(wr), wr.executions)}
             task.store.change(uncertain, ids.get(uncertain))
             task.clear()
-            results = task.run(pay(*ORDERS))
-        assert results == receipts(*ORDERS), point
-        assert sorted(paid(wr)) == sorted(ORDERS), point
+            results = task.run(pay(*orders))
+        assert results == receipts(*orders), point
+        assert sorted(paid(wr)) == sorted(orders), point
     assert 0 < doubts < points
 
 
@@ -460,21 +470,71 @@ def test_other_process(task: Task, wr: Emulator) -> None:
 
 
 @needs_store
+def test_other_process_during_the_post(task: Task, wr: Emulator, held: effects.Fault) -> None:
+    """An id is added to what another process has stored meanwhile, and overwrites nothing of it."""
+
+    def code(once: Once) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(once.execute_component, "slow", "PAY", {"to": "slow"})
+            wr.wait_for_request(kind="submit")
+            task.again(lambda other: other.execute_component("quick", "PAY", {"to": "quick"}))
+            wr.release(held)
+            slow.result()
+
+    task.run(code)
+    ids = {record["id"] for record in task.store.records.values()}
+    assert ids == {record["id"] for record in wr.executions}
+    assert task.run(pay("slow", "quick")) == receipts("slow", "quick")
+    assert sorted(paid(wr)) == ["quick", "slow"]
+
+
+@needs_store
+def test_together(task: Task) -> None:
+    """The intents of many keys, and then their ids, are stored with two calls for each page, or not at all."""
+    store = task.store
+    records = KeyedRecords(store)
+    keys = [str(number) for number in range(2 * PAGE)]
+    context = Task().context(store)
+    fences = {key: keyed_fence_of(context, "component PAY", records, key) for key in keys}
+    for fence in fences.values():
+        fence.request = "ab" * 32
+        assert fence.earlier() is None
+    store.calls.clear()
+    with records.together():
+        for fence in fences.values():
+            fence.intend()
+        assert not store.values
+    assert len(store.calls) == 2 * 2 + 2  # and the pages are counted
+    assert {record["id"] for record in store.records.values()} == {None}
+    store.calls.clear()
+    with records.together():
+        for key, fence in fences.items():
+            fence.adopt(f"e-{key}")
+    assert len(store.calls) == 2 * 2
+    assert {key: record["id"] for key, record in store.records.items()} == {key: f"e-{key}" for key in keys}
+    late = keyed_fence_of(context, "component PAY", records, "late")
+    late.request, store.fail_at, store.error = "cd" * 32, len(store.calls) + 1, ConnectionError("down")
+    assert late.earlier() is None
+    with pytest.raises(ConnectionError), records.together():
+        late.intend()
+    assert "late" not in records.keys()  # noqa: SIM118
+
+
+@needs_store
 @pytest.mark.parametrize("value", [None, "7", "[]", '"x"'])
 def test_broken_page(task: Task, wr: Emulator, value: str | None) -> None:
     """A page that is missing or is no object submits nothing, until a person decides."""
-    keys = [str(number) for number in range(PAGE + 1)]
-    task.run(pay(*keys))
+    task.run(pay("alice"))
     if value is None:
         del task.store.values["whiterabbit_once_1"]
     else:
         task.store.values["whiterabbit_once_1"] = value
     with pytest.raises(exc.WhiteRabbitProtocolError, match="whiterabbit_once_1"):
-        task.run(pay(*keys))
-    assert len(paid(wr)) == len(keys)
+        task.run(pay("alice"))
+    assert paid(wr) == ["alice"]
     task.store.values["whiterabbit_once_1"] = "{}"
-    task.run(pay(*keys))
-    assert len(paid(wr)) == len(keys) + PAGE
+    task.run(pay("alice"))
+    assert paid(wr) == ["alice"] * 2
 
 
 @needs_store
@@ -513,14 +573,6 @@ def test_threads(task: Task, wr: Emulator) -> None:
     assert all(ids[number] == ids[number % 20] for number in range(60))
     assert sorted(paid(wr)) == sorted(set(keys))
     assert {key: record["id"] for key, record in task.store.records.items()} == dict(zip(keys, ids, strict=True))
-
-
-@pytest.fixture
-def held(wr: Emulator) -> Iterator[effects.Fault]:
-    """Hold the first submission until the test releases it."""
-    fault = wr.fault(effects.Hold(before=True), kind="submit")
-    yield fault
-    wr.release(fault)
 
 
 def test_threads_do_not_wait_for_each_other(task: Task, wr: Emulator, held: effects.Fault) -> None:

@@ -103,12 +103,14 @@ class Task:
     def again(self, code: Callable[[Once], T], hook: WhiteRabbitHook | None = None, **options: Any) -> T:
         """Run the code in another process of the same try."""
         self.store.calls.clear()
-        ti = FakeTaskInstance(self.try_number, self.max_tries, map_index=self.map_index, run_id=self.run_id)
-        context: Any = {"ti": ti, "task": SimpleNamespace(retries=RETRIES), "dag_run": SimpleNamespace(clear_number=0)}
-        if HAS_STORE:
-            context["task_state_store"] = self.store
-        with set_current_context(context), hook or quick_hook() as hook:
+        with set_current_context(self.context(self.store if HAS_STORE else None)), hook or quick_hook() as hook:
             return code(hook.once(**options))
+
+    def context(self, store: Store | None) -> Any:
+        """Return the context of a new process that runs the present try."""
+        ti = FakeTaskInstance(self.try_number, self.max_tries, map_index=self.map_index, run_id=self.run_id)
+        context = {"ti": ti, "task": SimpleNamespace(retries=RETRIES), "dag_run": SimpleNamespace(clear_number=0)}
+        return context if store is None else context | {"task_state_store": store}
 
     def clear(self) -> None:
         """Clear the task, as a user does."""

@@ -2,9 +2,11 @@
 
 A worker can't list the keys of Airflow's task state store, and each call takes about 10 milliseconds. So the store has
 no row for each key, but pages of up to `PAGE` records: a try reads a thousand records in some fifty calls. Afterwards
-each new key takes three calls: the page is read again to see that no other process has changed it, written with the
-intent, and written with the id. `KeyedRecords.together` stores the intents of many keys, or their ids, in one call for
-each page.
+each new key takes four calls: its page is read again and written with the intent, then read again and written with the
+id. `KeyedRecords.together` does so for the intents of many keys, or for their ids, with two calls for each page.
+
+A page is read again because another process may run the same task for a moment. Then no intent is stored, and an id is
+added to what the other process has stored.
 
 A page that is written first is also counted, in a row of its own, so that a page that is missing later is noticed.
 """
@@ -15,7 +17,7 @@ import contextlib
 import copy
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
@@ -54,9 +56,10 @@ class KeyedRecords:
         self._counted = 0
         # What the store may hold of each page: more than one value after a write that has failed, or seems to.
         self._possible: defaultdict[int, list[Any]] = defaultdict(lambda: [None])
-        # While `together` is active: what to put back if it fails, newest last, and the pages that were read again.
+        # The pages that were read again since they were written.
+        self._fresh: set[int] = set()
+        # While `together` is active: what to put back if it fails, newest last.
         self._postponed: list[tuple[int, str, Any]] | None = None
-        self._read_again: set[int] = set()
 
     @property
     def survives_retries(self) -> bool:
@@ -90,12 +93,11 @@ class KeyedRecords:
         with self._lock:
             written: list[tuple[int, str, Any]] = []
             self._postponed = written
-            self._read_again.clear()
             try:
                 yield
                 self._postponed = None
                 for number in sorted({number for number, *_ in written}):
-                    self._write(number)
+                    self._write(number, {key for page, key, _ in written if page == number})
             except BaseException:
                 for number, key, before in reversed(written):
                     self._put(number, key, before)
@@ -114,13 +116,13 @@ class KeyedRecords:
         """Read the page of a key again; return whether the store has another page than this process knows."""
         with self._lock:
             number = self._number_for(key)
-            if self._postponed is not None and number in self._read_again:
+            if self._postponed is not None and number in self._fresh:
                 return False
             stored = self._store.get(page_key(number))
             if stored not in self._possible[number]:
                 return True
             self._possible[number] = [stored]
-            self._read_again.add(number)
+            self._fresh.add(number)
             return False
 
     def set(self, key: str, record: Any) -> None:
@@ -135,7 +137,7 @@ class KeyedRecords:
                 self._postponed.append((number, key, before))
                 return
             try:
-                self._write(number)
+                self._write(number, {key})
             except BaseException:
                 self._put(number, key, before)
                 raise
@@ -148,7 +150,18 @@ class KeyedRecords:
         else:
             page[key], self._page_of[key] = copy.deepcopy(record), number
 
-    def _write(self, number: int) -> None:
+    def _write(self, number: int, keys: Set[str]) -> None:
+        """Write a page.
+
+        :param keys: the keys whose records have changed; of the others, what another process has stored counts.
+        """
+        if number not in self._fresh:
+            stored = self._store.get(page_key(number))
+            if stored not in self._possible[number] and isinstance(stored, dict):
+                for key, record in stored.items():
+                    if key not in keys:
+                        self._put(number, key, record)
+        self._fresh.discard(number)
         page = copy.deepcopy(self._loaded()[number])
         self._possible[number].append(page)
         set_for_ever(self._store, page_key(number), page)
