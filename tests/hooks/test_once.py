@@ -235,7 +235,7 @@ def test_largest_page(task: Task) -> None:
 
 @needs_store
 def test_another_request(task: Task, wr: Emulator) -> None:
-    """Another input, module, workflow or connection under a key in a later try is a doubt."""
+    """Another input, module, number of attempts or workflow under a key in a later try is a doubt."""
     task.run(pay("alice"))
     wr.script("OTHER", output=1)
     changes: list[Callable[[Once], Any]] = [
