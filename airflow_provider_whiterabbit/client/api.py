@@ -121,7 +121,8 @@ def update_component(
         raise WhiteRabbitInputError("nothing to change: give config, name or position")
     workflow = checks.identifier(workflow_id, "workflow_id")
     component = checks.identifier(component_id, "component_id")
-    return Request("POST", f"{_WORKFLOWS}/{workflow}/components/{component}", to_json(body))
+    # White Rabbit merges it into what is there, so that sending it twice changes nothing more.
+    return Request("POST", f"{_WORKFLOWS}/{workflow}/components/{component}", to_json(body), idempotent=True)
 
 
 def get_components() -> Request:

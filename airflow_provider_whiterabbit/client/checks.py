@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_whiterabbit.client.text import one_line
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 
 MAX_INLINE_WAIT = 15.0
@@ -17,6 +18,9 @@ MAX_INLINE_WAIT = 15.0
 
 MAX_NAME = 200
 """Length, in characters, of the longest name of a module."""
+
+MAX_KEY = 200
+"""Length, in characters, of the longest key under which a task submits."""
 
 MAX_CONNECTION_ID = 250
 """Length, in characters, of the longest id of a connection in Airflow's database."""
@@ -96,6 +100,16 @@ def module(value: Any) -> str:
     """Check that a component's module name is a string of 1 to 200 printable characters, and return the name."""
     if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME or not value.isprintable():
         raise WhiteRabbitInputError(f"module must be a component's module name, as RANDOM_UUID, got {value!r:.100}")
+    return value
+
+
+def key(value: Any) -> str:
+    """Check that a key under which a task submits is one line of 1 to 200 characters, and return the key."""
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_KEY or one_line(value) != value:
+        raise WhiteRabbitInputError(
+            f"key must be a text of 1 to {MAX_KEY} characters without control characters, such as the id of an order; "
+            f"got {value!r:.100}"
+        )
     return value
 
 

@@ -12,7 +12,7 @@ import requests
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitInputError
-from airflow_provider_whiterabbit.operators.submission import ANSWER_KEY, KEY
+from airflow_provider_whiterabbit.operators.submission import KEY, answer_key, records_in
 
 TOKEN_VARIABLE = "AIRFLOW_CLI_TOKEN"  # noqa: S105  # the name of a variable, as airflowctl names it
 
@@ -174,17 +174,22 @@ class RunApi:
         wanted = {"task_id": task_id, "state": state, "order_by": "id"}
         return self._api.linked_pages(f"{self._run}/taskInstances", "task_instances", **wanted)
 
-    def record(self, task_id: str, map_index: int) -> Any:
-        """Return a task instance's record of a submission; None if there is none."""
-        return self._stored(task_id, map_index, KEY)
+    def records(self, task_id: str, map_index: int) -> dict[str, Any]:
+        """Return a task instance's records of submissions by key; that of an operator has the empty key."""
+        items = self._api.pages(f"{self._task(task_id)}/state-store", "task_state_store", map_index=map_index)
+        return records_in({item["key"]: item["value"] for item in items})
 
-    def answer_of(self, task_id: str, map_index: int) -> Any:
-        """Return the answer of a person that is stored for a task instance; None if there is none."""
-        return self._stored(task_id, map_index, ANSWER_KEY)
+    def record(self, task_id: str, map_index: int, key: str) -> Any:
+        """Return a task instance's record of the submission under a key; None if there is none."""
+        return self.records(task_id, map_index).get(key) if key else self._stored(task_id, map_index, KEY)
 
-    def store_answer(self, task_id: str, map_index: int, answer: dict[str, Any]) -> None:
-        """Store the answer of a person for a failed task instance; it never expires."""
-        path = f"{self._task(task_id)}/state-store/{ANSWER_KEY}"
+    def answer_of(self, task_id: str, map_index: int, key: str) -> Any:
+        """Return the answer of a person that is stored for the submission under a key; None if there is none."""
+        return self._stored(task_id, map_index, answer_key(key))
+
+    def store_answer(self, task_id: str, map_index: int, key: str, answer: dict[str, Any]) -> None:
+        """Store the answer of a person for the submission of a failed task instance under a key; it never expires."""
+        path = f"{self._task(task_id)}/state-store/{answer_key(key)}"
         self._api.call("PUT", path, {"value": answer, "expires_at": None}, map_index=map_index)
 
     def answer(self, task_id: str, map_index: int, option: str, values: dict[str, str]) -> None:

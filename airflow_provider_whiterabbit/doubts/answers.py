@@ -41,9 +41,10 @@ class Plan:
     refused: list[str] = field(default_factory=list)
 
 
-def name_of(task_id: str, map_index: int) -> str:
-    """Return how messages name a task instance."""
-    return f"{task_id} [{map_index}]" if map_index >= 0 else task_id
+def name_of(task_id: str, map_index: int, key: str = "") -> str:
+    """Return how messages name a task instance, or its submission under a key."""
+    name = f"{task_id} [{map_index}]" if map_index >= 0 else task_id
+    return f"{name}, key {key!r}" if key else name
 
 
 def read(path: Path) -> list[Any]:
@@ -78,7 +79,7 @@ def plan(entries: list[Any], doubts: Iterable[Doubt]) -> Plan:
     """
     found = {doubt.place: doubt for doubt in doubts}
     planned, problems = Plan(), []
-    places: set[tuple[str, int]] = set()
+    places: set[tuple[str, int, str]] = set()
     named: set[str] = set()
     for number, entry in enumerate(entries, start=1):
         try:
@@ -97,7 +98,7 @@ def plan(entries: list[Any], doubts: Iterable[Doubt]) -> Plan:
     return planned
 
 
-def _add(entry: Mapping[str, Any], place: tuple[str, int], doubt: Doubt | None, planned: Plan) -> None:
+def _add(entry: Mapping[str, Any], place: tuple[str, int, str], doubt: Doubt | None, planned: Plan) -> None:
     """Check one entry, and add it to the plan."""
     name, choice = name_of(*place), entry["answer"]
     if choice is None:
@@ -121,10 +122,10 @@ def _add(entry: Mapping[str, Any], place: tuple[str, int], doubt: Doubt | None, 
         planned.answers.append(Answer(doubt, choice, target_id))
 
 
-def _place(entry: Any) -> tuple[str, int]:
-    """Return the task id and map index of an entry, which must have the members that --output writes."""
+def _place(entry: Any) -> tuple[str, int, str]:
+    """Return the task id, map index and key of an entry, which must have the members that --output writes."""
     if isinstance(entry, Mapping) and "answer" in entry:
-        task_id, map_index = entry.get("task_id"), entry.get("map_index")
-        if isinstance(task_id, str) and isinstance(map_index, int) and not isinstance(map_index, bool):
-            return task_id, map_index
+        task_id, map_index, key = entry.get("task_id"), entry.get("map_index"), entry.get("key", "")
+        if isinstance(task_id, str) and type(map_index) is int and isinstance(key, str):
+            return task_id, map_index, key
     raise WhiteRabbitInputError(f"task_id, map_index and answer must be as --output writes them, not {entry!r:.200}")

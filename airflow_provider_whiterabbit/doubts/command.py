@@ -16,7 +16,7 @@ from airflow_provider_whiterabbit.doubts.finding import Doubt, find
 from airflow_provider_whiterabbit.doubts.settling import clear_downstream, settle
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitInputError
 
-_HEADINGS = ("task", "map index", "kind", "state", "id", "at")
+_HEADINGS = ("task", "map index", "key", "kind", "state", "id", "at")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,8 +95,10 @@ def _list(doubts: Sequence[Doubt]) -> None:
     rows: list[tuple[str, ...]] = [_HEADINGS]
     for doubt in doubts:
         listed = doubt.listed
-        cells = (doubt.task_id, doubt.map_index, doubt.kind, doubt.state, listed["id"], listed["at"])
-        rows.append(tuple("-" if cell is None else str(cell) for cell in cells))
+        cells = (doubt.task_id, doubt.map_index, doubt.key, doubt.kind, doubt.state, listed["id"], listed["at"])
+        rows.append(tuple("-" if cell in (None, "") else str(cell) for cell in cells))
+    if not any(doubt.key for doubt in doubts):
+        rows = [row[:2] + row[3:] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows if doubts else ():
         _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -23,6 +23,7 @@ class Doubt:
     :param record: the record of the submission in Airflow's task state store.
     :param answer: the answer that a person stored for a failed task; empty if there is none.
     :param field: the field of the question that takes an id; None if there is none.
+    :param key: the key under which the task submitted; empty for the only submission of an operator.
     """
 
     task_id: str
@@ -33,11 +34,17 @@ class Doubt:
     record: Any
     answer: dict[str, Any] = dataclasses.field(default_factory=dict)
     field: str | None = None
+    key: str = ""
 
     @property
-    def place(self) -> tuple[str, int]:
+    def instance(self) -> tuple[str, int]:
         """The task id and the map index."""
         return self.task_id, self.map_index
+
+    @property
+    def place(self) -> tuple[str, int, str]:
+        """The task id, the map index and the key."""
+        return self.task_id, self.map_index, self.key
 
     @property
     def state(self) -> str:
@@ -52,6 +59,7 @@ class Doubt:
         return {
             "task_id": self.task_id,
             "map_index": self.map_index,
+            **({"key": self.key} if self.key else {}),
             "kind": self.kind,
             "id": self._entry("id"),
             "at": self._entry("at"),
@@ -64,7 +72,7 @@ class Doubt:
 
 
 def find(run: RunApi, task_id: str | None = None, kind: str | None = None) -> list[Doubt]:
-    """Return the doubts of a DAG run, sorted by task id and map index.
+    """Return the doubts of a DAG run, sorted by task id, map index and key.
 
     :param task_id: None for all tasks.
     :param kind: None for all kinds.
@@ -79,7 +87,7 @@ def _asked(run: RunApi, task_id: str | None) -> Iterator[Doubt]:
         choices = tuple(choice for choice, option in OPTIONS.items() if option in question["options"])
         if question["subject"].startswith(SUBJECT) and len(choices) == len(question["options"]):
             place = question["task_instance"]["task_id"], question["task_instance"]["map_index"]
-            record = run.record(*place)
+            record = run.record(*place, "")
             kind = (record.get("doubt") if isinstance(record, dict) else None) or Kind.UNCERTAIN
             yield Doubt(*place, str(kind), True, choices, record, field=next(iter(question["params"]), None))
 
@@ -92,14 +100,15 @@ def _failed(run: RunApi, task_id: str | None) -> Iterator[Doubt]:
     """
     for instance in run.instances("failed", task_id):
         place = instance["task_id"], instance["map_index"]
-        record = run.record(*place)
-        if isinstance(record, dict) and (record.get("doubt") or not record.get("id")):
-            kind = record.get("doubt") or Kind.UNCERTAIN  # a killed task leaves its intent without the entry
-            choices = next((choices for known, choices in CHOICES.items() if known == kind), ())
-            yield Doubt(*place, str(kind), False, choices, record, _answer(run, place, record))
+        for key, record in run.records(*place).items():
+            if isinstance(record, dict) and (record.get("doubt") or not record.get("id")):
+                kind = record.get("doubt") or Kind.UNCERTAIN  # a killed task leaves its intent without the entry
+                choices = next((choices for known, choices in CHOICES.items() if known == kind), ())
+                answer = _answer(run, (*place, key), record)
+                yield Doubt(*place, str(kind), False, choices, record, answer, key=key)
 
 
-def _answer(run: RunApi, place: tuple[str, int], record: dict[str, Any]) -> dict[str, Any]:
+def _answer(run: RunApi, place: tuple[str, int, str], record: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to a failed task's doubt that was given before, in Airflow's UI, by this command or by hand."""
     if record.get("id") and is_edited(record):
         return {"choice": "there", "id": record["id"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 
 from airflow_provider_whiterabbit.doubts.airflow_api import AirflowApiError, RunApi
 from airflow_provider_whiterabbit.doubts.answers import Answer
@@ -21,9 +22,9 @@ class Refused(Exception):
 
 def settle(run: RunApi, answers: Sequence[Answer]) -> Iterator[tuple[Answer, str | None]]:
     """Settle doubts; yield each answer with None, or with the reason why it was refused."""
-    for start in range(0, len(answers), _BATCH):
+    for batch in _batches(answers):
         stored: list[Answer] = []
-        for answer in answers[start : start + _BATCH]:
+        for answer in batch:
             try:
                 if _send(run, answer):
                     stored.append(answer)
@@ -44,10 +45,24 @@ def clear_downstream(run: RunApi) -> list[tuple[str, int]]:
     :raises AirflowApiError: if the others can't be cleared.
     """
     waiting = [(instance["task_id"], instance["map_index"]) for instance in run.instances("upstream_failed")]
-    submitted = [place for place in waiting if run.record(*place) is not None]
+    submitted = [place for place in waiting if run.records(*place)]
     if unstarted := [place for place in waiting if place not in submitted]:
         run.clear(unstarted)
     return submitted
+
+
+def _batches(answers: Sequence[Answer]) -> Iterator[list[Answer]]:
+    """Yield the answers in batches, those of one task instance together: its clear lets it look at all of them."""
+    batch: list[Answer] = []
+    for _, group in groupby(
+        sorted(answers, key=lambda answer: answer.doubt.place), lambda answer: answer.doubt.instance
+    ):
+        if len(batch) >= _BATCH:
+            yield batch
+            batch = []
+        batch += group
+    if batch:
+        yield batch
 
 
 def _send(run: RunApi, answer: Answer) -> bool:
@@ -60,7 +75,7 @@ def _send(run: RunApi, answer: Answer) -> bool:
         raise Refused("the record of the submission has changed meanwhile. List the doubts again.")
     if doubt.waits:
         values = {doubt.field: answer.target_id} if doubt.field and answer.target_id else {}
-        run.answer(*doubt.place, OPTIONS[answer.choice], values)
+        run.answer(*doubt.instance, OPTIONS[answer.choice], values)
         return False
     given = {"choice": answer.choice, "by": _user(), "at": datetime.now(UTC).isoformat(timespec="seconds")}
     if answer.target_id:
@@ -74,11 +89,11 @@ def _clear(run: RunApi, answers: Sequence[Answer]) -> Iterator[tuple[Answer, str
     cleared: set[tuple[str, int]] = set()
     reason = "the task was not cleared, because it is not failed any more."
     try:
-        cleared = run.clear([answer.doubt.place for answer in answers])
+        cleared = run.clear(list(dict.fromkeys(answer.doubt.instance for answer in answers)))
     except AirflowApiError as error:
         reason = f"the clear failed. If the task is still failed, run this command again. {error}"
     for answer in answers:
-        yield answer, None if answer.doubt.place in cleared else f"the answer is stored, but {reason}"
+        yield answer, None if answer.doubt.instance in cleared else f"the answer is stored, but {reason}"
 
 
 def _user() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wait.followed import Followed, R
     from airflow_provider_whiterabbit.client.wait.timing import Timing
     from airflow_provider_whiterabbit.client.wire.messages import Request
+    from airflow_provider_whiterabbit.hooks.once import Once
 
 
 class WhiteRabbitHook(SecretReadingMixin, BaseHook):
@@ -33,6 +34,8 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
     argument is wrong, both before anything is sent; `WhiteRabbitResponseError` if White Rabbit refuses;
     `WhiteRabbitTransportError` if White Rabbit can't be reached; and `WhiteRabbitProtocolError` if the answer is not as
     documented.
+
+    A hook can be used in a ``with``, which closes its connections at the end.
 
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``.
     """
@@ -45,6 +48,41 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
     def __init__(self, whiterabbit_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.whiterabbit_conn_id = whiterabbit_conn_id
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that the hook keeps alive. A later call opens new ones."""
+        client: Client | None = vars(self).get("_client")
+        if client is not None:
+            client.close()
+
+    def once(
+        self,
+        *,
+        on_doubt: Literal["fail", "resubmit"] | None = None,
+        on_failed_execution: Literal["fail", "resubmit"] = "fail",
+    ) -> Once:
+        """Return an object that submits at most once from within the running task, each submission under a key.
+
+        A task that is retried, or cleared, gets what an earlier try submitted under the key (Airflow 3.3+; before, a
+        task that is tried again submits nothing and fails).
+
+        :param on_doubt: what happens if a submission of an earlier try may not have arrived, was another request, or is
+            unknown to White Rabbit: ``fail`` ends the task without retries and says how to settle the doubt;
+            ``resubmit`` submits anew, so everything may happen twice. The default is ``[whiterabbit] on_doubt``, or
+            ``fail``; ``ask`` counts as ``fail`` here.
+        :param on_failed_execution: what happens to an earlier execution that FAILED: ``fail`` takes it; ``resubmit``
+            submits anew.
+        :raises WhiteRabbitInputError: if no task is running in this process.
+        """
+        from airflow_provider_whiterabbit.hooks.once import once_of
+
+        return once_of(self, on_doubt, on_failed_execution)
 
     # --- components
 
@@ -81,19 +119,28 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
         """
         from airflow_provider_whiterabbit.client.records.execution import Execution
 
-        request_for = partial(
-            self.component_request,
+        _, request = self._component_requests(
             module,
+            input,
+            config,
             attempts=attempts,
             inline_wait=inline_wait,
             callback_url=callback_url,
             callback_secret=callback_secret,
             callback_headers=callback_headers,
             callback=callback,
+            allowed_secrets=allowed_secrets,
         )
-        request_for(input=input, config=config)  # validates what is not secret
-        request = request_for(**self._with_secrets({"input": input, "config": config}, allowed_secrets))
         return Execution.from_submission(self.get_conn().submit(request))
+
+    def _component_requests(
+        self, module: str, inputs: Mapping[str, Any] | None, config: Mapping[str, Any] | None, /, **options: Any
+    ) -> tuple[Request, Request]:
+        """Return the request of `execute_component` with the names of secrets in it, and with the secrets instead."""
+        allowed_secrets = options.pop("allowed_secrets", ())
+        request_for = partial(self.component_request, module, **options)
+        named = request_for(input=inputs, config=config)
+        return named, request_for(**self._with_secrets({"input": inputs, "config": config}, allowed_secrets))
 
     def component_request(self, module: str, *, callback: bool | str = False, **arguments: Any) -> Request:
         """Validate the arguments of `execute_component`, and return the HTTP request without sending the request.
@@ -200,6 +247,8 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
         allowed_secrets: Collection[str] = (),
     ) -> Any:
         """Change the config, name or position of a component in a workflow, and return the JSON of the HTTP response.
+
+        White Rabbit merges the config into what is there, so the request is sent again if its answer is lost.
 
         :param position: x and y.
         :param allowed_secrets: the names of secrets, made with `secrets.secret`, that `config` may hold.

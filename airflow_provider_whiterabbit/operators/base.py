@@ -26,8 +26,8 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.masking import failure_of
-from airflow_provider_whiterabbit.operators.doubt import other_module
-from airflow_provider_whiterabbit.operators.earlier import OnClear, OnDoubt, OnFailedExecution
+from airflow_provider_whiterabbit.operators.doubt import OnDoubt, OnFailedExecution, other_module
+from airflow_provider_whiterabbit.operators.earlier import OnClear
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
 from airflow_provider_whiterabbit.operators.submission import digest
 from airflow_provider_whiterabbit.operators.submitting import SubmittingMixin

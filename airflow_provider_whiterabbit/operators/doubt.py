@@ -10,11 +10,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import Target
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitNotFoundError
+from airflow_provider_whiterabbit.compat import conf
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitConfigError,
+    WhiteRabbitInputError,
+    WhiteRabbitNotFoundError,
+)
 from airflow_provider_whiterabbit.operators.fence import Fence
 from airflow_provider_whiterabbit.operators.submission import Submission
 
@@ -22,6 +27,12 @@ log = logging.getLogger(__name__)
 
 _MAX_TEXT = 1_300
 """How many characters of a doubt an error shows at most, so that the command that settles the doubt is not cut."""
+
+_MAX_CAUSE = 1_000
+"""How many characters of an error the message about an uncertain submission quotes at most."""
+
+OnFailedExecution = Literal["fail", "resubmit"]
+OnDoubt = Literal["fail", "resubmit", "ask"]
 
 Choice = Literal["there", "earlier", "submit", "stop"]
 """How a person settles a doubt: the submission is there under a given id, take the earlier one, submit now, or stop."""
@@ -62,6 +73,18 @@ class Doubt:
     def text(self) -> str:
         """The doubt as sentences for an error message."""
         return clean(f"{self.problem}{' ' if self.problem else ''}{self.facts}", _MAX_TEXT)
+
+    def message(self, fence: Fence, key: str = "") -> str:
+        """Return the doubt with the way to settle it, for the error that ends a task.
+
+        :param key: the key under which the task submits; empty for an operator, which submits once.
+        """
+        return f"{f'Key {key!r}: ' if key else ''}{self.text} (Doubt: {self.kind}.) {fence.remedy}"
+
+    def note(self, fence: Fence) -> None:
+        """Store the doubt in the record of the submission."""
+        # An answer that has not settled this doubt must not settle a later one.
+        fence.note(doubt=str(self.kind), asked=fence.request, answer={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +155,12 @@ class Search:
             return None
         return choice
 
-    def uncertain(self, earlier: Submission, cause: str = "", problem: str = "") -> Doubt:
+    def uncertain(self, earlier: Submission, error: Exception | None = None, problem: str = "") -> Doubt:
         """Return the doubt whether a submission arrived.
 
-        :param cause: why it is not known; empty if an earlier try knows it.
+        :param error: why it is not known; None if an earlier try knows it.
         """
+        cause = "" if error is None else clean(str(error.__cause__ or error), _MAX_CAUSE)
         facts = (
             f"It is not known whether White Rabbit received the submission of {earlier.subject or self.subject} "
             f"{earlier.made}, so it was not sent again: that could pay twice."
@@ -205,6 +229,20 @@ class Search:
 
     def _earlier(self, earlier: Submission, article: str = "the") -> str:
         return f"{article} {self.target.noun} {earlier.target_id}, submitted at {earlier.at}"
+
+
+def configured_on_doubt() -> OnDoubt:
+    """Return what ``[whiterabbit] on_doubt`` says.
+
+    :raises WhiteRabbitConfigError: if it is another word.
+    """
+    option = conf.get("whiterabbit", "on_doubt", fallback="fail")
+    if option not in get_args(OnDoubt):
+        choices = ", ".join(get_args(OnDoubt))
+        raise WhiteRabbitConfigError(
+            f"on_doubt, the option of [whiterabbit], must be one of {choices}; got {option!r:.50}"
+        )
+    return cast(OnDoubt, option)
 
 
 def other_module(record: Any, asked: str | None) -> str | None:

@@ -6,10 +6,16 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 
 from airflow_provider_whiterabbit.client import checks
-from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException, conf
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
+from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException
 from airflow_provider_whiterabbit.observing.names import Metric
-from airflow_provider_whiterabbit.operators.doubt import Doubt, Found, Search
+from airflow_provider_whiterabbit.operators.doubt import (
+    Doubt,
+    Found,
+    OnDoubt,
+    OnFailedExecution,
+    Search,
+    configured_on_doubt,
+)
 from airflow_provider_whiterabbit.operators.fence import Fence
 from airflow_provider_whiterabbit.operators.submission import Submission
 from airflow_provider_whiterabbit.waiting import WaitingMixin, is_nested
@@ -18,8 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
     from airflow_provider_whiterabbit.operators.question import Question
 
-OnFailedExecution = Literal["fail", "resubmit"]
-OnDoubt = Literal["fail", "resubmit", "ask"]
 OnClear = Literal["resubmit", "reattach"]
 
 
@@ -67,13 +71,7 @@ class EarlierMixin(WaitingMixin):
     def _doubt_option(self) -> OnDoubt:
         if self._rendered_argument("on_doubt") is not None:
             return cast(OnDoubt, self._chosen("on_doubt", OnDoubt))
-        option = conf.get("whiterabbit", "on_doubt", fallback="fail")
-        if option not in get_args(OnDoubt):
-            choices = ", ".join(get_args(OnDoubt))
-            raise WhiteRabbitConfigError(
-                f"on_doubt, the option of [whiterabbit], must be one of {choices}; got {option!r:.50}"
-            )
-        return cast(OnDoubt, option)
+        return configured_on_doubt()
 
     def _named(self, target_id: str) -> str:
         return f"The {self.waits_for.noun} {target_id}"
@@ -119,11 +117,10 @@ class EarlierMixin(WaitingMixin):
 
     def _fail_or_ask(self, doubt: Doubt, fence: Fence, context: Context) -> NoReturn:
         self._whiterabbit_metrics.count(Metric.DOUBTS)
-        # An answer that has not settled this doubt must not settle a later one.
-        fence.note(doubt=str(doubt.kind), asked=fence.request, answer={})
+        doubt.note(fence)
         if self._doubt_option() == "ask":
             self._ask(doubt, fence, context)
-        raise AirflowFailException(f"{doubt.text} (Doubt: {doubt.kind}.) {fence.remedy}")
+        raise AirflowFailException(doubt.message(fence))
 
     def _ask(self, doubt: Doubt, fence: Fence, context: Context) -> None:
         """Park the task until a person answers; return if this Airflow can't."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ ANSWER_KEY = "whiterabbit_answer"
 
 The record has a key of its own: a person's late answer must never overwrite what a task has submitted meanwhile.
 """
+
+COUNT_KEY = "whiterabbit_once"
+"""Key of the number of pages of records, ``{"pages": …}``, of a task that submits under keys of its own."""
 
 UNKNOWN_TIME = "an unknown time"
 
@@ -105,6 +109,28 @@ def _cleaned(value: Any) -> Any:
     return clean(value) if isinstance(value, str) else value
 
 
+def page_key(number: int) -> str:
+    """Return the key of a page of records of a task that submits under keys of its own; pages are counted from 0."""
+    return f"{COUNT_KEY}_{number + 1}"
+
+
+def answer_key(key: str = "") -> str:
+    """Return the key of the answer of a person about the submission under a key; empty for an operator's submission."""
+    return f"{ANSWER_KEY}_{hashlib.sha256(key.encode()).hexdigest()[:32]}" if key else ANSWER_KEY
+
+
+def records_in(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the records of submissions in a task state store, by key; that of an operator has the empty key.
+
+    :param stored: all values of the store by their keys.
+    """
+    records = {"": stored[KEY]} if KEY in stored else {}
+    for name, page in stored.items():
+        if name.startswith(f"{COUNT_KEY}_") and isinstance(page, dict):
+            records |= page
+    return records
+
+
 def is_edited(record: dict[str, Any]) -> bool:
     """Return whether a person has filled in another id than the one that the provider has stored."""
     return "stored" in record and record["stored"] != record.get("id")
@@ -130,7 +156,7 @@ def _mark(record: dict[str, Any]) -> dict[str, Any]:
     return {name: record.get(name) for name in ("id", "at", "asked")}
 
 
-def digest(request: Request, conn_id: str, ti: Any) -> str:
+def digest(request: Request, conn_id: str, ti: Any, key: str = "") -> str:
     """Return the digest of what a task asks of White Rabbit, 64 hexadecimal digits.
 
     Two tries of a task instance have the same digest exactly if they ask for the same: the same component or workflow,
@@ -143,8 +169,9 @@ def digest(request: Request, conn_id: str, ti: Any) -> str:
     each on one core and much faster on a GPU. So the store deserves the protection that rendered inputs have.
 
     :param ti: Airflow's task instance.
+    :param key: the key under which the task submits; empty for an operator, which submits once. It is part of the salt.
     """
     asked = {name: value for name, value in json.loads(request.body or b"{}").items() if name not in _NOT_ASKED}
     message = json.dumps([request.path, asked, conn_id], sort_keys=True)
-    salt = json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index])
+    salt = json.dumps([ti.dag_id, ti.run_id, ti.task_id, ti.map_index, *([key] if key else [])])
     return hashlib.pbkdf2_hmac("sha256", message.encode(), salt.encode(), _ROUNDS).hex()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitUncertainSubmissionError,
@@ -18,9 +17,6 @@ from airflow_provider_whiterabbit.operators.submission import Submission
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wire.messages import Request
     from airflow_provider_whiterabbit.compat import Context
-
-_MAX_CAUSE = 1_000
-"""How many characters of an error the message about an uncertain submission quotes at most."""
 
 
 class SubmittingMixin(EarlierMixin):
@@ -55,8 +51,7 @@ class SubmittingMixin(EarlierMixin):
             self._submitted = self._unfinished
             if self._doubt_option() == "resubmit":
                 raise  # the retry submits anew
-            cause = clean(str(error.__cause__ or error), _MAX_CAUSE)
-            self._fail_or_ask(self._search(fence).uncertain(intent, cause), fence, context)
+            self._fail_or_ask(self._search(fence).uncertain(intent, error), fence, context)
         except WhiteRabbitError as error:
             self._unfinished = None
             fence.withdraw()

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_whiterabbit.client.wire.messages import Request
     from airflow_provider_whiterabbit.compat import XComArg
-    from airflow_provider_whiterabbit.operators.earlier import OnClear, OnDoubt, OnFailedExecution
+    from airflow_provider_whiterabbit.operators.doubt import OnDoubt, OnFailedExecution
+    from airflow_provider_whiterabbit.operators.earlier import OnClear
     from airflow_provider_whiterabbit.parameters import OperatorParameters, Rendered, Seconds
 
 

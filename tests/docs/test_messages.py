@@ -26,8 +26,8 @@ FRAMES = {
         "Ed25519 private key, PKCS#8 DER in base64 (or PEM)."
     ),
     (
-        "… Airflow's UI can edit it: it is the key … of this task instance's task state store. If White Rabbit has the "
-        'submission, store {"id": "<its id>"}; if not, delete the key, and the next try submits.'
+        "… Airflow's UI can edit it: it is … of this task instance's task state store. If White Rabbit has the "
+        'submission, store {"id": "<its id>"}; if not, delete it, and the next try submits.'
     ),
     "… (rendered from …)",
 }

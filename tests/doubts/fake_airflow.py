@@ -18,12 +18,22 @@ Place = tuple[str, int]
 
 @dataclass
 class Instance:
-    """A task instance: its state, its record of a submission, the question that it asks, and a stored answer."""
+    """A task instance: its state, its record of a submission, the question that it asks, and a stored answer.
+
+    :param others: the values of its state store under other keys.
+    """
 
     state: str
     record: Any = None
     question: dict[str, Any] | None = None
     answer: Any = None
+    others: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """All values of its state store by their keys."""
+        own = {"whiterabbit_answer": self.answer, "whiterabbit_submission": self.record}
+        return {key: value for key, value in (own | self.others).items() if value is not None}
 
 
 @dataclass
@@ -107,6 +117,11 @@ class FakeAirflow:
             return 200, self._page(path, query)
         if path == "clear":
             return 200, {"task_instances": self._clear(body)}
+        if path.endswith("/state-store"):
+            stored = self.instances[path.split("/")[1], int(query["map_index"])].stored
+            items = [{"key": key, "value": stored[key]} for key in sorted(stored)]
+            start = int(query["offset"])
+            return 200, {"task_state_store": items[start : start + min(PAGE, int(query["limit"]))]}
         if "/state-store/" in path:
             return self._store(method, path.rpartition("/")[2], (path.split("/")[1], int(query["map_index"])), body)
         if path.endswith("/hitlDetails"):
@@ -120,7 +135,11 @@ class FakeAirflow:
             assert body["expires_at"] is None
             instance.answer = body["value"]
             return 204, None
-        value = {"whiterabbit_answer": instance.answer, "whiterabbit_submission": instance.record}[key]
+        if method == "PUT":
+            assert body["expires_at"] is None
+            instance.others[key] = body["value"]
+            return 204, None
+        value = instance.stored.get(key)
         return (
             (404, {"detail": f"Task state store key '{key}' not found"}) if value is None else (200, {"value": value})
         )

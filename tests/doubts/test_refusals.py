@@ -101,7 +101,7 @@ def test_changed_meanwhile(airflow: FakeAirflow, command: Command, instance: Ins
     reads: list[str] = []
 
     def change(method: str, path: str) -> None:
-        reads.extend([path] if "whiterabbit_submission" in path else [])
+        reads.extend([path] if path.endswith(("/state-store", "whiterabbit_submission")) else [])
         if len(reads) == 2:  # both doubts have been listed
             instance.record = {**instance.record, "id": "e-7"}
 

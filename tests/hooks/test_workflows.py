@@ -175,12 +175,13 @@ def test_wrong_update(
     assert not whiterabbit_emulator.journal
 
 
-def test_update_is_sent_once(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
-    """A change whose answer is lost is not sent again: it could overwrite a later change."""
-    whiterabbit_emulator.fault(effects.Reset("answer"), kind="update", times=None)
-    with pytest.raises(exc.WhiteRabbitTransportError):
-        hook.update_component("demo", "c-1", name="x")
-    assert len(whiterabbit_emulator.journal) == 1
+@pytest.mark.parametrize("effect", [effects.Reset("answer"), effects.Reset("request"), effects.Answer(503)], ids=repr)
+def test_update_is_repeated(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, effect: effects.Effect) -> None:
+    """A change whose answer is lost is sent again, because White Rabbit merges it into what is there."""
+    whiterabbit_emulator.fault(effect, kind="update")
+    hook.update_component("demo", "c-1", config={"a": 1})
+    first, second = whiterabbit_emulator.journal
+    assert first.body == second.body
 
 
 def test_components(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_whiterabbit.operators.fence.base import Fence
+from airflow_provider_whiterabbit.operators.fence.keyed import KeyedRecords
 from airflow_provider_whiterabbit.operators.fence.stored import StoredFence
-from airflow_provider_whiterabbit.operators.fence.storeless import StorelessFence
+from airflow_provider_whiterabbit.operators.fence.storeless import KeyedStorelessFence, StorelessFence
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
 
-__all__ = ["Fence", "fence_of", "has_store"]
+__all__ = ["Fence", "fence_of", "has_store", "keyed_fence_of"]
 
 
 def has_store(context: Context) -> bool:
@@ -30,3 +31,13 @@ def fence_of(context: Context, subject: str) -> Fence:
     :param subject: names what is submitted, as ``component PAY``.
     """
     return (StoredFence if has_store(context) else StorelessFence)(context, subject)
+
+
+def keyed_fence_of(context: Context, subject: str, records: KeyedRecords, key: str) -> Fence:
+    """Return the guard against a second submission under a key, for a running task that submits under many.
+
+    :param subject: names what is submitted, as ``component PAY``.
+    """
+    if records.survives_retries:
+        return StoredFence(context, subject, records.place(key))
+    return KeyedStorelessFence(context, subject)

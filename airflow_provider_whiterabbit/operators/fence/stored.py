@@ -14,7 +14,8 @@ import tenacity
 from airflow_provider_whiterabbit.compat import conf
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitProtocolError
 from airflow_provider_whiterabbit.operators.fence.base import Fence
-from airflow_provider_whiterabbit.operators.submission import ANSWER_KEY, KEY, Submission, answer_to, is_edited
+from airflow_provider_whiterabbit.operators.fence.places import Place, TaskPlace
+from airflow_provider_whiterabbit.operators.submission import Submission, answer_to, is_edited
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
@@ -23,13 +24,16 @@ log = logging.getLogger(__name__)
 
 
 class StoredFence(Fence):
-    """Guards a task against a second submission by means of Airflow's task state store (Airflow 3.3+)."""
+    """Guards a task against a second submission by means of Airflow's task state store (Airflow 3.3+).
+
+    :param place: where the record of the submission is kept; None for the place of an operator's only submission.
+    """
 
     survives_retries = True
 
-    def __init__(self, context: Context, subject: str) -> None:
+    def __init__(self, context: Context, subject: str, place: Place | None = None) -> None:
         super().__init__(context, subject)
-        self._store: Any = context["task_state_store"]
+        self._place = TaskPlace(context["task_state_store"]) if place is None else place
         self._clear_number: int | None = getattr(context.get("dag_run"), "clear_number", None)
         self._before: Any = None  # the stored record that this try has found
         self._found: Submission | None = None  # what the record says
@@ -38,18 +42,18 @@ class StoredFence(Fence):
 
     def earlier(self) -> Submission | None:
         """Return the task's earlier submission from Airflow's task state store; None if the store holds none."""
-        self._before = stored = self._store.get(KEY)
+        self._before = stored = self._place.get()
         if stored is None:
             return None
         try:
             self._found = Submission.from_stored(stored)
         except ValueError as error:
             raise WhiteRabbitProtocolError(
-                f"{error} Airflow's UI can edit it: it is the key {KEY} of this task instance's task state store. If "
-                'White Rabbit has the submission, store {"id": "<its id>"}; if not, delete the key, and the next try '
+                f"{error} Airflow's UI can edit it: it is {self._place.name} of this task instance's task state store. "
+                'If White Rabbit has the submission, store {"id": "<its id>"}; if not, delete it, and the next try '
                 "submits."
             ) from None
-        if answer := answer_to(stored, self._store.get(ANSWER_KEY)):  # later than an answer in the record, see `note`
+        if answer := answer_to(stored, self._place.answer()):  # later than an answer in the record, see `note`
             self._found = replace(self._found, answer=answer)
         return self._found
 
@@ -58,7 +62,7 @@ class StoredFence(Fence):
 
         :raises WhiteRabbitError: if another process of the task has changed the record since this one has read it.
         """
-        if self._store.get(KEY) != self._before:
+        if self._place.has_changed(since=self._before):
             raise WhiteRabbitError(
                 "Another process of this task has changed the stored submission meanwhile, so nothing was sent. A "
                 "retry takes what the other process has submitted."
@@ -74,7 +78,7 @@ class StoredFence(Fence):
 
         If all fail, a retry calls the submission uncertain, which is safe, and the log has the id.
         """
-        log.info("Submitted %s as %s", self._subject, target_id)
+        log.info("Submitted %s%s as %s", self._subject, self._place.label, target_id)
         attempts = tenacity.Retrying(stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_fixed(1), reraise=True)
         entries = self._replaces.copy()
         if earlier is not None:
@@ -93,9 +97,9 @@ class StoredFence(Fence):
         """Delete the intent to submit from Airflow's task state store, or restore the record that it has replaced."""
         try:
             if self._before is None:
-                self._store.delete(KEY)
+                self._place.delete()
             else:
-                self._set(self._before)
+                self._place.set(self._before)
         except Exception:
             log.exception("The intent could not be deleted; a retry of this task will call the submission uncertain")
 
@@ -104,12 +108,12 @@ class StoredFence(Fence):
 
         What a person has stored before is then settled or void: an answer by command, and an id that was filled in.
         """
-        stored = self._store.get(KEY)
+        stored = self._place.get()
         record = stored if isinstance(stored, dict) else {"id": stored}
         if is_edited(record):
             record = {name: value for name, value in record.items() if name not in ("max_tries", "request", "answer")}
-        self._store.delete(ANSWER_KEY)
-        self._set({"id": None} | record | {"stored": record.get("id")} | entries)
+        self._place.delete_answer()
+        self._place.set({"id": None} | record | {"stored": record.get("id")} | entries)
 
     def is_cleared(self, earlier: Submission) -> bool | None:
         """Return whether a user has cleared the Airflow task since an earlier submission; None if it can't be told.
@@ -166,10 +170,5 @@ class StoredFence(Fence):
             "request": self.request,
         }
         record |= entries | ({"settled": self._settled} if self._settled else {})
-        self._set(record)
+        self._place.set(record)
         return record
-
-    def _set(self, record: Any) -> None:
-        from airflow.sdk.execution_time.context import NEVER_EXPIRE
-
-        self._store.set(KEY, record, retention=NEVER_EXPIRE)

@@ -58,3 +58,20 @@ class StorelessFence(Fence):
             "sensor. (Before version 3.3, Airflow keeps no ids across retries. For future runs, set retries=0, or "
             "on_doubt='resubmit' where submitting twice does no harm.)"
         )
+
+
+class KeyedStorelessFence(StorelessFence):
+    """The same for a task that submits under many keys: a clear must not submit again what was submitted before."""
+
+    def earlier(self) -> Submission | None:
+        """Return None in the very first try of the task, and an uncertain submission in each later one."""
+        return Submission(None, made="that an earlier try may have made") if self._ti.try_number > 1 else None
+
+    @property
+    def remedy(self) -> str:
+        """What a person has to do about submissions that may have arrived, in Airflow before 3.3."""
+        return (
+            "Before version 3.3, Airflow keeps no ids across tries, so only the first try of a task submits under "
+            "keys. Look for the submissions of this task in White Rabbit, and start another DAG run for those that are "
+            "missing. (For future runs, set retries=0, or on_doubt='resubmit' where submitting twice does no harm.)"
+        )

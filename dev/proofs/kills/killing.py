@@ -29,6 +29,12 @@ Point = Literal[
 ]
 Remedy = Literal["there", "submit", "clear", "store"]
 
+KEYED_DAG = "kills_keys"
+"""The DAG whose task submits twice, under keys. The second submission is stopped."""
+
+KEYED_PAYEE = "bob"
+"""Whom the second submission pays."""
+
 
 @dataclass(frozen=True)
 class Kill:
@@ -76,18 +82,20 @@ class Kill:
         is_manual = self.point in ("deferred", "meanwhile", "resuming", "waiting", "cleared")
         scene.script(manual=int(is_manual), fails=self.point == "failed")
         if self.point in ("request", "answer"):
-            hold = HoldFirst(scene.module, before=self.point == "request")
+            payee = KEYED_PAYEE if self.dag_id == KEYED_DAG else ""
+            hold = HoldFirst(scene.module, before=self.point == "request", payee=payee)
             scene.bed.faults[scene.module] = scene.bed.wr.fault(hold, kind="submit", times=None)
         scene.start(self.dag_id, stops=self.point)
 
     def _reach_point(self, scene: Scene) -> Steps[None]:
         """Wait until the task has reached the point of the kill."""
         bed, module = scene.bed, scene.module
+        number = 2 if self.dag_id == KEYED_DAG else 1  # of the submission that is stopped
         match self.point:
             case "request":
-                yield partial(bed.submissions, module)
+                yield lambda: len(bed.submissions(module)) >= number
             case "answer":
-                yield scene.executions
+                yield lambda: len(scene.executions()) >= number
             case "waiting":
                 yield partial(bed.count_streams, module)
             case "deferred" | "meanwhile" | "resuming" | "cleared":

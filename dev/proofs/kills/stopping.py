@@ -6,10 +6,12 @@ import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_whiterabbit.compat import DAG
+from airflow_provider_whiterabbit.compat import DAG, get_current_context
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 
 if TYPE_CHECKING:
@@ -32,15 +34,21 @@ class StoppingStateStore:
     """Wraps the task state store and stops before and after the writes of the intent and of the id.
 
     :param stop_at: is called with the name of each point that the task reaches.
+    :param key: the key of the submission among those of a page of records; None for a task that submits once.
     """
 
-    def __init__(self, store: Any, stop_at: Callable[[str], None]) -> None:
+    def __init__(self, store: Any, stop_at: Callable[[str], None], key: str | None = None) -> None:
         self._store = store
         self._stop_at = stop_at
+        self._key = key
 
     def set(self, key: str, value: Any, **options: Any) -> None:
         """Store a value."""
-        before, after = ("intent", "post") if value["id"] is None else ("id", "defer")
+        record = value if self._key is None else value.get(self._key)
+        if record is None:  # other keys, and the number of pages
+            self._store.set(key, value, **options)
+            return
+        before, after = ("intent", "post") if record["id"] is None else ("id", "defer")
         self._stop_at(before)
         self._store.set(key, value, **options)
         self._stop_at(after)
@@ -80,13 +88,34 @@ class StoppingOperator(WhiteRabbitExecuteComponentOperator):
         return super().execute_complete(context, event, identity)
 
     def _stop_at(self, point: str) -> None:
-        if point == self.stops:
-            self._file(point).touch()
-            while not self._file("go").exists():
-                time.sleep(0.05)
+        stop_at(self.module, self.stops, point)
 
     def _file(self, suffix: str) -> Path:
         return FOLDER / f"{self.module}.{suffix}"
+
+
+def stop_at(module: str, stops: str, point: str) -> None:
+    """Stop until the test lets the task go on, if this is the point at which the task stops."""
+    if point == stops:
+        (FOLDER / f"{module}.{point}").touch()
+        while not (FOLDER / f"{module}.go").exists():
+            time.sleep(0.05)
+
+
+def pay_each(*payees: str, module: str, stops: str) -> Any:
+    """Pay each payee under a key of its own, and stop at one point of the last submission; return the last receipt."""
+    (FOLDER / f"{module}.pid").write_text(str(os.getpid()))
+    context: Any = get_current_context()
+    if context["ti"].try_number == 1:
+        stopping = partial(stop_at, module, stops)
+        context["task_state_store"] = StoppingStateStore(context["task_state_store"], stopping, payees[-1])
+    with WhiteRabbitHook() as hook:
+        once = hook.once()
+        for payee in payees:
+            once.execute_component(payee, module, {"payee": payee})
+        receipts = once.results()
+        context["ti"].xcom_push(key="execution_id", value=once.wait(payees[-1]).id)
+    return receipts[payees[-1]]
 
 
 def kills_dag(dag_id: str, *, payee: str = "alice", retries: int = 2, **options: Any) -> DAG:

@@ -42,15 +42,18 @@ class HoldFirst(Effect):
     """Holds the first submission of a module, or the answer to it, until the fault is released.
 
     :param before: True to hold the submission before the emulator processes it, False to hold the answer.
+    :param payee: whom the submission pays; empty for anybody.
     """
 
     module: str
     before: bool
+    payee: str = ""
     has_held: bool = False
 
     async def apply(self, call: Call) -> None:
         """Hold this request if it is the first submission of the module."""
-        if self.has_held or json.loads(call.scope["body"])["module"] != self.module:
+        body = json.loads(call.scope["body"])
+        if self.has_held or body["module"] != self.module or self.payee not in ("", body["input"]["payee"]):
             await call.proceed()
             return
         self.has_held = True
@@ -112,7 +115,8 @@ class Testbed:
 
     def rendered_input(self, run: DagRun, task_id: str, index: int) -> Any:
         """Return the input that a task instance asked for in its last try."""
-        return self._tasks[run.run_id, task_id, index]["rendered_fields"]["input"]
+        fields = self._tasks[run.run_id, task_id, index]["rendered_fields"]
+        return fields["input"] if "input" in fields else fields["op_kwargs"]["input"]
 
     def once(self, name: str, action: Callable[[], object]) -> bool:
         """Do something unless it was done before under this name; return whether it was done now."""

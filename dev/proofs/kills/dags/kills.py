@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
-from airflow_provider_whiterabbit.compat import DAG
-from dev.proofs.kills.stopping import FOLDER, PAY, StoppingOperator, kills_dag
+from airflow_provider_whiterabbit.compat import DAG, task
+from dev.proofs.kills.stopping import FOLDER, PAY, StoppingOperator, kills_dag, pay_each
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
@@ -35,6 +35,16 @@ with DAG("kills_mapped", schedule=None, catchup=False):
     # The config tells the test which task instance has sent a submission.
     config = {"index": "{{ ti.map_index }}"}
     StoppingOperator.partial(**PAY, config=config, retries=2, deferrable=True).expand(input=payees.output)
+
+
+with DAG("kills_keys", schedule=None, catchup=False, max_active_runs=100, max_active_tasks=100):
+
+    @task(retries=2, retry_delay=PAY["retry_delay"])
+    def pay(module: str, stops: str, input: dict[str, str]) -> Any:  # noqa: A002  # as the operator's argument
+        """Pay Alice, and then the payee of the input."""
+        return pay_each("alice", input["payee"], module=module, stops=stops)
+
+    pay(module=PAY["module"], stops=PAY["stops"], input={"payee": "bob"})
 
 
 class PatientParent(TriggerDagRunOperator):

@@ -1,0 +1,87 @@
+"""Where the record of one submission is kept: in Airflow's task state store, alone or among those of other keys."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from airflow_provider_whiterabbit.operators.submission import ANSWER_KEY, KEY
+
+
+class Place(ABC):
+    """The place of one record of a submission, and of the answer of a person that settles a doubt about it."""
+
+    label = ""
+    """What a message about the submission adds to its subject."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What a person has to edit or delete in the task state store, for messages."""
+
+    @abstractmethod
+    def get(self) -> Any:
+        """Return the stored record; None if there is none."""
+
+    @abstractmethod
+    def has_changed(self, since: Any) -> bool:
+        """Return whether another process has written a record since this process has read or written it."""
+
+    @abstractmethod
+    def set(self, record: Any) -> None:
+        """Store a record, which never expires."""
+
+    @abstractmethod
+    def delete(self) -> None:
+        """Delete the record."""
+
+    @abstractmethod
+    def answer(self) -> Any:
+        """Return the answer that a person has stored by command; None if there is none."""
+
+    @abstractmethod
+    def delete_answer(self) -> None:
+        """Delete that answer."""
+
+
+class TaskPlace(Place):
+    """The place of the only submission of a task instance, which an operator submits.
+
+    :param store: Airflow's task state store of the task instance.
+    """
+
+    name = f"the key {KEY}"
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def get(self) -> Any:
+        """Read the record."""
+        return self._store.get(KEY)
+
+    def has_changed(self, since: Any) -> bool:
+        """Read the record again, and compare it."""
+        return bool(self._store.get(KEY) != since)
+
+    def set(self, record: Any) -> None:
+        """Store a record."""
+        set_for_ever(self._store, KEY, record)
+
+    def delete(self) -> None:
+        """Delete the record."""
+        self._store.delete(KEY)
+
+    def answer(self) -> Any:
+        """Read the answer."""
+        return self._store.get(ANSWER_KEY)
+
+    def delete_answer(self) -> None:
+        """Delete the answer."""
+        self._store.delete(ANSWER_KEY)
+
+
+def set_for_ever(store: Any, key: str, value: Any) -> None:
+    """Store a value that never expires in a task state store: a user may clear the task a year later."""
+    from airflow.sdk.execution_time.context import NEVER_EXPIRE
+
+    store.set(key, value, retention=NEVER_EXPIRE)
