@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_
 from airflow_provider_whiterabbit.compat import BaseHook
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTION_TYPE, UI_FIELD_BEHAVIOUR
 from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
-from airflow_provider_whiterabbit.hooks.secret_values import SecretReadingMixin
+from airflow_provider_whiterabbit.hooks.many import WaitingForManyMixin
 from airflow_provider_whiterabbit.hooks.unknown_fields import remark_on_unknown
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wait.followed import Followed, R
     from airflow_provider_whiterabbit.client.wait.timing import Timing
     from airflow_provider_whiterabbit.client.wire.messages import Request
+    from airflow_provider_whiterabbit.hooks.aio import WhiteRabbitAsyncHook
 
 
-class WhiteRabbitHook(SecretReadingMixin, BaseHook):
+class WhiteRabbitHook(WaitingForManyMixin, BaseHook):
     """Calls White Rabbit with the credentials of an Airflow connection.
 
     Every method can raise `WhiteRabbitConfigError` if the connection can't be used and `WhiteRabbitInputError` if an
@@ -91,8 +92,7 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
             callback_headers=callback_headers,
             callback=callback,
         )
-        request_for(input=input, config=config)  # validates what is not secret
-        request = request_for(**self._with_secrets({"input": input, "config": config}, allowed_secrets))
+        request = self._filled_request(request_for, {"input": input, "config": config}, allowed_secrets)
         return Execution.from_submission(self.get_conn().submit(request))
 
     def component_request(self, module: str, *, callback: bool | str = False, **arguments: Any) -> Request:
@@ -207,8 +207,7 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
         from airflow_provider_whiterabbit.client import api
 
         request_for = partial(api.update_component, workflow_id, component_id, name=name, position=position)
-        request_for(config=config)
-        return self.get_conn().call(request_for(**self._with_secrets({"config": config}, allowed_secrets)))
+        return self.get_conn().call(self._filled_request(request_for, {"config": config}, allowed_secrets))
 
     # --- the clients
 
@@ -222,6 +221,12 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
     def get_conn(self) -> Client:
         """Return the hook's blocking client of White Rabbit's API; each call returns the same client."""
         return self._client
+
+    def aio(self) -> WhiteRabbitAsyncHook:
+        """Return a hook whose methods are awaited, for an ``async with`` in an ``async def`` task or a notebook."""
+        from airflow_provider_whiterabbit.hooks.aio import WhiteRabbitAsyncHook
+
+        return WhiteRabbitAsyncHook(self)
 
     async def get_async_client(self) -> AsyncClient:
         """Return an asynchronous client of White Rabbit's API for triggers, to be used in an ``async with``."""

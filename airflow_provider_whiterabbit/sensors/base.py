@@ -117,7 +117,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         return self._unrendered.get(name, getattr(self, name, None))  # not there while `__init__` runs
 
     @property
-    def _target_id(self) -> str:
+    def _target_id(self) -> Any:
         """The rendered id.
 
         :raises WhiteRabbitInputError: if it is not an id.
@@ -125,6 +125,11 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         name = self.waits_for.id_name
         with self._naming_native_rendering(name):
             return checks.identifier(getattr(self, name), name, self._unrendered.get(name))
+
+    @property
+    def _id_text(self) -> str:
+        """What messages call the execution or run."""
+        return str(getattr(self, self.waits_for.id_name))
 
     def _lineage_id(self) -> str | None:
         with contextlib.suppress(WhiteRabbitError):  # not rendered yet, or not an id
@@ -205,7 +210,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
                 with self._as_task_timeout():
                     raise WhiteRabbitTimeoutError(
                         f"Airflow's deferral timeout fired before a triggerer saw the end of the {self.waits_for.noun} "
-                        f"{getattr(self, self.waits_for.id_name)}"
+                        f"{self._id_text}"
                     )
             if self.start_from_trigger and self.ends_in_triggerer:
                 # No worker has logged it before, and the triggerer can't know it.

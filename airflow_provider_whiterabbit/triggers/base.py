@@ -72,7 +72,7 @@ class WhiteRabbitTrigger(BaseTrigger):
 
     def __init__(
         self,
-        identity: str,
+        identity: Any,
         whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
         poll_interval: float = POLL_INTERVAL,
         deadline: datetime | None = None,
@@ -99,6 +99,7 @@ class WhiteRabbitTrigger(BaseTrigger):
 
     @property
     def _target_id(self) -> str:
+        """What the event and messages call the execution or run: its id."""
         return clean(str(getattr(self, self.target.id_name)))  # a template's value, which is validated only later
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -121,22 +122,17 @@ class WhiteRabbitTrigger(BaseTrigger):
         message: str | None = None
         try:
             metrics = self._whiterabbit_metrics
-            checks.identifier(self._target_id, self.target.id_name, self._unrendered_id)
+            self._check_ids()
             if not hasattr(sys.modules.get(_TRANSPORT), "AsyncClient"):  # another trigger may have half imported it
                 # The first trigger of a triggerer imports for some 300 ms, which would block the event loop.
                 await asyncio.to_thread(importlib.import_module, _TRANSPORT)
             async with contextlib.AsyncExitStack() as stack:
                 client = await self._connect(stack)
-                followed, succeeded = self.target.followed(self._target_id), False
+                succeeded = False
                 try:
                     with metrics.timing(WhiteRabbitTimeoutError):
-                        snapshot = await client.wait(
-                            followed,
-                            deadline=self._deadline(),
-                            poll_interval=self.poll_interval,
-                            observe=metrics.observe,
-                        )
-                    status, succeeded, self._has_ended = str(snapshot.status), snapshot.succeeded, True
+                        status, succeeded = await self._wait_for_end(client, metrics)
+                    self._has_ended = True
                 except WhiteRabbitTimeoutError as error:
                     status, message = TIMEOUT, str(error)
                 end_event = await self._end_task(client, metrics, status, succeeded, message)
@@ -163,6 +159,26 @@ class WhiteRabbitTrigger(BaseTrigger):
         self.log.warning(
             "The %s %s may still be running at White Rabbit; it was not cancelled", self.target.noun, self._target_id
         )
+
+    def _check_ids(self) -> None:
+        """Check what is waited for, before the wait.
+
+        :raises WhiteRabbitInputError: if it is not an id.
+        """
+        checks.identifier(self._target_id, self.target.id_name, self._unrendered_id)
+
+    async def _wait_for_end(self, client: AsyncClient, metrics: TaskMetrics) -> tuple[str, bool]:
+        """Wait for the end; return the status, and whether it is COMPLETED.
+
+        :raises WhiteRabbitTimeoutError: at the deadline.
+        """
+        snapshot = await client.wait(
+            self.target.followed(self._target_id),
+            deadline=self._deadline(),
+            poll_interval=self.poll_interval,
+            observe=metrics.observe,
+        )
+        return str(snapshot.status), snapshot.succeeded
 
     @property
     def _whiterabbit_metrics(self) -> TaskMetrics:
@@ -196,7 +212,7 @@ class WhiteRabbitTrigger(BaseTrigger):
             message = f"The connection {self.whiterabbit_conn_id} could not be read within {seconds:.0f} s"
             if deadline is None or time.time() < deadline:
                 raise WhiteRabbitError(message) from None
-            name = self.target.followed(self._target_id).name
+            name = f"{self.target.noun.capitalize()} {self._target_id}"
             raise WhiteRabbitTimeoutError(
                 f"{name} had not ended at the deadline, as far as is known. {message}"
             ) from None
