@@ -114,7 +114,7 @@ def literal_ids(value: Any, name: str) -> Any:
     """Check ids that are known when the DAG is parsed, and return them; unchanged if some are templates."""
     if isinstance(value, Iterator):  # it can be read once
         value = list(value)
-    if value is not None and not (isinstance(value, list | tuple | set) and any(map(is_deferred, value))):
+    if not (isinstance(value, list | tuple | set) and any(map(is_deferred, value))):
         ids_of(value, name)
     return value
 

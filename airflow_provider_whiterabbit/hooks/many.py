@@ -58,10 +58,16 @@ class WaitingForManyMixin(SecretReadingMixin):
         :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of a record where streaming is
             refused.
         :param outputs: whether the results have the outputs. Without them, thousands of results need little memory.
+        :raises WhiteRabbitError: where an event loop runs, which this would block.
         :raises WhiteRabbitTimeoutError: when the time is up. Its attribute `ended` holds the results of those that had
             ended.
         :raises WhiteRabbitNotFoundError: as soon as White Rabbit does not know one of them.
         """
+        if _has_running_loop():
+            raise WhiteRabbitError(
+                "An event loop runs here, which this call would block. Await it instead: async with "
+                "WhiteRabbitHook(…).aio() as hook: await hook.wait_for_executions(…)"
+            )
         ids = checks.identifiers(execution_ids, "execution_ids")  # of another task, perhaps: reading them may block
         return self.run_async(lambda client: wait_for_executions(client, ids, timeout, poll_interval, outputs))
 
@@ -69,16 +75,10 @@ class WaitingForManyMixin(SecretReadingMixin):
         """Run a coroutine with an asynchronous client, in a thread with an event loop of its own; return its result.
 
         :param work: takes the client, and returns the coroutine.
-        :raises WhiteRabbitError: in a thread whose event loop runs, which this would block.
         """
         from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
         from airflow_provider_whiterabbit.client.transport.apart import run_apart
 
-        if _has_running_loop():
-            raise WhiteRabbitError(
-                "An event loop runs here, which this call would block. Await it instead: async with "
-                "WhiteRabbitHook(…).aio() as hook: await hook.wait_for_executions(…)"
-            )
         settings = self._settings
 
         async def read_again() -> ClientSettings:

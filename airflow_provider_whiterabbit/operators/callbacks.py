@@ -75,7 +75,9 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
             inlets = list(kwargs.get("inlets") or ())
             kwargs["inlets"] = inlets if submitted in inlets else [*inlets, submitted]
         super().__init__(**kwargs)
-        self.execution_ids = self._unless_template(execution_ids, lambda ids: literal_ids(ids, "execution_ids"))
+        self.execution_ids = self._unless_template(
+            execution_ids, lambda ids: None if ids is None else literal_ids(ids, "execution_ids")
+        )
         self.submitted = self._unless_template(submitted, self._checked_source)
         self.whiterabbit_conn_id = self._unless_template(whiterabbit_conn_id, connection_id)
         self.max_replays: Any = self._unless_template(max_replays, _max_replays)

@@ -140,6 +140,13 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     def _poll_seconds(self) -> float:
         return self._checked_argument("poke_interval", _poke_seconds)
 
+    def _check_arguments(self) -> None:
+        """Check the rendered arguments before anything is sent.
+
+        :raises WhiteRabbitInputError: if one is wrong.
+        """
+        self.poke_interval, self.timeout = self._poll_seconds, self._timeout_seconds  # Airflow reads them as numbers
+
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Read the record once; return whether the execution or workflow run has ended, False on a temporary error."""
         with self._ending_for_good():
@@ -175,8 +182,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait in the configured mode. The sensor does not defer if the execution or workflow run has ended already."""
         with self._skipping(), self._ending_for_good():
-            # Airflow's own code reads these as numbers.
-            self.poke_interval, self.timeout = self._poll_seconds, self._timeout_seconds
+            self._check_arguments()
         if not self.deferrable:
             # Airflow 2.11 warns of a call to `execute` from within another task.
             return inspect.unwrap(BaseSensorOperator.execute)(self, context)

@@ -149,12 +149,10 @@ class WhiteRabbitExecutionsSensor(WhiteRabbitSensor):
             return self._id_text
         return None
 
-    def execute(self, context: Context) -> Any:
-        """Wait in the configured mode. The sensor does not defer if all executions have ended already."""
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        _ = self._has_outputs, self._returns_failures
         self._many = None
-        with self._skipping(), self._ending_for_good():
-            _ = self._has_outputs, self._returns_failures
-        return super().execute(context)
 
     def _poke(self, context: Context) -> bool | PokeReturnValue:
         self._hide_named_secrets()

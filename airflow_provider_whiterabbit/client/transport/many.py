@@ -203,6 +203,7 @@ class ManyExecutions(Generic[T]):
             yield
         finally:
             telling.cancel()
+            await asyncio.wait({telling})
             self._tally.tell()
 
 

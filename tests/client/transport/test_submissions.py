@@ -21,7 +21,6 @@ from dev.harness.modules import MODULES
 from tests.client.transport.tls_servers import server_context, tls_server
 from tests.client.transports import Submit, settings_for, submitters
 
-
 pytestmark = submitters
 
 
