@@ -146,7 +146,7 @@ class WhiteRabbitExecutionsSensor(WhiteRabbitSensor):
 
     def _lineage_id(self) -> str | None:
         with contextlib.suppress(WhiteRabbitError, TypeError):  # not rendered yet, or not a list of ids
-            return self._id_text
+            return self._id_text if self._lineage_seen is None else self._lineage_seen.identity
         return None
 
     def _check_arguments(self) -> None:
@@ -211,7 +211,8 @@ class WhiteRabbitExecutionsSensor(WhiteRabbitSensor):
             self._whiterabbit_metrics.ended(end.record)
         if ends:
             status = str((failed or ends)[0].record.status)
-            self._lineage_seen = SeenRun(self._id_text, status, many.total_usage, failure=failure)
+            name = name_of_many([end.record.id for end in ends])
+            self._lineage_seen = SeenRun(name, status, many.total_usage, failure=failure)
         if failure is not None and not self._returns_failures:
             raise AirflowFailException(failure)
         if self.do_xcom_push and not is_nested(context):
