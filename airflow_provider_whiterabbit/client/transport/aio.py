@@ -244,15 +244,16 @@ class AsyncClient(SendingClient):
             session = self._session
             if not request.idempotent:
                 # A connection that was kept alive may be dead. On a fresh one it is known whether anything was sent.
-                session = await stack.enter_async_context(await self._isolated(request))
+                session = await self._isolated(request)
+                stack.enter_context(self._knowing_if_sent(request, session.connector))
+                await stack.enter_async_context(session)
             entry = stack.enter_context(RequestLog(request, next(attempts)))
-            with self._knowing_if_sent(request, session):
-                async with transport_errors(self, request, limits.total):
-                    answer = await self._start(session, request, limits, JSON)
-                    try:
-                        response = await read_whole(answer, max_bytes, entry, wanted)
-                    finally:
-                        answer.release()  # its connection can be used again if the answer was read to its end
+            async with transport_errors(self, request, limits.total):
+                answer = await self._start(session, request, limits, JSON)
+                try:
+                    response = await read_whole(answer, max_bytes, entry, wanted)
+                finally:
+                    answer.release()  # its connection can be used again if the answer was read to its end
         return self._data_of(request, response)
 
     async def _start(self, session: aiohttp.ClientSession, request: Request, limits: Limits, accept: str) -> Answer:
@@ -292,15 +293,15 @@ class AsyncClient(SendingClient):
             raise self.transport_error(request, error) from None
 
     @contextlib.contextmanager
-    def _knowing_if_sent(self, request: Request, session: aiohttp.ClientSession) -> Iterator[None]:
-        """Send a request within it; note in its error whether anything was sent."""
+    def _knowing_if_sent(self, request: Request, connector: aiohttp.BaseConnector | None) -> Iterator[None]:
+        """Send a request that must not be sent twice within it; note in its error whether anything was sent."""
         try:
             yield
         except WhiteRabbitTransportError as error:
-            error.sent = request.idempotent or is_connected(session)
+            error.sent = is_connected(connector)
             raise
         except asyncio.CancelledError:
-            if not request.idempotent and is_connected(session):
+            if is_connected(connector):
                 log.warning(
                     "%s %s was cancelled before its answer came: White Rabbit may have received it",
                     request.method,

@@ -244,9 +244,9 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-def is_connected(session: aiohttp.ClientSession) -> bool:
-    """Return whether a session of `SharedSession.isolated` has its connection; nothing is sent before."""
-    return cast(_Connector, session.connector).connected
+def is_connected(connector: aiohttp.BaseConnector | None) -> bool:
+    """Return whether the connector of an isolated session has had its connection: nothing is sent before."""
+    return cast(_Connector, connector).connected
 
 
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, SharedSession]] = WeakKeyDictionary()
