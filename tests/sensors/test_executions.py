@@ -53,7 +53,7 @@ async def events_of(trigger: Any) -> list[Any]:
     return [event.payload async for event in trigger.run()]
 
 
-@pytest.mark.parametrize("options", [{}, {"deferrable": True}, {"mode": "reschedule"}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"deferrable": True}], ids=str)
 def test_ended(airflow: FakeAirflow, whiterabbit_emulator: Emulator, options: dict[str, Any]) -> None:
     """The result is a list in the order of the ids; the sensor does not defer if all have ended."""
     wr = whiterabbit_emulator
