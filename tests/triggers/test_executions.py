@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -41,13 +42,14 @@ async def test_many(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptureFix
     output = {"large": "x" * 1000}
     ids = [wr.create_execution("SLOW", output=output, after=index % 20 / 10) for index in range(count - 5)]
     ids += [wr.create_execution("X", error="no funds", usage=0) for _ in range(5)]
+    began = time.monotonic()
     async with never_blocked():
         payload = await only_payload_of(trigger(ids), Timing(tally_interval=1))
     assert payload == ended(ids, "FAILED")
     assert len(json.dumps(payload)) < 200
     lines = [line for line in caplog.messages if line.startswith("Executions:")]
     assert lines[-1] == f"Executions: {count:,} of {count:,} ended, 5 failed, {count - 5} credits"
-    assert len(lines) < 60
+    assert len(lines) <= time.monotonic() - began + 2  # one a second
     assert not [line for line in caplog.messages if line.startswith("Execution ")]
 
 
