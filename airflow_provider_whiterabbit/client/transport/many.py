@@ -120,7 +120,7 @@ class ManyExecutions(Generic[T]):
 
         self._late.clear()
         async with self._telling():
-            await _each(self._open, wait_for, _places())
+            await _each(self._open, wait_for, places())
         self._raise_if_late()
         return self.kept
 
@@ -140,7 +140,7 @@ class ManyExecutions(Generic[T]):
                 if record.is_terminal:
                     self._end(record)
 
-        await _each(self._open, read_one, _places())
+        await _each(self._open, read_one, places())
         return self.kept if self.have_ended else await self.wait(client, deadline=time.time() + _PATIENCE)
 
     async def look(self, client: AsyncClient) -> bool:
@@ -211,7 +211,7 @@ def _with_credits(followed: Followed[Any]) -> Followed[Any]:
     return replace(followed, glance_members=(*followed.glance_members, "totalUsage"))
 
 
-def _places() -> int:
+def places() -> int:
     """Return how many executions are followed at the same time: half of the open files are left to others."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_FOLLOWED if limit == resource.RLIM_INFINITY else max(1, min(MAX_FOLLOWED, limit // 2))
