@@ -7,6 +7,9 @@ has at most 2,000 characters, and none that a log or a database refuses.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from airflow_provider_whiterabbit.client.text import clean
 
 _MAX_SERVER_ERRORS = 1_000
@@ -58,7 +61,14 @@ class WhiteRabbitOutputError(WhiteRabbitError):
 
 
 class WhiteRabbitTimeoutError(WhiteRabbitError):
-    """Raised if an execution or workflow run has not ended at the deadline; nothing is cancelled at White Rabbit."""
+    """Raised if an execution or workflow run has not ended at the deadline; nothing is cancelled at White Rabbit.
+
+    :param ended: the results of those that had ended, of a wait for many; in the order of the ids.
+    """
+
+    def __init__(self, message: str, ended: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.ended = list(ended)
 
 
 class WhiteRabbitStreamError(WhiteRabbitError):

@@ -5,9 +5,10 @@ Texts that can only be meant as a number or as true or false are accepted as suc
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_whiterabbit.client import checks
@@ -91,6 +92,31 @@ def fixed_flag(value: Any, name: str) -> None:
     """
     if value is not None and not isinstance(value, bool):
         raise WhiteRabbitInputError(f"{name} must be True or False, and can't be a template; got {value!r:.50}")
+
+
+def ids_of(value: Any, name: str) -> list[str]:
+    """Return ids from a list of them, from what can be read like one, or from the text of a JSON array.
+
+    :param name: the argument's name, for the error.
+    :raises WhiteRabbitInputError: if it is something else, or something in it is not an id.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise WhiteRabbitInputError(f"{name} must be a list of ids, or a template that renders to a JSON array of ids")
+    return checks.identifiers(value, name)
+
+
+def literal_ids(value: Any, name: str) -> Any:
+    """Check ids that are known when the DAG is parsed, and return them; unchanged if some are templates."""
+    if isinstance(value, Iterator):  # it can be read once
+        value = list(value)
+    if not (isinstance(value, list | tuple | set) and any(map(is_deferred, value))):
+        ids_of(value, name)
+    return value
 
 
 def json_object(value: Any, name: str) -> Any:

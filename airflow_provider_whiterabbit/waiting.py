@@ -111,7 +111,7 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
         return TaskMetrics(self.whiterabbit_conn_id, self.waits_for.kind)
 
     def _defer_until_end(
-        self, target_id: str, deadline: datetime | None, poll_interval: float, *, soft_fail: bool = False
+        self, target_id: Any, deadline: datetime | None, poll_interval: float, *, soft_fail: bool = False
     ) -> None:
         """Defer the task until the execution or workflow run has ended and Airflow calls `execute_complete`.
 

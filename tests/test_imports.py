@@ -23,8 +23,10 @@ MODULES = (
     "operators.workflow",
     "secrets",
     "sensors.execution",
+    "sensors.executions",
     "sensors.workflow",
     "triggers.execution",
+    "triggers.executions",
     "triggers.workflow",
     "hooks.whiterabbit",
 )
@@ -70,6 +72,7 @@ from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCa
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
+from airflow_provider_whiterabbit.sensors.executions import WhiteRabbitExecutionsSensor
 values = {"texts": ["a"], "numbers": [1, 1.5, 2.0, 1e-7, None, True], "templates": "{{ ds }}"}
 WhiteRabbitExecuteComponentOperator(
     task_id="a", module="X", input=values, config=values, callback_url="https://x", attempts=2, timeout=5.5
@@ -77,6 +80,7 @@ WhiteRabbitExecuteComponentOperator(
 WhiteRabbitTriggerWorkflowOperator(task_id="b", workflow_id="w", on_doubt="ask")
 WhiteRabbitExecutionSensor(task_id="c", execution_id="e", timeout="{{ params.x }}", start_from_trigger=True)
 WhiteRabbitReplayCallbacksOperator(task_id="d", execution_ids=["e"], max_replays=4)
+WhiteRabbitExecutionsSensor(task_id="e", execution_ids=["e"], outputs=False, on_failed_execution="return")
 print(*sys.modules)
 """
 

@@ -30,10 +30,11 @@ _MAX_PLACE = 500
 """How many characters of the place of a character an error shows at most."""
 
 
-def check_storable(result: Any, target: Target[Any], target_id: str) -> None:
-    """Check that Airflow can store the result of a completed execution or workflow run as XCom.
+def check_storable(result: Any, target: Target[Any], target_id: str, part: str = "output") -> None:
+    """Check that Airflow can store the result of an execution or workflow run as XCom.
 
     :param result: the output of an execution, or the record of a workflow run.
+    :param part: what the result is: ``output``, or the ``error`` of an execution that has failed.
     :raises WhiteRabbitOutputError: if Airflow can't. The message says what it can't store, at which place, and how to
         get the output.
     """
@@ -44,9 +45,9 @@ def check_storable(result: Any, target: Target[Any], target_id: str) -> None:
         what, place = found
         read = f"WhiteRabbitHook.get_{target.id_name.removesuffix('_id')}"
         raise WhiteRabbitOutputError(
-            f"{target.noun.capitalize()} {target_id} has completed and is paid for, but Airflow can't store its output "
-            f"as XCom: it has {what} at {clean(place, _MAX_PLACE)}. Read the output with {read}, use an XCom backend "
-            "that can store it, or set do_xcom_push=False"
+            f"{target.noun.capitalize()} {target_id} has {'completed' if part == 'output' else 'failed'} and is paid "
+            f"for, but Airflow can't store its {part} as XCom: it has {what} at {clean(place, _MAX_PLACE)}. Read the "
+            f"{part} with {read}, use an XCom backend that can store it, or set do_xcom_push=False"
         )
 
 

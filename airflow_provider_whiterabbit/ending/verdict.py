@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from airflow_provider_whiterabbit.client.wait.target import Target
@@ -83,10 +84,17 @@ def no_retry_mends(error: BaseException, refusals: Collection[int]) -> bool:
     return isinstance(error, WhiteRabbitConfigError) and bool(refusals)
 
 
+def name_of_many(ids: Sequence[str]) -> str:
+    """Return what stands for many ids in an event and in messages: their number and a digest, as ``1000-9f86d0…``."""
+    digest = hashlib.sha256("\n".join(map(str, ids)).encode(errors="replace")).hexdigest()
+    return f"{len(ids)}-{digest[:16]}"
+
+
 def ended_id(event: Any, target: Target[Any], expected_id: str | None) -> str:
     """Check a trigger's event, and return the id of the execution or workflow run that has ended, successfully or not.
 
-    :param event: ``{"execution_id": …, "status": …, "message": …}``, or the same with ``workflow_run_id``.
+    :param event: ``{"execution_id": …, "status": …, "message": …}``, or the same with ``workflow_run_id``, or with
+        ``execution_ids``, which holds `name_of_many`.
     :param target: what the trigger waited for.
     :param expected_id: the id that was waited for; None if only the event knows it.
     :raises WhiteRabbitTimeoutError: if the deadline passed first.

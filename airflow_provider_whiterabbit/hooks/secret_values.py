@@ -14,7 +14,8 @@ from airflow_provider_whiterabbit.exceptions import (
 from airflow_provider_whiterabbit.secrets import MARK, SecretName, as_names, check_text, names_in, replaced, texts_in
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.transport.sync import Client
+    from airflow_provider_whiterabbit.client.transport.exchange import ClientBase
+    from airflow_provider_whiterabbit.client.wire.messages import Request
 
 _REMEDY = "Airflow says the same while a secrets backend is down"
 
@@ -122,7 +123,7 @@ class SecretReadingMixin:
     """Mixin for the hook: its submissions can name secrets."""
 
     get_connection: Callable[[str], Any]
-    get_conn: Callable[[], Client]
+    get_conn: Callable[[], ClientBase]
 
     @cached_property
     def secret_values(self) -> SecretValues:
@@ -140,6 +141,17 @@ class SecretReadingMixin:
             self.secret_values.read(value, place, approved)
         if known := self.secret_values.known():
             self.get_conn().hiding.add(known)
+
+    def _requests(
+        self, request_for: Callable[..., Request], values: Mapping[str, Any], allowed: Collection[str]
+    ) -> tuple[Request, Request]:
+        """Return a request with the names of secrets in it, and with the secrets instead.
+
+        :param request_for: validates the values, and returns the request.
+        :param allowed: the names that they may hold.
+        """
+        named = request_for(**values)  # validates what is not secret
+        return named, request_for(**self._with_secrets(values, allowed))
 
     def _with_secrets(self, values: Mapping[str, Any], allowed: Collection[str]) -> dict[str, Any]:
         """Return values of a submission with secrets in place of their names.

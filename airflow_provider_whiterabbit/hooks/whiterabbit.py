@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_
 from airflow_provider_whiterabbit.compat import BaseHook
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTION_TYPE, UI_FIELD_BEHAVIOUR
 from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
-from airflow_provider_whiterabbit.hooks.secret_values import SecretReadingMixin
+from airflow_provider_whiterabbit.hooks.many import WaitingForManyMixin
 from airflow_provider_whiterabbit.hooks.unknown_fields import remark_on_unknown
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wait.followed import Followed, R
     from airflow_provider_whiterabbit.client.wait.timing import Timing
     from airflow_provider_whiterabbit.client.wire.messages import Request
+    from airflow_provider_whiterabbit.hooks.aio import WhiteRabbitAsyncHook
     from airflow_provider_whiterabbit.hooks.once import Once
 
 
-class WhiteRabbitHook(SecretReadingMixin, BaseHook):
+class WhiteRabbitHook(WaitingForManyMixin, BaseHook):
     """Calls White Rabbit with the credentials of an Airflow connection.
 
     Every method can raise `WhiteRabbitConfigError` if the connection can't be used and `WhiteRabbitInputError` if an
@@ -139,8 +140,7 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
         """Return the request of `execute_component` with the names of secrets in it, and with the secrets instead."""
         allowed_secrets = options.pop("allowed_secrets", ())
         request_for = partial(self.component_request, module, **options)
-        named = request_for(input=inputs, config=config)
-        return named, request_for(**self._with_secrets({"input": inputs, "config": config}, allowed_secrets))
+        return self._requests(request_for, {"input": inputs, "config": config}, allowed_secrets)
 
     def component_request(self, module: str, *, callback: bool | str = False, **arguments: Any) -> Request:
         """Validate the arguments of `execute_component`, and return the HTTP request without sending the request.
@@ -256,8 +256,8 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
         from airflow_provider_whiterabbit.client import api
 
         request_for = partial(api.update_component, workflow_id, component_id, name=name, position=position)
-        request_for(config=config)
-        return self.get_conn().call(request_for(**self._with_secrets({"config": config}, allowed_secrets)))
+        _, request = self._requests(request_for, {"config": config}, allowed_secrets)
+        return self.get_conn().call(request)
 
     # --- the clients
 
@@ -271,6 +271,12 @@ class WhiteRabbitHook(SecretReadingMixin, BaseHook):
     def get_conn(self) -> Client:
         """Return the hook's blocking client of White Rabbit's API; each call returns the same client."""
         return self._client
+
+    def aio(self) -> WhiteRabbitAsyncHook:
+        """Return a hook whose methods are awaited, for an ``async with`` in an ``async def`` task or a notebook."""
+        from airflow_provider_whiterabbit.hooks.aio import WhiteRabbitAsyncHook
+
+        return WhiteRabbitAsyncHook(self)
 
     async def get_async_client(self) -> AsyncClient:
         """Return an asynchronous client of White Rabbit's API for triggers, to be used in an ``async with``."""

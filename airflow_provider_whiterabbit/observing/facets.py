@@ -42,6 +42,18 @@ class WhiteRabbitExecutionRunFacet(RunFacet):  # type: ignore[misc]
 
 
 @define
+class WhiteRabbitExecutionsRunFacet(RunFacet):  # type: ignore[misc]
+    """The run facet of a task that has waited for many executions; `executionIds` is their number and a digest."""
+
+    connectionId: str
+    executionIds: str | None = None
+    host: str | None = None
+    status: str | None = None
+    credits: float | None = None
+    _producer: str = field(default=PRODUCER, kw_only=True)
+
+
+@define
 class WhiteRabbitWorkflowRunFacet(RunFacet):  # type: ignore[misc]
     """The run facet of a task that has started a workflow run or waited for one."""
 
@@ -70,7 +82,7 @@ def operator_lineage(
     There are no input and output datasets: the inputs and the output of an execution are values, and what it changes,
     such as balances on a chain, is no dataset. So OpenLineage reports the task's own `inlets` and `outlets`.
 
-    :param id_name: ``execution_id`` or ``workflow_run_id``.
+    :param id_name: ``execution_id``, ``execution_ids`` or ``workflow_run_id``.
     :param connection_id: id of the task's connection.
     :param identity: id of the execution or workflow run.
     :param host: host of White Rabbit's API, with the port if its base URL has one.
@@ -84,11 +96,13 @@ def operator_lineage(
     # Names as OpenLineage's documentation demands of custom facets: a prefix, an underscore, and a name in camel case.
     if id_name == "execution_id":
         facets["whiteRabbit_execution"] = WhiteRabbitExecutionRunFacet(**common, executionId=identity, module=subject)
+    elif id_name == "execution_ids":
+        facets["whiteRabbit_executions"] = WhiteRabbitExecutionsRunFacet(**common, executionIds=identity)
     else:
         facets["whiteRabbit_workflow"] = WhiteRabbitWorkflowRunFacet(
             **common, workflowRunId=identity, workflowId=subject
         )
-    if identity is not None and host is not None:
+    if identity is not None and host is not None and id_name != "execution_ids":
         facets["externalQuery"] = ExternalQueryRunFacet(
             externalQueryId=identity, source=f"{SCHEME}://{host}", producer=PRODUCER
         )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.compat import BaseOperator
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.recovery import Recovery, ReplayOutcome
 from airflow_provider_whiterabbit.operators.submissions import Progress, Submissions
-from airflow_provider_whiterabbit.templated import TemplatedMixin, as_number, connection_id, is_deferred
+from airflow_provider_whiterabbit.templated import TemplatedMixin, as_number, connection_id, ids_of, literal_ids
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -77,11 +75,13 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
             inlets = list(kwargs.get("inlets") or ())
             kwargs["inlets"] = inlets if submitted in inlets else [*inlets, submitted]
         super().__init__(**kwargs)
-        self.execution_ids = self._unless_template(execution_ids, lambda ids: _literal_ids(ids, "execution_ids"))
+        self.execution_ids = self._unless_template(
+            execution_ids, lambda ids: None if ids is None else literal_ids(ids, "execution_ids")
+        )
         self.submitted = self._unless_template(submitted, self._checked_source)
         self.whiterabbit_conn_id = self._unless_template(whiterabbit_conn_id, connection_id)
         self.max_replays: Any = self._unless_template(max_replays, _max_replays)
-        self.ignore = self._unless_template(ignore, lambda ids: _literal_ids(ids, "ignore"))
+        self.ignore = self._unless_template(ignore, lambda ids: literal_ids(ids, "ignore"))
 
     def execute(self, context: Context) -> dict[ReplayOutcome, list[str]]:
         """Read each execution's record, and ask White Rabbit to deliver the callback again if the callback was lost.
@@ -90,11 +90,11 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
         :raises WhiteRabbitError: if callbacks could not be replayed.
         """
         self._checked_source(self.submitted)
-        ignore = _checked_ids(self.ignore, "ignore")
+        ignore = _different(self.ignore, "ignore")
         max_replays = self._checked_argument("max_replays", _max_replays)
         if self.submitted is None:
             recovery = Recovery(self._hook, Progress(), max_replays, ignore)
-            for execution_id in _checked_ids(self.execution_ids, "execution_ids"):
+            for execution_id in _different(self.execution_ids, "execution_ids"):
                 recovery.look_at(execution_id)
         else:
             recovery = self._recover(context, max_replays, ignore)
@@ -135,26 +135,6 @@ def _max_replays(value: Any) -> int:
     return number
 
 
-def _literal_ids(ids: Any, name: str) -> Any:
-    """Check ids that are known when the DAG is parsed, and return them."""
-    if isinstance(ids, Iterator):  # it can be read once
-        ids = list(ids)
-    if ids is not None and not (isinstance(ids, list | tuple | set) and any(map(is_deferred, ids))):
-        _checked_ids(ids, name)
-    return ids
-
-
-def _checked_ids(execution_ids: Any, name: str) -> list[str]:
-    """Return execution ids without duplicates, in the given order.
-
-    :param name: the argument's name, for the error.
-    :raises WhiteRabbitInputError: if they are not a list of ids; nothing has been sent then.
-    """
-    if isinstance(execution_ids, str):
-        try:
-            execution_ids = json.loads(execution_ids)
-        except ValueError:
-            execution_ids = None
-    if isinstance(execution_ids, str | bytes | dict) or not isinstance(execution_ids, Iterable):
-        raise WhiteRabbitInputError(f"{name} must be a list of ids, or a template that renders to a JSON array of ids")
-    return list(dict.fromkeys(checks.identifier(execution_id, name) for execution_id in execution_ids))
+def _different(ids: Any, name: str) -> list[str]:
+    """Return ids without duplicates, in the given order."""
+    return list(dict.fromkeys(ids_of(ids, name)))

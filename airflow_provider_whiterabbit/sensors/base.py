@@ -117,7 +117,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         return self._unrendered.get(name, getattr(self, name, None))  # not there while `__init__` runs
 
     @property
-    def _target_id(self) -> str:
+    def _target_id(self) -> Any:
         """The rendered id.
 
         :raises WhiteRabbitInputError: if it is not an id.
@@ -125,6 +125,11 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         name = self.waits_for.id_name
         with self._naming_native_rendering(name):
             return checks.identifier(getattr(self, name), name, self._unrendered.get(name))
+
+    @property
+    def _id_text(self) -> str:
+        """What messages call the execution or run."""
+        return str(getattr(self, self.waits_for.id_name))
 
     def _lineage_id(self) -> str | None:
         with contextlib.suppress(WhiteRabbitError):  # not rendered yet, or not an id
@@ -134,6 +139,13 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     @property
     def _poll_seconds(self) -> float:
         return self._checked_argument("poke_interval", _poke_seconds)
+
+    def _check_arguments(self) -> None:
+        """Check the rendered arguments before anything is sent.
+
+        :raises WhiteRabbitInputError: if one is wrong.
+        """
+        self.poke_interval, self.timeout = self._poll_seconds, self._timeout_seconds  # Airflow reads them as numbers
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Read the record once; return whether the execution or workflow run has ended, False on a temporary error."""
@@ -170,8 +182,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait in the configured mode. The sensor does not defer if the execution or workflow run has ended already."""
         with self._skipping(), self._ending_for_good():
-            # Airflow's own code reads these as numbers.
-            self.poke_interval, self.timeout = self._poll_seconds, self._timeout_seconds
+            self._check_arguments()
         if not self.deferrable:
             # Airflow 2.11 warns of a call to `execute` from within another task.
             return inspect.unwrap(BaseSensorOperator.execute)(self, context)
@@ -205,7 +216,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
                 with self._as_task_timeout():
                     raise WhiteRabbitTimeoutError(
                         f"Airflow's deferral timeout fired before a triggerer saw the end of the {self.waits_for.noun} "
-                        f"{getattr(self, self.waits_for.id_name)}"
+                        f"{self._id_text}"
                     )
             if self.start_from_trigger and self.ends_in_triggerer:
                 # No worker has logged it before, and the triggerer can't know it.

@@ -8,10 +8,10 @@ import importlib
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -30,6 +30,7 @@ from airflow_provider_whiterabbit.triggers.patience import patiently
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+    from airflow_provider_whiterabbit.client.wait.followed import Snapshot
 
 GRACE = timedelta(minutes=2)
 """How much later than a trigger's deadline Airflow's own timeout for the deferred task fires."""
@@ -39,6 +40,13 @@ _MAX_TRACEBACK = 20_000
 
 _TRANSPORT = "airflow_provider_whiterabbit.client.transport.aio"
 _ENDING_ARGUMENTS = ("end_from_trigger", "soft_fail")
+
+
+class End(NamedTuple):
+    """How what a trigger waits for has ended."""
+
+    status: str
+    succeeded: bool
 
 
 class WhiteRabbitTrigger(BaseTrigger):
@@ -72,7 +80,7 @@ class WhiteRabbitTrigger(BaseTrigger):
 
     def __init__(
         self,
-        identity: str,
+        identity: Any,
         whiterabbit_conn_id: str = WhiteRabbitHook.default_conn_name,
         poll_interval: float = POLL_INTERVAL,
         deadline: datetime | None = None,
@@ -99,6 +107,7 @@ class WhiteRabbitTrigger(BaseTrigger):
 
     @property
     def _target_id(self) -> str:
+        """What the event and messages call the execution or run: its id."""
         return clean(str(getattr(self, self.target.id_name)))  # a template's value, which is validated only later
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -121,21 +130,16 @@ class WhiteRabbitTrigger(BaseTrigger):
         message: str | None = None
         try:
             metrics = self._whiterabbit_metrics
-            checks.identifier(self._target_id, self.target.id_name, self._unrendered_id)
+            self._check_ids()
             if not hasattr(sys.modules.get(_TRANSPORT), "AsyncClient"):  # another trigger may have half imported it
                 # The first trigger of a triggerer imports for some 300 ms, which would block the event loop.
                 await asyncio.to_thread(importlib.import_module, _TRANSPORT)
             async with contextlib.aclosing(await self._connect()) as client:
-                followed, succeeded = self.target.followed(self._target_id), False
+                succeeded = False
                 try:
                     with metrics.timing(WhiteRabbitTimeoutError):
-                        snapshot = await client.wait(
-                            followed,
-                            deadline=self._deadline(),
-                            poll_interval=self.poll_interval,
-                            observe=metrics.observe,
-                        )
-                    status, succeeded, self._has_ended = str(snapshot.status), snapshot.succeeded, True
+                        end = await self._waiting(client, metrics)
+                    status, succeeded, self._has_ended = str(end.status), end.succeeded, True
                 except WhiteRabbitTimeoutError as error:
                     status, message = TIMEOUT, str(error)
                 end_event = await self._end_task(client, metrics, status, succeeded, message)
@@ -161,6 +165,25 @@ class WhiteRabbitTrigger(BaseTrigger):
             return
         self.log.warning(
             "The %s %s may still be running at White Rabbit; it was not cancelled", self.target.noun, self._target_id
+        )
+
+    def _check_ids(self) -> None:
+        """Check what is waited for, before the wait.
+
+        :raises WhiteRabbitInputError: if it is not an id.
+        """
+        checks.identifier(self._target_id, self.target.id_name, self._unrendered_id)
+
+    def _waiting(self, client: AsyncClient, metrics: TaskMetrics) -> Coroutine[Any, Any, Snapshot | End]:
+        """Return what waits for the end. It is not awaited here: each of many waits would keep one more coroutine.
+
+        :raises WhiteRabbitTimeoutError: at the deadline.
+        """
+        return client.wait(
+            self.target.followed(self._target_id),
+            deadline=self._deadline(),
+            poll_interval=self.poll_interval,
+            observe=metrics.observe,
         )
 
     @property
@@ -195,7 +218,7 @@ class WhiteRabbitTrigger(BaseTrigger):
             message = f"The connection {self.whiterabbit_conn_id} could not be read within {seconds:.0f} s"
             if deadline is None or time.time() < deadline:
                 raise WhiteRabbitError(message) from None
-            name = self.target.followed(self._target_id).name
+            name = f"{self.target.noun.capitalize()} {self._target_id}"
             raise WhiteRabbitTimeoutError(
                 f"{name} had not ended at the deadline, as far as is known. {message}"
             ) from None

@@ -1,4 +1,4 @@
-"""Both clients, reading records and opening streams, for tests that must pass with each of them."""
+"""Both clients, reading records, opening streams and submitting, for tests that must pass with each of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,19 @@ from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.client.wait.commands import Command, Open, Read
+from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.emulator import Emulator
 
 Fetch = Callable[[ClientSettings, str], Any]
 """Takes settings and the id of an execution, and returns its record or the first events of its stream."""
+
+
+Submit = Callable[..., Any]
+"""Takes settings and the request of a submission, and perhaps what else `submit` of a client takes."""
+
+AT_ONCE = Timing(first_pause=0)
+"""Lets submissions be sent again without a pause of their own."""
 
 
 def _open_and_read(execution_id: str) -> Generator[Command, Any, Any]:
@@ -51,10 +60,28 @@ def _stream_with_aiohttp(settings: ClientSettings, execution_id: str) -> Any:
     return asyncio.run(fetch())
 
 
+def _submit_with_requests(settings: ClientSettings, request: Request, **options: Any) -> Any:
+    with Client(settings, AT_ONCE) as client:
+        return client.submit(request, **options)
+
+
+def _submit_with_aiohttp(settings: ClientSettings, request: Request, **options: Any) -> Any:
+    async def submit() -> Any:
+        async with AsyncClient(settings, AT_ONCE) as client:
+            return await client.submit(request, **options)
+
+    return asyncio.run(submit())
+
+
 both_clients = pytest.mark.parametrize(
     "fetch", [_record_with_requests, _record_with_aiohttp], ids=["requests", "aiohttp"]
 )
 """Runs a test with each client, which reads a record."""
+
+submitters = pytest.mark.parametrize(
+    "submit", [_submit_with_requests, _submit_with_aiohttp], ids=["requests", "aiohttp"]
+)
+"""Runs a test with each client, which submits."""
 
 records_and_streams = pytest.mark.parametrize(
     "fetch",

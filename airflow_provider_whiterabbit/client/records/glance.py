@@ -9,6 +9,7 @@ import pendulum
 
 from airflow_provider_whiterabbit.client.records.fields import (
     lenient,
+    number,
     strict_id,
     strict_object,
     strict_status,
@@ -23,6 +24,7 @@ class Glance(HasStatus):
 
     :param created_at: None where it was not read.
     :param updated_at: None where it was not read.
+    :param total_usage: the number of credits spent; None where it was not read.
     :param lags: whether the record has ended by its field ``completed``, but not by its status.
     """
 
@@ -31,6 +33,7 @@ class Glance(HasStatus):
     created_at: pendulum.DateTime | None = None
     updated_at: pendulum.DateTime | None = None
     lags: bool = False
+    total_usage: float | None = None
 
     @property
     def progress(self) -> str:
@@ -52,4 +55,5 @@ class Glance(HasStatus):
             lenient(record, "createdAt", time),
             lenient(record, "updatedAt", time),
             lags=record.get("completed") is True and status not in TERMINAL,
+            total_usage=lenient(record, "totalUsage", number),
         )

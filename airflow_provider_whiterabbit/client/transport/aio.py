@@ -1,6 +1,7 @@
-"""The asynchronous client of White Rabbit's API, over aiohttp, for triggers; the module `sync` has the blocking client.
+"""The asynchronous client of White Rabbit's API, over aiohttp; the module `sync` has the blocking client.
 
-The client reads and follows, and cannot submit: a trigger may run twice at once, when a triggerer was believed dead.
+A trigger may run twice at once, when a triggerer was believed dead, so it never calls `submit` or `call`. All that a
+wait needs goes through `send`, which refuses what must not be sent twice.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
 from typing import Any, Self, TypeVar, cast
 
@@ -33,18 +35,23 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
 )
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.opening import StreamOfWait
+from airflow_provider_whiterabbit.client.transport.pace import HostPausedError
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
-from airflow_provider_whiterabbit.client.transport.sharing import SharedSession, Turns, join, leave
+from airflow_provider_whiterabbit.client.transport.sharing import SharedSession, Turns, is_connected, join, leave
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow
 from airflow_provider_whiterabbit.client.wait.occurrences import Observer, ignore
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
+from airflow_provider_whiterabbit.client.wire.sse import MAX_EVENT_BYTES
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitInputError,
+    WhiteRabbitTransportError,
 )
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -106,13 +113,8 @@ class AsyncClient(SendingClient):
         :raises WhiteRabbitTransportError: if no usable answer arrives.
         """
         if not request.idempotent:
-            raise WhiteRabbitInputError(f"{request.method} {request.path} must be sent from a worker")
-        max_bytes = max_bytes or self.settings.max_answer_bytes
-        exchange = partial(self._exchange, request, wanted, max_bytes, itertools.count(1))
-        # Without file descriptors, requests wait for connections to use again.
-        longest = None if self._shared.streams.are_scarce else self.timing.late_head
-        async with self._turn(self._shared.record_turns, request, within, longest) as left:
-            return await self._with_valid_key(exchange, request, left)
+            raise WhiteRabbitInputError(f"{request.method} {request.path} must not be sent twice: use submit or call")
+        return await self._send(itertools.count(1), request, within, wanted, max_bytes)
 
     async def read_once(self, followed: Followed[R], max_bytes: int | None = None) -> R:
         """Read the record of an execution or workflow run in a single attempt, without retries.
@@ -121,6 +123,27 @@ class AsyncClient(SendingClient):
         """
         return followed.record_of(await self.send(followed.record_request, max_bytes=max_bytes))
 
+    async def read(self, followed: Followed[R]) -> R:
+        """Read the record of an execution or workflow run, with retries."""
+        return followed.record_of(await self.call(followed.record_request))
+
+    async def events(self, followed: Followed[Any]) -> AsyncGenerator[Snapshot, None]:
+        """Yield the events of an event stream until an event's status is terminal or the server closes the stream.
+
+        :raises WhiteRabbitError: if the stream is refused, breaks, goes silent for 45 seconds, or is not as documented.
+        """
+        followed = self.guarded(followed)
+        stream = await self._open(followed.stream_request, _FOREVER, self.settings.max_answer_bytes)
+        try:
+            while (events := await stream.read(self.timing.silence, _FOREVER, _FOREVER)) is not None:
+                for data in events:
+                    event = followed.event_of(data)
+                    yield event
+                    if event.is_terminal:
+                        return
+        finally:
+            stream.close()
+
     def wait(
         self,
         followed: Followed[Any],
@@ -128,15 +151,24 @@ class AsyncClient(SendingClient):
         deadline: float | None = None,
         poll_interval: float = POLL_INTERVAL,
         observe: Observer = ignore,
+        whole_record: bool = False,
     ) -> Coroutine[Any, Any, Snapshot]:
         """Wait until an execution or workflow run has ended; return the event or the partial record that shows the end.
 
         :param deadline: when to give up, in Unix seconds; `None` waits without end.
         :param poll_interval: seconds between two reads of the record where streaming is refused.
         :param observe: is told of each reconnect, poll and refusal.
+        :param whole_record: return the whole record instead.
         :raises WhiteRabbitTimeoutError: at the deadline.
         """
-        steps = follow(followed, deadline=deadline, poll_interval=poll_interval, observe=observe, timing=self.timing)
+        steps = follow(
+            self.guarded(followed),
+            deadline=deadline,
+            poll_interval=poll_interval,
+            whole_record=whole_record,
+            observe=observe,
+            timing=self.timing,
+        )
         return self.run(steps)  # not awaited here: each of many waits would keep one more coroutine
 
     async def run(self, steps: Generator[Command, Any, T]) -> T:
@@ -167,25 +199,43 @@ class AsyncClient(SendingClient):
         finally:
             await stream.close()
 
-    async def _open(self, request: Request, within: float) -> EventStream:
+    async def _send(
+        self,
+        attempts: Iterator[int],
+        request: Request,
+        within: float = _FOREVER,
+        wanted: tuple[str, ...] = (),
+        max_bytes: int | None = None,
+    ) -> Any:
+        shared = self._shared
+        exchange = partial(self._exchange, request, wanted, max_bytes or self.settings.max_answer_bytes, attempts)
+        # Without file descriptors, requests wait for connections to use again. A submission keeps its turn.
+        longest = self.timing.late_head if request.idempotent and not shared.streams.are_scarce else None
+        turns = shared.record_turns if request.idempotent else shared.submission_turns
+        async with self._turn(turns, request, within, longest) as left:
+            return await self._with_valid_key(exchange, request, left)
+
+    async def _open(self, request: Request, within: float, max_event_bytes: int = MAX_EVENT_BYTES) -> EventStream:
         streams, refused_for = self._shared.streams, self.timing.retry_stream_after
-        opening = partial(self._open_once, request, itertools.count(1))
+        opening = partial(self._open_once, request, max_event_bytes, itertools.count(1))
         async with self._turn(self._shared.stream_turns, request, within, self.timing.late_head) as left:
             with streams.opening(refused_for):
                 stream = await self._with_valid_key(opening, request, left)
         streams.add(stream, refused_for)
         return stream
 
-    async def _open_once(self, request: Request, attempts: Iterator[int], limits: Limits) -> EventStream:
+    async def _open_once(
+        self, request: Request, max_event_bytes: int, attempts: Iterator[int], limits: Limits
+    ) -> EventStream:
         with RequestLog(request, next(attempts)) as entry:
             async with transport_errors(self, request, limits.read):
-                answer = await self._start(request, limits, EVENT_STREAM)
+                answer = await self._start(self._session, request, limits, EVENT_STREAM)
                 try:
                     head = Response(answer.status, lower_case(answer.headers), b"", time.time())
                     if head.status != 200:
                         head = await read_whole(answer, self.settings.max_answer_bytes, entry)
                     self._check_stream(request, head)
-                    stream = EventStream(answer, entry)
+                    stream = EventStream(answer, max_event_bytes, entry)
                 except BaseException:
                     answer.close()
                     raise
@@ -195,23 +245,31 @@ class AsyncClient(SendingClient):
     async def _exchange(
         self, request: Request, wanted: tuple[str, ...], max_bytes: int, attempts: Iterator[int], limits: Limits
     ) -> Any:
-        with RequestLog(request, next(attempts)) as entry:
+        async with contextlib.AsyncExitStack() as stack:
+            session = self._session
+            if not request.idempotent:
+                # A connection that was kept alive may be dead. On a fresh one it is known whether anything was sent.
+                session = await self._isolated(request)
+                stack.enter_context(self._knowing_if_sent(request, session.connector))
+                await stack.enter_async_context(session)
+            entry = stack.enter_context(RequestLog(request, next(attempts)))
             async with transport_errors(self, request, limits.total):
-                answer = await self._start(request, limits, JSON)
+                answer = await self._start(session, request, limits, JSON)
                 try:
                     response = await read_whole(answer, max_bytes, entry, wanted)
                 finally:
                     answer.release()  # its connection can be used again if the answer was read to its end
         return self._data_of(request, response)
 
-    async def _start(self, request: Request, limits: Limits, accept: str) -> Answer:
+    async def _start(self, session: aiohttp.ClientSession, request: Request, limits: Limits, accept: str) -> Answer:
         http2 = self._shared.http2
-        if http2 is not None and http2.is_used and request.body is None:
+        # Nothing but a GET: over HTTP/2, a request shares a connection, and has no first byte of its own to count from.
+        if http2 is not None and http2.is_used and request.method == "GET":
             headers, is_stream = partial(self._headers, request, accept), accept == EVENT_STREAM
             stream = await http2.start(request.method, request.path, headers, limits, is_stream=is_stream)
             if stream is not None:
                 return stream
-        answer = await self._session.request(
+        answer = await session.request(
             request.method,
             self._url(request),
             data=request.body,
@@ -228,6 +286,33 @@ class AsyncClient(SendingClient):
         )
         end_with_connection(answer)
         return answer
+
+    async def _isolated(self, request: Request) -> aiohttp.ClientSession:
+        """Wait until the host's pace admits a request that must not be sent twice; return a session for it alone.
+
+        It waits here, because the request is signed before aiohttp asks for a connection.
+        """
+        try:
+            return await self._shared.isolated()
+        except HostPausedError as error:
+            raise self.transport_error(request, error) from None
+
+    @contextlib.contextmanager
+    def _knowing_if_sent(self, request: Request, connector: aiohttp.BaseConnector | None) -> Iterator[None]:
+        """Send a request that must not be sent twice within it; note in its error whether anything was sent."""
+        try:
+            yield
+        except WhiteRabbitTransportError as error:
+            error.sent = is_connected(connector)
+            raise
+        except asyncio.CancelledError:
+            if is_connected(connector):
+                log.warning(
+                    "%s %s was cancelled before its answer came: White Rabbit may have received it",
+                    request.method,
+                    request.path,
+                )
+            raise
 
     @contextlib.asynccontextmanager
     async def _turn(

@@ -118,15 +118,16 @@ def _take_note(closed: asyncio.Future[None]) -> None:
 class EventStream:
     """An open event stream (Server-Sent Events) of an execution or workflow run.
 
+    :param max_event_bytes: largest event that is parsed, in bytes.
     :param entry: is told of the bytes and of the end of the stream.
     :raises UnusableAnswerError: if the stream has an unknown content encoding.
     """
 
     __slots__ = ("_answer", "_decoder", "_decompressor", "_entry", "_pieces", "owner")
 
-    def __init__(self, answer: Answer, entry: RequestLog) -> None:
+    def __init__(self, answer: Answer, max_event_bytes: int, entry: RequestLog) -> None:
         self._answer = answer
-        self._decoder = EventDecoder()
+        self._decoder = EventDecoder(max_event_bytes)
         self._decompressor = Decompressor(lower_case(answer.headers).get("content-encoding", ""), STREAM_PIECE_BYTES)
         self._pieces: Iterator[bytes] | None = None
         self._entry = entry

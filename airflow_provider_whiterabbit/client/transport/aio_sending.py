@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
 
+from tenacity import AsyncRetrying
+
+from airflow_provider_whiterabbit.client import retry
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, Limits
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION, Target
 from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.client.wire.signing import Signer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitResponseError
@@ -31,6 +37,40 @@ class SendingClient(ClientBase):
         super().__init__(settings, timing)
         self._read_again = read_again
 
+    async def call(self, request: Request) -> Any:
+        """Send a request, with the retries that the module `retry` allows; return the response's JSON.
+
+        :raises WhiteRabbitResponseError: if the server refuses.
+        :raises WhiteRabbitTransportError: if no usable answer arrives.
+        """
+        policy = retry.policy(request, self.timing.first_pause, self.settings.request_attempts)
+        return await AsyncRetrying(**policy)(self._send, itertools.count(1), request)
+
+    async def submit(
+        self, request: Request, target: Target[Any] = EXECUTION, on_id: Callable[[str], None] = lambda _: None
+    ) -> Any:
+        """Submit an execution or a workflow run at most once; return the response's JSON, which holds the new id.
+
+        :param request: made by `api.execute_component` or `api.trigger_workflow`.
+        :param target: what is submitted.
+        :param on_id: receives the id before anything else in the answer is validated.
+        :raises WhiteRabbitResponseError: if the server refused: nothing runs.
+        :raises WhiteRabbitTransportError: if the server was never reached: nothing runs.
+        :raises WhiteRabbitUncertainSubmissionError: if it is not known whether anything runs.
+        """
+        id_field = target.answer_id  # nothing may fail between the POST and `on_id`
+        with self._submitting():
+            answer = await self.call(request)
+        on_id(answers.submitted_id(request, answer, id_field))
+        return answer
+
+    async def _send(self, attempts: Iterator[int], request: Request) -> Any:
+        """Send a request once, and return the response's JSON.
+
+        :param attempts: numbers the times that the request is sent.
+        """
+        raise NotImplementedError
+
     async def _with_valid_key(self, exchange: Callable[[Limits], Awaitable[T]], request: Request, within: float) -> T:
         """Send a request, and again if its clock was wrong, or if its key was replaced meanwhile.
 
@@ -41,7 +81,8 @@ class SendingClient(ClientBase):
         try:
             return await self._with_corrected_clock(exchange, request, within)
         except WhiteRabbitAuthenticationError as error:
-            if not error.is_from_api or not await self._has_new_key(signer, ends - monotonic()):
+            is_worth_it = error.is_from_api and request.idempotent
+            if not is_worth_it or not await self._has_new_key(signer, ends - monotonic()):
                 raise
         return await self._with_corrected_clock(exchange, request, ends - monotonic())
 

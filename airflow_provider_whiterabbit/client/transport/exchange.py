@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_whiterabbit import __version__
+from airflow_provider_whiterabbit.client import retry
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.text import clean
@@ -19,7 +21,12 @@ from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.signing import EmptyBodySignature, Signer
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitTransportError
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitAuthenticationError,
+    WhiteRabbitResponseError,
+    WhiteRabbitTransportError,
+    WhiteRabbitUncertainSubmissionError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +114,18 @@ class ClientBase:
         cause = clean(str(error)) or type(error).__name__
         log.warning("The key was refused, and the connection can't be read again: %s", cause)
 
+    @contextlib.contextmanager
+    def _submitting(self) -> Iterator[None]:
+        """Submit within it; an error after which something may run at White Rabbit raises the error for that."""
+        try:
+            yield
+        except (WhiteRabbitResponseError, WhiteRabbitTransportError) as error:
+            if not retry.is_uncertain(error):
+                raise
+            raise WhiteRabbitUncertainSubmissionError(
+                f"It is not known whether White Rabbit received this submission, so it was not sent again: {error}"
+            ) from error
+
     def _undo_correction(self) -> None:
         self._signer.undo_correction()
 
@@ -115,7 +134,7 @@ class ClientBase:
         data = answers.data_of(request, self._hidden(response), self._other_signature(request, response))
         return self.hiding.data(data)
 
-    def _guarded(self, followed: Followed[R]) -> Followed[R]:
+    def guarded(self, followed: Followed[R]) -> Followed[R]:
         """Return an execution or workflow run whose events are parsed without the secrets of inputs."""
         parse, hide = followed.parse_event, self.hiding.data
         return replace(followed, parse_event=lambda data: parse(hide(data))) if self.hiding else followed

@@ -9,7 +9,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -114,6 +114,7 @@ class SharedSession:
         self._line = Line(host_of(key.base_url, key.requests_per_second))
         self._read_buffers = ReadBuffers()
         self._record_turns = Turns(key.requests_at_once)
+        self.submission_turns = Turns(key.requests_at_once)
         self._scarce_turns = Turns(min(SCARCE_TURNS, key.requests_at_once))
         # A task, so that all clients that join while the certificates are read wait for the same session.
         self._opening = asyncio.create_task(self._open())
@@ -135,12 +136,21 @@ class SharedSession:
             if self.http2 is not None:
                 await self.http2.close()
 
+    async def isolated(self) -> aiohttp.ClientSession:
+        """Wait until the host's pace admits one request, and return a session with a fresh connection for it.
+
+        :raises HostPausedError: if the host asked for a pause that is not over.
+        """
+        kept = cast(_Connector, (await self.opened()).connector)
+        await self._line.admit()
+        return aiohttp.ClientSession(connector=kept.fresh(), cookie_jar=aiohttp.DummyCookieJar())
+
     async def _open(self) -> aiohttp.ClientSession:
         context = await self._new_context()
         if self.key.http2:
             self.http2 = await self._pool()
         return aiohttp.ClientSession(
-            connector=_Connector(self._line, self.streams, self._read_buffers, context),
+            connector=_Connector(self._line, self.streams, self._read_buffers, context, Sessions(context)),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -170,14 +180,34 @@ class _Connector(aiohttp.TCPConnector):
     """Gives each request its connection at the host's pace, and notices if there is no file descriptor left for it.
 
     Nothing else sees all requests: aiohttp sends a request twice if a connection that was kept alive turns out dead.
+
+    :param line: None if the request was admitted already.
+    :param is_kept: whether connections are kept alive for further requests.
     """
 
-    def __init__(self, line: Line, streams: OpenStreams, read_buffers: ReadBuffers, context: ssl.SSLContext) -> None:
-        super().__init__(ssl=context, limit=0)  # with a limit, the stream after the last one hangs
+    def __init__(
+        self,
+        line: Line | None,
+        streams: OpenStreams,
+        read_buffers: ReadBuffers,
+        context: ssl.SSLContext,
+        sessions: Sessions,
+        *,
+        is_kept: bool = True,
+    ) -> None:
+        # With a limit, the stream after the last one hangs.
+        super().__init__(ssl=context, limit=0, force_close=not is_kept)
+        self.connected = False
+        """Whether a connection was established (TLS included), before which nothing of a request is sent."""
         self._line = line
         self._streams = streams
-        self._sessions = Sessions(context)
+        self._context = context
+        self._sessions = sessions
         self._read_buffers = read_buffers
+
+    def fresh(self) -> _Connector:
+        """Return a connector for one request that was admitted; it keeps no connection."""
+        return _Connector(None, self._streams, self._read_buffers, self._context, self._sessions, is_kept=False)
 
     async def connect(
         self,
@@ -192,7 +222,8 @@ class _Connector(aiohttp.TCPConnector):
         :raises HostPausedError: if the host asked for a pause that is not over.
         :raises TimeoutError: if no connection is established within `timeout.sock_connect` seconds.
         """
-        await self._line.admit()
+        if self._line is not None:
+            await self._line.admit()
         try:
             with self._sessions.connecting():
                 async with asyncio.timeout(timeout.sock_connect):
@@ -209,7 +240,13 @@ class _Connector(aiohttp.TCPConnector):
             is_stream = req.headers.get("Accept") == EVENT_STREAM
             self._read_buffers.resize(protocol.transport, STREAM_BUFFER_BYTES if is_stream else RECORD_BUFFER_BYTES)
             connection.add_callback(partial(_abort_when_closed, protocol, protocol.transport))
+        self.connected = True
         return connection
+
+
+def is_connected(connector: aiohttp.BaseConnector | None) -> bool:
+    """Return whether the connector of an isolated session has had its connection: nothing is sent before."""
+    return cast(_Connector, connector).connected
 
 
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, SharedSession]] = WeakKeyDictionary()

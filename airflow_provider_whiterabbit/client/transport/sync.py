@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, Self, TypeVar, cast
 
 import requests
-from tenacity import Retrying
 
 from airflow_provider_whiterabbit.client import retry
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
@@ -35,16 +34,13 @@ from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Ge
 from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow
 from airflow_provider_whiterabbit.client.wait.occurrences import Observer, ignore
-from airflow_provider_whiterabbit.client.wait.target import EXECUTION, Target
 from airflow_provider_whiterabbit.client.wait.timing import Timing
-from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.sse import MAX_EVENT_BYTES
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
     WhiteRabbitResponseError,
     WhiteRabbitTransportError,
-    WhiteRabbitUncertainSubmissionError,
 )
 
 T = TypeVar("T")
@@ -89,40 +85,6 @@ class Client(SendingClient):
         """
         return self._send(itertools.count(1), request, within)
 
-    def call(self, request: Request) -> Any:
-        """Send a request, with the retries that the module `retry` allows; return the response's JSON.
-
-        :raises WhiteRabbitResponseError: if the server refuses.
-        :raises WhiteRabbitTransportError: if no usable answer arrives.
-        """
-        policy = retry.policy(request, self.timing.first_pause, self.settings.request_attempts)
-        retrying = Retrying(sleep=self._sleep, **policy)
-        return retrying(self._send, itertools.count(1), request)
-
-    def submit(
-        self, request: Request, target: Target[Any] = EXECUTION, on_id: Callable[[str], None] = lambda _: None
-    ) -> Any:
-        """Submit an execution or a workflow run at most once; return the response's JSON, which holds the new id.
-
-        :param request: made by `api.execute_component` or `api.trigger_workflow`.
-        :param target: what is submitted.
-        :param on_id: receives the id before anything else in the answer is validated.
-        :raises WhiteRabbitResponseError: if the server refused: nothing runs.
-        :raises WhiteRabbitTransportError: if the server was never reached: nothing runs.
-        :raises WhiteRabbitUncertainSubmissionError: if it is not known whether anything runs.
-        """
-        id_field = target.answer_id  # nothing may fail between the POST and `on_id`
-        try:
-            answer = self.call(request)
-        except (WhiteRabbitResponseError, WhiteRabbitTransportError) as error:
-            if not retry.is_uncertain(error):
-                raise
-            raise WhiteRabbitUncertainSubmissionError(
-                f"It is not known whether White Rabbit received this submission, so it was not sent again: {error}"
-            ) from error
-        on_id(answers.submitted_id(request, answer, id_field))
-        return answer
-
     def read_once(self, followed: Followed[R]) -> R:
         """Read the record of an execution or workflow run in a single attempt, without retries."""
         return followed.record_of(self.send(followed.record_request))
@@ -152,7 +114,7 @@ class Client(SendingClient):
 
         :raises WhiteRabbitError: if the stream is refused, breaks, goes silent for 45 seconds, or is not as documented.
         """
-        followed = self._guarded(followed)
+        followed = self.guarded(followed)
         with contextlib.closing(
             self._open(followed.stream_request, _FOREVER, self.settings.max_answer_bytes)
         ) as stream:
@@ -180,7 +142,7 @@ class Client(SendingClient):
         """
         deadline = None if timeout is None else time.time() + timeout
         steps = follow(
-            self._guarded(followed),
+            self.guarded(followed),
             deadline=deadline,
             poll_interval=poll_interval,
             whole_record=True,

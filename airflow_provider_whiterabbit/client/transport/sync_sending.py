@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
+from tenacity import Retrying
+
+from airflow_provider_whiterabbit.client import retry
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, Limits
 from airflow_provider_whiterabbit.client.transport.pace import HostPausedError
 from airflow_provider_whiterabbit.client.transport.tls import check_client_certificate
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION, Target
 from airflow_provider_whiterabbit.client.wait.timing import Timing
+from airflow_provider_whiterabbit.client.wire import answers
 from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.client.wire.signing import Signer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationError, WhiteRabbitResponseError
@@ -37,6 +43,41 @@ class SendingClient(ClientBase):
             check_client_certificate(settings.client_cert, settings.client_key)
         self._sleep = sleep
         self._read_again = read_again
+
+    def call(self, request: Request) -> Any:
+        """Send a request, with the retries that the module `retry` allows; return the response's JSON.
+
+        :raises WhiteRabbitResponseError: if the server refuses.
+        :raises WhiteRabbitTransportError: if no usable answer arrives.
+        """
+        policy = retry.policy(request, self.timing.first_pause, self.settings.request_attempts)
+        retrying = Retrying(sleep=self._sleep, **policy)
+        return retrying(self._send, itertools.count(1), request)
+
+    def submit(
+        self, request: Request, target: Target[Any] = EXECUTION, on_id: Callable[[str], None] = lambda _: None
+    ) -> Any:
+        """Submit an execution or a workflow run at most once; return the response's JSON, which holds the new id.
+
+        :param request: made by `api.execute_component` or `api.trigger_workflow`.
+        :param target: what is submitted.
+        :param on_id: receives the id before anything else in the answer is validated.
+        :raises WhiteRabbitResponseError: if the server refused: nothing runs.
+        :raises WhiteRabbitTransportError: if the server was never reached: nothing runs.
+        :raises WhiteRabbitUncertainSubmissionError: if it is not known whether anything runs.
+        """
+        id_field = target.answer_id  # nothing may fail between the POST and `on_id`
+        with self._submitting():
+            answer = self.call(request)
+        on_id(answers.submitted_id(request, answer, id_field))
+        return answer
+
+    def _send(self, attempts: Iterator[int], request: Request) -> Any:
+        """Send a request once, and return the response's JSON.
+
+        :param attempts: numbers the times that the request is sent.
+        """
+        raise NotImplementedError
 
     def _with_valid_key(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
         """Send a request, and again if its clock was wrong, or if its key was replaced meanwhile.

@@ -46,8 +46,10 @@ def follow(
     deadline: float | None = None,
     poll_interval: float = POLL_INTERVAL,
     whole_record: bool = False,
+    from_record: bool = False,
     observe: Observer = ignore,
     timing: Timing = Timing(),  # noqa: B008 (frozen)
+    narrator: Narrator | None = None,
     clock: Callable[[], float] = monotonic,
     wall: Callable[[], float] = wall,
     uniform: Callable[[float, float], float] = random.uniform,
@@ -58,16 +60,19 @@ def follow(
     :param poll_interval: seconds between two reads of the record while streaming is refused; also the longest pause
         before a reconnect.
     :param whole_record: return the whole record; read it once more where an event told the end.
+    :param from_record: the same with a part of the record, its `Followed.glance_members`.
     :param observe: is told of each reconnect, poll and refusal.
+    :param narrator: writes the log; by default a line about each change of the status.
     :raises WhiteRabbitTimeoutError: at the deadline.
     :raises WhiteRabbitResponseError: if the API refuses the record for good: key, permission, unknown id.
     :raises WhiteRabbitProtocolError: if the record is not as documented.
     """
     ends = Deadline(deadline, wall, clock)
     backoff = Backoff(poll_interval, timing, uniform, clock)
-    narrator = Narrator(followed.name, timing, clock, wall)
+    narrator = narrator or Narrator(followed.name, timing, clock, wall)
     opener = StreamOpener(followed.stream_request, ends, timing, clock, backoff, narrator, observe)
-    return _Follower(followed, ends, whole_record, timing, clock, backoff, narrator, opener, observe).run()
+    from_record |= whole_record
+    return _Follower(followed, ends, whole_record, from_record, timing, clock, backoff, narrator, opener, observe).run()
 
 
 @dataclass(slots=True)
@@ -75,6 +80,7 @@ class _Follower:
     followed: Followed[Any]
     deadline: Deadline
     whole_record: bool
+    from_record: bool
     timing: Timing
     clock: Callable[[], float]
     backoff: Backoff
@@ -101,7 +107,7 @@ class _Follower:
                 record = None  # many waits read a stream for long, and would each keep one
                 event = yield from self._read_stream()
                 yield Close()
-                if event is not None and not self.whole_record:
+                if event is not None and not self.from_record:
                     return event
                 record = yield from self._read_record()
                 if record is not None and record.is_terminal:

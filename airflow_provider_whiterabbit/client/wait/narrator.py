@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeAlias
 
 from airflow_provider_whiterabbit.client.records.status import Status, status_text
 from airflow_provider_whiterabbit.client.wait import deadline
@@ -18,6 +18,10 @@ MAX_KINDS = 20
 """How many kinds of failures of one wait are told apart: an error's code can be anything."""
 
 
+Troubles: TypeAlias = dict[Hashable, tuple[float, int]]
+"""By the kind of failure: when it was logged, and how many were not logged since."""
+
+
 class Narrator:
     """Logs the progress and the failures of a wait for an execution or workflow run, and keeps the last known status.
 
@@ -29,6 +33,7 @@ class Narrator:
     :param name: what messages call the execution or run.
     :param clock: returns the seconds of a monotonic clock.
     :param wall: returns the time of the wall clock, in Unix seconds.
+    :param troubles: which failures were logged when, if several waits share it; each kind is then logged once for all.
     """
 
     __slots__ = (
@@ -46,7 +51,12 @@ class Narrator:
     )
 
     def __init__(
-        self, name: str, timing: Timing, clock: Callable[[], float], wall: Callable[[], float] = deadline.wall
+        self,
+        name: str,
+        timing: Timing,
+        clock: Callable[[], float],
+        wall: Callable[[], float] = deadline.wall,
+        troubles: Troubles | None = None,
     ) -> None:
         self._name = name
         self._timing = timing
@@ -57,7 +67,7 @@ class Narrator:
         self._looked_at = float("-inf")
         self._told_at = clock()
         self._statuses: list[Status] = []
-        self._troubles: dict[Hashable, tuple[float, int]] = {}
+        self._troubles: Troubles = {} if troubles is None else troubles
         self.status: Any = None
         """The last known status of the execution or workflow run; None if no status was read."""
 

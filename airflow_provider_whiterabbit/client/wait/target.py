@@ -1,4 +1,4 @@
-"""The two things that a task can wait for, an execution and a workflow run, and the differences between the two."""
+"""What a task can wait for (an execution, many executions, a workflow run), and the differences between these."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ R = TypeVar("R", bound="Snapshot")
 
 @dataclass(frozen=True)
 class Target(Generic[R]):
-    """The kind of thing that a task waits for: either `EXECUTION` or `WORKFLOW_RUN`.
+    """The kind of thing that a task waits for: `EXECUTION`, `EXECUTIONS` or `WORKFLOW_RUN`.
 
     :param noun: what messages call it, in lower case.
     :param id_name: the name of its id in arguments, XComs, trigger events and link templates.
@@ -35,8 +35,8 @@ class Target(Generic[R]):
 
     @property
     def kind(self) -> str:
-        """What metrics call it: ``execution`` or ``workflow_run``."""
-        return self.noun.replace(" ", "_")
+        """What metrics call it, and each of many: ``execution`` or ``workflow_run``."""
+        return self.noun.replace(" ", "_").removesuffix("s")
 
 
 # DAG files import targets, and are parsed over and over. Only a wait needs the rest, so a wait imports it.
@@ -62,6 +62,15 @@ EXECUTION: Target[Execution] = Target(
     followed=_followed_execution,
 )
 """An execution of a component."""
+
+EXECUTIONS: Target[Execution] = Target(
+    noun="executions",
+    id_name="execution_ids",
+    answer_id="id",
+    link_setting="execution_url",
+    followed=_followed_execution,
+)
+"""Many executions, which one task waits for; `followed` follows one of them."""
 
 WORKFLOW_RUN: Target[WorkflowRun] = Target(
     noun="workflow run",

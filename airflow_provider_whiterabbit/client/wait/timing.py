@@ -22,6 +22,7 @@ class Timing:
     :param connection_patience: a trigger tries for so long to read its Airflow connection.
     :param progress_interval: progress with the same status is logged again no sooner than this.
     :param alive_interval: a wait without news logs after so long that it goes on.
+    :param tally_interval: a wait for many executions logs after so long how many have ended, if more have.
     :param trouble_interval: the same kind of failure is logged again no sooner than this.
     """
 
@@ -37,6 +38,7 @@ class Timing:
     connection_patience: float = 120.0
     progress_interval: float = 5.0
     alive_interval: float = 300.0
+    tally_interval: float = 30.0
     trouble_interval: float = 900.0
 
 

@@ -87,7 +87,7 @@ def read(request: pytest.FixtureRequest, server: StreamServer) -> Iterator[Read]
 
     async def opened() -> tuple[aiohttp.ClientSession, aio_io.EventStream]:
         session = aiohttp.ClientSession(auto_decompress=False)
-        return session, aio_io.EventStream(await session.get(server.url), RequestLog(REQUEST, 1))
+        return session, aio_io.EventStream(await session.get(server.url), MAX_EVENT_BYTES, RequestLog(REQUEST, 1))
 
     with asyncio.Runner() as runner:
         session, stream = runner.run(opened())

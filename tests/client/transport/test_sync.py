@@ -176,3 +176,13 @@ def test_a_client_of_before_a_fork(client: Client, whiterabbit_emulator: Emulato
         os.waitpid(process, 0)
         assert os.read(reader, 100) == b"{1}"
         os.close(reader)
+
+
+def test_submission_beside_a_dead_keep_alive_connection(client: Client, whiterabbit_emulator: Emulator) -> None:
+    """A submission uses a new connection, so a dead keep-alive connection does not make it uncertain."""
+    wr = whiterabbit_emulator
+    client.read(EXECUTION.followed(wr.create_execution("X")))
+    wr.pause()
+    wr.resume()
+    client.submit(api.execute_component("PAY"))
+    assert len(wr.requests(kind="submit")) == 1

@@ -253,3 +253,13 @@ def test_another_event_loop(tmp_path: Any) -> None:
             return await client.send(api.get_execution("e-1"))
 
     assert asyncio.run(read()) == asyncio.run(read())
+
+
+async def test_submissions_use_http1(server: Http2Server) -> None:
+    """Each submission has a connection of its own for HTTP/1.1, beside one for HTTP/2 that is open."""
+    async with AsyncClient(settings_of(server)) as client:
+        await client.send(api.get_execution("e-0"))
+        for _ in range(2):
+            assert (await client.submit(api.execute_component("PAY")))["by"] == "HTTP/1.1"
+    assert paths(server) == [api.get_execution("e-0").path]
+    assert [peer.alpn for peer in server.peers] == ["h2", None, None]
