@@ -231,7 +231,7 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
         :raises WhiteRabbitOutputError: if Airflow is to store the result as XCom, and can't.
         """
         result = result_of(record)
-        if self.do_xcom_push and not is_nested(context):
+        if self.do_xcom_push and not is_nested(self, context):
             check_storable(result, self.waits_for, record.id)
         return result
 
@@ -251,6 +251,7 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
         return record
 
 
-def is_nested(context: Context) -> bool:
+def is_nested(operator: Any, context: Context) -> bool:
     """Return whether an operator is executed in the code of another task, such as a `@task`, which Airflow resumes."""
-    return hasattr(context.get("task"), "python_callable")
+    task = context.get("task")
+    return task is not operator and hasattr(task, "python_callable")

@@ -26,6 +26,9 @@ _MAX_CAUSE = 1_000
 class SubmittingMixin(EarlierMixin):
     """Mixin for operators that submit a component or workflow at most once."""
 
+    def _complete_arguments(self, context: Context) -> None:
+        """Set the arguments that are known only now. An error still tells what an earlier try has submitted."""
+
     @abstractmethod
     def _request(self) -> Request:
         """Validate all arguments, and return the HTTP request that submits the component or workflow."""

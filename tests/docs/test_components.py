@@ -19,7 +19,7 @@ MODULE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 SUBMIT = {"WhiteRabbitExecuteComponentOperator", "execute_component", "submit"}
 """Functions that submit a module, which is their first argument or a keyword."""
 
-TAKE_A_MODULE = {*SUBMIT, "partial", "create_execution", "script"}
+TAKE_A_MODULE = {*SUBMIT, "partial", "create_execution", "script", "whiterabbit", "whiterabbit_task"}
 """Functions that take a module, perhaps without its whole input."""
 
 FOREIGN = {"before.py"}
@@ -102,7 +102,7 @@ def test_submissions_are_found() -> None:
     """The examples of the README, the documentation and the folder with examples are found."""
     places = {str(param.id).partition(":")[0].partition(" ")[0] for param in SUBMISSIONS}
     assert {"README.md", "docs/index.md", "docs/testing.md", "docs/emulator.md"} <= places
-    assert len([place for place in places if place.startswith("example_dags/")]) == 3
+    assert len([place for place in places if place.startswith("example_dags/")]) == 4
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
