@@ -81,7 +81,7 @@ WhiteRabbitTriggerWorkflowOperator(task_id="b", workflow_id="w", on_doubt="ask")
 WhiteRabbitExecutionSensor(task_id="c", execution_id="e", timeout="{{ params.x }}", start_from_trigger=True)
 WhiteRabbitReplayCallbacksOperator(task_id="d", execution_ids=["e"], max_replays=4)
 with DAG("light", schedule=None):
-    pay = whiterabbit_task("X", config=values, task_id="f")(dict)
+    pay = whiterabbit_task("X", config=values, task_id="f")(lambda a=1: {"a": a})
     pay()
     pay.override(task_id="g").expand(a=[1])
 print(*sys.modules)

@@ -80,23 +80,34 @@ class _WhiteRabbitDecoratedOperator(DecoratedOperator, WhiteRabbitExecuteCompone
             raise WhiteRabbitInputError("@task.whiterabbit takes no input, because its function returns the input")
         super().__init__(**kwargs)
 
+    def execute(self, context: Context) -> Any:
+        """Execute the component as the operator does: after that, `DecoratedOperator` of Airflow 3.0 always fails."""
+        return WhiteRabbitExecuteComponentOperator.execute(self, context)
+
     def _complete_arguments(self, context: Context) -> None:
         """Call the function, and take what it returns as the input, or as the input and the config."""
         from airflow_provider_whiterabbit.client.wire.canonical import to_json  # which a DAG file may not need
 
-        given: Any = copy.copy(context)  # the task itself uses Airflow's objects, whatever the DAG calls its own
-        given.update(self.op_kwargs)
-        with self._naming_native_rendering("op_args", "op_kwargs"):
-            kwargs = determine_kwargs(self.python_callable, self.op_args, given)
-            returned = self.python_callable(*self.op_args, **kwargs)
         function = _named(self.python_callable)
-        objects = _objects(returned, function)
+        objects = _objects(self._call(context), function)
         if "config" in objects and self.config is not None:
             raise WhiteRabbitInputError(f"{function} returns a config, but its @task.whiterabbit has a config")
         to_json(objects)
         for name, value in objects.items():
             setattr(self, name, value)
             self._note_data(value)
+
+    def _call(self, context: Context) -> Any:
+        given: Any = copy.copy(context)  # the task itself uses Airflow's objects, whatever the DAG calls its own
+        given.update(self.op_kwargs)
+        with self._naming_native_rendering("op_args", "op_kwargs"):
+            kwargs = determine_kwargs(self.python_callable, self.op_args, given)
+            try:
+                return self.python_callable(*self.op_args, **kwargs)
+            except Exception:  # a skip, too
+                if self._submitted is not None:
+                    self.log.warning("%s, which an earlier try has submitted, may still be running", self._submitted)
+                raise
 
 
 def _objects(returned: Any, function: str) -> dict[str, Any]:

@@ -352,6 +352,22 @@ def test_error_in_a_retry(airflow: FakeAirflow, whiterabbit_emulator: Emulator) 
         airflow.run(paying(lambda: None, task_id="pay", deferrable=True), 2)
 
 
+@needs_store
+def test_skip_in_a_retry(airflow: FakeAirflow, whiterabbit_emulator: Emulator, read_log: Callable[[], str]) -> None:
+    """A retry whose function skips the task says what may still be running."""
+
+    def skip() -> Any:
+        raise AirflowSkipException("no order")
+
+    whiterabbit_emulator.script("PAY", manual=True)
+    with pytest.raises(TaskDeferred):
+        airflow.run(paying(lambda: ALICE, task_id="pay", deferrable=True))
+    (execution,) = whiterabbit_emulator.executions
+    with pytest.raises(AirflowSkipException):
+        airflow.run(paying(skip), 2)
+    assert f"The execution {execution['id']}, which an earlier try has submitted, may still be running" in read_log()
+
+
 def test_retry_without_a_store(whiterabbit_emulator: Emulator) -> None:
     """Before Airflow 3.3, a retry fails rather than submits, also if the function returns something else."""
     airflow = FakeAirflow(has_store=False)
