@@ -253,5 +253,6 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
 
 def is_nested(operator: Any, context: Context) -> bool:
     """Return whether an operator is executed in the code of another task, such as a `@task`, which Airflow resumes."""
-    task = context.get("task")
-    return task is not operator and hasattr(task, "python_callable")
+    function = getattr(context.get("task"), "python_callable", None)
+    # Not the tasks themselves: before Airflow 3.1, the context may hold the task of which Airflow executes a copy.
+    return function is not None and function is not getattr(operator, "python_callable", None)

@@ -400,6 +400,15 @@ def test_resume(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
     assert calls == [ALICE]
 
 
+def test_copy(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """The task is deferred also if it is a copy of the task in the context, as in Airflow 3.0."""
+    whiterabbit_emulator.script("PAY", manual=True)
+    operator = paying(lambda: ALICE, task_id="pay", deferrable=True)
+    context = airflow.context(operator)
+    with pytest.raises(TaskDeferred):
+        operator.prepare_for_execution().execute(context)
+
+
 def test_kill(airflow: FakeAirflow, whiterabbit_emulator: Emulator, read_log: Callable[[], str]) -> None:
     """A task that is killed while it waits logs what may still be running."""
     operator = paying(lambda: ALICE, task_id="pay")
