@@ -35,7 +35,7 @@ def whiterabbit_decorator():
 
     # The function may name this secret; a name that came with its arguments would be refused.
     @task.whiterabbit(module="GET_EVM_ACCOUNT_BALANCE", allowed_secrets=[RPC_URL], deferrable=True)
-    def balance(account: str):
+    def balance(account: str) -> dict[str, Any]:
         return {"jsonRpcUrl": RPC_URL, "tokenAddress": CONTRACT, "account": account}
 
     @task.branch
@@ -44,7 +44,7 @@ def whiterabbit_decorator():
 
     # A function may return the config, too. It gets the parts of Airflow's context that it asks for.
     @task.whiterabbit(module="API_CALL", inline_wait=10)
-    def report(balances: list[dict[str, str]], run_id: str | None = None):
+    def report(balances: list[dict[str, str]], run_id: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
         total = sum(int(output["balance"]) for output in balances)
         config = {"apiUrl": "https://reports.example.org/balances", "method": "POST"}
         return {"headers": {"X-Run": run_id, "X-Total": str(total)}}, config

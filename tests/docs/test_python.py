@@ -57,6 +57,7 @@ KNOWN = (
     'has incompatible type "XComArg"',
     'Argument of type "XComArg"',
     'Cannot access attribute "override"',
+    'Cannot access attribute "expand"',
     'Operator ">>" not supported for types',
     'of type "ParamsDict" in function "__init__"',
     'Import "dags.',
