@@ -1,8 +1,8 @@
 """`@task.whiterabbit`: executes a component once, with the input that a Python function returns.
 
 A worker calls the function in each try of the task, when it is known what an earlier try has submitted. A task that
-resumes after a wait does not call the function again. What the function returns is data: nothing in it is rendered,
-Airflow does not store it, and it may only name the secrets that `allowed_secrets` lists.
+resumes after a wait does not call the function again. What the function returns is data: nothing in it is rendered, and
+it may only name the secrets that `allowed_secrets` lists. Only the question about a doubt shows it in Airflow.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class _WhiteRabbitDecoratedOperator(DecoratedOperator, WhiteRabbitExecuteCompone
         super().__init__(**kwargs)
 
     def execute(self, context: Context) -> Any:
-        """Execute the component as the operator does: after that, `DecoratedOperator` of Airflow 3.0 always fails."""
+        """Execute the component as the operator does; `DecoratedOperator.execute` of Airflow 3.0 fails after that."""
         return WhiteRabbitExecuteComponentOperator.execute(self, context)
 
     def _complete_arguments(self, context: Context) -> None:
