@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         BaseSensorOperator as BaseSensorOperator,
         Connection as Connection,
         Context as Context,
+        DecoratedOperator as DecoratedOperator,
         PokeReturnValue as PokeReturnValue,
         TaskDeferred as TaskDeferred,
         Variable as Variable,
@@ -42,11 +43,13 @@ if TYPE_CHECKING:
         XComArg as XComArg,
         conf as conf,
         dag as dag,
+        determine_kwargs as determine_kwargs,
         get_current_context as get_current_context,
         get_listener_manager as get_listener_manager,
         mask_secret as mask_secret,
         redact as redact,
         task as task,
+        task_decorator_factory as task_decorator_factory,
         task_group as task_group,
     )
 
@@ -69,6 +72,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
     "Context": ("airflow.sdk", "airflow.utils.context"),
+    "DecoratedOperator": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
     "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
     "TaskDeferred": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "Variable": ("airflow.sdk", "airflow.models.variable"),
@@ -76,11 +80,13 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "XComArg": ("airflow.sdk", "airflow.models.xcom_arg"),
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
     "dag": ("airflow.sdk", "airflow.decorators"),
+    "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
     "get_current_context": ("airflow.sdk", "airflow.operators.python"),
     "get_listener_manager": ("airflow.sdk.listener", "airflow.listeners.listener"),
     "mask_secret": ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker"),
     "redact": ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker"),
     "task": ("airflow.sdk", "airflow.decorators"),
+    "task_decorator_factory": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
     "task_group": ("airflow.sdk", "airflow.decorators"),
 }
 """Where each name is in the supported versions of Airflow, the newest place first."""

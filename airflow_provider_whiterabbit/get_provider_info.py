@@ -253,6 +253,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [modules("operators", "callbacks", "component", "workflow")],
         "sensors": [modules("sensors", "execution", "executions", "workflow")],
         "triggers": [modules("triggers", "execution", "executions", "workflow")],
+        "task-decorators": [{"name": "whiterabbit", "class-name": f"{package}.decorators.component.whiterabbit_task"}],
         "extra-links": [f"{package}.links.WhiteRabbitLink"],
         "config": {"whiterabbit": CONFIG},
         "cli": [f"{package}.cli.get_commands"],

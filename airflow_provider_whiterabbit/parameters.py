@@ -1,7 +1,7 @@
 """Types of the parameters of operators and sensors; only type checkers import this module.
 
-The two classes list what Airflow's own base classes accept, in any of the supported versions of Airflow. They have no
-types for what differs between these versions.
+`OperatorParameters` and `SensorParameters` list what Airflow's own base classes accept, in any of the supported
+versions of Airflow. They have no types for what differs between these versions.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ _Callback: TypeAlias = Callable[[Any], None]
 _Callbacks: TypeAlias = _Callback | Sequence[_Callback] | None
 
 
-class OperatorParameters(TypedDict, total=False):
-    """The parameters of Airflow's `BaseOperator`."""
+class TaskParameters(TypedDict, total=False):
+    """The parameters of Airflow's `BaseOperator` but `task_id`."""
 
-    task_id: Required[str]
     allow_nested_operators: bool
     dag: DAG | None
     default_args: dict[str, Any] | None
@@ -81,6 +80,12 @@ class OperatorParameters(TypedDict, total=False):
     wait_for_downstream: bool
     wait_for_past_depends_before_skipping: bool
     weight_rule: Any
+
+
+class OperatorParameters(TaskParameters, total=False):
+    """The parameters of Airflow's `BaseOperator`."""
+
+    task_id: Required[str]
 
 
 class SensorParameters(OperatorParameters, total=False):

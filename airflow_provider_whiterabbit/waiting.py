@@ -231,7 +231,7 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
         :raises WhiteRabbitOutputError: if Airflow is to store the result as XCom, and can't.
         """
         result = result_of(record)
-        if self.do_xcom_push and not is_nested(context):
+        if self.do_xcom_push and not is_nested(self, context):
             check_storable(result, self.waits_for, record.id)
         return result
 
@@ -251,6 +251,8 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
         return record
 
 
-def is_nested(context: Context) -> bool:
+def is_nested(operator: Any, context: Context) -> bool:
     """Return whether an operator is executed in the code of another task, such as a `@task`, which Airflow resumes."""
-    return hasattr(context.get("task"), "python_callable")
+    function = getattr(context.get("task"), "python_callable", None)
+    # Not the tasks themselves: before Airflow 3.1, the context may hold the task of which Airflow executes a copy.
+    return function is not None and function is not getattr(operator, "python_callable", None)

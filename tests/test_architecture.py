@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("assets", "triggers"),
     ("receiver", "waiting"),
     ("sensors", "operators"),
+    ("decorators",),
     ("doubts",),
     ("cli",),
     ("emulator.plumbing",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -12,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
+from dev.harness.airflow_settings import EXAMPLE_VARIABLES
 from dev.harness.polling import until
 from dev.harness.statsd import StatsdServer
+from tests.docs.pages import ROOT
 from tests.versions import needs_dag_test
 
 pytestmark = pytest.mark.airflow
@@ -21,6 +24,7 @@ pytestmark = pytest.mark.airflow
 DAG_FILE = """
 import json
 from datetime import timedelta
+import example_whiterabbit_decorator
 from airflow_provider_whiterabbit.compat import DAG, task
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
@@ -62,6 +66,9 @@ with DAG("in_process_question", schedule=None) as question:
 if __name__ == "__main__":
     print("STATE", dag.test().state)
     print("STATE", question.test().state)
+    run = example_whiterabbit_decorator.whiterabbit_decorator().test()
+    print("STATE", run.state)
+    print("TASKS", json.dumps({f"{ti.task_id}{ti.map_index}": ti.state for ti in run.get_task_instances()}))
 """
 
 
@@ -69,7 +76,8 @@ if __name__ == "__main__":
 def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     """Tasks that wait, start or end in the triggerer run in `dag.test()` too, and their outputs and metrics arrive.
 
-    A task that would ask a person fails there, because nobody could answer.
+    A task that would ask a person fails there, because nobody could answer. The example of `@task.whiterabbit`, with
+    mapped and skipped tasks, calls each function once.
     """
     wr = whiterabbit_emulator
     wr.script("SLOW", output={"a": [1]}, after=0.5)
@@ -77,21 +85,24 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     folder = Path(os.environ["AIRFLOW_HOME"]) / "dags"
     folder.mkdir(exist_ok=True)
     dag_file, config_file = folder / "in_process.py", folder / "slow.json"
+    example = Path(shutil.copy(ROOT / "example_dags" / "example_whiterabbit_decorator.py", folder))
     dag_file.write_text(DAG_FILE)
     config_file.write_text('{"hours": "{{ params.hours }}"}')
-    expected = {"whiterabbit.submitted": 7, "whiterabbit.ended.completed": 7, "whiterabbit.credits": 7}
+    expected = {"whiterabbit.submitted": 10, "whiterabbit.ended.completed": 10, "whiterabbit.credits": 10}
     with StatsdServer() as statsd:
-        command, environ = [sys.executable, str(dag_file)], os.environ | wr.environ | statsd.environ
+        command, environ = [sys.executable, str(dag_file)], os.environ | wr.environ | statsd.environ | EXAMPLE_VARIABLES
         process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
         with suppress(TimeoutError):
             until(lambda: expected.items() <= statsd.sums().items(), "the metrics to arrive", 60, 0.01)
         sums = statsd.sums()
     dag_file.unlink()
     config_file.unlink()
+    example.unlink()
     output = process.stdout + process.stderr
     assert [line for line in output.splitlines() if line.startswith("STATE")] == [
         "STATE success",
         "STATE failed",
+        "STATE success",
     ], output[-6000:]
     assert expected.items() <= sums.items(), sums
     outputs = next(line for line in output.splitlines() if "OUTPUTS" in line).partition("OUTPUTS ")[2]
@@ -100,7 +111,13 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
         "mapped": [{"a": [1]}, {"a": [1]}],
     }
     submissions = [entry.json for entry in wr.requests(kind="submit")]
-    assert [submission["module"] for submission in submissions] == ["SLOW"] * 7 + ["PAY"]
+    assert [submission["module"] for submission in submissions] == ["SLOW"] * 7 + ["PAY"] + [
+        "GET_EVM_ACCOUNT_BALANCE"
+    ] * 2 + ["API_CALL"]
     mapped = [(submission["attempts"], submission["config"]["hours"]) for submission in submissions[5:7]]
     assert sorted(mapped) == [(2, "1"), (3, "1")]
+    assert submissions[8]["input"]["jsonRpcUrl"] == EXAMPLE_VARIABLES["AIRFLOW_VAR_ETHEREUM_RPC_URL"]
+    assert submissions[10]["input"]["headers"]["X-Total"] == str(2 * 10**18)
+    states = json.loads(next(line for line in output.splitlines() if line.startswith("TASKS"))[6:])
+    assert (states["report-1"], states["warn-1"], states["balance1"]) == ("success", "skipped", "success")
     assert "The task fails instead of asking a person" in output

@@ -17,6 +17,7 @@ HEAVY = ("requests", "aiohttp", "sseclient", "starlette", "uvicorn", "quickjs", 
 
 MODULES = (
     "assets",
+    "decorators.component",
     "links",
     "operators.callbacks",
     "operators.component",
@@ -68,6 +69,8 @@ def test_parse_light(module: str, added_packages: dict[str, set[str]]) -> None:
 
 _LITERALS = """
 import sys
+from airflow_provider_whiterabbit.compat import DAG
+from airflow_provider_whiterabbit.decorators.component import whiterabbit_task
 from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
@@ -81,6 +84,10 @@ WhiteRabbitTriggerWorkflowOperator(task_id="b", workflow_id="w", on_doubt="ask")
 WhiteRabbitExecutionSensor(task_id="c", execution_id="e", timeout="{{ params.x }}", start_from_trigger=True)
 WhiteRabbitReplayCallbacksOperator(task_id="d", execution_ids=["e"], max_replays=4)
 WhiteRabbitExecutionsSensor(task_id="e", execution_ids=["e"], outputs=False, on_failed_execution="return")
+with DAG("light", schedule=None):
+    pay = whiterabbit_task("X", config=values, task_id="f")(lambda a=1: {"a": a})
+    pay()
+    pay.override(task_id="g").expand(a=[1])
 print(*sys.modules)
 """
 

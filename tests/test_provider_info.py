@@ -88,7 +88,8 @@ def test_names() -> None:
     """Every class and function that the metadata names exists, and so does every integration."""
     info = get_provider_info()
     (connection_type,) = info["connection-types"]
-    for path in (connection_type["hook-class-name"], *info["extra-links"], *info["cli"]):
+    decorators = [decorator["class-name"] for decorator in info["task-decorators"]]
+    for path in (connection_type["hook-class-name"], *info["extra-links"], *info["cli"], *decorators):
         module, _, name = path.rpartition(".")
         assert callable(getattr(importlib.import_module(module), name))
     integrations = {integration["integration-name"] for integration in info["integrations"]}

@@ -72,10 +72,11 @@ def test_errors() -> None:
 
 
 def test_provider_info() -> None:
-    """Airflow finds the same modules, connection fields and options."""
+    """Airflow finds the same modules, decorators, connection fields and options."""
     info = get_provider_info()
     for kind, modules in DOCUMENTED["provider"].items():
         assert set(modules) <= {name for group in info[kind] for name in group["python-modules"]}
+    assert set(DOCUMENTED["task_decorators"]) <= {decorator["name"] for decorator in info["task-decorators"]}
     assert set(DOCUMENTED["connection_fields"]) <= set(CONN_FIELDS)
     assert set(DOCUMENTED["options"]) <= set(CONFIG["options"])
 

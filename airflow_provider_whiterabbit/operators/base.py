@@ -182,6 +182,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         """
         self._check_arguments()
         earlier = self._earlier_submission(fence)
+        self._complete_arguments(context)
         request = self._request()
         fence.request = digest(request, self.whiterabbit_conn_id, context["ti"])
         self._read_named_secrets()  # after the digest, which is of their names
@@ -198,7 +199,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         if record is not None and record.is_terminal:
             return self._end(record, context)
         deadline = self._deadline(started)
-        if self.deferrable and not is_nested(context):
+        if self.deferrable and not is_nested(self, context):
             return self._defer_until_end(target_id, deadline, self._poll_seconds)
         timeout = None if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
         followed, metrics = self.waits_for.followed(target_id), self._whiterabbit_metrics

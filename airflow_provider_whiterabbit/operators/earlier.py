@@ -127,7 +127,7 @@ class EarlierMixin(WaitingMixin):
         from airflow_provider_whiterabbit.operators.question import obstacle
 
         reason = obstacle() if fence.survives_retries else "Airflow is older than 3.3"
-        if is_nested(context):
+        if is_nested(self, context):
             reason = "the operator is executed in the code of another task"
         if reason is not None:
             self.log.warning("The task fails instead of asking a person: %s", reason)

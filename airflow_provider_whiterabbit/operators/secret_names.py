@@ -138,6 +138,10 @@ class SecretNamesMixin(_Task):
     def _names_secrets(self) -> bool:
         return any(_has_mark(getattr(self, name)) for name in SECRET_ARGUMENTS)
 
+    def _note_data(self, value: Any) -> None:
+        """Note the names in a value that did not come from the text of the DAG."""
+        self._names_in_data |= _names(value)
+
     def _note_parsed(self, text: Any, value: Any) -> None:
         """Note the names in the parsed text of a JSON file that the text did not show: data had escaped them."""
         if isinstance(text, str):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class SubmittingMixin(EarlierMixin):
     """Mixin for operators that submit a component or workflow at most once."""
 
+    def _complete_arguments(self, context: Context) -> None:
+        """Set the arguments that are known only now. An error still tells what an earlier try has submitted."""
+
     @abstractmethod
     def _request(self) -> Request:
         """Validate all arguments, and return the HTTP request that submits the component or workflow."""

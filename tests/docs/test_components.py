@@ -19,7 +19,7 @@ MODULE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 SUBMIT = {"WhiteRabbitExecuteComponentOperator", "execute_component", "submit"}
 """Functions that submit a module, which is their first argument or a keyword."""
 
-TAKE_A_MODULE = {*SUBMIT, "partial", "create_execution", "script"}
+TAKE_A_MODULE = {*SUBMIT, "partial", "create_execution", "script", "whiterabbit", "whiterabbit_task"}
 """Functions that take a module, perhaps without its whole input."""
 
 FOREIGN = {"before.py"}

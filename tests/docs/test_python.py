@@ -57,6 +57,7 @@ KNOWN = (
     'has incompatible type "XComArg"',
     'Argument of type "XComArg"',
     'Cannot access attribute "override"',
+    'Cannot access attribute "expand"',
     'Operator ">>" not supported for types',
     'of type "ParamsDict" in function "__init__"',
     'Import "dags.',
@@ -67,6 +68,7 @@ WRONG_FILE = "wrong.py"
 
 WRONG = """
 from datetime import timedelta
+from airflow_provider_whiterabbit.decorators.component import whiterabbit_task
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
@@ -100,6 +102,14 @@ WhiteRabbitWorkflowRunSensor(task_id="a", workflow_run_id="r", poke_interval="1h
 WhiteRabbitWorkflowRunSensor(task_id="a", workflow_run_id="r", defferable=True)  # wrong
 WhiteRabbitReplayCallbacksOperator(task_id="a", max_replays="many")  # wrong
 WhiteRabbitReplayCallbacksOperator(task_id="a", submited=None)  # wrong
+whiterabbit_task()  # wrong
+whiterabbit_task("X", timeout="1h")  # wrong
+whiterabbit_task("X", defferable=True)  # wrong
+whiterabbit_task("X", input={})  # wrong
+whiterabbit_task("X")(lambda: None)  # wrong
+whiterabbit_task("X")(lambda: [{}])  # wrong
+whiterabbit_task("X")(lambda: ({}, None))  # wrong
+whiterabbit_task("X")(lambda: {}).override(retries="3")  # wrong
 
 hour = Template("{{ params.hours * 3600 }}")
 pay = WhiteRabbitExecuteComponentOperator(task_id="a", module="X", input="pay.json", timeout=hour, on_doubt=hour)
@@ -109,6 +119,19 @@ WhiteRabbitExecuteComponentOperator(task_id="d", module="X", whiterabbit_conn_id
 WhiteRabbitExecutionSensor(task_id="e", execution_id="e", whiterabbit_conn_id=pay.output)
 WhiteRabbitReplayCallbacksOperator(task_id="f", execution_ids=pay.output, whiterabbit_conn_id=pay.output)
 name: str = pay.whiterabbit_conn_id
+
+
+@whiterabbit_task("X", config="x.json", timeout=hour, attempts=pay.output, retries=2, allowed_secrets=["x"])
+def decorated(a: str, b: int = 1) -> dict[str, str]:
+    return {"a": a}
+
+
+@whiterabbit_task(pay.output)
+def both(a):
+    return {"a": a}, {"b": 1}
+
+
+both(decorated("x")) >> decorated.override(module="Y", task_id="y").partial(a=pay.output).expand(b=[1, 2])
 """
 
 
