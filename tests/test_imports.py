@@ -20,6 +20,7 @@ MODULES = (
     "links",
     "operators.callbacks",
     "operators.component",
+    "operators.typed",
     "operators.workflow",
     "secrets",
     "sensors.execution",
