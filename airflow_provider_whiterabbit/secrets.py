@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
+from airflow_provider_whiterabbit.templates import SecretText
 
 MARK = "${secret:"
 """How each name begins."""
@@ -59,14 +60,14 @@ class SecretName:
 
 
 @overload
-def secret(*, variable: str) -> str: ...
+def secret(*, variable: str) -> SecretText: ...
 
 
 @overload
-def secret(*, connection: str, field: str = "password") -> str: ...
+def secret(*, connection: str, field: str = "password") -> SecretText: ...
 
 
-def secret(*, variable: str | None = None, connection: str | None = None, field: str = "password") -> str:
+def secret(*, variable: str | None = None, connection: str | None = None, field: str = "password") -> SecretText:
     """Return a text that names a secret, for a value in `input` or `config`, or for a part of a longer text.
 
     ``secret(connection="evm", field="extra.rpc_url")`` names a member of a connection's extra;
@@ -84,7 +85,7 @@ def secret(*, variable: str | None = None, connection: str | None = None, field:
     text = str(name)
     if not _NAME.fullmatch(text) or names_in(text) != [name]:
         raise WhiteRabbitInputError(f"{text!r:.300} can't name a secret. A name has the form {_SHAPE} writes it")
-    return text
+    return SecretText(text)
 
 
 def names_in(text: str) -> list[SecretName]:

@@ -21,6 +21,7 @@ MODULES = (
     "links",
     "operators.callbacks",
     "operators.component",
+    "operators.typed",
     "operators.workflow",
     "secrets",
     "sensors.execution",

@@ -8,12 +8,21 @@ other keywords. White Rabbit's client takes every input as required, while a com
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitProtocolError
 
 Definition = Mapping[str, Any]
+
+IsOpen: TypeAlias = Callable[[Any, Any], bool]
+"""Tells from a value and the name of its type whether the value is not known yet, so that it can't be checked."""
+
+
+def never_open(value: Any, type_name: Any) -> bool:
+    """Return False: every value is known."""
+    return False
+
 
 OPTIONAL_INPUTS: Mapping[str, frozenset[str]] = {
     "GET_EVM_SAFE_ADDRESS": frozenset({"singletonAddress", "proxyFactoryAddress", "fallbackHandlerAddress"}),
@@ -40,7 +49,7 @@ def find(catalogue: Iterable[Definition], module: str) -> Definition:
     :raises WhiteRabbitInputError: if the catalogue has no such component; the message suggests similar names.
     """
     by_module = {definition["module"]: definition for definition in catalogue}
-    executable = {name: definition for name, definition in by_module.items() if _is_executable(definition)}
+    executable = {name: definition for name, definition in by_module.items() if is_executable(definition)}
     if module in executable:
         return executable[module]
     if module in by_module:
@@ -48,7 +57,8 @@ def find(catalogue: Iterable[Definition], module: str) -> Definition:
     raise WhiteRabbitInputError(f"module: White Rabbit has no component {module!r}{did_you_mean(module, executable)}")
 
 
-def _is_executable(definition: Definition) -> bool:
+def is_executable(definition: Definition) -> bool:
+    """Return whether a component can be executed on its own; True if its definition does not say it."""
     modes = definition.get("executionModes")
     return not isinstance(modes, list) or not modes or "COMPONENT" in modes
 
@@ -59,29 +69,49 @@ def did_you_mean(module: str, modules: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(similar)}?" if similar else ""
 
 
-def validate(definition: Definition, inputs: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+def validate(
+    definition: Definition, inputs: Mapping[str, Any], config: Mapping[str, Any], is_open: IsOpen = never_open
+) -> list[str]:
     """Check the input and the config of a component against the component's definition in the catalogue.
 
     Parts of the definition that have an undocumented form are ignored.
 
+    :param is_open: tells which values can't be checked.
     :returns: warnings, one for each optional input that is missing and for each input that the component does not have,
         which White Rabbit ignores.
     :raises WhiteRabbitInputError: names every field that is wrong, such as ``input.amount`` or ``config.chain.id``.
     """
-    parameters = _dict(definition.get("inputs")).get("parameters")
-    named = [parameter for parameter in map(_dict, _list(parameters)) if isinstance(parameter.get("name"), str)]
-    schemas = {parameter["name"]: parameter.get("schema") for parameter in named}
-    by_page = OPTIONAL_INPUTS.get(definition["module"], frozenset())
-    optional = [parameter["name"] for parameter in named if parameter["name"] in by_page or _is_optional(parameter)]
-    required = [name for name in schemas if name not in optional]
-    unknown = _unknown_inputs(inputs, schemas) if isinstance(parameters, list) else []
-    problems = [
-        *_schema_problems(inputs, {"type": "object", "properties": schemas, "required": required}, "input"),
-        *_schema_problems(config, definition.get("configs"), "config"),
-    ]
+    schema = input_schema(definition)
+    schemas = schema.get("properties", {})
+    missing = [name for name in schemas if name not in inputs and name not in schema["required"]]
+    unknown = _unknown_inputs(inputs, schemas) if "properties" in schema else []
+    problems = [*find_problems(inputs, schema, "input", is_open)]
+    problems += find_problems(config, definition.get("configs"), "config", is_open)
     if problems:
         raise WhiteRabbitInputError("; ".join([*problems, *unknown]))
-    return [*(f"input.{name}: missing, but optional" for name in optional if name not in inputs), *unknown]
+    return [*(f"input.{name}: missing, but optional" for name in missing), *unknown]
+
+
+def input_schema(definition: Definition) -> dict[str, Any]:
+    """Return the schema of the object that holds a component's inputs; without properties if the form is unknown."""
+    optional = OPTIONAL_INPUTS.get(definition["module"], frozenset())
+    return _schema_of(_dict(definition.get("inputs")).get("parameters"), optional)
+
+
+def output_schema(definition: Definition) -> dict[str, Any]:
+    """Return the schema of a component's output; without properties if the definition names none."""
+    return _schema_of(_dict(definition.get("outputs")).get("response") or None, frozenset())
+
+
+def _schema_of(fields: Any, optional: Collection[str]) -> dict[str, Any]:
+    """Return the schema of an object whose members a definition lists as ``{"name", "schema"}``."""
+    if not isinstance(fields, list):
+        return {"type": "object", "required": []}
+    named = [field for field in map(_dict, fields) if isinstance(field.get("name"), str)]
+    marked = {field["name"] for field in named if _is_optional(field)} | set(optional)
+    properties = {field["name"]: field.get("schema") for field in named}
+    required = [name for name in properties if name not in marked]
+    return {"type": "object", "properties": properties, "required": required}
 
 
 def _is_optional(parameter: Mapping[str, Any]) -> bool:
@@ -113,42 +143,62 @@ _TYPE_CHECKS: dict[str, Callable[[Any], bool]] = {
     "array": lambda value: isinstance(value, list | tuple),
 }
 
+TYPES = frozenset(_TYPE_CHECKS)
+"""The types that schemas have."""
+
 
 def _is_integer_text(value: Any) -> bool:
     return isinstance(value, str) and value.removeprefix("-").isascii() and value.removeprefix("-").isdigit()
 
 
-def _schema_problems(value: Any, schema: Any, place: str) -> list[str]:
-    """Check a JSON value against a schema, and return one message per wrong field, with the field's path."""
-    schema = _dict(schema)
-    type_name = schema.get("type")
-    if isinstance(type_name, str) and type_name in _TYPE_CHECKS and not _TYPE_CHECKS[type_name](value):
-        return [f"{place}: expected {type_name}, got {type(value).__name__}"]
-    enum = schema.get("enum")
-    if isinstance(enum, list) and value not in enum:
-        return [f"{place}: {value!r:.50} is not one of {', '.join(map(str, enum))}"]
-    if isinstance(value, Mapping):
-        return _object_problems(value, schema, place)
-    if isinstance(value, list | tuple):
-        items = _dict(schema.get("items"))
-        return [
-            problem for index, item in enumerate(value) for problem in _item_problems(item, items, f"{place}[{index}]")
-        ]
-    return []
+def find_problems(
+    value: Any, schema: Any, place: str, is_open: IsOpen = never_open, *, closed: bool = False
+) -> list[str]:
+    """Check a JSON value against a schema, and return one message per wrong field, with the field's path.
+
+    :param is_open: tells which values can't be checked.
+    :param closed: an object must not have other fields than the properties that its schema lists.
+    """
+    return _Checks(is_open, closed).problems(value, schema, place)
 
 
-def _object_problems(value: Mapping[str, Any], schema: Mapping[str, Any], place: str) -> list[str]:
-    required = [name for name in _list(schema.get("required")) if isinstance(name, str)]
-    problems = [f"{place}.{name}: required" for name in required if name not in value]
-    for name, property_schema in _dict(schema.get("properties")).items():
-        if name in value:
-            problems += _schema_problems(value[name], property_schema, f"{place}.{name}")
-    return problems
+class _Checks(NamedTuple):
+    is_open: IsOpen
+    closed: bool
 
+    def problems(self, value: Any, schema: Any, place: str) -> list[str]:
+        schema = _dict(schema)
+        type_name = schema.get("type")
+        if self.is_open(value, type_name):
+            return []
+        if isinstance(type_name, str) and type_name in _TYPE_CHECKS and not _TYPE_CHECKS[type_name](value):
+            return [f"{place}: expected {type_name}, got {type(value).__name__}"]
+        enum = schema.get("enum")
+        if isinstance(enum, list) and value not in enum:
+            return [f"{place}: {value!r:.50} is not one of {', '.join(map(str, enum))}"]
+        if isinstance(value, Mapping):
+            return self._object_problems(value, schema, place)
+        if isinstance(value, list | tuple):
+            items = _dict(schema.get("items"))
+            each = (self._item_problems(item, items, f"{place}[{index}]") for index, item in enumerate(value))
+            return [problem for problems in each for problem in problems]
+        return []
 
-def _item_problems(item: Any, items_schema: Mapping[str, Any], place: str) -> list[str]:
-    choices = _list(items_schema.get("anyOf"))
-    if not choices:
-        return _schema_problems(item, items_schema, place)
-    problems_by_choice = [_schema_problems(item, choice, place) for choice in choices]
-    return [] if [] in problems_by_choice else [f"{place}: matches none of the {len(choices)} allowed schemas"]
+    def _object_problems(self, value: Mapping[str, Any], schema: Mapping[str, Any], place: str) -> list[str]:
+        required = [name for name in _list(schema.get("required")) if isinstance(name, str)]
+        problems = [f"{place}.{name}: required" for name in required if name not in value]
+        properties = schema.get("properties")
+        for name, property_schema in _dict(properties).items():
+            if name in value:
+                problems += self.problems(value[name], property_schema, f"{place}.{name}")
+        if self.closed and isinstance(properties, dict):
+            known = f"the fields are {', '.join(properties)}" if properties else "there are none"
+            problems += [f"{place}.{name}: no such field; {known}" for name in value if name not in properties]
+        return problems
+
+    def _item_problems(self, item: Any, items_schema: Mapping[str, Any], place: str) -> list[str]:
+        choices = _list(items_schema.get("anyOf"))
+        if not choices:
+            return self.problems(item, items_schema, place)
+        problems_by_choice = [self.problems(item, choice, place) for choice in choices]
+        return [] if [] in problems_by_choice else [f"{place}: matches none of the {len(choices)} allowed schemas"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from airflow_provider_whiterabbit.doubts.airflow_api import TOKEN_VARIABLE, Airf
 from airflow_provider_whiterabbit.doubts.arguments import ARGUMENTS, DESCRIPTION
 from airflow_provider_whiterabbit.doubts.finding import Doubt, find
 from airflow_provider_whiterabbit.doubts.settling import clear_downstream, settle
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitInputError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
+from airflow_provider_whiterabbit.printing import print_line, printing_errors
 
 _HEADINGS = ("task", "map index", "key", "kind", "state", "id", "at")
 
@@ -36,12 +36,8 @@ def run(options: argparse.Namespace) -> None:
 
     :raises SystemExit: with status 1 if something was refused or failed.
     """
-    try:
+    with printing_errors():
         refused = _run(options)
-    except WhiteRabbitError as error:
-        for line in str(error).splitlines():
-            _print(line, error=True)
-        raise SystemExit(1) from None
     if refused:
         raise SystemExit(1)
 
@@ -72,22 +68,22 @@ def _run(options: argparse.Namespace) -> int:
 def _settle(dag_run: RunApi, plan: answers.Plan) -> int:
     """Send the answers, and print what became of each; return how many were refused."""
     for reason in plan.refused:
-        _print(f"refused: {reason}", error=True)
+        print_line(f"refused: {reason}", error=True)
     settled, refused = 0, len(plan.refused)
     try:
         for answer, refusal in settle(dag_run, plan.answers):
             name = answers.name_of(*answer.doubt.place)
             if refusal is None:
                 settled += 1
-                _print(f"settled: {name}: {answer.choice}")
+                print_line(f"settled: {name}: {answer.choice}")
             else:
                 refused += 1
-                _print(f"refused: {name}: {refusal}", error=True)
+                print_line(f"refused: {name}: {refusal}", error=True)
         # Also if nothing was settled: an earlier command may have been killed before.
         for place in clear_downstream(dag_run):
-            _print(f"not cleared: {answers.name_of(*place)} has submitted before; clear it yourself", error=True)
+            print_line(f"not cleared: {answers.name_of(*place)} has submitted before; clear it yourself", error=True)
     finally:
-        _print(f"{settled} settled, {plan.skipped} skipped, {refused} refused")
+        print_line(f"{settled} settled, {plan.skipped} skipped, {refused} refused")
     return refused
 
 
@@ -101,8 +97,8 @@ def _list(doubts: Sequence[Doubt]) -> None:
         rows = [row[:2] + row[3:] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows if doubts else ():
-        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    _print(f"{len(doubts)} doubts")
+        print_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_line(f"{len(doubts)} doubts")
 
 
 def _write(doubts: Sequence[Doubt], path: Path) -> None:
@@ -111,15 +107,7 @@ def _write(doubts: Sequence[Doubt], path: Path) -> None:
             json.dump([doubt.listed for doubt in doubts], file, indent=1)
     except OSError as error:
         raise WhiteRabbitInputError(f"{path} can't be written: {error}. Name a new file.") from None
-    _print(f"{len(doubts)} doubts are in {path}. Fill in the answers, then pass the file with --answers.")
-
-
-def _print(text: str, error: bool = False) -> None:
-    """Print a line; characters that could control a terminal are printed as escapes."""
-    printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-    stream = sys.stderr if error else sys.stdout
-    encoding = stream.encoding or "utf-8"
-    print(printable.encode(encoding, "backslashreplace").decode(encoding), file=stream)
+    print_line(f"{len(doubts)} doubts are in {path}. Fill in the answers, then pass the file with --answers.")
 
 
 def _base_url() -> str:

@@ -22,7 +22,7 @@ from airflow_provider_whiterabbit.operators.secret_names import SECRET_ARGUMENTS
 from airflow_provider_whiterabbit.secrets import MARK, as_names, check_names
 from airflow_provider_whiterabbit.templated import attempts as attempts_of
 from airflow_provider_whiterabbit.templated import callback as callback_of
-from airflow_provider_whiterabbit.templated import flag, seconds
+from airflow_provider_whiterabbit.templated import flag, is_deferred, seconds
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
 if TYPE_CHECKING:
@@ -51,6 +51,18 @@ def _inline_wait(value: Any) -> float:
 
 def _validate(value: Any) -> bool:
     return flag(value, "validate")
+
+
+def is_open(value: Any, type_name: Any) -> bool:
+    """Return whether a value in `input` or `config` can't be checked against its schema, because another replaces it.
+
+    The value of a secret is a text, which is right for no other types than these.
+
+    :param type_name: the schema's type; None if it has none.
+    """
+    if is_deferred(value) or hasattr(value, "template_fields"):  # Airflow renders the fields of such an object
+        return True
+    return isinstance(value, str) and MARK in value and type_name in (None, "string", "bigint")
 
 
 # SecretNamesMixin comes first, because it has to see how the texts of files are rendered.
@@ -221,7 +233,7 @@ class WhiteRabbitExecuteComponentOperator(SecretNamesMixin, JsonFilesMixin, Whit
 
             definition = catalogue.find(self.whiterabbit_hook.get_components(), self.module)
             with self._naming_native_rendering("input", "config"):
-                warnings = catalogue.validate(definition, self.input or {}, self.config or {})
+                warnings = catalogue.validate(definition, self.input or {}, self.config or {}, is_open)
             for warning in warnings:
                 self.log.warning("Component %s: %s", self.module, warning)
 

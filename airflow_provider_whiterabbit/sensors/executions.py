@@ -215,7 +215,7 @@ class WhiteRabbitExecutionsSensor(WhiteRabbitSensor):
             self._lineage_seen = SeenRun(name, status, many.total_usage, failure=failure)
         if failure is not None and not self._returns_failures:
             raise AirflowFailException(failure)
-        if self.do_xcom_push and not is_nested(context):
+        if self.do_xcom_push and not is_nested(self, context):
             for end in different:
                 for part in ("output", "error"):
                     check_storable(end.result.get(part), EXECUTION, end.record.id, part)

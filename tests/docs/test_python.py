@@ -15,15 +15,18 @@ import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_settings import EXAMPLE_VARIABLES
+from tests.components.modules import BUILT_IN_CATALOGUE, generate
 from tests.docs.pages import ROOT, Block, blocks
 
 PYTHON = blocks("python")
 FOREIGN = {"before.py"}
 """Titles of blocks that import modules which are not installed here; these blocks are only compiled."""
 
-OWN_TESTS = {"docs/tutorial.md", "docs/emulator.md", "docs/callbacks.md", "docs/keys-and-secrets.md"}
-"""Pages whose blocks other modules run: `test_tutorial`, `test_emulator_docs`, `test_callbacks_page` and
-`test_keys_and_secrets`."""
+OWN_TESTS = {
+    *("docs/tutorial.md", "docs/emulator.md", "docs/callbacks.md", "docs/components.md", "docs/keys-and-secrets.md")
+}
+"""Pages whose blocks other modules run: `test_tutorial`, `test_emulator_docs`, `test_callbacks_page`,
+`test_typed_components` and `test_keys_and_secrets`."""
 
 TESTED_PAGES = sorted({block.page for block in PYTHON if block.is_test} - OWN_TESTS)
 RUN_ELSEWHERE = {*OWN_TESTS, *(page for page in TESTED_PAGES if page != "README.md")}
@@ -51,6 +54,11 @@ disallow_incomplete_defs = false
 warn_return_any = false
 [mypy-dags.*]
 ignore_missing_imports = true
+[mypy-whiterabbit_components,typed_dag,typed_mistakes]
+allow_untyped_defs = false
+disallow_untyped_calls = true
+disallow_incomplete_defs = true
+warn_return_any = true
 """
 
 KNOWN = (
@@ -63,6 +71,9 @@ KNOWN = (
     'Import "dags.',
 )
 """Errors about functions with `@task` and params, whose types Airflow does not know, and about a page's modules."""
+
+TYPED = Path(__file__).parent / "typed"
+"""DAGs on a generated module, without and with mistakes, which are checked as strictly as type checkers can."""
 
 WRONG_FILE = "wrong.py"
 
@@ -137,13 +148,16 @@ both(decorated("x")) >> decorated.override(module="Y", task_id="y").partial(a=pa
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the blocks of all pages, the example DAGs, and a module of mistakes."""
+    """Return a folder with the blocks of all pages, the example DAGs, the generated module, and modules of mistakes."""
     folder = tmp_path_factory.mktemp("code")
     for number, block in enumerate(block for block in PYTHON if block.title not in FOREIGN):
         (folder / f"block_{number}.py").write_text(f"# {block}\n{block.text}")
     for example in (ROOT / "example_dags").glob("*.py"):
         shutil.copy(example, folder / f"example_{example.name}")
     (folder / WRONG_FILE).write_text(WRONG)
+    generated = generate(folder, *BUILT_IN_CATALOGUE, name="whiterabbit_components")
+    for path in (generated, *TYPED.glob("*.py")):
+        (folder / path.name).write_text(f"{path.read_text()}\n# pyright: strict\n")
     return folder
 
 
@@ -235,7 +249,12 @@ def test_types(code: Path, check: Callable[[Path], list[tuple[str, int, str]]]) 
     One process checks everything, because most of its time goes into Airflow's own modules.
     """
     errors = check(code)
-    assert [e for e in errors if e[0] != WRONG_FILE and not any(known in e[2] for known in KNOWN)] == []
+    wrong = {WRONG_FILE, "typed_mistakes.py"}
+    assert [e for e in errors if e[0] not in wrong and not any(known in e[2] for known in KNOWN)] == []
     expected = {number for number, line in enumerate(WRONG.splitlines(), start=1) if line.endswith("# wrong")}
     assert len(expected) > 15
     assert {line for file, line, _ in errors if file == WRONG_FILE} == expected
+    typed = (TYPED / "typed_mistakes.py").read_text().splitlines()
+    expected = {number for number, line in enumerate(typed, start=1) if line.endswith("# wrong")}
+    assert len(expected) > 10
+    assert sorted(line for file, line, _ in errors if file == "typed_mistakes.py") == sorted(expected)

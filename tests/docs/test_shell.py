@@ -15,6 +15,7 @@ import pytest
 import requests
 from airflow.models.connection import Connection
 
+from airflow_provider_whiterabbit.components import command as components
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.emulator.__main__ import argument_parser
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS
@@ -105,6 +106,8 @@ def check_python(block: Block, words: list[str]) -> None:
         assert words[0] in {other.title for other in BLOCKS if other.page == block.page}
     elif words[1] == "airflow_provider_whiterabbit.emulator":
         argument_parser().parse_args(words[2:])
+    elif words[1] == "airflow_provider_whiterabbit.components":
+        components.argument_parser().parse_args(words[2:])
     else:
         import_module(words[1])
         if words[1] == "pydoc":
