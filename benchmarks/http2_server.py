@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -39,7 +40,7 @@ class Http2Connection(asyncio.Protocol):
         for event in self.h2.receive_data(data):
             if isinstance(event, RequestReceived):
                 reply = _Reply(self, event.stream_id)
-                self._world.answer(dict(event.headers)[":path"], reply)
+                self._world.answer(dict(cast(Any, event.headers))[":path"], reply)
                 if reply.execution_id:
                     self._replies[event.stream_id] = reply
             elif isinstance(event, StreamReset) and (closed := self._replies.pop(event.stream_id, None)):

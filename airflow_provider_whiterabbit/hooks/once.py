@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypedDict, TypeVar, cast
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.clock import monotonic
@@ -35,11 +36,15 @@ if TYPE_CHECKING:
 
     from airflow_provider_whiterabbit.client.records.execution import Execution
     from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun
+    from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
     from airflow_provider_whiterabbit.client.transport.sync import Client
+    from airflow_provider_whiterabbit.client.wait.timing import Timing
     from airflow_provider_whiterabbit.client.wire.messages import Request
     from airflow_provider_whiterabbit.compat import Context
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _SHOWN = 10
 """How many keys a message names at most."""
@@ -62,8 +67,15 @@ class Caller(Protocol):
 
     whiterabbit_conn_id: str
 
+    @property
+    def timing(self) -> Timing:
+        """Time limits and pauses."""
+
     def get_conn(self) -> Client:
         """Return the blocking client."""
+
+    def run_async(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine with an asynchronous client."""
 
     def _component_requests(
         self, module: str, inputs: Mapping[str, Any] | None, config: Mapping[str, Any] | None, /, **options: Any
@@ -206,6 +218,7 @@ class Once:
         """
         ends = None if timeout is None else monotonic() + checks.seconds(timeout, "timeout")
         self._warn_of_others()
+        self._wait_for_executions(ends, checks.seconds(poll_interval, "poll_interval"))
         records = {}
         for key in list(self._asked):
             left = None if ends is None else max(0.0, ends - monotonic())
@@ -215,6 +228,34 @@ class Once:
             error = AirflowException if any(map(self._may_resubmit, failed.values())) else AirflowFailException
             raise error(clean(f"{len(failed)} of {len(records)} did not complete. {_listed(texts)}"))
         return {key: record.result for key, record in records.items()}
+
+    def _wait_for_executions(self, ends: float | None, poll_interval: float) -> None:
+        """Wait until all executions have ended, if several still run: all at once, which `wait` does not.
+
+        :param ends: when to give up, by the clock `monotonic`.
+        :raises WhiteRabbitTimeoutError: when the time is up.
+        """
+        running = {
+            taken.target_id: taken
+            for taken in self._asked.values()
+            if taken.target is EXECUTION and not (taken.record is not None and taken.record.is_terminal)
+        }
+        if len(running) < 2:  # `wait` does that, in this thread
+            return
+        from airflow_provider_whiterabbit.client.transport.many import ManyExecutions
+
+        def keep(record: Any) -> None:
+            running[record.id].record = record
+
+        metrics = self._metrics(EXECUTION)
+        many = ManyExecutions(list(running), keep, self._caller.timing, metrics.observe)
+        deadline = None if ends is None else time.time() + max(0.0, ends - monotonic())
+        try:
+            with metrics.timing(WhiteRabbitTimeoutError):
+                self._caller.run_async(lambda client: many.wait(client, deadline=deadline, poll_interval=poll_interval))
+        except WhiteRabbitTimeoutError:
+            metrics.count(Metric.TIMEOUTS)
+            raise
 
     # --- one key
 

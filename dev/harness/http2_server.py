@@ -7,7 +7,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import trustme
 from h2.config import H2Configuration
@@ -86,14 +86,14 @@ class Peer(asyncio.Protocol):
     def take(self, event: Any) -> None:
         """Take an event of h2."""
         if isinstance(event, RequestReceived):
-            self.requests[event.stream_id] = headers = dict(event.headers)
+            self.requests[event.stream_id] = headers = dict(cast(Any, event.headers))
             self.server.requests.append((self, event.stream_id, headers))
             self.server.answer(self, event.stream_id, headers)
         elif isinstance(event, StreamReset):
             self.resets.append((event.stream_id, event.error_code))
             self.bodies.pop(event.stream_id, None)
         elif isinstance(event, ConnectionTerminated):
-            self.go_aways.append(event.error_code)
+            self.go_aways.append(int(event.error_code or 0))
         elif isinstance(event, PingReceived):
             self.pings += 1
         elif isinstance(event, WindowUpdated):
@@ -140,7 +140,7 @@ class Peer(asyncio.Protocol):
         self.h2.reset_stream(stream_id, code)
         self.flush()
 
-    def change(self, settings: dict[SettingCodes, int]) -> None:
+    def change(self, settings: dict[SettingCodes | int, int]) -> None:
         """Send SETTINGS."""
         self.h2.update_settings(settings)
         self.flush()

@@ -315,6 +315,21 @@ def test_refused(task: Task, wr: Emulator) -> None:
     assert task.run(code) == wr.executions[-1]["id"]
 
 
+def test_all_at_once(task: Task, wr: Emulator) -> None:
+    """`results` follows all executions at the same time."""
+    wr.script("PAY", manual=True)
+
+    def end_all() -> None:
+        wr.wait_for_request(kind="stream", count=len(ORDERS), timeout=60)
+        for execution in wr.executions:
+            wr.complete(execution["id"], {"paid": execution["input"]["to"]})
+
+    with ThreadPoolExecutor() as pool:
+        ending = pool.submit(end_all)
+        assert list(task.run(pay(*ORDERS)).items()) == list(receipts(*ORDERS).items())
+        ending.result()
+
+
 def test_timeout(task: Task, wr: Emulator) -> None:
     """The timeout of `results` is for all together."""
     wr.script("PAY", manual=True)

@@ -87,13 +87,13 @@ class Listener:
         self.connections_to_reset = 0
         """How many of the next TCP connections are reset when they are accepted (with TLS: after the handshake)."""
         self._listener_tls = tls
+        self._connection_state = ServerState()
         self._new_http2: Callable[[], asyncio.Protocol] | None = None
         if tls is not None and http2:
             tls.set_alpn_protocols([ALPN, "http/1.1"])
             http2_connection = _http2_connection()
             self._new_http2 = lambda: http2_connection(self._app, self._connection_state.connections)
         self._http_config: Config | None = None
-        self._connection_state = ServerState()
         self._open_listener: asyncio.Server | None = None
         self._listener_address: tuple[str, int] | None = None
         self._listener_changing = asyncio.Lock()
@@ -151,7 +151,8 @@ class Listener:
 
         :param with_reset: close with an RST instead of a FIN.
         """
-        for connection in list(self._connection_state.connections):
+        connections: list[Any] = list(self._connection_state.connections)  # uvicorn's types know none of ours
+        for connection in connections:
             if connection.transport.is_closing() and not connection.transport.get_write_buffer_size():
                 continue  # The client has received its whole response.
             if with_reset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from dev.proofs.hostile.case import Case
@@ -15,6 +16,7 @@ from dev.proofs.hostile.cases.http2_plays import (
     amid,
     before,
     each_time,
+    in_turn,
     instead,
     survived,
     understood,
@@ -53,7 +55,7 @@ def _greeting(name: str, section: str, step: Step, **more: Any) -> Iterator[Case
 
 def _http1(status: str, body: str = "") -> Step:
     answer = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
-    return lambda peer: (peer.bytes(answer.encode()), peer.close())
+    return in_turn(lambda peer: peer.bytes(answer.encode()), Http2Peer.close)
 
 
 def _greetings() -> Iterator[Case]:
@@ -68,7 +70,8 @@ def _greetings() -> Iterator[Case]:
     yield from _greeting("the preface of a client", "3.4", lambda peer: peer.bytes(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
     yield from _greeting("PING before the settings", "3.4", lambda peer: peer.frame(Kind.PING, 0, bytes(8)))
     yield from _greeting("GOAWAY before the settings", "6.8", lambda peer: peer.go_away(0))
-    yield from _greeting("GOAWAY with HTTP_1_1_REQUIRED", "6.8", lambda peer: (peer.settings(), peer.go_away(0, 13)))
+    http1_required = in_turn(Http2Peer.settings, lambda peer: peer.go_away(0, 13))
+    yield from _greeting("GOAWAY with HTTP_1_1_REQUIRED", "6.8", http1_required)
     yield from _greeting("settings that allow no stream", "6.5.2", lambda peer: peer.settings((MAX_STREAMS, 0)))
     yield from _greeting("settings on a stream", "6.5", lambda peer: peer.frame(Kind.SETTINGS, stream=1))
     yield from _greeting("settings of 5 bytes", "6.5", lambda peer: peer.frame(Kind.SETTINGS, 0, bytes(5)))
@@ -81,21 +84,30 @@ def _greetings() -> Iterator[Case]:
     )
 
 
+def _announce_end(peer: Http2Peer) -> None:
+    """Send the GOAWAY of a server that will shut down, and still takes requests."""
+    peer.go_away(MAX_ID)
+
+
+def _go_away_and_close(code: int) -> Step:
+    return in_turn(lambda peer: peer.go_away(peer.stream, code), Http2Peer.close)
+
+
 def _error_codes() -> Iterator[Case]:
     for name, code in _CODES.items():
-        yield survived(f"RST_STREAM with {name}", "6.4", instead(lambda peer, code=code: peer.reset(code)))
-        yield survived(f"RST_STREAM with {name}, within", "6.4", within(lambda peer, code=code: peer.reset(code)))
+        yield survived(f"RST_STREAM with {name}", "6.4", instead(partial(Http2Peer.reset, code=code)))
+        yield survived(f"RST_STREAM with {name}, within", "6.4", within(partial(Http2Peer.reset, code=code)))
         yield survived(
-            f"GOAWAY with {name}, not processed", "6.8", instead(lambda peer, code=code: peer.go_away(0, code))
+            f"GOAWAY with {name}, not processed", "6.8", instead(partial(Http2Peer.go_away, last=0, code=code))
         )
-        yield survived(
-            f"GOAWAY with {name}, then the end",
-            "6.8",
-            within(lambda peer, code=code: (peer.go_away(peer.stream, code), peer.close())),
-        )
+        yield survived(f"GOAWAY with {name}, then the end", "6.8", within(_go_away_and_close(code)))
 
 
 _PING = (Kind.PING, 0, b"12345678")
+
+
+def _later(step: Step) -> Step:
+    return lambda peer: peer.later(1.0, lambda: step(peer))
 
 
 def _many_waits() -> Iterator[Case]:
@@ -104,7 +116,7 @@ def _many_waits() -> Iterator[Case]:
         ("silence", "6.7", Http2Peer.mute),
         ("the end", "9.1", Http2Peer.close),
         ("a TCP reset", "9.1", Http2Peer.cut),
-        ("GOAWAY, then the end", "6.8", lambda peer: (peer.go_away(MAX_ID), peer.close())),
+        ("GOAWAY, then the end", "6.8", in_turn(_announce_end, Http2Peer.close)),
         ("GOAWAY, nothing processed", "6.8", lambda peer: peer.go_away(0)),
         ("garbage", "4.1", lambda peer: peer.bytes(b"\xff" * 100_000)),
     ):
@@ -115,8 +127,9 @@ def _many_waits() -> Iterator[Case]:
             "max_lines": 1000,
             "recheck_after": 10.0,
         }
-        play = after(lambda peer, step=step: peer.later(1.0, lambda: step(peer)))
-        yield survived(f"{name}, with a hundred waits", section, play, "record", request_timeout=5.0, **options)
+        yield survived(
+            f"{name}, with a hundred waits", section, after(_later(step)), "record", request_timeout=5.0, **options
+        )
 
 
 def _floods() -> Iterator[Case]:
@@ -137,11 +150,19 @@ CASES: tuple[Case, ...] = (
     *_greetings(),
     # The end of a stream, and of a connection.
     *_error_codes(),
-    understood("GOAWAY for later, then the answer", "6.8", before(lambda peer: peer.go_away(MAX_ID))),
+    understood("GOAWAY for later, then the answer", "6.8", before(_announce_end)),
     understood("GOAWAY within the answer", "6.8", amid(lambda peer: peer.go_away(peer.stream))),
-    understood("GOAWAY in two steps", "6.8", amid(lambda peer: (peer.go_away(MAX_ID), peer.go_away(peer.stream)))),
+    understood(
+        "GOAWAY in two steps",
+        "6.8",
+        amid(in_turn(_announce_end, lambda peer: peer.go_away(peer.stream))),
+    ),
     understood("GOAWAY with 10,000 bytes of text", "6.8", before(lambda peer: peer.go_away(MAX_ID, 0, b"x" * 10_000))),
-    survived("GOAWAY whose last stream rises", "6.8", instead(lambda peer: (peer.go_away(0), peer.go_away(MAX_ID)))),
+    survived(
+        "GOAWAY whose last stream rises",
+        "6.8",
+        instead(in_turn(lambda peer: peer.go_away(0), _announce_end)),
+    ),
     survived("GOAWAY of 7 bytes", "6.8", instead(lambda peer: peer.frame(Kind.GOAWAY, 0, bytes(7), stream=0))),
     survived("GOAWAY on a stream", "6.8", instead(lambda peer: peer.frame(Kind.GOAWAY, 0, bytes(8)))),
     understood("RST_STREAM with NO_ERROR after the answer", "8.1", after(lambda peer: peer.reset(0))),

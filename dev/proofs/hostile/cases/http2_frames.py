@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dev.proofs.hostile.case import Case, Play
@@ -54,7 +55,7 @@ def _slow(peer: Http2Peer, server: Server) -> None:
     body = peer.right.body
     for number, start in enumerate(range(0, len(body), 50)):
         piece, is_last = body[start : start + 50], start + 50 >= len(body)
-        peer.later(0.05 * number, lambda piece=piece, is_last=is_last: peer.data(piece, end=is_last))
+        peer.later(0.05 * number, partial(peer.data, piece, end=is_last))
 
 
 def _large(peer: Http2Peer, server: Server) -> None:

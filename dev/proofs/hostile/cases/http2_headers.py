@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dev.proofs.hostile.case import Case, Play
-from dev.proofs.hostile.cases.http2_plays import UNHURRIED, again, instead, survived, understood, within
+from dev.proofs.hostile.cases.http2_plays import UNHURRIED, Step, again, in_turn, instead, survived, understood, within
 from dev.proofs.hostile.cases.plays import DRIBBLE, FLOOD, HTML, heavy
 from dev.proofs.hostile.http2_peer import (
     END_HEADERS,
@@ -129,12 +129,19 @@ def _bomb(peer: Http2Peer) -> None:
     peer.frame(Kind.HEADERS, END_HEADERS, INDEXED_OK + entry + b"\xbe" * 12_000)
 
 
+def _begin(peer: Http2Peer) -> None:
+    """Begin a head that CONTINUATION goes on with."""
+    peer.frame(Kind.HEADERS, 0, INDEXED_OK)
+
+
+def _page(*fields: Field) -> Step:
+    return lambda peer: peer.answer(HTML.encode(), *fields)
+
+
 def _pages() -> Iterator[Case]:
     for status in ("301", "307", "404", "500", "503"):
         fields: tuple[Field, ...] = ((":status", status), ("content-type", "text/html"), ("location", "/elsewhere"))
-        yield survived(
-            f"a page with {status}", "RFC 9110, 15", lambda peer, _, fields=fields: peer.answer(HTML.encode(), *fields)
-        )
+        yield survived(f"a page with {status}", "RFC 9110, 15", instead(_page(*fields)))
 
 
 def _invalid_fields() -> Iterator[Case]:
@@ -217,23 +224,18 @@ CASES: tuple[Case, ...] = (
     survived(
         "CONTINUATION on another stream",
         "6.10",
-        instead(lambda peer: (peer.frame(Kind.HEADERS, 0, INDEXED_OK), peer.frame(Kind.CONTINUATION, 4, stream=9))),
+        instead(in_turn(_begin, lambda peer: peer.frame(Kind.CONTINUATION, 4, stream=9))),
     ),
     survived(
         "another frame before CONTINUATION",
         "6.10",
-        instead(lambda peer: (peer.frame(Kind.HEADERS, 0, INDEXED_OK), peer.frame(Kind.PING, 0, bytes(8), stream=0))),
+        instead(in_turn(_begin, lambda peer: peer.frame(Kind.PING, 0, bytes(8), stream=0))),
     ),
-    survived("HEADERS, and never CONTINUATION", "6.10", instead(lambda peer: peer.frame(Kind.HEADERS, 0, INDEXED_OK))),
+    survived("HEADERS, and never CONTINUATION", "6.10", instead(_begin)),
     survived(
         "CONTINUATION that dribbles",
         "6.10",
-        instead(
-            lambda peer: (
-                peer.frame(Kind.HEADERS, 0, INDEXED_OK),
-                again(lambda peer: peer.frame(Kind.CONTINUATION, 0, encoded(("x", "y"))), DRIBBLE)(peer),
-            )
-        ),
+        instead(in_turn(_begin, again(lambda peer: peer.frame(Kind.CONTINUATION, 0, encoded(("x", "y"))), DRIBBLE))),
     ),
     survived(
         "103 Early Hints every 0.1 s",
@@ -248,23 +250,13 @@ CASES: tuple[Case, ...] = (
         survived(
             "CONTINUATION without end",
             "10.5",
-            instead(
-                lambda peer: (
-                    peer.frame(Kind.HEADERS, 0, INDEXED_OK),
-                    again(lambda peer: peer.frame(Kind.CONTINUATION, 0, _large(16_000)), FLOOD)(peer),
-                )
-            ),
+            instead(in_turn(_begin, again(lambda peer: peer.frame(Kind.CONTINUATION, 0, _large(16_000)), FLOOD))),
             **UNHURRIED,
         ),
         survived(
             "empty CONTINUATION without end",
             "10.5",
-            instead(
-                lambda peer: (
-                    peer.frame(Kind.HEADERS, 0, INDEXED_OK),
-                    again(lambda peer: peer.frame(Kind.CONTINUATION, times=4000), FLOOD)(peer),
-                )
-            ),
+            instead(in_turn(_begin, again(lambda peer: peer.frame(Kind.CONTINUATION, times=4000), FLOOD))),
             **UNHURRIED,
         ),
         survived("a bomb in HPACK", f"{HPACK}, 7.3", instead(_bomb)),

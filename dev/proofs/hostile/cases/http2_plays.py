@@ -72,6 +72,16 @@ def after(step: Step) -> Play:
     return play
 
 
+def in_turn(*steps: Step) -> Step:
+    """Return the step that does others one after the other."""
+
+    def step(peer: Http2Peer) -> None:
+        for each in steps:
+            each(peer)
+
+    return step
+
+
 def again(step: Step, pause: float) -> Step:
     """Return the step that does another one again and again."""
     return lambda peer: peer.again(pause, lambda: step(peer))
