@@ -12,32 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
-from airflow_provider_whiterabbit.hooks.secret_values import SecretReadingMixin
+from airflow_provider_whiterabbit.hooks.connected import ConnectedHook
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
     from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
-    from airflow_provider_whiterabbit.client.wait.timing import Timing
 
 T = TypeVar("T")
 
 
-class WaitingForManyMixin(SecretReadingMixin):
-    """Mixin for the hook: it waits for many executions at once."""
-
-    whiterabbit_conn_id: str
-
-    if TYPE_CHECKING:
-
-        @property
-        def timing(self) -> Timing:
-            """The hook's."""
-
-        @property
-        def _settings(self) -> ClientSettings: ...
-
-        @classmethod
-        def _read_settings(cls, connection_id: str) -> ClientSettings: ...
+class WaitingForManyHook(ConnectedHook):
+    """Base class of the hook: it waits for many executions at once."""
 
     def wait_for_executions(
         self,
@@ -99,7 +84,7 @@ async def wait_for_executions(
     poll_interval: float | timedelta = POLL_INTERVAL,
     outputs: bool = True,
 ) -> list[dict[str, Any]]:
-    """Wait until many executions have ended, and return their results; see `WaitingForManyMixin`."""
+    """Wait until many executions have ended, and return their results; see `WaitingForManyHook`."""
     from airflow_provider_whiterabbit.client.transport.many import ManyExecutions
 
     ids = checks.identifiers(execution_ids, "execution_ids")

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN
-from airflow_provider_whiterabbit.compat import BaseHook
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS, CONNECTION_TYPE, UI_FIELD_BEHAVIOUR
-from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
-from airflow_provider_whiterabbit.hooks.many import WaitingForManyMixin
+from airflow_provider_whiterabbit.hooks.many import WaitingForManyHook
 from airflow_provider_whiterabbit.hooks.unknown_fields import remark_on_unknown
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
     from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun, WorkflowRunEvent
-    from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
-    from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
     from airflow_provider_whiterabbit.client.transport.sync import Client
     from airflow_provider_whiterabbit.client.wait.followed import Followed, R
-    from airflow_provider_whiterabbit.client.wait.timing import Timing
     from airflow_provider_whiterabbit.client.wire.messages import Request
     from airflow_provider_whiterabbit.hooks.aio import WhiteRabbitAsyncHook
     from airflow_provider_whiterabbit.hooks.once import Once
 
 
-class WhiteRabbitHook(WaitingForManyMixin, BaseHook):
+class WhiteRabbitHook(WaitingForManyHook):
     """Calls White Rabbit with the credentials of an Airflow connection.
 
     Every method can raise `WhiteRabbitConfigError` if the connection can't be used and `WhiteRabbitInputError` if an
@@ -49,18 +44,6 @@ class WhiteRabbitHook(WaitingForManyMixin, BaseHook):
     def __init__(self, whiterabbit_conn_id: str = default_conn_name) -> None:
         super().__init__()
         self.whiterabbit_conn_id = whiterabbit_conn_id
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections that the hook keeps alive. A later call opens new ones."""
-        client: Client | None = vars(self).get("_client")
-        if client is not None:
-            client.close()
 
     def once(
         self,
@@ -259,32 +242,13 @@ class WhiteRabbitHook(WaitingForManyMixin, BaseHook):
         _, request = self._requests(request_for, {"config": config}, allowed_secrets)
         return self.get_conn().call(request)
 
-    # --- the clients
-
-    @cached_property
-    def timing(self) -> Timing:
-        """Time limits and pauses of waits and retries; to be set before the hook's first call."""
-        from airflow_provider_whiterabbit.client.wait.timing import DEFAULT_TIMING
-
-        return DEFAULT_TIMING
-
-    def get_conn(self) -> Client:
-        """Return the hook's blocking client of White Rabbit's API; each call returns the same client."""
-        return self._client
+    # --- the connection
 
     def aio(self) -> WhiteRabbitAsyncHook:
         """Return a hook whose methods are awaited, for an ``async with`` in an ``async def`` task or a notebook."""
         from airflow_provider_whiterabbit.hooks.aio import WhiteRabbitAsyncHook
 
         return WhiteRabbitAsyncHook(self)
-
-    async def get_async_client(self) -> AsyncClient:
-        """Return an asynchronous client of White Rabbit's API for triggers, to be used in an ``async with``."""
-        from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
-        from airflow_provider_whiterabbit.hooks.reading import read_together
-
-        read = partial(read_together, self, self.whiterabbit_conn_id)
-        return AsyncClient(await read(), self.timing, read_again=read)
 
     def test_connection(self) -> tuple[bool, str]:
         """Test the API key, signature and clock by reading an execution that does not exist; nothing is submitted.
@@ -309,33 +273,6 @@ class WhiteRabbitHook(WaitingForManyMixin, BaseHook):
             timeout=None if timeout is None else checks.seconds(timeout, "timeout"),
             poll_interval=checks.seconds(poll_interval, "poll_interval"),
         )
-
-    @property
-    def _known_base_url(self) -> str | None:
-        """The base URL of White Rabbit's API; None if the hook has not read its connection."""
-        client: Client | None = vars(self).get("_client")
-        return None if client is None else client.settings.base_url
-
-    @cached_property
-    def _client(self) -> Client:
-        from airflow_provider_whiterabbit.client.transport.sync import Client
-
-        return Client(self._settings, self.timing, read_again=partial(self._read_settings, self.whiterabbit_conn_id))
-
-    @cached_property
-    def _settings(self) -> ClientSettings:
-        return self._read_settings(self.whiterabbit_conn_id)
-
-    @classmethod
-    def _read_settings(cls, connection_id: str) -> ClientSettings:
-        from airflow_provider_whiterabbit.compat import mask_secret
-
-        check_conn_id(connection_id)
-        connection = cls.get_connection(connection_id)
-        extra = connection.extra_dejson
-        for secret in secrets_of(connection, extra):
-            mask_secret(secret)
-        return settings_of(connection, extra)
 
     # --- the connection form. Airflow looks for these two methods in the class itself, not in its bases.
 

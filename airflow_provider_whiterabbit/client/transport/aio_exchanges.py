@@ -1,0 +1,148 @@
+"""One exchange of the asynchronous client: a request, and its answer or its event stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
+
+import aiohttp
+
+from airflow_provider_whiterabbit.client.transport.aio_io import (
+    Answer,
+    EventStream,
+    end_with_connection,
+    read_whole,
+    transport_errors,
+)
+from airflow_provider_whiterabbit.client.transport.aio_sending import SendingClient
+from airflow_provider_whiterabbit.client.transport.exchange import (
+    EVENT_STREAM,
+    JSON,
+    Limits,
+    lower_case,
+)
+from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
+from airflow_provider_whiterabbit.client.transport.pace import HostPausedError
+from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
+from airflow_provider_whiterabbit.client.transport.sharing import SharedSession, Turns, is_connected
+from airflow_provider_whiterabbit.client.wire.messages import Request, Response
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitTransportError,
+)
+
+log = logging.getLogger(__name__)
+
+
+class ExchangingClient(SendingClient):
+    """Base class of the asynchronous client. For the parameters, see `AsyncClient`."""
+
+    __slots__ = ("_session", "_shared")
+
+    _session: aiohttp.ClientSession
+    _shared: SharedSession
+
+    async def _open_once(
+        self, request: Request, max_event_bytes: int, attempts: Iterator[int], limits: Limits
+    ) -> EventStream:
+        with RequestLog(request, next(attempts)) as entry:
+            async with transport_errors(self, request, limits.read):
+                answer = await self._start(self._session, request, limits, EVENT_STREAM)
+                try:
+                    head = Response(answer.status, lower_case(answer.headers), b"", time.time())
+                    if head.status != 200:
+                        head = await read_whole(answer, self.settings.max_answer_bytes, entry)
+                    self._check_stream(request, head)
+                    stream = EventStream(answer, max_event_bytes, entry)
+                except BaseException:
+                    answer.close()
+                    raise
+            entry.stream_opened(head.headers)
+            return stream
+
+    async def _exchange(
+        self, request: Request, wanted: tuple[str, ...], max_bytes: int, attempts: Iterator[int], limits: Limits
+    ) -> Any:
+        async with contextlib.AsyncExitStack() as stack:
+            session = self._session
+            if not request.idempotent:
+                # A connection that was kept alive may be dead. On a fresh one it is known whether anything was sent.
+                session = await self._isolated(request)
+                stack.enter_context(self._knowing_if_sent(request, session.connector))
+                await stack.enter_async_context(session)
+            entry = stack.enter_context(RequestLog(request, next(attempts)))
+            async with transport_errors(self, request, limits.total):
+                answer = await self._start(session, request, limits, JSON)
+                try:
+                    response = await read_whole(answer, max_bytes, entry, wanted)
+                finally:
+                    answer.release()  # its connection can be used again if the answer was read to its end
+        return self._data_of(request, response)
+
+    async def _start(self, session: aiohttp.ClientSession, request: Request, limits: Limits, accept: str) -> Answer:
+        http2 = self._shared.http2
+        # Nothing but a GET: over HTTP/2, a request shares a connection, and has no first byte of its own to count from.
+        if http2 is not None and http2.is_used and request.method == "GET":
+            headers, is_stream = partial(self._headers, request, accept), accept == EVENT_STREAM
+            stream = await http2.start(request.method, request.path, headers, limits, is_stream=is_stream)
+            if stream is not None:
+                return stream
+        answer = await session.request(
+            request.method,
+            self._url(request),
+            data=request.body,
+            headers=self._headers(request, accept),
+            proxy=self._proxy,
+            allow_redirects=False,  # a redirect would carry the API key to another host
+            auto_decompress=False,  # `BodyDecoder` and `EventStream` decompress, within bounds
+            # The read limit holds for plain answers. The follower judges the silence of a stream.
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=limits.connect,
+                sock_read=None if accept == EVENT_STREAM else limits.read,
+            ),
+        )
+        end_with_connection(answer)
+        return answer
+
+    async def _isolated(self, request: Request) -> aiohttp.ClientSession:
+        """Wait until the host's pace admits a request that must not be sent twice; return a session for it alone.
+
+        It waits here, because the request is signed before aiohttp asks for a connection.
+        """
+        try:
+            return await self._shared.isolated()
+        except HostPausedError as error:
+            raise self.transport_error(request, error) from None
+
+    @contextlib.contextmanager
+    def _knowing_if_sent(self, request: Request, connector: aiohttp.BaseConnector | None) -> Iterator[None]:
+        """Send a request that must not be sent twice within it; note in its error whether anything was sent."""
+        try:
+            yield
+        except WhiteRabbitTransportError as error:
+            error.sent = is_connected(connector)
+            raise
+        except asyncio.CancelledError:
+            if is_connected(connector):
+                log.warning(
+                    "%s %s was cancelled before its answer came: White Rabbit may have received it",
+                    request.method,
+                    request.path,
+                )
+            raise
+
+    @contextlib.asynccontextmanager
+    async def _turn(
+        self, turns: Turns, request: Request, within: float, longest: float | None = None
+    ) -> AsyncIterator[float]:
+        """Wait until one more request may wait for a response; yield the seconds that are left for the request."""
+        try:
+            async with turns.taken(within, longest) as left:
+                yield left
+        except UnusableAnswerError as error:
+            raise self.transport_error(request, error) from None
