@@ -36,9 +36,9 @@ class WhiteRabbitAsyncHook(SecretReadingMixin):
     """Calls White Rabbit from code that awaits, such as ``async def`` tasks (Airflow 3.2+) and notebooks.
 
     `WhiteRabbitHook.aio` returns it, for an ``async with``. The methods have the names, parameters, results and errors
-    of `WhiteRabbitHook`. A submission is sent at most once as well: if its task is cancelled before the answer came, it
-    may have reached White Rabbit, and the log says so. As many submissions at once as the connection's
-    `requests_at_once` wait for their answers, the others for their turn.
+    of `WhiteRabbitHook`, which alone has `once`. A submission is sent at most once as well: if its task is cancelled
+    before the answer came, it may have reached White Rabbit, and the log says so. As many submissions at once as the
+    connection's `requests_at_once` wait for their answers, the others for their turn.
 
     :param hook: a `WhiteRabbitHook`.
     """

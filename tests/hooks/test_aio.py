@@ -17,7 +17,7 @@ from airflow_provider_whiterabbit.secrets import secret
 pytestmark = pytest.mark.usefixtures("emulator_connection")
 
 NOT_AWAITED = {"aio", "component_request", "get_async_client", "get_conn", "read_secrets", "run_async"}
-NOT_AWAITED |= {"test_connection"}
+NOT_AWAITED |= {"close", "once", "test_connection"}
 
 
 def test_the_same_methods() -> None:

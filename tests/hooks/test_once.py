@@ -321,8 +321,8 @@ def test_all_at_once(task: Task, wr: Emulator) -> None:
 
     def end_all() -> None:
         wr.wait_for_request(kind="stream", count=len(ORDERS), timeout=60)
-        for execution in wr.executions:
-            wr.complete(execution["id"], {"paid": execution["input"]["to"]})
+        for execution, payee in zip(wr.executions, paid(wr), strict=True):
+            wr.complete(execution["id"], {"paid": payee})
 
     with ThreadPoolExecutor() as pool:
         ending = pool.submit(end_all)

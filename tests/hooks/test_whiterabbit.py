@@ -175,7 +175,7 @@ def test_client_for_triggers(make_hook: MakeHook) -> None:
         async with await make_hook().get_async_client() as client:
             with pytest.raises(exc.WhiteRabbitNotFoundError):
                 await client.send(api.get_execution(api.NIL_UUID))
-            with pytest.raises(exc.WhiteRabbitInputError, match="worker"):
+            with pytest.raises(exc.WhiteRabbitInputError, match="must not be sent twice"):
                 await client.send(api.execute_component("PAY"))
 
     asyncio.run(check())
