@@ -64,7 +64,10 @@ def submissions(code: str) -> Iterator[Submission]:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
         if name not in TAKE_A_MODULE:
             continue
-        given = dict(zip(("module", "input", "config"), map(resolved, node.args), strict=False))
+        names = ["module", "input", "config"]
+        if ast.unparse(node.func).startswith("once."):
+            names.insert(0, "key")
+        given = dict(zip(names, map(resolved, node.args), strict=False))
         given |= {keyword.arg: resolved(keyword.value) for keyword in node.keywords if keyword.arg}
         if isinstance(module := given.get("module"), ast.Constant):
             yield module.value, given.get("input"), given.get("config"), name in SUBMIT
@@ -102,7 +105,7 @@ def test_submissions_are_found() -> None:
     """The examples of the README, the documentation and the folder with examples are found."""
     places = {str(param.id).partition(":")[0].partition(" ")[0] for param in SUBMISSIONS}
     assert {"README.md", "docs/index.md", "docs/testing.md", "docs/emulator.md"} <= places
-    assert len([place for place in places if place.startswith("example_dags/")]) == 4
+    assert len([place for place in places if place.startswith("example_dags/")]) == 5
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
