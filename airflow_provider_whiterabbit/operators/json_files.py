@@ -45,12 +45,15 @@ class JsonFilesMixin(TemplatedMixin):
     _rendered_files: frozenset[str] = frozenset()
     """The arguments that hold the rendered text of a file: Airflow 2 may render a task twice."""
 
+    _were_rendered: frozenset[str] = frozenset()
+    """The template fields that Airflow has rendered at least once."""
+
     def resolve_template_files(self) -> None:
         """Read the files; Airflow calls this when it has parsed the DAG.
 
         :raises WhiteRabbitInputError: if a file can't be read, or is wrong as it is.
         """
-        self._read_files()
+        self._read_files(self._json_arguments)
         with self._files_of_subclasses():
             super().resolve_template_files()
 
@@ -61,8 +64,10 @@ class JsonFilesMixin(TemplatedMixin):
         if parent is not self:  # an object with fields of its own, within an argument
             super()._do_render_template_fields(parent, template_fields, context, *args, **kwargs)
             return
-        self._read_files()
         fields, own = list(template_fields), self._own_fields()
+        # What was rendered is data, which may not name a file.
+        self._read_files([name for name in self._json_arguments if name in fields and name not in self._were_rendered])
+        self._were_rendered |= set(fields)
         with self._no_files():
             given = [name for name in self._files if name in fields]
             files = [name for name in given if isinstance(getattr(self, name), str)]  # unless replaced since then
@@ -110,8 +115,8 @@ class JsonFilesMixin(TemplatedMixin):
             raise WhiteRabbitInputError(f"{name} must be an object (a dict), got a text. {_FIXES}")
         return value
 
-    def _read_files(self) -> None:
-        for name in self._json_arguments:
+    def _read_files(self, names: Iterable[str]) -> None:
+        for name in names:
             file = getattr(self, name, None)
             if name not in self._files and _is_file(file):
                 environment = self.get_template_env()

@@ -108,6 +108,7 @@ def test_reset_of_one_of_two_streams(wr):
     with Http2Client(wr) as client:
         first, second = client.send(stream_of(execution_id)), client.send(stream_of(execution_id))
         assert client.read(first).is_reset
+        client.read_until(lambda: client.received[second].body)
         wr.complete(execution_id)
         assert client.read(second).statuses == ["CREATED", "COMPLETED"]
         assert client.go_aways == []
