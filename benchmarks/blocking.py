@@ -39,7 +39,10 @@ class WatchedSelector(selectors.DefaultSelector):
         """Wait for events, and record the block that ends with this call."""
         block = time.perf_counter() - self._left_at - self._collecting
         if block > self._longest_block:
-            self._longest_block = max(self._longest_block, block - (next(self._core_waits) - self._core_wait_then))
+            core_wait = next(self._core_waits) - self._core_wait_then
+            # The clock is read anew: a wait for the core after the first reading must not be subtracted from it.
+            block = time.perf_counter() - self._left_at - self._collecting
+            self._longest_block = max(self._longest_block, block - core_wait)
         self._longest_collection = max(self._longest_collection, self._collecting)
         try:
             return super().select(timeout)
