@@ -57,14 +57,9 @@ class JsonFilesMixin(TemplatedMixin):
         with self._files_of_subclasses():
             super().resolve_template_files()
 
-    def _do_render_template_fields(
-        self, parent: Any, template_fields: Iterable[str], context: Any, *args: Any, **kwargs: Any
-    ) -> None:
+    def _render_own_fields(self, fields: list[str], context: Any, *args: Any, **kwargs: Any) -> None:
         """Render the template fields; read the files of a mapped task, and of a DAG that Airflow has not loaded."""
-        if parent is not self:  # an object with fields of its own, within an argument
-            super()._do_render_template_fields(parent, template_fields, context, *args, **kwargs)
-            return
-        fields, own = list(template_fields), self._own_fields()
+        ours = self._fields_of_this_provider()
         # What was rendered is data, which may not name a file.
         self._read_files([name for name in self._json_arguments if name in fields and name not in self._were_rendered])
         self._were_rendered |= set(fields)
@@ -73,11 +68,11 @@ class JsonFilesMixin(TemplatedMixin):
             files = [name for name in given if isinstance(getattr(self, name), str)]  # unless replaced since then
             for name in files:
                 self._render_file(name, context)
-            values = [name for name in fields if name in own and name not in files]
-            super()._do_render_template_fields(parent, values, context, *args, **kwargs)
-        others = [name for name in fields if name not in own]
+            values = [name for name in fields if name in ours and name not in files]
+            super()._render_own_fields(values, context, *args, **kwargs)
+        others = [name for name in fields if name not in ours]
         with self._files_of_subclasses():
-            super()._do_render_template_fields(parent, others, context, *args, **kwargs)
+            super()._render_own_fields(others, context, *args, **kwargs)
 
     def _render_file(self, name: str, context: Any) -> None:
         """Render the text of a file to a text.
@@ -126,10 +121,10 @@ class JsonFilesMixin(TemplatedMixin):
                 setattr(self, name, text)
                 self._files = {**self._files, name: file}
 
-    def _own_fields(self) -> set[str]:
+    def _fields_of_this_provider(self) -> set[str]:
         """Return the template fields of this provider's classes: those of subclasses work as Airflow's do."""
-        ours = __package__.partition(".")[0]
-        classes = (cls for cls in type(self).__mro__ if cls.__module__.partition(".")[0] == ours)
+        package = __package__.partition(".")[0]
+        classes = (cls for cls in type(self).__mro__ if cls.__module__.partition(".")[0] == package)
         return {name for cls in classes for name in vars(cls).get("template_fields", ())}
 
     @contextlib.contextmanager
@@ -141,8 +136,8 @@ class JsonFilesMixin(TemplatedMixin):
     @contextlib.contextmanager
     def _files_of_subclasses(self) -> Iterator[None]:
         """Let Airflow read files for the template fields of a subclass alone, if it names extensions of its own."""
-        own = self._own_fields()
-        fields = [name for name in self.template_fields if name not in own]
+        ours = self._fields_of_this_provider()
+        fields = [name for name in self.template_fields if name not in ours]
         extensions = () if self.template_ext is _EXTENSIONS else self.template_ext
         with self._replaced(template_ext=extensions, template_fields=fields):
             yield
