@@ -162,13 +162,18 @@ class TemplatedMixin(OwnFieldsMixin):
     def _unless_template(self, value: T, check: Callable[[T], Any]) -> Any:
         """Return a checked argument of `__init__`; unchanged if it is a template, which is checked when it is rendered.
 
+        :raises WhiteRabbitInputError: if the argument is wrong.
+        """
+        return value if is_deferred(value) else self._unless_mapped(value, check)
+
+    def _unless_mapped(self, value: T, check: Callable[[T], Any]) -> Any:
+        """Return a checked argument of `__init__`, which is no template.
+
         An argument of a mapped task can come from another task. It is checked when the task is executed: an error now
         would be retried.
 
         :raises WhiteRabbitInputError: if the argument is wrong.
         """
-        if is_deferred(value):
-            return value
         try:
             return check(value)
         except WhiteRabbitInputError:
