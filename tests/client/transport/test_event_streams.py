@@ -176,14 +176,26 @@ def test_end_of_the_stream(server: StreamServer, read: Read) -> None:
     assert read(LONG, LONG, LONG) is None
 
 
-def test_a_library_that_quotes_the_stream(server: StreamServer, read: Read) -> None:
-    """The error of a stream with broken chunks, which the libraries quote, shows no secret."""
+@pytest.mark.parametrize("read", ["requests"], indirect=True)
+def test_broken_chunks(server: StreamServer, read: Read) -> None:
+    """The error of a stream with broken chunks, which urllib3 quotes, shows no secret."""
     server.send(EVENT)
     assert read(LONG, LONG, LONG) == [EVENT]
     server.send_raw(f"no chunk, but {SECRET}\r\n".encode())
     with pytest.raises(WhiteRabbitTransportError, match="the stream broke: ") as broken:
         read(LONG, LONG, LONG)
     assert SECRET[:8] not in str(broken.value)
+
+
+async def test_broken_chunks_with_aiohttp(server: StreamServer) -> None:
+    """Neither does the error of an asynchronous stream, in which aiohttp may quote them."""
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        answer = await session.get(server.url)
+        answer.content.set_exception(aiohttp.ClientPayloadError(f"Bad chunk size: {SECRET}"))
+        stream = aio_io.EventStream(answer, MAX_EVENT_BYTES, RequestLog(REQUEST, 1), Hiding([SECRET]))
+        with pytest.raises(WhiteRabbitTransportError, match=r"the stream broke: .*Bad chunk size: \*\*\*$"):
+            await stream.read(LONG, LONG, LONG)
+        stream.close()
 
 
 def test_broken_connection(server: StreamServer, read: Read) -> None:

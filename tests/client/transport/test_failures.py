@@ -7,6 +7,7 @@ import ssl
 
 import aiohttp
 import pytest
+from aiohttp.http_exceptions import BadStatusLine
 
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.hiding import Hiding, Withholding
@@ -100,7 +101,7 @@ def test_root_cause() -> None:
     ("error", "shown"),
     [
         (aiohttp.ClientPayloadError("Bad chunk size: Kj7dYw2mZq91XvbT"), "ClientPayloadError"),
-        (aiohttp.http.BadStatusLine("Kj7dYw2mZq91XvbT"), "BadStatusLine"),
+        (BadStatusLine("Kj7dYw2mZq91XvbT"), "BadStatusLine"),
         (ConnectionResetError(104, "reset by peer"), "ConnectionResetError: [Errno 104] reset by peer"),
     ],
     ids=["payload", "status", "reset"],
