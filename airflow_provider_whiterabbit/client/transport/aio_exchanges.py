@@ -57,7 +57,7 @@ class ExchangingClient(SendingClient):
                     if head.status != 200:
                         head = await read_whole(answer, self.settings.max_answer_bytes, entry)
                     self._check_stream(request, head)
-                    stream = EventStream(answer, max_event_bytes, entry)
+                    stream = EventStream(answer, max_event_bytes, entry, self.hiding)
                 except BaseException:
                     answer.close()
                     raise

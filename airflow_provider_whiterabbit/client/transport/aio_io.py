@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.transport.bodies import BodyDecoder
 from airflow_provider_whiterabbit.client.transport.compression import PIECE_BYTES, STREAM_PIECE_BYTES, Decompressor
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, lower_case
@@ -120,17 +121,19 @@ class EventStream:
 
     :param max_event_bytes: largest event that is parsed, in bytes.
     :param entry: is told of the bytes and of the end of the stream.
+    :param hiding: hides secrets in the library's text about the end of the stream.
     :raises UnusableAnswerError: if the stream has an unknown content encoding.
     """
 
-    __slots__ = ("_answer", "_decoder", "_decompressor", "_entry", "_pieces", "owner")
+    __slots__ = ("_answer", "_decoder", "_decompressor", "_entry", "_hiding", "_pieces", "owner")
 
-    def __init__(self, answer: Answer, max_event_bytes: int, entry: RequestLog) -> None:
+    def __init__(self, answer: Answer, max_event_bytes: int, entry: RequestLog, hiding: Hiding) -> None:
         self._answer = answer
         self._decoder = EventDecoder(max_event_bytes)
         self._decompressor = Decompressor(lower_case(answer.headers).get("content-encoding", ""), STREAM_PIECE_BYTES)
         self._pieces: Iterator[bytes] | None = None
         self._entry = entry
+        self._hiding = hiding
         self.owner: Any = None
         """The `OpenStreams` that the stream belongs to. Weak references would take more memory than the stream."""
 
@@ -156,7 +159,8 @@ class EventStream:
                 raise WhiteRabbitTransportError(f"the stream broke: {error}") from None
             except (aiohttp.ClientError, OSError) as error:  # a TimeoutError too, the timer's or the connection's
                 if not timer.expired():
-                    raise WhiteRabbitTransportError(f"the stream broke: {root_cause_text(error)}") from None
+                    cause = root_cause_text(error, self._hiding)
+                    raise WhiteRabbitTransportError(f"the stream broke: {cause}") from None
             if clock() >= begun + within:
                 return []
             if clock() >= last_byte_at + silence:

@@ -162,7 +162,7 @@ class ClientBase:
 
     def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
         """Return the exception for a request that got no usable HTTP response; see `failures.transport_error`."""
-        result = transport_error(self.settings, self._proxy, request, error)
+        result = transport_error(self.settings, self._proxy, request, error, self.hiding)
         result.args = tuple(self.hiding.error(text) for text in result.args)
         if isinstance(error, HostPausedError):
             result.sent, result.retry_after = False, error.left
