@@ -15,6 +15,7 @@ from airflow_provider_whiterabbit.client.transport.bodies import BodyDecoder
 from airflow_provider_whiterabbit.client.transport.compression import PIECE_BYTES, STREAM_PIECE_BYTES, Decompressor
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, lower_case
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, root_cause_text
+from airflow_provider_whiterabbit.client.transport.outgoing import Outgoing
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
 from airflow_provider_whiterabbit.client.wire.json_skim import Skimmer
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
@@ -62,13 +63,14 @@ class Answer(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def transport_errors(client: ClientBase, request: Request, seconds: float) -> AsyncIterator[None]:
+async def transport_errors(client: ClientBase, request: Request, outgoing: Outgoing) -> AsyncIterator[None]:
     """Turn unusable HTTP responses and the errors of aiohttp into `WhiteRabbitTransportError`.
 
-    :param seconds: time limit of the exchange, after which it is raised as well.
+    :param outgoing: the request, after whose time limit it is raised as well.
     """
+    seconds = outgoing.seconds
     try:
-        async with asyncio.timeout(seconds):
+        async with outgoing.timer:
             yield
     except aiohttp.ConnectionTimeoutError:
         limit = min(client.settings.request_timeout, seconds)
@@ -76,7 +78,9 @@ async def transport_errors(client: ClientBase, request: Request, seconds: float)
     except aiohttp.ServerTimeoutError as error:  # a TimeoutError too, but of one silence
         raise client.transport_error(request, error) from None
     except TimeoutError:
-        raise client.transport_error(request, UnusableAnswerError(f"no answer within {seconds:g} s")) from None
+        sent = outgoing.is_admitted
+        what = f"no answer within {seconds:g} s" if sent else f"not sent within {outgoing.limits.within:g} s"
+        raise client.transport_error(request, UnusableAnswerError(what)) from None
     except (UnusableAnswerError, aiohttp.ClientError, OSError, ValueError) as error:
         raise client.transport_error(request, error) from None
 
@@ -170,6 +174,11 @@ class EventStream:
     def is_closed(self) -> bool:
         """Whether the event stream's connection is closed."""
         return self._answer.closed
+
+    @property
+    def shares_connection(self) -> bool:
+        """Whether other streams use the event stream's connection too, which is one of HTTP/2."""
+        return not isinstance(self._answer, aiohttp.ClientResponse)
 
     def close(self) -> None:
         """Close the event stream's connection."""
