@@ -13,7 +13,7 @@ from hpack import HeaderTuple, NeverIndexedHeaderTuple
 
 from airflow_provider_whiterabbit.client.transport.descriptors import OpenStreams, is_shortage
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
-from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
+from airflow_provider_whiterabbit.client.transport.failures import TooSlowError, UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.http2.choice import Choice
 from airflow_provider_whiterabbit.client.transport.http2.connection import Connection
 from airflow_provider_whiterabbit.client.transport.http2.dialing import Route, connect, written
@@ -112,7 +112,9 @@ class Pool:
                 if attempt == _ATTEMPTS:
                     self._count_reset("it refuses streams")
                     raise
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, TooSlowError):
+                    connection.count_unanswered()
                 if stream is not None:
                     stream.close()
                 raise

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -194,6 +195,18 @@ async def test_an_edge_that_sends_no_settings(server: Http2Server) -> None:
     assert answer["by"] == "HTTP/1.1"
     assert len(failures) >= MAX_FAILURES
     assert all("no connection within 0.5 s" in failure for failure in failures)
+
+
+async def test_an_edge_that_answers_nothing(server: Http2Server) -> None:
+    """A server that greets and answers PING, but no request, is asked by HTTP/1.1 after some connections."""
+    server.answer = lambda *_: None
+    async with AsyncClient(settings_of(server, request_timeout=0.2)) as client, asyncio.timeout(120):
+        answer: Any = None
+        while not isinstance(answer, dict):
+            asking = [client.send(api.get_execution("e-1")) for _ in range(3)]
+            answer = (await asyncio.gather(*asking, return_exceptions=True))[0]
+    assert answer["by"] == "HTTP/1.1"
+    assert len(server.peers) >= MAX_FAILURES
 
 
 async def test_an_edge_that_closes_each_connection(server: Http2Server) -> None:
