@@ -162,6 +162,35 @@ async def test_malformed_heads(server: Http2Server, head: dict[str, str]) -> Non
     assert len(server.peers) == 1
 
 
+@pytest.mark.parametrize(
+    ("length", "failure"),
+    [
+        ("1", "the body has not the length"),
+        ("3", "the body has not the length"),
+        ("-2", "the answer has the length"),
+        ("two", "the answer has the length"),
+        ("2, 3", "the answer has the length"),
+        ("2, 2", None),
+    ],
+)
+async def test_wrong_lengths(server: Http2Server, length: str, failure: str | None) -> None:
+    """An answer whose length is wrong ends its request alone, and no other stream of the connection."""
+    async with AsyncClient(settings_of(server)) as client:
+        [task] = await streaming(client, server, 1)
+        server.answer = lambda peer, stream_id, _: (
+            peer.head(stream_id, {**JSON_HEAD, "content-length": length}),
+            peer.raw(0, 1, stream_id, b"{}"),
+        )
+        if failure is None:
+            assert await client.send(api.get_execution("e-1")) == {}
+        else:
+            with pytest.raises(exc.WhiteRabbitTransportError, match=failure):
+                await client.send(api.get_execution("e-1"))
+        [peer] = server.peers
+        peer.event(1)
+        assert len(await task) == 1
+
+
 def encoded(head: dict[str, str]) -> list[tuple[bytes, bytes]]:
     """Return headers as bytes."""
     return [(name.encode(), value.encode()) for name, value in head.items()]
