@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from typing import cast
 from urllib.parse import SplitResult
 
@@ -170,7 +171,8 @@ class Pool:
         changed = self._loop.create_future()
         self._waiting.append(changed)
         if len(self._dials) < min(_MAX_DIALS, -(-len(self._waiting) // self._per_connection)):
-            self._dials.add(asyncio.create_task(self._dial(within)))
+            # A context of its own: by that of this wait, Airflow would write what others do into the log of its task.
+            self._dials.add(asyncio.create_task(self._dial(within), context=Context()))
         try:
             await changed
         except BaseException:

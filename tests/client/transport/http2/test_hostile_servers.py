@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.http2.choice import HTTP1_FOR, MAX_FAILURES, MAX_RESETS, Choice
-from dev.harness.http2_server import JSON_HEAD, STREAM_HEAD, Http2Server, Peer, http2_server, running
+from dev.harness.http2_server import JSON_HEAD, STREAM_HEAD, Answering, Http2Server, Peer, http2_server, running
 from tests.client.transport.http2.clients import settings_of, streaming, until
 
 INTERNAL_ERROR, PROTOCOL_ERROR, HTTP_1_1_REQUIRED = 2, 1, 13
@@ -208,6 +210,40 @@ async def test_an_edge_that_breaks_http2(server: Http2Server, caplog: pytest.Log
             assert (await client.send(api.get_execution("e-1")))["by"] == "HTTP/1.1"
     [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "offers HTTP/2, but it does not work: HTTP/1.1 is used for 10 minutes" in warning.getMessage()
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        lambda peer, _, __: peer.transport.write(bytes(100)),
+        lambda peer, stream_id, _: peer.reset(stream_id, HTTP_1_1_REQUIRED),
+    ],
+    ids=["rules", "asks"],
+)
+async def test_whose_log_has_the_warning(
+    server: Http2Server, caplog: pytest.LogCaptureFixture, breaks: Answering
+) -> None:
+    """What is told of a server is told in the context of no wait, by which Airflow finds the log of the wait's task."""
+    wait = ContextVar("wait", default="none")
+    contexts: dict[str, str] = {}
+
+    class Noting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            contexts[record.name.rpartition(".")[2]] = wait.get()
+
+    logger, handler = logging.getLogger(Choice.__module__.rpartition(".")[0]), Noting()
+    caplog.set_level(logging.DEBUG, logger.name)
+    logger.addHandler(handler)
+    server.answer = breaks
+    wait.set("a wait")
+    try:
+        async with AsyncClient(settings_of(server)) as client:
+            for _ in range(MAX_FAILURES):
+                with contextlib.suppress(exc.WhiteRabbitTransportError):
+                    await client.send(api.get_execution("e-1"))
+    finally:
+        logger.removeHandler(handler)
+    assert contexts == {"choice": "none", "pool": "none"}
 
 
 async def test_an_edge_that_sends_no_settings(server: Http2Server) -> None:
