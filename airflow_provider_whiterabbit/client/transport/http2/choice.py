@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,8 @@ class Choice:
     def use_http1(self, reason: str) -> None:
         """Use HTTP/1.1 for a while, with one warning."""
         if self.is_http2:
-            log.warning(
+            Context().run(  # in the log of the triggerer: by its context, Airflow finds the log of a wait's task
+                log.warning,
                 "%s offers HTTP/2, but it does not work: HTTP/1.1 is used for %d minutes (%s)",
                 self._server,
                 HTTP1_FOR // 60,

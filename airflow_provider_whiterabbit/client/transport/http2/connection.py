@@ -88,6 +88,10 @@ class Connection(asyncio.BufferedProtocol):
         """Open no more streams at once than there are now, because the server refused one."""
         self._streams.allow_no_more()
 
+    def count_unanswered(self) -> None:
+        """Count a request that had no answer in time; after some in a row, open no more streams."""
+        self._streams.count_unanswered()
+
     def drain(self) -> None:
         """Open no more streams; close the connection when the last one has ended."""
         self._streams.drain()

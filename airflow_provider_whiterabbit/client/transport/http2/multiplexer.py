@@ -51,6 +51,9 @@ Fields = Iterable[tuple[bytes, bytes]]
 MAX_STREAMS = 100
 """How many streams a connection has at once at most, if the server allows more: what one lost connection costs."""
 
+MAX_UNANSWERED = 3
+"""After so many requests in a row that had no answer in time, a connection gets no further ones."""
+
 _HEAD_ALLOWANCE = 16 * 1024
 _FRAME_BYTES = 10  # of a frame DATA besides its data and its padding
 
@@ -71,6 +74,7 @@ class Multiplexer:
         self._cutter = FrameCutter(self._streams)
         self._uncredited = 0
         self._limit = MAX_STREAMS
+        self._unanswered = 0
         self._h2 = new_h2()
         self.is_greeted = False
         """Whether the server has sent its settings."""
@@ -116,6 +120,14 @@ class Multiplexer:
     def allow_no_more(self) -> None:
         """Open no more streams at once than there are now, because the server refused one."""
         self._limit = max(1, len(self._streams))
+
+    def count_unanswered(self) -> None:
+        """Count a request that had no answer in time: an edge may answer PING for a backend that is gone."""
+        self._unanswered += 1
+        if self._unanswered >= MAX_UNANSWERED:
+            if not self.has_answered:
+                self.failure = self.failure or "it answers no request"
+            self.drain()
 
     def drain(self) -> None:
         """Open no more streams."""
@@ -203,7 +215,7 @@ class Multiplexer:
         elif stream is None:
             return
         elif isinstance(event, ResponseReceived):
-            self.has_answered = True
+            self.has_answered, self._unanswered = True, 0
             self._allowance.give_back(_HEAD_ALLOWANCE)
             self._tell(stream, stream.answered, event.headers or ())
         elif isinstance(event, TrailersReceived):

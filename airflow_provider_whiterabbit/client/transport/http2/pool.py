@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
+from contextvars import Context
 from typing import cast
 from urllib.parse import SplitResult
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
 
 from airflow_provider_whiterabbit.client.transport.descriptors import OpenStreams, is_shortage
-from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
+from airflow_provider_whiterabbit.client.transport.failures import TooSlowError, UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.http2.choice import Choice
 from airflow_provider_whiterabbit.client.transport.http2.connection import Connection
 from airflow_provider_whiterabbit.client.transport.http2.dialing import Route, connect, written
@@ -110,7 +111,9 @@ class Pool:
                 if attempt == _ATTEMPTS:
                     self._count_reset("it refuses streams")
                     raise
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, TooSlowError):
+                    connection.count_unanswered()
                 if stream is not None:
                     stream.close()
                 raise
@@ -164,7 +167,8 @@ class Pool:
         changed = self._loop.create_future()
         self._waiting.append(changed)
         if len(self._dials) < min(_MAX_DIALS, -(-len(self._waiting) // self._per_connection)):
-            self._dials.add(asyncio.create_task(self._dial(within)))
+            # A context of its own: by that of this wait, Airflow would write what others do into the log of its task.
+            self._dials.add(asyncio.create_task(self._dial(within), context=Context()))
         try:
             await changed
         except BaseException:

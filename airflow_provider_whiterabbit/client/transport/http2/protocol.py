@@ -9,7 +9,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes, Settings
-from hpack import Encoder
+from hpack import Decoder, Encoder, HeaderTuple
 
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.http2.stream import (
@@ -35,6 +35,20 @@ _Encoder: Any = type("_Encoder", (Encoder,), {"encode": partialmethod(Encoder.en
 """Writes texts as they are: Huffman's code, in Python, would take a third of the time of a request, for 60 bytes."""
 
 
+_decoded: Any = Decoder.decode
+
+
+def _without_length(decoder: Any, data: bytes, raw: bool = False) -> list[Any]:
+    """Write the name of Content-Length so that h2 does not know it: it would end the connection for a wrong length."""
+    return [
+        HeaderTuple(b"Content-Length", field[1]) if field[0] == b"content-length" else field
+        for field in _decoded(decoder, data, raw)
+    ]
+
+
+_Decoder: Any = type("_Decoder", (Decoder,), {"decode": _without_length})
+
+
 def new_h2() -> H2Connection:
     """Return the state of a new connection, with the preface, our settings and our window to be sent."""
     # A malformed answer is an error of its stream, of which `Stream` takes care; h2 would end the connection.
@@ -49,6 +63,7 @@ def new_h2() -> H2Connection:
         },
     )
     connection.encoder = _Encoder()
+    connection.decoder = _Decoder()
     connection.decoder.max_header_list_size = _HPACK_BYTES
     connection.initiate_connection()
     connection.increment_flow_control_window(CONNECTION_WINDOW - STREAM_WINDOW)

@@ -47,8 +47,8 @@ class Stream:
     """
 
     __slots__ = (
-        "__weakref__", "_connection", "_failure", "_has_ended", "_interim", "_pieces", "_silence", "_waiter", "headers",
-        "identity", "is_known", "status", "unread", "window",
+        "__weakref__", "_connection", "_failure", "_has_ended", "_interim", "_missing", "_pieces", "_silence",
+        "_waiter", "headers", "identity", "is_known", "status", "unread", "window",
     )  # fmt: skip
 
     def __init__(self, connection: StreamOwner, identity: int, window: int, silence: float | None) -> None:
@@ -59,6 +59,7 @@ class Stream:
         self._failure: UnusableAnswerError | None = None
         self._has_ended = False
         self._interim = 0
+        self._missing: int | None = None  # bytes of the body that are still to come, if its length is known
         self.identity = identity
         self.is_known = True
         """Whether the connection still has it: neither its end nor an error has arrived, and it was not closed."""
@@ -125,7 +126,7 @@ class Stream:
     def answered(self, fields: Iterable[tuple[bytes, bytes]]) -> None:
         """Take the head of the answer. Fields of the same name are combined (RFC 9110, section 5.3).
 
-        :raises UnusableAnswerError: if it is too large, or has no status.
+        :raises UnusableAnswerError: if it is too large, or has no status, or a length that is no number.
         """
         check_size(fields)
         status = ""
@@ -137,6 +138,8 @@ class Stream:
                 self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
         if not (len(status) == 3 and status.isascii() and status.isdigit() and status >= "200"):
             raise UnusableAnswerError(f"the answer has the status {status!a:.20}")
+        if (length := self.headers.get("content-length")) is not None and status != "304":
+            self._missing = _length(length)
         self.status = int(status)
         self._wake()
 
@@ -146,6 +149,8 @@ class Stream:
         :param flow: how many bytes of the window they took, with padding.
         """
         self.unread += flow
+        if self._missing is not None:
+            self._missing -= len(data)
         if data:
             self._pieces.append(data)
             self._wake()
@@ -154,6 +159,9 @@ class Stream:
         """Take the end of the answer."""
         if not self.status:
             self.fail(UnusableAnswerError("the stream ended before the answer began"))
+            return
+        if self._missing:
+            self.fail(UnusableAnswerError("the body has not the length that its head tells"))
             return
         self._has_ended, self.is_known = True, False
         self._wake()
@@ -187,6 +195,15 @@ async def _within(silence: float, waiter: asyncio.Future[None]) -> None:
         if not timer.expired():
             raise
         raise TooSlowError(f"nothing arrived for {silence:g} s") from None
+
+
+def _length(text: str) -> int:
+    """Return a body's length, which may be told more than once (RFC 9110, section 8.6)."""
+    values = set(text.split(", "))
+    value = values.pop()
+    if values or not (value.isascii() and value.isdigit() and len(value) < 20):
+        raise UnusableAnswerError(f"the answer has the length {text!a:.40}")
+    return int(value)
 
 
 def check_size(fields: Iterable[tuple[bytes, bytes]]) -> None:

@@ -16,6 +16,7 @@ from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.descriptors import ROOM
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
+from airflow_provider_whiterabbit.client.transport.http2.multiplexer import MAX_UNANSWERED
 from airflow_provider_whiterabbit.client.transport.http2.pool import RECORD_WINDOW, Pool
 from airflow_provider_whiterabbit.client.transport.http2.stream import Stream
 from airflow_provider_whiterabbit.client.transport.outgoing import Outgoing
@@ -294,6 +295,24 @@ async def test_a_silent_connection(server: Http2Server) -> None:
     for number in range(count):
         record = f"/v1/sdk/components/executions/e-{number}"
         assert again.index(record) < again.index(f"{record}/stream")
+
+
+async def test_a_connection_on_which_nothing_new_is_answered(server: Http2Server) -> None:
+    """If some requests in a row have no answer, the next ones use another connection; the streams go on."""
+    async with (
+        AsyncClient(settings_of(server)) as patient,
+        AsyncClient(settings_of(server, request_timeout=0.2)) as client,
+    ):
+        [task] = await streaming(patient, server, 1)
+        [sick] = server.peers
+        server.answer = lambda peer, stream_id, headers: None if peer is sick else running(peer, stream_id, headers)
+        for _ in range(MAX_UNANSWERED):
+            with pytest.raises(exc.WhiteRabbitTransportError, match=r"nothing arrived for 0\.2 s"):
+                await client.send(api.get_execution("e-1"))
+        assert (await patient.send(api.get_execution("e-1")))["id"] == "e-1"
+        assert len(server.peers) == 2
+        sick.event(min(sick.requests))
+        assert len(await task) == 1
 
 
 async def test_ping_keeps_a_connection(server: Http2Server) -> None:

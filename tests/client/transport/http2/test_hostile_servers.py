@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.http2.choice import HTTP1_FOR, MAX_FAILURES, MAX_RESETS, Choice
-from dev.harness.http2_server import JSON_HEAD, STREAM_HEAD, Http2Server, Peer, http2_server, running
+from dev.harness.http2_server import JSON_HEAD, STREAM_HEAD, Answering, Http2Server, Peer, http2_server, running
 from tests.client.transport.http2.clients import settings_of, streaming, until
 
 INTERNAL_ERROR, PROTOCOL_ERROR, HTTP_1_1_REQUIRED = 2, 1, 13
@@ -161,6 +164,35 @@ async def test_malformed_heads(server: Http2Server, head: dict[str, str]) -> Non
     assert len(server.peers) == 1
 
 
+@pytest.mark.parametrize(
+    ("length", "failure"),
+    [
+        ("1", "the body has not the length"),
+        ("3", "the body has not the length"),
+        ("-2", "the answer has the length"),
+        ("two", "the answer has the length"),
+        ("2, 3", "the answer has the length"),
+        ("2, 2", None),
+    ],
+)
+async def test_wrong_lengths(server: Http2Server, length: str, failure: str | None) -> None:
+    """An answer whose length is wrong ends its request alone, and no other stream of the connection."""
+    async with AsyncClient(settings_of(server)) as client:
+        [task] = await streaming(client, server, 1)
+        server.answer = lambda peer, stream_id, _: (
+            peer.head(stream_id, {**JSON_HEAD, "content-length": length}),
+            peer.raw(0, 1, stream_id, b"{}"),
+        )
+        if failure is None:
+            assert await client.send(api.get_execution("e-1")) == {}
+        else:
+            with pytest.raises(exc.WhiteRabbitTransportError, match=failure):
+                await client.send(api.get_execution("e-1"))
+        [peer] = server.peers
+        peer.event(1)
+        assert len(await task) == 1
+
+
 def encoded(head: dict[str, str]) -> list[tuple[bytes, bytes]]:
     """Return headers as bytes."""
     return [(name.encode(), value.encode()) for name, value in head.items()]
@@ -180,6 +212,40 @@ async def test_an_edge_that_breaks_http2(server: Http2Server, caplog: pytest.Log
     assert "offers HTTP/2, but it does not work: HTTP/1.1 is used for 10 minutes" in warning.getMessage()
 
 
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        lambda peer, _, __: peer.transport.write(bytes(100)),
+        lambda peer, stream_id, _: peer.reset(stream_id, HTTP_1_1_REQUIRED),
+    ],
+    ids=["rules", "asks"],
+)
+async def test_whose_log_has_the_warning(
+    server: Http2Server, caplog: pytest.LogCaptureFixture, breaks: Answering
+) -> None:
+    """What is told of a server is told in the context of no wait, by which Airflow finds the log of the wait's task."""
+    wait = ContextVar("wait", default="none")
+    contexts: dict[str, str] = {}
+
+    class Noting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            contexts[record.name.rpartition(".")[2]] = wait.get()
+
+    logger, handler = logging.getLogger(Choice.__module__.rpartition(".")[0]), Noting()
+    caplog.set_level(logging.DEBUG, logger.name)
+    logger.addHandler(handler)
+    server.answer = breaks
+    wait.set("a wait")
+    try:
+        async with AsyncClient(settings_of(server)) as client:
+            for _ in range(MAX_FAILURES):
+                with contextlib.suppress(exc.WhiteRabbitTransportError):
+                    await client.send(api.get_execution("e-1"))
+    finally:
+        logger.removeHandler(handler)
+    assert contexts == {"choice": "none", "pool": "none"}
+
+
 async def test_an_edge_that_sends_no_settings(server: Http2Server) -> None:
     """A server that offers HTTP/2 and then says nothing is asked by HTTP/1.1 after some attempts."""
     server.greets = False
@@ -194,6 +260,18 @@ async def test_an_edge_that_sends_no_settings(server: Http2Server) -> None:
     assert answer["by"] == "HTTP/1.1"
     assert len(failures) >= MAX_FAILURES
     assert all("no connection within 0.5 s" in failure for failure in failures)
+
+
+async def test_an_edge_that_answers_nothing(server: Http2Server) -> None:
+    """A server that greets and answers PING, but no request, is asked by HTTP/1.1 after some connections."""
+    server.answer = lambda *_: None
+    async with AsyncClient(settings_of(server, request_timeout=0.2)) as client, asyncio.timeout(120):
+        answer: Any = None
+        while not isinstance(answer, dict):
+            asking = [client.send(api.get_execution("e-1")) for _ in range(3)]
+            answer = (await asyncio.gather(*asking, return_exceptions=True))[0]
+    assert answer["by"] == "HTTP/1.1"
+    assert len(server.peers) >= MAX_FAILURES
 
 
 async def test_an_edge_that_closes_each_connection(server: Http2Server) -> None:

@@ -7,7 +7,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 
 from airflow_provider_whiterabbit.client.transport.http2.frames import FloodError
-from airflow_provider_whiterabbit.client.transport.http2.multiplexer import MAX_STREAMS, Multiplexer
+from airflow_provider_whiterabbit.client.transport.http2.multiplexer import MAX_STREAMS, MAX_UNANSWERED, Multiplexer
 from airflow_provider_whiterabbit.client.transport.http2.protocol import STREAM_WINDOW
 
 FLOODS = {
@@ -69,6 +69,23 @@ def test_draining() -> None:
     assert not recorder.streams.is_over
     stream.close()
     assert recorder.streams.is_over
+
+
+def test_requests_without_an_answer() -> None:
+    """After some requests in a row that had no answer in time, nothing is opened; an answer begins a new count."""
+    recorder = Recorder()
+    for _ in range(MAX_UNANSWERED - 1):
+        recorder.streams.count_unanswered()
+    stream = recorder.streams.open(HEADERS, STREAM_WINDOW, None)
+    recorder.server.receive_data(recorder.streams.to_send())
+    recorder.server.send_headers(stream.identity, [(b":status", b"200")])
+    recorder.streams.feed(recorder.server.data_to_send(), 0.0)
+    for _ in range(MAX_UNANSWERED - 1):
+        recorder.streams.count_unanswered()
+        assert not recorder.streams.is_draining
+    recorder.streams.count_unanswered()
+    assert recorder.streams.is_draining
+    assert recorder.streams.failure is None
 
 
 def test_answers_given_up() -> None:
