@@ -165,7 +165,7 @@ class WhiteRabbitExecuteComponentOperator(SecretNamesMixin, JsonFilesMixin, Whit
         self.attempts: Any = self._unless_template(attempts, _attempts)
         self.callback_url: Any = self._unless_template(callback_url, _callback_url)
         self.allowed_secrets = allowed_secrets
-        self._unless_template(allowed_secrets, as_names)
+        self._unless_mapped(allowed_secrets, as_names)
         self.inline_wait: Any = self._unless_template(inline_wait, _inline_wait)
         self.validate: Any = self._unless_template(validate, _validate)
 

@@ -79,7 +79,7 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
             execution_id, lambda value: checks.identifier(value, "execution_id")
         )
         self.hidden_secrets = hidden_secrets
-        self._unless_template(hidden_secrets, lambda names: as_names(names, "hidden_secrets"))
+        self._unless_mapped(hidden_secrets, lambda names: as_names(names, "hidden_secrets"))
 
     def _secret_names(self) -> frozenset[SecretName]:
         return as_names(self.hidden_secrets, "hidden_secrets")

@@ -126,7 +126,7 @@ class WhiteRabbitExecutionsSensor(WhiteRabbitSensor):
         self.outputs: Any = self._unless_template(outputs, lambda value: flag(value, "outputs"))
         self.on_failed_execution: Any = self._unless_template(on_failed_execution, _choice)
         self.hidden_secrets = hidden_secrets
-        self._unless_template(hidden_secrets, lambda names: as_names(names, "hidden_secrets"))
+        self._unless_mapped(hidden_secrets, lambda names: as_names(names, "hidden_secrets"))
 
     def _secret_names(self) -> frozenset[SecretName]:
         return as_names(self.hidden_secrets, "hidden_secrets")

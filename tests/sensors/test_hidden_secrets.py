@@ -9,8 +9,10 @@ import pytest
 from airflow_provider_whiterabbit.compat import AirflowFailException, TaskDeferred
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitSecretError
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.secrets import secret
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
+from airflow_provider_whiterabbit.sensors.executions import WhiteRabbitExecutionsSensor
 from dev.harness.standins import FakeAirflow
 
 KEY = "Kj7dYw2mZq91XvbT"
@@ -62,5 +64,14 @@ def test_missing(whiterabbit_emulator: Emulator) -> None:
     with pytest.raises(WhiteRabbitSecretError, match="the variable 'nowhere'"):
         FakeAirflow().run(sensor(identity, hidden_secrets=[secret(variable="nowhere")]))
     assert not whiterabbit_emulator.requests(kind="record")
+
+
+@pytest.mark.parametrize("given", [NAME, "{{ params.names }}", ["{{ params.name }}"], ["no name"]], ids=str)
+def test_no_names(given: Any) -> None:
+    """What is no list of names, such as a template, is refused when the DAG is parsed: it is not rendered."""
     with pytest.raises(WhiteRabbitInputError, match="hidden_secrets must be a list"):
-        sensor(identity, hidden_secrets=NAME)
+        sensor("x", hidden_secrets=given)
+    with pytest.raises(WhiteRabbitInputError, match="hidden_secrets must be a list"):
+        WhiteRabbitExecutionsSensor(task_id="all", execution_ids=["x"], hidden_secrets=given)
+    with pytest.raises(WhiteRabbitInputError, match="allowed_secrets must be a list"):
+        WhiteRabbitExecuteComponentOperator(task_id="pay", module="PAY", allowed_secrets=given)
