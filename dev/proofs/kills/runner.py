@@ -92,9 +92,12 @@ class CaseRunner:
     def _poll(self) -> None:
         if dead := self._bed.airflow.dead():
             raise ExitError("".join(f"{name} has exited:\n{self._bed.airflow.output(name)}" for name in dead))
+        running = [self._scenes[module] for module in self._progress.started - self._progress.ended]
+        for scene in running:
+            scene.note_waits()
         self._bed.poll()
-        for module in self._progress.started - self._progress.ended:
-            self._scenes[module].end_executions()
+        for scene in running:
+            scene.end_executions()
 
     def _steps(self, module: str, case: Case) -> Steps[None]:
         progress = self._progress

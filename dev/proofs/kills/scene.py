@@ -71,6 +71,7 @@ class Scene:
         self._receipts = count(1)
         self._manual = 0
         self._fails = False
+        self._waits: set[str] = set()
 
     # --- Airflow
 
@@ -174,10 +175,17 @@ class Scene:
         self._manual = manual
         self._fails = fails
 
+    def note_waits(self) -> None:
+        """Note which executions the task waits for; call this before `Testbed.poll`.
+
+        A stream that is opened after the poll may be that of a trigger, while the poll still saw the task in a worker.
+        """
+        self._waits = {record["id"] for record in self.executions() if self.bed.wr.streams(record["id"])}
+
     def end_executions(self) -> None:
-        """End the executions that the task waits for, except those that the case itself completes."""
+        """End the executions that the task waited for at the last poll, except those that the case itself completes."""
         for number, record in enumerate(self.executions()):
-            if number < self._manual or record["completed"] or not self.bed.wr.streams(record["id"]):
+            if number < self._manual or record["completed"] or record["id"] not in self._waits:
                 continue
             if self.bed.is_run_parked(self.run):
                 if number == 0 and self._fails:
