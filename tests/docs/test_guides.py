@@ -76,7 +76,6 @@ def test_variants(page: str) -> None:
     }
 
 
-@pytest.mark.airflow
 @pytest.mark.parametrize("page", GUIDES)
 def test_dags_are_what_the_heading_says(page: str, tmp_path: Path) -> None:
     """The tasks of the page's operator or sensor wait, start, end or are made as the heading says.
