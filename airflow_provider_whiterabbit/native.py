@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
-
-if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.compat import BaseOperator as _Task
-else:
-    _Task = object
+from airflow_provider_whiterabbit.own_fields import OwnFieldsMixin
 
 _REMEDY = (
     "because of render_template_as_native_obj=True, which turns texts such as '100' and '0x5c' into numbers. "
@@ -36,21 +32,16 @@ class _Changed(NamedTuple):
         return any(mark in self.text for mark in ("{{", "{%", "{#"))
 
 
-class NativeRenderingMixin(_Task):
+class NativeRenderingMixin(OwnFieldsMixin):
     """Mixin for Airflow tasks that refuse a text which is no text any more."""
 
     _natively_rendered: Mapping[str, _Changed] = {}
     """The texts in template fields that became something else, by their places, such as ``input.amounts[3]``."""
 
-    def _do_render_template_fields(
-        self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
-    ) -> None:
+    def _render_own_fields(self, fields: list[str], context: Any, *args: Any, **kwargs: Any) -> None:
         """Render the template fields, and remember each text that became something else."""
-        if parent is not self:  # an object with fields of its own, within an argument
-            super()._do_render_template_fields(parent, template_fields, *args, **kwargs)
-            return
-        given = {name: getattr(self, name, None) for name in template_fields}
-        super()._do_render_template_fields(parent, given, *args, **kwargs)
+        given = {name: getattr(self, name, None) for name in fields}
+        super()._render_own_fields(fields, context, *args, **kwargs)
         for name, value in given.items():
             # Airflow 2 may render a task twice; the texts are those of the first time.
             found = _changes(value, getattr(self, name, None), name)

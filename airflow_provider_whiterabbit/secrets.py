@@ -1,6 +1,6 @@
 """Names of secrets in the inputs of components: `secret` says where a value is kept, and only the request holds it.
 
-A name is a text such as ``${secret:connection:evm:extra.rpc_url}`` or ``${secret:variable:rpc_key}``, so that it stays
+A name is a text such as ``${secret:connection:evm:password}`` or ``${secret:variable:api_token}``, so that it stays
 what it is in JSON, Jinja, mapped tasks and serialized DAGs. Rendered fields, digests and questions show the name. The
 worker that submits reads the value through Airflow's secrets backends.
 
@@ -70,7 +70,7 @@ def secret(*, connection: str, field: str = "password") -> SecretText: ...
 def secret(*, variable: str | None = None, connection: str | None = None, field: str = "password") -> SecretText:
     """Return a text that names a secret, for a value in `input` or `config`, or for a part of a longer text.
 
-    ``secret(connection="evm", field="extra.rpc_url")`` names a member of a connection's extra;
+    ``secret(connection="evm", field="extra.secret_rpc_url")`` names a member of a connection's extra;
     ``f"Bearer {secret(variable='api_token')}"`` is a text with a secret in it. Nothing is read when the DAG is parsed.
 
     :param variable: the key of an Airflow variable.

@@ -9,15 +9,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
-
-if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.compat import BaseOperator as _Task
-else:
-    _Task = object
+from airflow_provider_whiterabbit.own_fields import OwnFieldsMixin
 
 T = TypeVar("T")
 
@@ -149,32 +145,35 @@ def _literal(value: Any, depth: int) -> Any:
     return None if is_deferred(value) or hasattr(value, "template_fields") else value
 
 
-class TemplatedMixin(_Task):
+class TemplatedMixin(OwnFieldsMixin):
     """Mixin for Airflow tasks that check their arguments as early as these are known."""
 
     _unrendered: Mapping[str, Any] = {}
     """The arguments that Airflow has rendered, as they were before."""
 
-    def _do_render_template_fields(
-        self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
-    ) -> None:
-        """Render the template fields; Airflow calls this for a mapped task too, unlike `render_template_fields`."""
-        if parent is self:
-            given = {name: getattr(self, name, None) for name in template_fields}
-            # Airflow 2 may render a task twice.
-            self._unrendered = {name: value for name, value in given.items() if is_deferred(value)} | self._unrendered
-        super()._do_render_template_fields(parent, template_fields, *args, **kwargs)
+    def _render_own_fields(self, fields: list[str], context: Any, *args: Any, **kwargs: Any) -> None:
+        """Render the template fields, and remember the templates."""
+        given = {name: getattr(self, name, None) for name in fields}
+        # Airflow 2 may render a task twice.
+        templates = {name: value for name, value in given.items() if is_deferred(value)}
+        self._unrendered = {**templates, **self._unrendered}
+        super()._render_own_fields(fields, context, *args, **kwargs)
 
     def _unless_template(self, value: T, check: Callable[[T], Any]) -> Any:
         """Return a checked argument of `__init__`; unchanged if it is a template, which is checked when it is rendered.
+
+        :raises WhiteRabbitInputError: if the argument is wrong.
+        """
+        return value if is_deferred(value) else self._unless_mapped(value, check)
+
+    def _unless_mapped(self, value: T, check: Callable[[T], Any]) -> Any:
+        """Return a checked argument of `__init__`, which is no template.
 
         An argument of a mapped task can come from another task. It is checked when the task is executed: an error now
         would be retried.
 
         :raises WhiteRabbitInputError: if the argument is wrong.
         """
-        if is_deferred(value):
-            return value
         try:
             return check(value)
         except WhiteRabbitInputError:

@@ -1,8 +1,8 @@
 """Submit components without waiting, and start DAGs from White Rabbit's callbacks.
 
-The connection `whiterabbit_default` needs a `callback_secret`. The Airflow variable `ethereum_rpc_url` holds the
-address of an Ethereum node. Airflow's configuration must name the connections whose callbacks Airflow accepts, and
-Airflow's public address:
+The connection `whiterabbit_default` needs a `callback_secret`. The Airflow variable `secret_rpc_url` holds the address
+of an Ethereum node. Airflow's configuration must name the connections whose callbacks Airflow accepts, and Airflow's
+public address:
 
     [whiterabbit]
     callback_connections = whiterabbit_default
@@ -41,7 +41,7 @@ def whiterabbit_submit_and_go():
     submit = WhiteRabbitExecuteComponentOperator(
         task_id="submit",
         module=MODULE,
-        input={"jsonRpcUrl": secret(variable="ethereum_rpc_url"), "transactionHash": "{{ params.hash }}"},
+        input={"jsonRpcUrl": secret(variable="secret_rpc_url"), "transactionHash": "{{ params.hash }}"},
         callback=True,
         wait_for_completion=False,
         retries=2,

@@ -1,6 +1,6 @@
 """Execute components of White Rabbit and use their outputs.
 
-The connection `whiterabbit_default` holds the API key and the API secret. The Airflow variable `ethereum_rpc_url` holds
+The connection `whiterabbit_default` holds the API key and the API secret. The Airflow variable `secret_rpc_url` holds
 the address of an Ethereum node. Each task submits its component at most once. A retry waits for the execution that an
 earlier try has submitted (Airflow 3.3 or newer). These DAGs also run against the emulator, which makes up the outputs.
 """
@@ -21,7 +21,7 @@ from airflow_provider_whiterabbit.secrets import secret
 # If a worker is lost, the retry waits for the same execution and does not submit again.
 RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=10)}
 # The address of a node holds an access key, so the DAG names the variable; Airflow stores the name, not the address.
-RPC_URL = secret(variable="ethereum_rpc_url")
+RPC_URL = secret(variable="secret_rpc_url")
 # The first transaction of Ethereum, and a token contract.
 TRANSACTION = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"
 CONTRACT = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"

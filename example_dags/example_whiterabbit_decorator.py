@@ -1,6 +1,6 @@
 """Compute the inputs of components with Python functions.
 
-The connection `whiterabbit_default` holds the API key and the API secret. The Airflow variable `ethereum_rpc_url` holds
+The connection `whiterabbit_default` holds the API key and the API secret. The Airflow variable `secret_rpc_url` holds
 the address of an Ethereum node. Each task submits its component at most once. A retry calls the function again, and
 then waits for the execution that an earlier try has submitted (Airflow 3.3 or newer). So each function returns the same
 in each try. This DAG also runs against the emulator, which makes up the outputs.
@@ -20,7 +20,7 @@ from airflow_provider_whiterabbit.secrets import secret
 
 RETRIES = {"retries": 2, "retry_delay": timedelta(seconds=10)}
 # Airflow does not store what a function returns. The name keeps the address out of its arguments and of errors, too.
-RPC_URL = secret(variable="ethereum_rpc_url")
+RPC_URL = secret(variable="secret_rpc_url")
 CONTRACT = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 ACCOUNTS = ["0x52908400098527886E0F7030069857D2E4169EE7", "0x8617E340B3D01FA5F11F306F4090FD50E238070D"]
 

@@ -1,6 +1,6 @@
 """Wait for executions of White Rabbit with the sensor.
 
-The connection `whiterabbit_default` holds the API key and the API secret. The Airflow variable `ethereum_rpc_url` holds
+The connection `whiterabbit_default` holds the API key and the API secret. The Airflow variable `secret_rpc_url` holds
 the address of an Ethereum node. These DAGs also run against the emulator, which makes up the outputs.
 """
 
@@ -19,7 +19,7 @@ from airflow_provider_whiterabbit.secrets import secret
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
 # The address of a node holds an access key, so the DAG names the variable; Airflow stores the name, not the address.
-RPC_URL = secret(variable="ethereum_rpc_url")
+RPC_URL = secret(variable="secret_rpc_url")
 # The first transaction of Ethereum.
 TRANSACTION = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"
 

@@ -17,7 +17,7 @@ PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("client.hiding", "client.text", "compat", "computed", "templates"),
     ("masking",),
-    ("exceptions", "get_provider_info", "links", "observing", "parameters"),
+    ("exceptions", "get_provider_info", "links", "observing", "own_fields", "parameters"),
     ("client.checks", "client.clock", "client.defaults", "client.naming", "printing", "secrets"),
     ("client.wire", "client.records"),
     ("client.api", "client.catalogue", "client.retry", "client.webhooks", "native", "templated"),

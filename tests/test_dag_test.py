@@ -116,7 +116,7 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     ] * 2 + ["API_CALL"]
     mapped = [(submission["attempts"], submission["config"]["hours"]) for submission in submissions[5:7]]
     assert sorted(mapped) == [(2, "1"), (3, "1")]
-    assert submissions[8]["input"]["jsonRpcUrl"] == EXAMPLE_VARIABLES["AIRFLOW_VAR_ETHEREUM_RPC_URL"]
+    assert submissions[8]["input"]["jsonRpcUrl"] == EXAMPLE_VARIABLES["AIRFLOW_VAR_SECRET_RPC_URL"]
     assert submissions[10]["input"]["headers"]["X-Total"] == str(2 * 10**18)
     states = json.loads(next(line for line in output.splitlines() if line.startswith("TASKS"))[6:])
     assert (states["report-1"], states["warn-1"], states["balance1"]) == ("success", "skipped", "success")

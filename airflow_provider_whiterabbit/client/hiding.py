@@ -10,7 +10,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
@@ -28,13 +28,17 @@ _MIN_SHARED = 8
 cut."""
 
 _MAX_SHARED = 200_000
-"""How many characters of a text are compared in that way at most, which takes Python some milliseconds each 10,000."""
+"""How many characters of an error are compared in that way at most, which takes Python some milliseconds each 10,000.
+The others are left out."""
 
 _ERRORS = frozenset({"error", "errors", "message", "lastError", "cancelReason"})
 """Members of White Rabbit's answers that hold errors, outside of outputs."""
 
 _KEPT = frozenset({"id", "status", "module", "runId", "jobId", "createdAt", "updatedAt", "timestamp"})
 """Members outside of outputs and errors that the client needs as they are, should a secret be such a word."""
+
+_PLAIN = re.compile(r"[\w.:+~-]{1,100}")
+"""A word, an id or a time. What else such a member holds can only be shown, as an unknown status is."""
 
 _NONE: frozenset[str] = frozenset()  # one for all clients, of which each wait has one
 _STARS = re.compile(r"\*{4,}")
@@ -78,9 +82,11 @@ class Hiding:
     def error(self, text: str) -> str:
         """Return the text of an error, in which three stars also take the place of parts of secrets."""
         text = self.text(text)
-        lower = text.lower()
-        if not self._shared or len(text) > _MAX_SHARED or len(lower) != len(text):
+        if not self._shared:
             return text
+        if len(text) > _MAX_SHARED:
+            text = f"{text[:_MAX_SHARED]}{HIDDEN}"
+        lower = _lower(text)
         parts: list[str] = []
         hidden_until = 0
         for start in range(len(text) - _MIN_SHARED + 1):
@@ -89,6 +95,10 @@ class Hiding:
                     parts += [text[hidden_until:start], HIDDEN]
                 hidden_until = start + _MIN_SHARED
         return _STARS.sub(HIDDEN, "".join((*parts, text[hidden_until:])))
+
+    def cause(self, error: BaseException) -> str:
+        """Return the text of a library's error, which may quote what the server sent."""
+        return self.error(str(error))
 
     def whole(self, body: bytes) -> bytes:
         """Return the body of an answer, which need not be text, without whole secrets."""
@@ -121,23 +131,21 @@ class Hiding:
                 as_error = error or (not output and key in _ERRORS)
                 as_output = output or (not error and key == "output")
                 if isinstance(item, str):
-                    if inside or as_error or as_output or key not in _KEPT:
+                    if inside or key not in _KEPT:
                         holder[key] = self.error(item) if as_error else self.text(item)
+                    elif not _PLAIN.fullmatch(item):
+                        holder[key] = self.error(item)
                 elif isinstance(item, dict | list):
                     todo.append((item, as_error, as_output))
+                elif (as_error or as_output) and str(item) in self._values:  # a number
+                    holder[key] = HIDDEN
             if isinstance(holder, dict) and (error or output):
-                self._hide_keys(holder)
+                _hide_keys(holder, self.error if error else self.text)
         return box[0]
-
-    def _hide_keys(self, holder: dict[str, Any]) -> None:
-        if any(self.text(key) != key for key in holder):
-            members = [(self.text(key), item) for key, item in holder.items()]
-            holder.clear()
-            holder.update(members)
 
 
 class Withholding(Hiding):
-    """Hides the whole texts of refusals: for a process that knows that inputs hold secrets, but must not read them."""
+    """Hides what quotes answers: for a process that knows that inputs hold secrets, but must not read them."""
 
     __slots__ = ()
 
@@ -147,6 +155,17 @@ class Withholding(Hiding):
             return json.dumps(_withheld(json.loads(body))).encode()
         except (ValueError, RecursionError):
             return b""
+
+    def cause(self, error: BaseException) -> str:
+        """Return the text of an error of the operating system or of TLS, which quotes no answer; no other text."""
+        return str(error) if isinstance(error, OSError) else ""
+
+
+def _hide_keys(holder: dict[str, Any], hide: Callable[[str], str]) -> None:
+    if any(hide(key) != key for key in holder):
+        members = [(hide(key), item) for key, item in holder.items()]
+        holder.clear()
+        holder.update(members)
 
 
 def _withheld(value: Any, key: str = "") -> Any:
@@ -211,6 +230,11 @@ def _without_scheme(value: str) -> str:
     return value.partition("://")[2] or value
 
 
+def _lower(text: str) -> str:
+    """Return a text in lower case, with as many characters as before: only İ has two in lower case."""
+    return text.replace("İ", "I").lower()
+
+
 def _pieces(text: str) -> Iterator[str]:
-    lower = text.lower()
+    lower = _lower(text)
     return (lower[i : i + _MIN_SHARED] for i in range(len(lower) - _MIN_SHARED + 1))

@@ -33,8 +33,8 @@ The emulator differs from White Rabbit as follows, and guesses where White Rabbi
 - A workflow exists only if a test has scripted it, except ``demo``. Its stages run one after the other; when a stage
   fails, the later ones are canceled. The answer to a component update contains only the fields that were ever updated.
   That an update replaces the values in ``config`` one by one, and does not merge objects within them, is a guess.
-- The reserved callback headers, the number and the pauses of delivery attempts, and that ``replay-callback`` answers
-  before the delivery is done, are guesses.
+- The reserved callback headers, that headers which HTTP can't hold are refused, the number and the pauses of delivery
+  attempts, and that ``replay-callback`` answers before the delivery is done, are guesses.
 - QuickJS, the JavaScript engine, writes 54 powers of two with one digit more than other engines do; 2 ** -24 is the
   simplest. The emulator refuses the signature of a body that contains such a number.
 - A callback URL may use ``http`` if its host is this machine.

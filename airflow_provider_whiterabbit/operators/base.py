@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
@@ -150,36 +150,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
             self._refuse_second_execute(context)
             return self._execute(context, fence_of(context, self.submission_name), context["ti"].start_date)
 
-    def execute_answered(self, context: Context, event: Any = None) -> Any:
-        """Continue after a person has answered the question of ``on_doubt="ask"``.
-
-        :param event: Airflow's event with the answer: ``{"chosen_options": […], "params_input": {…}, …}``.
-        """
-        from airflow_provider_whiterabbit.operators.question import answer_in
-
-        answer = answer_in(event, self.waits_for.id_name)
-        self.log.info("%(by)s answered %(choice)r at %(at)s", answer)
-        self._submitted, self._answered = None, True
-        fence = fence_of(context, self.submission_name)
-        if answer["choice"] == "stop":
-            self._stop(fence, answer)
-        earlier = self._earlier_submission(fence)
-        if earlier is None or earlier.settled != answer:  # else a try that was killed has obeyed it already
-            fence.note(answer=answer)
-        return self._execute(context, fence, datetime.now(UTC))
-
-    def _stop(self, fence: Fence, answer: dict[str, Any]) -> NoReturn:
-        try:
-            fence.note(answer=answer)
-        except Exception:  # must not keep the retries, which would ask again
-            self.log.exception("The answer could not be stored")
-        raise AirflowFailException(f"Stopped by the answer of {answer['by']}; nothing was submitted now")
-
     def _execute(self, context: Context, fence: Fence, started: datetime | None) -> Any:
-        """Find or submit, then wait.
-
-        :param started: from when the task's timeout counts.
-        """
         self._check_arguments()
         earlier = self._earlier_submission(fence)
         self._complete_arguments(context)

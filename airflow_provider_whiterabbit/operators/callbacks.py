@@ -78,7 +78,7 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
         self.execution_ids = self._unless_template(
             execution_ids, lambda ids: None if ids is None else literal_ids(ids, "execution_ids")
         )
-        self.submitted = self._unless_template(submitted, self._checked_source)
+        self.submitted = self._unless_mapped(submitted, self._checked_source)
         self.whiterabbit_conn_id = self._unless_template(whiterabbit_conn_id, connection_id)
         self.max_replays: Any = self._unless_template(max_replays, _max_replays)
         self.ignore = self._unless_template(ignore, lambda ids: literal_ids(ids, "ignore"))
@@ -125,7 +125,16 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
     def _checked_source(self, submitted: Any) -> Any:
         if (submitted is None) == (self.execution_ids is None):
             raise WhiteRabbitInputError("give execution_ids or submitted, and not both")
+        if submitted is not None and not _is_asset(submitted):
+            raise WhiteRabbitInputError(
+                f"submitted must be an Airflow asset, and can't be a template; got {submitted!r:.100}"
+            )
         return submitted
+
+
+def _is_asset(value: Any) -> bool:
+    """Return whether a value is an Airflow asset, or a reference to one by its URI or its name."""
+    return any(isinstance(getattr(value, attribute, None), str) for attribute in ("uri", "name"))
 
 
 def _max_replays(value: Any) -> int:

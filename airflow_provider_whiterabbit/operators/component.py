@@ -10,19 +10,19 @@ from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.compat import conf
 from airflow_provider_whiterabbit.exceptions import (
-    WhiteRabbitError,
     WhiteRabbitInputError,
     WhiteRabbitInvalidRequestError,
     WhiteRabbitNotFoundError,
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
+from airflow_provider_whiterabbit.operators.catalogue_checks import is_open, similar_names
 from airflow_provider_whiterabbit.operators.json_files import JsonFilesMixin
 from airflow_provider_whiterabbit.operators.secret_names import SECRET_ARGUMENTS, SecretNamesMixin
 from airflow_provider_whiterabbit.secrets import MARK, as_names, check_names
 from airflow_provider_whiterabbit.templated import attempts as attempts_of
 from airflow_provider_whiterabbit.templated import callback as callback_of
-from airflow_provider_whiterabbit.templated import flag, is_deferred, seconds
+from airflow_provider_whiterabbit.templated import flag, seconds
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
 if TYPE_CHECKING:
@@ -51,18 +51,6 @@ def _inline_wait(value: Any) -> float:
 
 def _validate(value: Any) -> bool:
     return flag(value, "validate")
-
-
-def is_open(value: Any, type_name: Any) -> bool:
-    """Return whether a value in `input` or `config` can't be checked against its schema, because another replaces it.
-
-    The value of a secret is a text, which is right for no other types than these.
-
-    :param type_name: the schema's type; None if it has none.
-    """
-    if is_deferred(value) or hasattr(value, "template_fields"):  # Airflow renders the fields of such an object
-        return True
-    return isinstance(value, str) and MARK in value and type_name in (None, "string", "bigint")
 
 
 # SecretNamesMixin comes first, because it has to see how the texts of files are rendered.
@@ -250,16 +238,5 @@ class WhiteRabbitExecuteComponentOperator(SecretNamesMixin, JsonFilesMixin, Whit
         try:
             return super()._submit(request, fence, context)
         except (WhiteRabbitInvalidRequestError, WhiteRabbitNotFoundError) as error:
-            error.hint = self._suggestion()
+            error.hint = similar_names(self.whiterabbit_hook, self.module)
             raise
-
-    def _suggestion(self) -> str:
-        """Return a hint with similar component names if the task's component does not exist; else an empty string."""
-        from airflow_provider_whiterabbit.client import api, catalogue
-
-        try:
-            definitions = catalogue.definitions(self.whiterabbit_hook.get_conn().send(api.get_components(), within=10))
-            catalogue.find(definitions, self.module)
-        except WhiteRabbitError as error:  # the server's own error matters more
-            return str(error) if "did you mean" in str(error) else ""
-        return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
 
 from airflow_provider_whiterabbit.client import checks
@@ -16,7 +17,7 @@ from airflow_provider_whiterabbit.operators.doubt import (
     Search,
     configured_on_doubt,
 )
-from airflow_provider_whiterabbit.operators.fence import Fence
+from airflow_provider_whiterabbit.operators.fence import Fence, fence_of
 from airflow_provider_whiterabbit.operators.submission import Submission
 from airflow_provider_whiterabbit.waiting import WaitingMixin, is_nested
 
@@ -47,6 +48,13 @@ class EarlierMixin(WaitingMixin):
     @abstractmethod
     def submission_name(self) -> str:
         """The name of the submitted component or workflow in messages, such as ``component PAY``."""
+
+    @abstractmethod
+    def _execute(self, context: Context, fence: Fence, started: datetime | None) -> Any:
+        """Find or submit, then wait.
+
+        :param started: from when the task's timeout counts.
+        """
 
     def _submission_values(self) -> dict[str, Any]:
         """Return the arguments of the submission that a person must see to settle a doubt."""
@@ -153,6 +161,31 @@ class EarlierMixin(WaitingMixin):
             values=self._submission_values(),
             link=None if target_id is None else settings.link_to(self.waits_for, target_id),
         )
+
+    def execute_answered(self, context: Context, event: Any = None) -> Any:
+        """Continue after a person has answered the question of ``on_doubt="ask"``.
+
+        :param event: Airflow's event with the answer: ``{"chosen_options": […], "params_input": {…}, …}``.
+        """
+        from airflow_provider_whiterabbit.operators.question import answer_in
+
+        answer = answer_in(event, self.waits_for.id_name)
+        self.log.info("%(by)s answered %(choice)r at %(at)s", answer)
+        self._submitted, self._answered = None, True
+        fence = fence_of(context, self.submission_name)
+        if answer["choice"] == "stop":
+            self._stop(fence, answer)
+        earlier = self._earlier_submission(fence)
+        if earlier is None or earlier.settled != answer:  # else a try that was killed has obeyed it already
+            fence.note(answer=answer)
+        return self._execute(context, fence, datetime.now(UTC))
+
+    def _stop(self, fence: Fence, answer: dict[str, Any]) -> NoReturn:
+        try:
+            fence.note(answer=answer)
+        except Exception:  # must not keep the retries, which would ask again
+            self.log.exception("The answer could not be stored")
+        raise AirflowFailException(f"Stopped by the answer of {answer['by']}; nothing was submitted now")
 
     def _may_resubmit(self, record: Any, survives_retries: bool) -> bool:
         return bool(record.failed and self._resubmits_failed and survives_retries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeGuard
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.templated import TemplatedMixin, is_deferred, json_object
@@ -28,6 +28,14 @@ _FIXES = (
 )
 
 
+class _File(NamedTuple):
+    """A file whose text has replaced its name in an argument."""
+
+    name: str
+    is_rendered: bool = False
+    """Whether the argument holds the rendered text: Airflow 2 may render a task twice."""
+
+
 class JsonFilesMixin(TemplatedMixin):
     """Mixin for operators with arguments that are objects, or the names of JSON files that Airflow renders.
 
@@ -39,11 +47,8 @@ class JsonFilesMixin(TemplatedMixin):
 
     _json_arguments: ClassVar[tuple[str, ...]] = ("input", "config")
 
-    _files: Mapping[str, str] = {}
-    """The names of the files whose texts have replaced them, by the arguments."""
-
-    _rendered_files: frozenset[str] = frozenset()
-    """The arguments that hold the rendered text of a file: Airflow 2 may render a task twice."""
+    _json_files: Mapping[str, _File] = {}
+    """The files, by the arguments that hold their texts."""
 
     _were_rendered: frozenset[str] = frozenset()
     """The template fields that Airflow has rendered at least once."""
@@ -57,41 +62,36 @@ class JsonFilesMixin(TemplatedMixin):
         with self._files_of_subclasses():
             super().resolve_template_files()
 
-    def _do_render_template_fields(
-        self, parent: Any, template_fields: Iterable[str], context: Any, *args: Any, **kwargs: Any
-    ) -> None:
+    def _render_own_fields(self, fields: list[str], context: Any, *args: Any, **kwargs: Any) -> None:
         """Render the template fields; read the files of a mapped task, and of a DAG that Airflow has not loaded."""
-        if parent is not self:  # an object with fields of its own, within an argument
-            super()._do_render_template_fields(parent, template_fields, context, *args, **kwargs)
-            return
-        fields, own = list(template_fields), self._own_fields()
+        ours = self._fields_of_this_provider()
         # What was rendered is data, which may not name a file.
         self._read_files([name for name in self._json_arguments if name in fields and name not in self._were_rendered])
         self._were_rendered |= set(fields)
         with self._no_files():
-            given = [name for name in self._files if name in fields]
+            given = [name for name in self._json_files if name in fields]
             files = [name for name in given if isinstance(getattr(self, name), str)]  # unless replaced since then
             for name in files:
                 self._render_file(name, context)
-            values = [name for name in fields if name in own and name not in files]
-            super()._do_render_template_fields(parent, values, context, *args, **kwargs)
-        others = [name for name in fields if name not in own]
+            values = [name for name in fields if name in ours and name not in files]
+            super()._render_own_fields(values, context, *args, **kwargs)
+        others = [name for name in fields if name not in ours]
         with self._files_of_subclasses():
-            super()._do_render_template_fields(parent, others, context, *args, **kwargs)
+            super()._render_own_fields(others, context, *args, **kwargs)
 
     def _render_file(self, name: str, context: Any) -> None:
         """Render the text of a file to a text.
 
         With ``render_template_as_native_obj``, Jinja would make Python values of each macro and block in the file too.
         """
-        if name in self._rendered_files:
+        if self._json_files[name].is_rendered:
             return
         dag: Any = self.get_dag()  # without one, no file could be read
         environment = dag.get_template_env(force_sandboxed=True)
         # An expression, because a tag such as ``{%- if x %}`` removes the white space before it.
         mark = f"{environment.variable_start_string} {_MARK!r} {environment.variable_end_string}"
         setattr(self, name, self.render_template(f"{mark}{getattr(self, name)}", context, environment))
-        self._rendered_files |= {name}
+        self._json_files = {**self._json_files, name: self._json_files[name]._replace(is_rendered=True)}
 
     def _object_argument(self, name: str) -> Any:
         """Return a rendered argument that must be an object or None; parse the text of a file.
@@ -99,8 +99,8 @@ class JsonFilesMixin(TemplatedMixin):
         :raises WhiteRabbitInputError: if it is another text, or not JSON.
         """
         value = getattr(self, name)
-        if isinstance(value, str) and name in self._files:
-            return _parsed(value, name, self._files[name])
+        if isinstance(value, str) and name in self._json_files:
+            return _parsed(value, name, self._json_files[name].name)
         value = self._rendered_argument(name)
         if isinstance(value, str):
             kind = "a JSON text" if value.lstrip().startswith("{") else "a text"
@@ -118,18 +118,18 @@ class JsonFilesMixin(TemplatedMixin):
     def _read_files(self, names: Iterable[str]) -> None:
         for name in names:
             file = getattr(self, name, None)
-            if name not in self._files and _is_file(file):
+            if name not in self._json_files and _is_file(file):
                 environment = self.get_template_env()
                 text = _text_of(environment, name, file)
                 if not _is_template(text, environment):
                     _parsed(text, name, file)
                 setattr(self, name, text)
-                self._files = {**self._files, name: file}
+                self._json_files = {**self._json_files, name: _File(file)}
 
-    def _own_fields(self) -> set[str]:
+    def _fields_of_this_provider(self) -> set[str]:
         """Return the template fields of this provider's classes: those of subclasses work as Airflow's do."""
-        ours = __package__.partition(".")[0]
-        classes = (cls for cls in type(self).__mro__ if cls.__module__.partition(".")[0] == ours)
+        package = __package__.partition(".")[0]
+        classes = (cls for cls in type(self).__mro__ if cls.__module__.partition(".")[0] == package)
         return {name for cls in classes for name in vars(cls).get("template_fields", ())}
 
     @contextlib.contextmanager
@@ -141,8 +141,8 @@ class JsonFilesMixin(TemplatedMixin):
     @contextlib.contextmanager
     def _files_of_subclasses(self) -> Iterator[None]:
         """Let Airflow read files for the template fields of a subclass alone, if it names extensions of its own."""
-        own = self._own_fields()
-        fields = [name for name in self.template_fields if name not in own]
+        ours = self._fields_of_this_provider()
+        fields = [name for name in self.template_fields if name not in ours]
         extensions = () if self.template_ext is _EXTENSIONS else self.template_ext
         with self._replaced(template_ext=extensions, template_fields=fields):
             yield

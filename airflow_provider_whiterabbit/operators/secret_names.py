@@ -11,16 +11,14 @@ import contextlib
 import re
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_whiterabbit.own_fields import OwnFieldsMixin
 from airflow_provider_whiterabbit.secrets import MARK, SecretName, as_names, names_in, replaced, texts_in
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.compat import BaseOperator as _Task
     from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-else:
-    _Task = object
 
 SECRET_ARGUMENTS = ("input", "config")
 """The arguments whose values may name secrets."""
@@ -32,7 +30,7 @@ _CHANGED = re.compile(rf"{_TOKEN}\w*", re.IGNORECASE)
 """A token that a filter has changed, such as ``upper``."""
 
 
-class SecretNamesMixin(_Task):
+class SecretNamesMixin(OwnFieldsMixin):
     """Mixin for operators whose `input` and `config` may name secrets."""
 
     whiterabbit_hook: WhiteRabbitHook
@@ -50,21 +48,16 @@ class SecretNamesMixin(_Task):
     """What is rendered now: ``own`` a text of the DAG for the first time, ``again`` one that Airflow has rendered
     before, ``data`` a mapped value; None for an argument that names no secrets."""
 
-    def _do_render_template_fields(
-        self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
-    ) -> None:
-        """Render the template fields as Airflow does, `input` and `config` on their own."""
-        if parent is not self:  # an object with fields of its own, within an argument
-            super()._do_render_template_fields(parent, template_fields, *args, **kwargs)
-            return
-        for name in template_fields:
+    def _render_own_fields(self, fields: list[str], context: Any, *args: Any, **kwargs: Any) -> None:
+        """Render the template fields, `input` and `config` on their own."""
+        for name in fields:
             if name not in SECRET_ARGUMENTS:
-                super()._do_render_template_fields(parent, [name], *args, **kwargs)
+                super()._render_own_fields([name], context, *args, **kwargs)
                 continue
             mode = "again" if name in self._fields_rendered else "own"
             given = getattr(self, name, None)
             with self._rendering_as("data" if self._is_mapped_data(name) else mode):
-                super()._do_render_template_fields(parent, [name], *args, **kwargs)
+                super()._render_own_fields([name], context, *args, **kwargs)
             if callable(given):  # Airflow calls it, and renders nothing
                 self._names_in_data |= _names(getattr(self, name))
             self._fields_rendered |= {name}

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
-from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator, is_open
+from airflow_provider_whiterabbit.operators.catalogue_checks import is_open
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -26,7 +26,7 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.observing.background import in_background
 from airflow_provider_whiterabbit.observing.stats import server_stats, task_stats
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
-from airflow_provider_whiterabbit.triggers.patience import patiently
+from airflow_provider_whiterabbit.triggers.patience import open_client
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
@@ -193,35 +193,15 @@ class WhiteRabbitTrigger(BaseTrigger):
         return TaskMetrics(self.whiterabbit_conn_id, self.target.kind, stats, in_background.send)
 
     async def _connect(self) -> AsyncClient:
-        """Read the Airflow connection and return an open client; retry, because the connection may only seem missing.
+        """Return an open client.
 
-        :raises WhiteRabbitTimeoutError: if that takes until the deadline, because a secrets backend hangs.
-        :raises WhiteRabbitError: if it takes longer than the trigger tries.
+        :raises WhiteRabbitError: as `open_client` does.
         """
-        deadline, timing = self._deadline(), self.hook.timing
-        seconds = timing.connection_patience
-        if deadline is not None:
-            seconds = max(0.0, min(seconds, deadline - time.time()))
-
-        async def enter() -> AsyncClient:
-            client = await (await self.hook.get_async_client()).__aenter__()
-            if self.inputs_are_secret:
-                client.hiding = Withholding()
-            return client
-
-        try:
-            async with asyncio.timeout(seconds + timing.final_read) as limit:
-                return await patiently(enter, seconds, self.whiterabbit_conn_id, self.log)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            message = f"The connection {self.whiterabbit_conn_id} could not be read within {seconds:.0f} s"
-            if deadline is None or time.time() < deadline:
-                raise WhiteRabbitError(message) from None
-            name = f"{self.target.noun.capitalize()} {self._target_id}"
-            raise WhiteRabbitTimeoutError(
-                f"{name} had not ended at the deadline, as far as is known. {message}"
-            ) from None
+        name = f"{self.target.noun.capitalize()} {self._target_id}"
+        client = await open_client(self.hook, self._deadline(), name, self.log)
+        if self.inputs_are_secret:
+            client.hiding = Withholding()
+        return client
 
     async def _end_task(
         self, client: AsyncClient, metrics: TaskMetrics, status: str, succeeded: bool, timeout_message: str | None

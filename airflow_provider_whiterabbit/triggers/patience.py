@@ -4,20 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from ssl import SSLError
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.text import clean
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError, WhiteRabbitError, WhiteRabbitTimeoutError
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+    from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 
 T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # seconds
 
 
-async def patiently(attempt: Callable[[], Awaitable[T]], seconds: float, connection_id: str, log: Any) -> T:
+async def open_client(hook: WhiteRabbitHook, deadline: float | None, name: str, log: Any) -> AsyncClient:
+    """Read the Airflow connection and return an open client; retry, because the connection may only seem missing.
+
+    :param deadline: when to give up, in seconds since 1970; None for no deadline.
+    :param name: the name of what the trigger waits for at the beginning of a sentence, as ``Execution 0c1d…``.
+    :param log: a logger.
+    :raises WhiteRabbitTimeoutError: if that takes until the deadline, because a secrets backend hangs.
+    :raises WhiteRabbitError: if it takes longer than a trigger tries.
+    """
+    seconds = hook.timing.connection_patience
+    if deadline is not None:
+        seconds = max(0.0, min(seconds, deadline - time.time()))
+
+    async def enter() -> AsyncClient:
+        return await (await hook.get_async_client()).__aenter__()
+
+    try:
+        async with asyncio.timeout(seconds + hook.timing.final_read) as limit:
+            return await _patiently(enter, seconds, hook.whiterabbit_conn_id, log)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        message = f"The connection {hook.whiterabbit_conn_id} could not be read within {seconds:.0f} s"
+        if deadline is None or time.time() < deadline:
+            raise WhiteRabbitError(message) from None
+        raise WhiteRabbitTimeoutError(f"{name} had not ended at the deadline, as far as is known. {message}") from None
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]], seconds: float, connection_id: str, log: Any) -> T:
     """Return what a function that reads an Airflow connection returns; call the function again if it fails.
 
     :param seconds: how long to try; the last attempt is made when the time is over.

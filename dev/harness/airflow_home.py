@@ -130,9 +130,13 @@ class AirflowHome:
         """Resume a component that `freeze` has suspended."""
         self._sessions.thaw(component)
 
+    def dead(self) -> list[str]:
+        """Return the names of the components that have exited by themselves."""
+        return self._sessions.dead()
+
     def revive(self) -> list[str]:
         """Restart the components that have exited by themselves, as a service manager does; return their names."""
-        dead = self._sessions.dead()
+        dead = self.dead()
         for component in dead:
             self.kill(component)  # end the processes that the dead component left behind
             self.start(component)
@@ -163,7 +167,7 @@ class AirflowHome:
         self.api.warm_up()
 
     def _ready(self) -> bool:
-        if dead := self._sessions.dead():
+        if dead := self.dead():
             raise RuntimeError("\n".join(f"{name} has exited:\n{self.output(name)}" for name in dead))
         health = self.api.health()
         return bool(health) and all(

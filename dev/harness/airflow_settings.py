@@ -12,7 +12,7 @@ from pathlib import Path
 MAJOR = int(metadata.version("apache-airflow").partition(".")[0])
 
 
-EXAMPLE_VARIABLES = {"AIRFLOW_VAR_ETHEREUM_RPC_URL": "https://ethereum.example.org/v2/access-key"}
+EXAMPLE_VARIABLES = {"AIRFLOW_VAR_SECRET_RPC_URL": "https://ethereum.example.org/v2/access-key"}
 """The Airflow variables that the examples read: those of `example_dags` and of the documentation."""
 
 

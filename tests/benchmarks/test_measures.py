@@ -17,11 +17,11 @@ from benchmarks import callbacks, outputs, parsing, process, runs, server, signi
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.blocking import WatchedSelector
 from benchmarks.callback_senders import MODULE, SECRET, Signal, at_rate, by_senders, new_body, signature
-from benchmarks.calls import SimulatedLoop
 from benchmarks.report import PACKAGES, PAGE, Goal, markdown, section, with_section
 from benchmarks.tls_server import PROTOCOLS
 from benchmarks.world import output_of
 from dev.harness.polling import until
+from dev.harness.simulated_loop import SimulatedLoop
 
 
 def test_page_has_a_section_for_every_benchmark() -> None:

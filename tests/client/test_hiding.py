@@ -118,6 +118,37 @@ def test_records() -> None:
     }
 
 
+@pytest.mark.parametrize("error", [f"İ {URL[10:40]}", f"{URL[10:40]} {'x' * 200_000} {URL[10:40]}"], ids=["İ", "long"])
+def test_every_error_is_compared(error: str) -> None:
+    """Neither the length of an error nor a letter that is longer in lower case lets parts of a secret through."""
+    hidden = Hiding([URL]).error(error)
+    assert not shared(hidden, URL, 8)
+    assert hidden.count(HIDDEN) == error.count(URL[10:40])
+
+
+def test_names_of_members_in_errors() -> None:
+    """An error may show a part of an address as the name of a member."""
+    hidden = Hiding([URL]).data({"error": {URL[8:40]: "no route"}, "output": {URL[8:40]: 1}})
+    assert hidden == {"error": {HIDDEN: "no route"}, "output": {URL[8:40]: 1}}
+
+
+@pytest.mark.parametrize("name", ["id", "status", "module", "createdAt"])
+def test_texts_where_words_are_due(name: str) -> None:
+    """A text in the place of an id, a status or a time is an error: messages quote it."""
+    hidden = Hiding([URL]).data({name: f"FAILED: cannot reach {URL[8:40]}"})
+    assert hidden == {name: f"FAILED: cannot reach {HIDDEN}"}
+
+
+def test_numbers() -> None:
+    """A secret of digits may come back as a number."""
+    record = {"totalUsage": 90210.5, "error": [902105, True, None], "output": {"pin": 902105, "other": 9021055}}
+    assert Hiding(["902105", "90210.5"]).data(record) == {
+        "totalUsage": 90210.5,
+        "error": [HIDDEN, True, None],
+        "output": {"pin": HIDDEN, "other": 9021055},
+    }
+
+
 @pytest.mark.parametrize("data", [URL, [URL], None, 5, {"output": URL}], ids=str)
 def test_other_json(data: Any) -> None:
     """Any JSON value can be an answer."""
@@ -144,6 +175,7 @@ def test_no_pickle() -> None:
                 copying(holder)
         assert KEY not in repr(holder)
     assert not copy.copy(Hiding())
+    assert KEY not in repr(Response(400, {"x-echo": URL}, URL.encode(), 0.0))  # in a traceback with local variables
 
 
 REFUSALS = [

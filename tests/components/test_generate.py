@@ -133,6 +133,7 @@ def test_fields() -> None:
         "all: list[list[PayOutput_AllItemItem]]",
         "bare: Any",
     ]
+    assert '"""Pay: executes PAY."""' in text
     assert 'PayInput_Side: TypeAlias = Literal[\n    "BUY",\n    "SELL",\n]\n' in text
     assert "PayInput_Only: TypeAlias = Literal[1]\n" in text
     assert lines_of(text, "class PayInput_To(TypedDict):") == ["id: Text", "memo: NotRequired[Text]"]

@@ -86,6 +86,7 @@ def _names(targets: list[ast.expr]) -> list[ast.Name]:
 def source_of(place: str, column: str) -> str:
     """Return the source of a place, such as ``client/api.py::get_execution``; of a test, that of its whole module."""
     path, _, name = place.partition("::")
+    assert column != "tests" or name.startswith("test_"), f"{place} is no test"
     relative = str((ROOTS[column] / path).relative_to(ROOT))
     assert name in definitions(relative), f"{relative} has no {name}"
     return (ROOT / relative).read_text() if column == "tests" else definitions(relative)[name]

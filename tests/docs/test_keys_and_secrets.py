@@ -67,7 +67,7 @@ def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path, own_database: dict
         "AIRFLOW__CORE__XCOM_BACKEND": "private_xcoms.PrivateXCom",
         "XCOM_KEY": Fernet.generate_key().decode(),
         "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)]),
-        "AIRFLOW_CONN_EVM": json.dumps({"conn_type": "http", "extra": {"rpc_url": URL}}),
+        "AIRFLOW_CONN_EVM": json.dumps({"conn_type": "http", "extra": {"secret_rpc_url": URL}}),
         "AIRFLOW_VAR_API_TOKEN": TOKEN,
     }
     command = [sys.executable, "-c", DRIVER, str(tmp_path / "dags"), json.dumps({"execution_id": kept})]

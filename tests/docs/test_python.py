@@ -224,7 +224,7 @@ def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
     readme = DAGS[next(block.text for block in PYTHON if block.page == "README.md")]
     assert ["RUN", re.findall(r"^def (\w+)\(\):", readme.text, re.MULTILINE)[0], "success"] in runs
     inputs = {
-        "jsonRpcUrl": EXAMPLE_VARIABLES["AIRFLOW_VAR_ETHEREUM_RPC_URL"],
+        "jsonRpcUrl": EXAMPLE_VARIABLES["AIRFLOW_VAR_SECRET_RPC_URL"],
         "transactionHash": "0x1",
     }
     submission = {"module": "WAIT_FOR_EVM_TRANSACTION", "input": inputs, "config": {}}

@@ -33,7 +33,9 @@ def test_dag(whiterabbit_emulator: Emulator, tmp_path: Path, own_database: dict[
     environ = os.environ | whiterabbit_emulator.environ | own_database
     environ |= {
         "AIRFLOW__CORE__DAGS_FOLDER": str(folder),
-        "AIRFLOW_CONN_EVM": json.dumps({"conn_type": "http", "extra": {"rpc_url": "https://rpc.example.org/v2/key"}}),
+        "AIRFLOW_CONN_EVM": json.dumps(
+            {"conn_type": "http", "extra": {"secret_rpc_url": "https://rpc.example.org/v2/key"}}
+        ),
         "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)]),
     }
     command = [sys.executable, "-c", DRIVER, str(folder), "{}"]

@@ -45,7 +45,7 @@ def test_component_passes_its_output_to_the_next(ended: Ended, wr: Emulator) -> 
     assert run.xcom("report") == "5000 tokens"
     (wait,) = [entry for entry in wr.requests(kind="submit") if entry.json["module"] == "WAIT_FOR_EVM_TRANSACTION"]
     assert wait.json["input"].keys() == {"jsonRpcUrl", "transactionHash"}
-    assert wait.json["input"]["jsonRpcUrl"] == EXAMPLE_VARIABLES["AIRFLOW_VAR_ETHEREUM_RPC_URL"]
+    assert wait.json["input"]["jsonRpcUrl"] == EXAMPLE_VARIABLES["AIRFLOW_VAR_SECRET_RPC_URL"]
     assert any("DEFERRED" in message for message in run.messages("wait"))
     assert not any("DEFERRED" in message for message in run.messages("read"))
 

@@ -168,7 +168,7 @@ def store_connections(airflow: AirflowHome, wr: Emulator) -> set[bytes]:
 def store_inputs(airflow: AirflowHome) -> set[bytes]:
     """Store the secrets that inputs name; return their forms, as they are and without their beginnings."""
     key, token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-    extra = json.dumps({"rpc_url": f"https://{secrets.token_hex(8)}.example.org/v2/{key}"})
+    extra = json.dumps({"secret_rpc_url": f"https://{secrets.token_hex(8)}.example.org/v2/{key}"})
     body = {"connection_id": "secrets_inputs", "conn_type": "http", "extra": extra}
     airflow.api.call("POST", "/connections", body)
     airflow.api.call("POST", "/variables", {"key": "secrets_token", "value": token})

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from airflow_provider_whiterabbit.emulator import Emulator, Script, effects
+from airflow_provider_whiterabbit.emulator.world.settings import Settings
 from tests.emulator.api_client import EXECUTIONS, ApiClient
 
 
@@ -85,6 +86,39 @@ def test_impossible_numbers(wr: Emulator, options: dict[str, Any]) -> None:
     """A number that is no time raises `ValueError`."""
     with pytest.raises(ValueError, match="at least 0"):
         wr.script("PAY", **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("require_signature", "no"),
+        ("unsigned_streams", 1),
+        ("empty_body_signature", "none"),
+        ("allowed_workflows", "flow-1"),
+        ("streams", {"retry": 1}),
+        ("callback_attempts", 0),
+        ("callback_backoff", -1),
+        ("callback_signature", "X-Signature"),
+        ("clock_offset", "2 minutes"),
+        ("clock_offset", float("nan")),
+        ("max_body", -1),
+        ("max_body", 1e6),
+    ],
+)
+def test_a_setting_of_the_wrong_shape(wr: Emulator, client: ApiClient, name: str, value: Any) -> None:
+    """A setting of a wrong shape raises `ValueError` where it is written, and requests are answered."""
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        setattr(wr.settings, name, value)
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        Settings(**{name: value})
+    client.submit("PAY")
+
+
+@pytest.mark.parametrize("retry", [-1, 1.5, "3000"])
+def test_a_stream_option_of_the_wrong_shape(wr: Emulator, retry: Any) -> None:
+    """A line ``retry:`` holds an integer alone."""
+    with pytest.raises(ValueError, match=r"^retry must be"):
+        wr.stream_options(retry=retry)
 
 
 def test_output_functions(wr: Emulator, client: ApiClient) -> None:

@@ -495,6 +495,13 @@ def test_either_ids_or_an_asset(arguments: dict[str, Any]) -> None:
         WhiteRabbitReplayCallbacksOperator(task_id="replay", **arguments)
 
 
+@pytest.mark.parametrize("submitted", ["x-tests://submitted", "{{ params.asset }}", 5, [SUBMITTED], len], ids=type)
+def test_no_asset(submitted: Any) -> None:
+    """What is no asset is found when the DAG is parsed, templates too, which Airflow would not render here."""
+    with pytest.raises(exc.WhiteRabbitInputError, match="submitted must be an Airflow asset"):
+        WhiteRabbitReplayCallbacksOperator(task_id="replay", submitted=submitted)
+
+
 @pytest.mark.parametrize("name", ["execution_ids", "ignore"])
 @pytest.mark.parametrize("ids", ["", "an-id", 5, {"a": 1}, '["a/b"]', ["a/b"], [None], '"a"'], ids=repr)
 def test_wrong_ids(name: str, ids: Any) -> None:

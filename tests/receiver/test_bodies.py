@@ -20,7 +20,7 @@ import requests
 
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.receiver.bodies import BodyReader, Refusal
-from benchmarks.calls import SimulatedLoop
+from dev.harness.simulated_loop import SimulatedLoop
 from tests.receiver.conftest import AssetDatabase, RunningReceiver, StartReceiver
 from tests.receiver.deliveries import record_of, signed
 from tests.versions import needs_receiver

@@ -448,14 +448,15 @@ def test_large_bodies_of_strangers_while_the_database_hangs(
         database_answers.wait()
         return events.emit_events(connection_id, execution, output_bytes)
 
-    receiver = start_receiver({"emit": emit, "max_waiting": threads.THREADS + 1})
+    most = threads.THREADS + 1
+    receiver = start_receiver({"emit": emit, "max_waiting": most})
     body = json.dumps(record_of(output="x" * 65_536)).encode()
-    with ThreadPoolExecutor(threads.THREADS + 4) as pool:
+    with ThreadPoolExecutor(threads.THREADS + most) as pool:
         try:
             honest = [pool.submit(receiver.post, record_of()) for _ in range(threads.THREADS)]
             for _ in honest:
                 hanging.acquire()
-            strangers = [pool.submit(receiver.post, body, signed(body, "guess")) for _ in range(4)]
+            strangers = [pool.submit(receiver.post, body, signed(body, "guess")) for _ in range(most)]
             assert {stranger.result().status_code for stranger in strangers} == {401}
         finally:
             database_answers.set()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.calls import SimulatedLoop
+from dev.harness.simulated_loop import SimulatedLoop
 from tests.versions import needs_receiver
 
 pytest.importorskip("fastapi", reason="needs the receiver of callbacks (Airflow 3.1)")

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from airflow_provider_whiterabbit.client.transport.aio_connector import Connector, connector_of
 from airflow_provider_whiterabbit.client.transport.aio_io import (
     Answer,
     EventStream,
@@ -27,9 +28,9 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     lower_case,
 )
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
-from airflow_provider_whiterabbit.client.transport.pace import HostPausedError
+from airflow_provider_whiterabbit.client.transport.outgoing import Outgoing
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
-from airflow_provider_whiterabbit.client.transport.sharing import SharedSession, Turns, is_connected
+from airflow_provider_whiterabbit.client.transport.sharing import SharedSession, Turns
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitTransportError,
@@ -50,14 +51,15 @@ class ExchangingClient(SendingClient):
         self, request: Request, max_event_bytes: int, attempts: Iterator[int], limits: Limits
     ) -> EventStream:
         with RequestLog(request, next(attempts)) as entry:
-            async with transport_errors(self, request, limits.read):
-                answer = await self._start(self._session, request, limits, EVENT_STREAM)
+            outgoing = Outgoing(partial(self._headers, request, EVENT_STREAM), limits, entry, is_stream=True)
+            async with transport_errors(self, request, outgoing):
+                answer = await self._start(self._session, request, outgoing)
                 try:
                     head = Response(answer.status, lower_case(answer.headers), b"", time.time())
                     if head.status != 200:
                         head = await read_whole(answer, self.settings.max_answer_bytes, entry)
                     self._check_stream(request, head)
-                    stream = EventStream(answer, max_event_bytes, entry)
+                    stream = EventStream(answer, max_event_bytes, entry, self.hiding)
                 except BaseException:
                     answer.close()
                     raise
@@ -71,64 +73,54 @@ class ExchangingClient(SendingClient):
             session = self._session
             if not request.idempotent:
                 # A connection that was kept alive may be dead. On a fresh one it is known whether anything was sent.
-                session = await self._isolated(request)
-                stack.enter_context(self._knowing_if_sent(request, session.connector))
+                session = await self._shared.isolated()
+                stack.enter_context(self._knowing_if_sent(request, connector_of(session)))
                 await stack.enter_async_context(session)
             entry = stack.enter_context(RequestLog(request, next(attempts)))
-            async with transport_errors(self, request, limits.total):
-                answer = await self._start(session, request, limits, JSON)
+            outgoing = Outgoing(partial(self._headers, request, JSON), limits, entry, is_stream=False)
+            async with transport_errors(self, request, outgoing):
+                answer = await self._start(session, request, outgoing)
                 try:
                     response = await read_whole(answer, max_bytes, entry, wanted)
                 finally:
                     answer.release()  # its connection can be used again if the answer was read to its end
         return self._data_of(request, response)
 
-    async def _start(self, session: aiohttp.ClientSession, request: Request, limits: Limits, accept: str) -> Answer:
+    async def _start(self, session: aiohttp.ClientSession, request: Request, outgoing: Outgoing) -> Answer:
         http2 = self._shared.http2
         # Nothing but a GET: over HTTP/2, a request shares a connection, and has no first byte of its own to count from.
         if http2 is not None and http2.is_used and request.method == "GET":
-            headers, is_stream = partial(self._headers, request, accept), accept == EVENT_STREAM
-            stream = await http2.start(request.method, request.path, headers, limits, is_stream=is_stream)
+            stream = await http2.start(request.method, request.path, outgoing)
             if stream is not None:
                 return stream
-        answer = await session.request(
-            request.method,
-            self._url(request),
-            data=request.body,
-            headers=self._headers(request, accept),
-            proxy=self._proxy,
-            allow_redirects=False,  # a redirect would carry the API key to another host
-            auto_decompress=False,  # `BodyDecoder` and `EventStream` decompress, within bounds
-            # The read limit holds for plain answers. The follower judges the silence of a stream.
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                sock_connect=limits.connect,
-                sock_read=None if accept == EVENT_STREAM else limits.read,
-            ),
-        )
+        with connector_of(session).sending(outgoing):
+            answer = await session.request(
+                request.method,
+                self._url(request),
+                data=request.body,
+                proxy=self._proxy,
+                allow_redirects=False,  # a redirect would carry the API key to another host
+                auto_decompress=False,  # `BodyDecoder` and `EventStream` decompress, within bounds
+                # The read limit holds for plain answers. The follower judges the silence of a stream.
+                timeout=aiohttp.ClientTimeout(
+                    total=None,
+                    sock_connect=outgoing.limits.connect,
+                    sock_read=None if outgoing.is_stream else outgoing.limits.read,
+                ),
+            )
         end_with_connection(answer)
         return answer
 
-    async def _isolated(self, request: Request) -> aiohttp.ClientSession:
-        """Wait until the host's pace admits a request that must not be sent twice; return a session for it alone.
-
-        It waits here, because the request is signed before aiohttp asks for a connection.
-        """
-        try:
-            return await self._shared.isolated()
-        except HostPausedError as error:
-            raise self.transport_error(request, error) from None
-
     @contextlib.contextmanager
-    def _knowing_if_sent(self, request: Request, connector: aiohttp.BaseConnector | None) -> Iterator[None]:
+    def _knowing_if_sent(self, request: Request, connector: Connector) -> Iterator[None]:
         """Send a request that must not be sent twice within it; note in its error whether anything was sent."""
         try:
             yield
         except WhiteRabbitTransportError as error:
-            error.sent = is_connected(connector)
+            error.sent = connector.connected
             raise
         except asyncio.CancelledError:
-            if is_connected(connector):
+            if connector.connected:
                 log.warning(
                     "%s %s was cancelled before its answer came: White Rabbit may have received it",
                     request.method,

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.transport.bodies import BodyDecoder
 from airflow_provider_whiterabbit.client.transport.compression import PIECE_BYTES, STREAM_PIECE_BYTES, Decompressor
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, lower_case
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, root_cause_text
+from airflow_provider_whiterabbit.client.transport.outgoing import Outgoing
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
 from airflow_provider_whiterabbit.client.wire.json_skim import Skimmer
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
@@ -61,13 +63,14 @@ class Answer(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def transport_errors(client: ClientBase, request: Request, seconds: float) -> AsyncIterator[None]:
+async def transport_errors(client: ClientBase, request: Request, outgoing: Outgoing) -> AsyncIterator[None]:
     """Turn unusable HTTP responses and the errors of aiohttp into `WhiteRabbitTransportError`.
 
-    :param seconds: time limit of the exchange, after which it is raised as well.
+    :param outgoing: the request, after whose time limit it is raised as well.
     """
+    seconds = outgoing.seconds
     try:
-        async with asyncio.timeout(seconds):
+        async with outgoing.timer:
             yield
     except aiohttp.ConnectionTimeoutError:
         limit = min(client.settings.request_timeout, seconds)
@@ -75,7 +78,9 @@ async def transport_errors(client: ClientBase, request: Request, seconds: float)
     except aiohttp.ServerTimeoutError as error:  # a TimeoutError too, but of one silence
         raise client.transport_error(request, error) from None
     except TimeoutError:
-        raise client.transport_error(request, UnusableAnswerError(f"no answer within {seconds:g} s")) from None
+        sent = outgoing.is_admitted
+        what = f"no answer within {seconds:g} s" if sent else f"not sent within {outgoing.limits.within:g} s"
+        raise client.transport_error(request, UnusableAnswerError(what)) from None
     except (UnusableAnswerError, aiohttp.ClientError, OSError, ValueError) as error:
         raise client.transport_error(request, error) from None
 
@@ -120,17 +125,19 @@ class EventStream:
 
     :param max_event_bytes: largest event that is parsed, in bytes.
     :param entry: is told of the bytes and of the end of the stream.
+    :param hiding: hides secrets in the library's text about the end of the stream.
     :raises UnusableAnswerError: if the stream has an unknown content encoding.
     """
 
-    __slots__ = ("_answer", "_decoder", "_decompressor", "_entry", "_pieces", "owner")
+    __slots__ = ("_answer", "_decoder", "_decompressor", "_entry", "_hiding", "_pieces", "owner")
 
-    def __init__(self, answer: Answer, max_event_bytes: int, entry: RequestLog) -> None:
+    def __init__(self, answer: Answer, max_event_bytes: int, entry: RequestLog, hiding: Hiding) -> None:
         self._answer = answer
         self._decoder = EventDecoder(max_event_bytes)
         self._decompressor = Decompressor(lower_case(answer.headers).get("content-encoding", ""), STREAM_PIECE_BYTES)
         self._pieces: Iterator[bytes] | None = None
         self._entry = entry
+        self._hiding = hiding
         self.owner: Any = None
         """The `OpenStreams` that the stream belongs to. Weak references would take more memory than the stream."""
 
@@ -156,7 +163,8 @@ class EventStream:
                 raise WhiteRabbitTransportError(f"the stream broke: {error}") from None
             except (aiohttp.ClientError, OSError) as error:  # a TimeoutError too, the timer's or the connection's
                 if not timer.expired():
-                    raise WhiteRabbitTransportError(f"the stream broke: {root_cause_text(error)}") from None
+                    cause = root_cause_text(error, self._hiding)
+                    raise WhiteRabbitTransportError(f"the stream broke: {cause}") from None
             if clock() >= begun + within:
                 return []
             if clock() >= last_byte_at + silence:
@@ -166,6 +174,11 @@ class EventStream:
     def is_closed(self) -> bool:
         """Whether the event stream's connection is closed."""
         return self._answer.closed
+
+    @property
+    def shares_connection(self) -> bool:
+        """Whether other streams use the event stream's connection too, which is one of HTTP/2."""
+        return not isinstance(self._answer, aiohttp.ClientResponse)
 
     def close(self) -> None:
         """Close the event stream's connection."""

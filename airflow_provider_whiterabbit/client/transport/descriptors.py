@@ -17,6 +17,11 @@ log = logging.getLogger(__name__)
 ROOM = 8
 """How many open streams are closed when the process has no file descriptor left, for whatever else needs one."""
 
+SCARCE_TURNS = 4
+"""How many requests for records may wait for a response at once while the process is short of file descriptors.
+
+As many connections over HTTP/1.1 are kept for them; further ones are closed after their answer."""
+
 _SCARCE_FOR = 600.0  # seconds
 _SHORTAGE = (errno.EMFILE, errno.ENFILE)
 
@@ -27,6 +32,9 @@ class _Stream(Protocol):
 
     @property
     def is_closed(self) -> bool: ...
+
+    @property
+    def shares_connection(self) -> bool: ...
 
     def close(self) -> None: ...
 
@@ -80,13 +88,23 @@ class OpenStreams:
         """Whether a file descriptor was missing in the last ten minutes."""
         return self._short_at is not None and monotonic() - self._short_at < _SCARCE_FOR
 
-    def make_room(self) -> None:
-        """Close some streams, at most once a second, because the process has no file descriptor left."""
+    def make_room(self, *, on_shared: bool = False) -> None:
+        """Close some streams, at most once a second, because the process has no file descriptor left.
+
+        A stream that shares its connection (HTTP/2) frees no descriptor, but leaves its place to reads of records.
+
+        :param on_shared: whether the connection that can't be made would have been shared, so places are missing too.
+        """
         now = monotonic()
         if self._short_at is not None and now - self._short_at < 1:
             return  # the requests of one moment fail together
+        is_open = [stream for stream in self._streams if not stream.is_closed]
+        streams = [stream for stream in is_open if not stream.shares_connection]
+        if not streams:
+            streams = is_open
+            if streams and not on_shared:
+                return  # all of them need a few descriptors: something else takes the others
         self._short_at = now
-        streams = [stream for stream in self._streams if not stream.is_closed]
         for stream in streams[:ROOM]:
             stream.close()
         if not self._has_warned:

@@ -36,11 +36,15 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Time limits of one HTTP request, in seconds: to connect, to wait for each next byte, and in total."""
+    """Time limits of one HTTP request, in seconds: to connect, to wait for each next byte, and in total.
+
+    :param within: limit of all this and of the time for which the request queues before.
+    """
 
     connect: float
     read: float
     total: float
+    within: float = float("inf")
     begun: float = field(default_factory=monotonic)
 
     @property
@@ -92,6 +96,7 @@ class ClientBase:
             connect=min(timeout, within),
             read=min(timeout + request.server_wait, within),
             total=min(self.settings.answer_timeouts * timeout + request.server_wait, within),
+            within=within,
         )
 
     def _correct_clock(self, error: WhiteRabbitAuthenticationError) -> bool:
@@ -162,7 +167,7 @@ class ClientBase:
 
     def transport_error(self, request: Request, error: Exception) -> WhiteRabbitTransportError:
         """Return the exception for a request that got no usable HTTP response; see `failures.transport_error`."""
-        result = transport_error(self.settings, self._proxy, request, error)
+        result = transport_error(self.settings, self._proxy, request, error, self.hiding)
         result.args = tuple(self.hiding.error(text) for text in result.args)
         if isinstance(error, HostPausedError):
             result.sent, result.retry_after = False, error.left

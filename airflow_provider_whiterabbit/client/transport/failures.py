@@ -8,6 +8,7 @@ import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.wire.messages import Request
@@ -38,12 +39,13 @@ def too_large(max_bytes: int) -> UnusableAnswerError:
 
 
 def transport_error(
-    settings: ClientSettings, proxy_url: str | None, request: Request, error: Exception
+    settings: ClientSettings, proxy_url: str | None, request: Request, error: Exception, hiding: Hiding
 ) -> WhiteRabbitTransportError:
     """Return the exception for a request without a usable HTTP response; its message names connection, host and remedy.
 
     :param proxy_url: the proxy of the exchange, perhaps with a password, which the message omits.
     :param error: an unusable answer, or what a library raised.
+    :param hiding: hides secrets in the library's text.
     """
     server = urlsplit(settings.base_url)
     proxy = urlsplit(proxy_url) if proxy_url else None
@@ -52,18 +54,21 @@ def transport_error(
         place += f" through the proxy {proxy.netloc.rpartition('@')[2]}"
     # Through a proxy, this machine resolves and connects to the proxy alone.
     host, source = (proxy.hostname, "HTTPS_PROXY") if proxy else (server.hostname, "the connection's host")
-    cause, remedy = _explained(error, str(host), source)
+    cause, remedy = _explained(error, str(host), source, hiding)
     return WhiteRabbitTransportError(f"{settings.prefix}{cause} ({place}){remedy}")
 
 
-def root_cause_text(error: BaseException) -> str:
-    """Describe the root cause of a library's exception. The outer exceptions repeat addresses, some with passwords."""
+def root_cause_text(error: BaseException, hiding: Hiding) -> str:
+    """Describe the root cause of a library's exception. The outer exceptions repeat addresses, some with passwords.
+
+    :param hiding: hides secrets in the library's text, which may quote what the server sent.
+    """
     cause = _root_cause(error)
-    text = clean(_PROXY_PASSWORD.sub("//", str(cause)), _MAX_CAUSE)  # it may quote what the server sent
+    text = clean(_PROXY_PASSWORD.sub("//", hiding.cause(cause)), _MAX_CAUSE)
     return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
 
 
-def _explained(error: Exception, host: str, source: str) -> tuple[str, str]:
+def _explained(error: Exception, host: str, source: str, hiding: Hiding) -> tuple[str, str]:
     """Return a description of a failed request and a remedy; the remedy is empty if no remedy is known.
 
     :param host: the host that this machine connects to.
@@ -71,7 +76,7 @@ def _explained(error: Exception, host: str, source: str) -> tuple[str, str]:
     """
     if isinstance(error, UnusableAnswerError):
         return str(error), ""
-    cause, text = _root_cause(error), root_cause_text(error)
+    cause, text = _root_cause(error), root_cause_text(error, hiding)
     if isinstance(cause, socket.gaierror):
         return f"cannot resolve {host}: {text}", f"; check {source}"
     if isinstance(cause, ConnectionRefusedError):

@@ -42,6 +42,10 @@ class RequestLog:
         what += f" in {1000 * (monotonic() - self._begun):.0f} ms, {self.received} bytes"
         self._write(what if error is None else f"{what}, {type(error).__name__}")
 
+    def begin(self) -> None:
+        """Count the request's time from now: it is sent now, after it has queued."""
+        self._begun = monotonic()
+
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Take the head of the response; the names of its headers are in lower case."""
         self._status = status

@@ -8,25 +8,20 @@ import importlib
 import logging
 import ssl
 from collections.abc import AsyncIterator
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import aiohttp
 
 from airflow_provider_whiterabbit.client.clock import monotonic
+from airflow_provider_whiterabbit.client.transport.aio_connector import Connector, connector_of
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
-from airflow_provider_whiterabbit.client.transport.descriptors import OpenStreams, is_shortage
-from airflow_provider_whiterabbit.client.transport.exchange import EVENT_STREAM
+from airflow_provider_whiterabbit.client.transport.descriptors import SCARCE_TURNS, OpenStreams
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.pace import Line, host_of
 from airflow_provider_whiterabbit.client.transport.tls import stamp, tls_context
-from airflow_provider_whiterabbit.client.transport.tls_buffers import (
-    RECORD_BUFFER_BYTES,
-    STREAM_BUFFER_BYTES,
-    ReadBuffers,
-)
+from airflow_provider_whiterabbit.client.transport.tls_buffers import ReadBuffers
 from airflow_provider_whiterabbit.client.transport.tls_sessions import Sessions
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 
@@ -40,9 +35,6 @@ STREAMS_PER_RECORD = 2
 
 A request that waits for longer than `Timing.late_head` gives its turn back, so that records which are never answered do
 not keep other waits waiting. So does an opening: a server may send the head of a stream with the first event."""
-
-SCARCE_TURNS = 4
-"""How many requests for records may wait for a response at once while the process is short of file descriptors."""
 
 
 class Turns:
@@ -137,12 +129,8 @@ class SharedSession:
                 await self.http2.close()
 
     async def isolated(self) -> aiohttp.ClientSession:
-        """Wait until the host's pace admits one request, and return a session with a fresh connection for it.
-
-        :raises HostPausedError: if the host asked for a pause that is not over.
-        """
-        kept = cast(_Connector, (await self.opened()).connector)
-        await self._line.admit()
+        """Return a session with a fresh connection for one request."""
+        kept = connector_of(await self.opened())
         return aiohttp.ClientSession(connector=kept.fresh(), cookie_jar=aiohttp.DummyCookieJar())
 
     async def _open(self) -> aiohttp.ClientSession:
@@ -150,7 +138,7 @@ class SharedSession:
         if self.key.http2:
             self.http2 = await self._pool()
         return aiohttp.ClientSession(
-            connector=_Connector(self._line, self.streams, self._read_buffers, context, Sessions(context)),
+            connector=Connector(self._line, self.streams, self._read_buffers, context, Sessions(context)),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -176,79 +164,6 @@ class SharedSession:
         return made
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Gives each request its connection at the host's pace, and notices if there is no file descriptor left for it.
-
-    Nothing else sees all requests: aiohttp sends a request twice if a connection that was kept alive turns out dead.
-
-    :param line: None if the request was admitted already.
-    :param is_kept: whether connections are kept alive for further requests.
-    """
-
-    def __init__(
-        self,
-        line: Line | None,
-        streams: OpenStreams,
-        read_buffers: ReadBuffers,
-        context: ssl.SSLContext,
-        sessions: Sessions,
-        *,
-        is_kept: bool = True,
-    ) -> None:
-        # With a limit, the stream after the last one hangs.
-        super().__init__(ssl=context, limit=0, force_close=not is_kept)
-        self.connected = False
-        """Whether a connection was established (TLS included), before which nothing of a request is sent."""
-        self._line = line
-        self._streams = streams
-        self._context = context
-        self._sessions = sessions
-        self._read_buffers = read_buffers
-
-    def fresh(self) -> _Connector:
-        """Return a connector for one request that was admitted; it keeps no connection."""
-        return _Connector(None, self._streams, self._read_buffers, self._context, self._sessions, is_kept=False)
-
-    async def connect(
-        self,
-        req: aiohttp.ClientRequest,
-        traces: list[Any],
-        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's)
-    ) -> aiohttp.connector.Connection:
-        """Return a connection for one request: a kept one or a new one.
-
-        aiohttp allows `sock_connect` for each address of a host; here it is the limit for all of them.
-
-        :raises HostPausedError: if the host asked for a pause that is not over.
-        :raises TimeoutError: if no connection is established within `timeout.sock_connect` seconds.
-        """
-        if self._line is not None:
-            await self._line.admit()
-        try:
-            with self._sessions.connecting():
-                async with asyncio.timeout(timeout.sock_connect):
-                    connection = await super().connect(req, traces, timeout)
-                    while (protocol := connection.protocol) is not None and protocol.should_close:
-                        # A kept connection on which something arrived unasked: it would pass for the next answer.
-                        connection.close()
-                        connection = await super().connect(req, traces, timeout)
-        except OSError as error:
-            if is_shortage(error):
-                self._streams.make_room()
-            raise
-        if protocol is not None:
-            is_stream = req.headers.get("Accept") == EVENT_STREAM
-            self._read_buffers.resize(protocol.transport, STREAM_BUFFER_BYTES if is_stream else RECORD_BUFFER_BYTES)
-            connection.add_callback(partial(_abort_when_closed, protocol, protocol.transport))
-        self.connected = True
-        return connection
-
-
-def is_connected(connector: aiohttp.BaseConnector | None) -> bool:
-    """Return whether the connector of an isolated session has had its connection: nothing is sent before."""
-    return cast(_Connector, connector).connected
-
-
 _shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, SharedSession]] = WeakKeyDictionary()
 
 
@@ -272,16 +187,3 @@ async def leave(shared: SharedSession) -> None:
     if not shared.users:
         del _shared[asyncio.get_running_loop()][shared.key]
         await shared.close()
-
-
-def _abort_when_closed(protocol: asyncio.BaseProtocol, transport: asyncio.Transport | None) -> None:
-    """Free the socket at once if aiohttp closes a connection, which calls this directly before.
-
-    Over TLS, asyncio would wait for the server's goodbye for 30 seconds, and go on reading what the server sends.
-    """
-
-    def abort() -> None:
-        if transport is not None and getattr(protocol, "transport", None) is None:  # else the connection is kept
-            transport.abort()
-
-    asyncio.get_running_loop().call_soon(abort)

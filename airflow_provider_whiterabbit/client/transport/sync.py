@@ -201,7 +201,7 @@ class Client(SendingClient):
                 if head.status != 200:
                     head = read_whole(answer, self.settings.max_answer_bytes, entry)
                 self._check_stream(request, head)
-                stream = EventStream(answer, max_event_bytes, entry)
+                stream = EventStream(answer, max_event_bytes, entry, self.hiding)
             except BaseException:
                 answer.close()
                 raise

@@ -13,6 +13,7 @@ import requests
 import urllib3
 
 from airflow_provider_whiterabbit.client.clock import monotonic
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.transport.bodies import BodyDecoder
 from airflow_provider_whiterabbit.client.transport.compression import STREAM_PIECE_BYTES, Decompressor
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, Limits, lower_case
@@ -91,15 +92,17 @@ class EventStream:
 
     :param max_event_bytes: largest event that is parsed, in bytes.
     :param entry: is told of the bytes and of the end of the stream.
+    :param hiding: hides secrets in the library's text about the end of the stream.
     :raises UnusableAnswerError: if the stream has an unknown content encoding.
     """
 
-    def __init__(self, answer: requests.Response, max_event_bytes: int, entry: RequestLog) -> None:
+    def __init__(self, answer: requests.Response, max_event_bytes: int, entry: RequestLog, hiding: Hiding) -> None:
         self._answer = answer
         self._decoder = EventDecoder(max_event_bytes)
         self._decompressor = Decompressor(answer.headers.get("content-encoding", ""), STREAM_PIECE_BYTES)
         self._pieces: Iterator[bytes] = iter(())
         self._entry = entry
+        self._hiding = hiding
 
     def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
         """Return the JSON data of the stream's next events; None at the stream's end. For parameters, see `Read`.
@@ -118,7 +121,7 @@ class EventStream:
             except UnusableAnswerError as error:
                 raise WhiteRabbitTransportError(f"the stream broke: {error}") from None
             except _TRANSPORT_ERRORS as error:
-                raise WhiteRabbitTransportError(f"the stream broke: {root_cause_text(error)}") from None
+                raise WhiteRabbitTransportError(f"the stream broke: {root_cause_text(error, self._hiding)}") from None
             if not piece:
                 return None
             if (events := self._decoder.feed(piece)) or monotonic() >= begun + quiet:

@@ -38,6 +38,6 @@ class Response:
     """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)  # they and the body may repeat secrets
+    body: bytes = field(repr=False)
     received_at: float

@@ -23,6 +23,7 @@ from airflow_provider_whiterabbit.emulator.server.control import Control
 from airflow_provider_whiterabbit.emulator.server.faults import Faults
 from airflow_provider_whiterabbit.emulator.server.validation import NOT_PARSED, is_json
 from airflow_provider_whiterabbit.emulator.world.errors import ApiError
+from airflow_provider_whiterabbit.emulator.world.settings import MAX_BODY
 from airflow_provider_whiterabbit.emulator.world.world import World
 
 _GRACE = 0.05
@@ -94,14 +95,13 @@ class Application:
         return [task for task in self._in_flight if task is not current]
 
     async def _process(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["body"] = body = await _read_body(receive, self._world.settings.max_body)
+        scope["body"] = body = await _read_body(receive, self._max_body(scope))
         scope["extensions"][CLOCK] = self._world.clock
         path = scope["raw_path"].decode("ascii")
         route = self._route(scope)
         endpoint = partial(self._answer, route)
         send_with_date = partial(self._send_with_date, send)
-        # The routes match the decoded path, in which %5F has become an underscore.
-        if scope["path"].startswith("/_emulator"):
+        if _is_control(scope):
             await self._answer_control(endpoint, scope, receive, send_with_date)
             return
         headers = dict(Request(scope).headers)
@@ -143,7 +143,7 @@ class Application:
 
     def _parse_and_authenticate(self, scope: Scope) -> None:
         body: bytes = scope["body"]
-        if len(body) > (max_body := self._world.settings.max_body):
+        if len(body) > (max_body := self._max_body(scope)):
             raise ApiError(413, "BODY_TOO_LARGE", f"The body may have at most {max_body} bytes.")
         text = None if not body else "{}" if _is_ignored(scope) else canonical(body)
         # The parsed body is the one that JavaScript sees: 1.0 has become 1, and long integers have lost digits.
@@ -151,6 +151,10 @@ class Application:
         if scope["path"].startswith("/v1/sdk/"):
             signed_path = scope["raw_path"].decode("ascii")
             self._authenticator.check(scope["method"], signed_path, dict(Request(scope).headers), text)
+
+    def _max_body(self, scope: Scope) -> int:
+        # Otherwise, a low limit could not be raised over HTTP.
+        return MAX_BODY if _is_control(scope) else self._world.settings.max_body
 
     def _no_route(self, scope: Scope) -> ApiError:
         if any(route.matches(scope)[0] is Match.PARTIAL for route in self._routes):
@@ -164,11 +168,15 @@ class Application:
         await send(message)
 
 
+def _is_control(scope: Scope) -> bool:
+    # The routes match the decoded path, in which %5F has become an underscore.
+    return str(scope["path"]).startswith("/_emulator")
+
+
 def _is_ignored(scope: Scope) -> bool:
     """Return whether the body of a request does not count, as a body that is not announced as JSON."""
     # The control endpoints take what a plain ``curl -d`` sends.
-    is_control = scope["path"].startswith("/_emulator")
-    return bool(scope["body"]) and not is_control and not is_json(Request(scope).headers)
+    return bool(scope["body"]) and not _is_control(scope) and not is_json(Request(scope).headers)
 
 
 async def _read_body(receive: Receive, max_body: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,9 @@ RESERVED_HEADERS = frozenset({"connection", "content-length", "content-type", "h
     *("x-delivery-id", "x-event", "x-signature", "x-signature-timestamp", "x-signature-version", "x-wr-signature")
 }
 """Headers that ``callbackHeaders`` may not set. White Rabbit's documentation does not name its reserved headers."""
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # as Node.js
 
 NOT_PARSED = "The body counts as {}, because its Content-Type is not application/json."
 """What an error adds if the emulator has ignored the body of the request."""
@@ -125,5 +129,7 @@ def _is_loopback(host: str) -> bool:
 def _callback_headers(value: Any) -> str | None:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         return "must be an object of strings"
+    if not all(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(text) for name, text in value.items()):
+        return "must be headers that HTTP can hold"
     reserved = [name for name in value if name.lower() in RESERVED_HEADERS]
     return f"must not set {', '.join(reserved)}" if reserved else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 EmptyBody = Literal["object", "omitted", "either"]
 """What a client must sign instead of a missing body: ``{}``, nothing (and no separator either), or any of the two."""
@@ -15,6 +16,23 @@ CallbackSignature = Literal["timed", "wr", "body", "both"]
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes that the body of a request may have, unless a setting says otherwise."""
+
+
+def _is_integer(low: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and value >= low
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_ids(value: Any) -> bool:
+    is_list = isinstance(value, Collection) and not isinstance(value, str)
+    return value is None or (is_list and all(isinstance(item, str) for item in value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +70,8 @@ class StreamOptions:
             raise ValueError("ping_interval must be positive, or None for no pings")
         if self.event_name is not None and not (self.event_name and self.event_name.isprintable()):
             raise ValueError("event_name must be a text on one line, or None for no name")
-        if self.retry is not None and self.retry < 0:
-            raise ValueError("retry must be at least 0, or None for no such line")
+        if self.retry is not None and not _is_integer(0)(self.retry):
+            raise ValueError("retry must be an integer of at least 0, or None for no such line")
 
 
 @dataclass(slots=True)
@@ -74,6 +92,7 @@ class Settings:
         ``timed`` and ``wr``.
     :param clock_offset: seconds that the emulator's clock is ahead of this machine's clock.
     :param max_body: bytes; a longer request body answers 413. White Rabbit's own limit is not documented.
+    :raises ValueError: if the value of a setting is not allowed, also when it is set later.
     """
 
     require_signature: bool = True
@@ -87,10 +106,16 @@ class Settings:
     clock_offset: float = 0.0
     max_body: int = MAX_BODY
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        is_right, what = _ALLOWED.get(name, (None, ""))
+        if is_right is not None and not is_right(value):
+            raise ValueError(f"{name} must be {what}, not {value!r:.80}")
+        object.__setattr__(self, name, value)
+
     def change(self, changes: Mapping[str, Any]) -> None:
         """Change the emulator's settings, given by name. ``streams`` may hold only the stream options that change.
 
-        :raises ValueError: if a setting does not exist.
+        :raises ValueError: if a setting does not exist, or its value is not allowed.
         """
         unknown = changes.keys() - {setting.name for setting in fields(self)}
         if unknown:
@@ -102,3 +127,22 @@ class Settings:
         """Set every setting of the emulator to the value that the setting has in `earlier`."""
         for setting in fields(self):
             setattr(self, setting.name, getattr(earlier, setting.name))
+
+
+def _choice(words: Any) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in get_args(words), f"one of {', '.join(get_args(words))}"
+
+
+_ALLOWED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "require_signature": (_is_flag, "true or false"),
+    "unsigned_streams": (_is_flag, "true or false"),
+    "empty_body_signature": _choice(EmptyBody),
+    "allowed_workflows": (_are_ids, "a list of ids, or None"),
+    "streams": (lambda value: isinstance(value, StreamOptions), "StreamOptions"),
+    "callback_attempts": (_is_integer(1), "an integer of at least 1"),
+    "callback_backoff": (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
+    "callback_signature": _choice(CallbackSignature),
+    "clock_offset": (_is_number, "a number"),
+    "max_body": (_is_integer(0), "an integer of at least 0"),
+}
+"""What each setting may be: a wrong one would let tests pass, or break every request."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 PACKAGE = "airflow_provider_whiterabbit"
 EXTRA = f"{PACKAGE}.emulator"
-NEEDS_OPENLINEAGE = f"{PACKAGE}.observing.facets"
+NEED_OTHER_EXTRAS = (f"{PACKAGE}.client.transport.http2", f"{PACKAGE}.observing.facets")
 
 DAG_FILE = """
 from airflow.sdk import DAG
@@ -57,7 +57,7 @@ def wheel() -> None:
     check(not unexpected, "the wheel installs nothing else at the top level")
 
     names = [module.name for module in pkgutil.walk_packages([str(here)], f"{PACKAGE}.", onerror=lambda _: None)]
-    names = [name for name in names if not name.startswith((EXTRA, NEEDS_OPENLINEAGE))]
+    names = [name for name in names if not name.startswith((EXTRA, *NEED_OTHER_EXTRAS))]
     for name in names:
         importlib.import_module(name)
     check(len(names) > 40, f"all {len(names)} modules can be imported")

@@ -25,7 +25,7 @@ CALLBACK = {
     "signatureAlgorithm": "hmac-sha256",
     "headerNames": ["X-Team"],
     "lastAttemptAt": "2026-04-20T10:00:05.123Z",
-    "deliveredAt": None,
+    "deliveredAt": "2026-04-20T10:00:06Z",
     "attemptCount": 2,
     "lastError": {"status": 500},
 }
@@ -60,7 +60,7 @@ def test_a_documented_record(warnings: Callable[[], list[str]]) -> None:
             signature_algorithm="hmac-sha256",
             header_names=("X-Team",),
             last_attempt_at=TEN.add(seconds=5, microseconds=123_000),
-            delivered_at=None,
+            delivered_at=TEN.add(seconds=6),
             attempt_count=2,
             last_error={"status": 500},
         ),

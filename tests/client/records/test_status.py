@@ -24,9 +24,10 @@ def test_statuses_of_executions(status: str, terminal: bool) -> None:
     assert record.progress == event.progress == status
 
 
-@pytest.mark.parametrize("statuses", [WorkflowRunStatus, StageStatus])
-def test_statuses_of_workflow_runs_and_stages(statuses: Any) -> None:
+@pytest.mark.parametrize(("statuses", "running"), [(WorkflowRunStatus, "EXECUTING"), (StageStatus, "RUNNING")])
+def test_statuses_of_workflow_runs_and_stages(statuses: Any, running: str) -> None:
     """Three statuses of workflow runs and of their stages are terminal: COMPLETED, FAILED and CANCELED."""
+    assert set(statuses) == {"CREATED", running, "COMPLETED", "FAILED", "CANCELED"}
     assert {status for status in statuses if status.is_terminal} == {"COMPLETED", "FAILED", "CANCELED"}
 
 

@@ -201,12 +201,16 @@ def test_completed_with_failed_stages(warnings: Callable[[], list[str]]) -> None
 def test_a_requested_cancellation(warnings: Callable[[], list[str]]) -> None:
     """A cancellation that was requested is told once while the run goes on, from its record or from an event."""
     requested = "2026-04-20T10:00:07Z"
+    WorkflowRunEvent.from_dict({**EVENT, "output": {"cancelRequestedAt": requested}})
+    assert len(warnings()) == 1
     for _ in range(2):
         WorkflowRun.from_dict({**RECORD, "status": "EXECUTING", "cancelRequestedAt": requested})
-        WorkflowRunEvent.from_dict({**EVENT, "output": {"cancelRequestedAt": requested}})
-    assert ["its cancellation was requested at 2026-04-20T10:00:07" in warning for warning in warnings()] == [True]
-    WorkflowRun.from_dict({**RECORD, "id": "r-2", "status": "CANCELED", "cancelRequestedAt": requested})
     assert len(warnings()) == 1
+    WorkflowRun.from_dict({**RECORD, "id": "r-3", "status": "EXECUTING", "cancelRequestedAt": requested})
+    text = "its cancellation was requested at 2026-04-20T10:00:07"
+    assert [text in warning for warning in warnings()] == [True, True]
+    WorkflowRun.from_dict({**RECORD, "id": "r-2", "status": "CANCELED", "cancelRequestedAt": requested})
+    assert len(warnings()) == 2
 
 
 @pytest.mark.parametrize("stages", [None, {}, "x", 7, [None], [{}], [7]], ids=repr)

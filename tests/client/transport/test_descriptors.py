@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +17,13 @@ from typing import IO
 import aiohttp
 import pytest
 
-from airflow_provider_whiterabbit.client.transport.descriptors import ROOM, OpenStreams, is_shortage
+from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+from airflow_provider_whiterabbit.client.transport.descriptors import ROOM, SCARCE_TURNS, OpenStreams, is_shortage
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
+from tests.client.servers import concurrent_server, read_request
+from tests.client.transports import settings_for
 
 WAITS = 120
 DESCRIPTORS = 60
@@ -39,13 +45,25 @@ async def main(url, key, secret, descriptors, *ids):
         resource.setrlimit(resource.RLIMIT_NOFILE, (used + int(descriptors),) * 2)
         waits = [asyncio.create_task(wait(settings, identity)) for identity in ids]
         await asyncio.to_thread(sys.stdin.readline)
-        for _ in range(20):
-            files = [open(os.devnull) for _ in range(3)]
-            for file in files:
-                file.close()
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(120):  # the requests that are on their way may use the room for a while
+            in_a_row = 0
+            while in_a_row < 20:
+                in_a_row = in_a_row + 1 if can_open(3) else 0
+                await asyncio.sleep(0.05)
         print("FILES", flush=True)
         await asyncio.gather(*waits)
+
+def can_open(count):
+    files = []
+    try:
+        for _ in range(count):
+            files.append(open(os.devnull))
+    except OSError:
+        return False
+    finally:
+        for file in files:
+            file.close()
+    return True
 
 async def wait(settings, identity):
     async with AsyncClient(settings, Timing(min_poll_interval=0.1)) as client:
@@ -61,6 +79,9 @@ class Stream:
 
     is_closed = False
     owner: OpenStreams | None = None
+
+    def __init__(self, *, shares_connection: bool = False) -> None:
+        self.shares_connection = shares_connection
 
     def close(self) -> None:
         """Close the stream."""
@@ -119,6 +140,47 @@ def test_streams_are_closed() -> None:
     streams.make_room()
     assert sum(stream.is_closed for stream in opened) == ROOM + 1
     assert streams.are_scarce
+
+
+@pytest.mark.parametrize(("on_shared", "own", "closed"), [(False, 0, 0), (True, 0, ROOM), (False, 2, 2), (True, 2, 2)])
+def test_streams_that_share_connections(on_shared: bool, own: int, closed: int) -> None:
+    """Such streams are closed for their places alone, because their connections stay open."""
+    streams = OpenStreams()
+    opened = [Stream(shares_connection=number >= own) for number in range(3 * ROOM)]
+    for stream in opened:
+        streams.add(stream, 600)
+    streams.make_room(on_shared=on_shared)
+    assert sum(stream.is_closed for stream in opened) == closed
+    assert sum(stream.is_closed for stream in opened[:own]) == own
+    assert streams.are_scarce == bool(closed)
+
+
+async def test_few_connections_are_kept(whiterabbit_emulator: Emulator) -> None:
+    """While file descriptors are scarce, a few connections are used again; the others are closed after an answer."""
+    together = threading.Barrier(3 * SCARCE_TURNS)
+    closed = threading.Semaphore(0)
+    accepted: list[int] = []
+
+    def answer(connection: socket.socket) -> None:
+        accepted.append(1)
+        while request := read_request(connection).strip():
+            if b"/first-" in request:
+                together.wait(60)  # each has a connection of its own
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+        closed.release()
+
+    with concurrent_server(answer) as port:
+        settings = settings_for(whiterabbit_emulator, f"http://127.0.0.1:{port}")
+        async with AsyncClient(settings) as client:
+            reads = [client.send(api.get_execution(f"first-{number}")) for number in range(together.parties)]
+            await asyncio.gather(*reads)
+            client._shared.streams.make_room()
+            for _ in range(2 * together.parties):  # aiohttp takes the connections in turn
+                await client.send(api.get_execution("e-1"))
+            for _ in range(together.parties - SCARCE_TURNS):
+                assert await asyncio.to_thread(closed.acquire, timeout=30)
+            assert not closed.acquire(blocking=False)
+    assert len(accepted) == together.parties
 
 
 def test_no_stream_is_opened() -> None:

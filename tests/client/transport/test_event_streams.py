@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.transport import aio_io, sync_io
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
@@ -26,6 +27,7 @@ REQUEST = api.stream_execution("e-1")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 PING = b":ping\n\n"
 EVENT = b'data: {"a": 1}\n\n'
+SECRET = "Kj7dYw2mZq91XvbT"
 SILENCE = 0.4
 """Seconds without a byte after which a stream is dead."""
 
@@ -49,6 +51,11 @@ class StreamServer:
         self._connection, _ = self._server.accept()
         self._connection.recv(65536)
         self._connection.sendall(HEAD)
+
+    def send_raw(self, data: bytes) -> None:
+        """Send bytes that need not be a chunk."""
+        self._accepting.join()
+        self._connection.sendall(data)
 
     def send(self, data: bytes, *, after: float = 0.0) -> None:
         """Send bytes, now or in so many seconds; no bytes end the stream."""
@@ -80,14 +87,15 @@ def read(request: pytest.FixtureRequest, server: StreamServer) -> Iterator[Read]
     if request.param == "requests":
         with limited(Limits(connect=LONG, read=LONG, total=LONG)):
             answer = sync_io.IsolatedSession().get(server.url, stream=True)
-        blocking = sync_io.EventStream(answer, MAX_EVENT_BYTES, RequestLog(REQUEST, 1))
+        blocking = sync_io.EventStream(answer, MAX_EVENT_BYTES, RequestLog(REQUEST, 1), Hiding([SECRET]))
         yield blocking.read
         blocking.close()
         return
 
     async def opened() -> tuple[aiohttp.ClientSession, aio_io.EventStream]:
         session = aiohttp.ClientSession(auto_decompress=False)
-        return session, aio_io.EventStream(await session.get(server.url), MAX_EVENT_BYTES, RequestLog(REQUEST, 1))
+        answer, entry = await session.get(server.url), RequestLog(REQUEST, 1)
+        return session, aio_io.EventStream(answer, MAX_EVENT_BYTES, entry, Hiding([SECRET]))
 
     with asyncio.Runner() as runner:
         session, stream = runner.run(opened())
@@ -166,6 +174,28 @@ def test_end_of_the_stream(server: StreamServer, read: Read) -> None:
     server.send(PING + b"data: half")
     server.send(b"")
     assert read(LONG, LONG, LONG) is None
+
+
+@pytest.mark.parametrize("read", ["requests"], indirect=True)
+def test_broken_chunks(server: StreamServer, read: Read) -> None:
+    """The error of a stream with broken chunks, which urllib3 quotes, shows no secret."""
+    server.send(EVENT)
+    assert read(LONG, LONG, LONG) == [EVENT]
+    server.send_raw(f"no chunk, but {SECRET}\r\n".encode())
+    with pytest.raises(WhiteRabbitTransportError, match="the stream broke: ") as broken:
+        read(LONG, LONG, LONG)
+    assert SECRET[:8] not in str(broken.value)
+
+
+async def test_broken_chunks_with_aiohttp(server: StreamServer) -> None:
+    """Neither does the error of an asynchronous stream, in which aiohttp may quote them."""
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        answer = await session.get(server.url)
+        answer.content.set_exception(aiohttp.ClientPayloadError(f"Bad chunk size: {SECRET}"))
+        stream = aio_io.EventStream(answer, MAX_EVENT_BYTES, RequestLog(REQUEST, 1), Hiding([SECRET]))
+        with pytest.raises(WhiteRabbitTransportError, match=r"the stream broke: .*Bad chunk size: \*\*\*$"):
+            await stream.read(LONG, LONG, LONG)
+        stream.close()
 
 
 def test_broken_connection(server: StreamServer, read: Read) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import socket
 import ssl
 
+import aiohttp
 import pytest
+from aiohttp.http_exceptions import BadStatusLine
 
 from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.hiding import Hiding, Withholding
 from airflow_provider_whiterabbit.client.transport.failures import (
     UnusableAnswerError,
     root_cause_text,
@@ -61,9 +64,9 @@ def test_messages(whiterabbit_emulator: Emulator, error: Exception, cause: str, 
     """A message names connection, cause, request, host and remedy; without Airflow there is no connection to name."""
     settings = settings_for(whiterabbit_emulator, URL, connection_id="wr_prod")
     message = f"{cause} {WHERE}{remedy}"
-    assert str(transport_error(settings, None, READ, error)) == f"Connection wr_prod: {message}"
+    assert str(transport_error(settings, None, READ, error, Hiding())) == f"Connection wr_prod: {message}"
     without_airflow = settings_for(whiterabbit_emulator, URL)
-    assert str(transport_error(without_airflow, None, READ, error)) == message
+    assert str(transport_error(without_airflow, None, READ, error, Hiding())) == message
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_messages(whiterabbit_emulator: Emulator, error: Exception, cause: str, 
 )
 def test_messages_through_a_proxy(whiterabbit_emulator: Emulator, error: Exception, cause: str, remedy: str) -> None:
     """Through a proxy, the message blames the host that this machine connects to, and hides the proxy's password."""
-    message = str(transport_error(settings_for(whiterabbit_emulator, URL), PROXY, READ, error))
+    message = str(transport_error(settings_for(whiterabbit_emulator, URL), PROXY, READ, error, Hiding()))
     assert message == f"{cause} {THROUGH_PROXY}{remedy}"
 
 
@@ -89,6 +92,21 @@ def test_root_cause() -> None:
     inner = OSError("cannot connect to http://user:hunter2@proxy:3128")
     outer = ValueError("a library's error")
     outer.__cause__ = inner
-    assert root_cause_text(outer) == "OSError: cannot connect to http://proxy:3128"
+    assert root_cause_text(outer, Hiding()) == "OSError: cannot connect to http://proxy:3128"
     inner.__context__ = outer  # a circle
-    assert root_cause_text(outer) == "OSError: cannot connect to http://proxy:3128"
+    assert root_cause_text(outer, Hiding()) == "OSError: cannot connect to http://proxy:3128"
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (aiohttp.ClientPayloadError("Bad chunk size: Kj7dYw2mZq91XvbT"), "ClientPayloadError"),
+        (BadStatusLine("Kj7dYw2mZq91XvbT"), "BadStatusLine"),
+        (ConnectionResetError(104, "reset by peer"), "ConnectionResetError: [Errno 104] reset by peer"),
+    ],
+    ids=["payload", "status", "reset"],
+)
+def test_what_libraries_quote(error: Exception, shown: str) -> None:
+    """Where answers may repeat secrets that are not known, a message shows only what quotes no answer."""
+    assert root_cause_text(error, Withholding()) == shown
+    assert "Kj7d" not in root_cause_text(error, Hiding(["Kj7dYw2mZq91XvbT"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.transport.exchange import lower_case
 from airflow_provider_whiterabbit.client.transport.failures import root_cause_text
@@ -54,8 +55,8 @@ def test_headers() -> None:
 
 def test_errors_of_libraries() -> None:
     """A library's error that quotes the server becomes fit and bounded."""
-    assert root_cause_text(OSError(HOSTILE)) == f"OSError: {READABLE}"
-    assert len(root_cause_text(OSError("x" * 100_000))) < 600
+    assert root_cause_text(OSError(HOSTILE), Hiding()) == f"OSError: {READABLE}"
+    assert len(root_cause_text(OSError("x" * 100_000), Hiding())) < 600
 
 
 def test_links(whiterabbit_emulator: Emulator) -> None:

@@ -21,7 +21,7 @@ from whiterabbit_components import (
 from airflow_provider_whiterabbit.secrets import secret
 from airflow_provider_whiterabbit.templates import Template
 
-URL = secret(connection="evm", field="extra.rpc_url")
+URL = secret(connection="evm", field="extra.secret_rpc_url")
 OWNERS = ["0x1", "0x2"]
 
 with DAG("good", schedule=None):

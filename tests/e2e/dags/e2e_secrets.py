@@ -21,7 +21,7 @@ DEFERRED = {"deferrable": True}
 THERE = {"start_from_trigger": True, "end_from_trigger": True}
 CALLED_BACK = {"callback_url": "{{ dag_run.conf['callback_url'] }}"}
 EXECUTION = "{{ dag_run.conf['execution_id'] }}"
-RPC = secret(connection="secrets_inputs", field="extra.rpc_url")
+RPC = secret(connection="secrets_inputs", field="extra.secret_rpc_url")
 TOKEN = secret(variable="secrets_token")
 INPUTS = {"jsonRpcUrl": RPC, "headers": {"Authorization": f"Bearer {TOKEN}"}}
 NOWHERE = "00000000-0000-0000-0000-000000000000"

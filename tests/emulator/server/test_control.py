@@ -85,7 +85,15 @@ def test_settings(wr, client):
     client.control("settings", {"clock_offset": 100, "require_signature": False, "streams": {"ping_interval": 1}})
     assert wr.clock_offset == 100
     assert wr.settings.streams.ping_interval == 1
-    assert post(wr, "settings", {"nonsense": 1}).status_code == 422
+    for wrong in ({"nonsense": 1}, {"max_body": -1}, {"allowed_workflows": "flow"}, {"streams": {"retry": "x"}}):
+        assert post(wr, "settings", wrong).status_code == 422
+
+
+def test_a_low_limit_can_be_raised(client):
+    """The limit of a body's size does not hold for the control endpoints."""
+    client.control("settings", {"max_body": 1})
+    client.control("settings", {"max_body": 1000})
+    client.submit()
 
 
 def test_journal_catalogue_and_reset(wr, client):

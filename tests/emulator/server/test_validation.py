@@ -31,6 +31,8 @@ from tests.emulator.api_client import COMPONENTS
         ({"callbackHeaders": {"a": 1}}, "callbackHeaders"),
         ({"callbackHeaders": []}, "callbackHeaders"),
         ({"callbackHeaders": {"X-Signature": "a"}}, "X-Signature"),
+        ({"callbackHeaders": {"X A": "a"}}, "callbackHeaders"),
+        ({"callbackHeaders": {"X-A": "a\r\nX-B: b"}}, "callbackHeaders"),
         ({"idempotencyKey": "x"}, "idempotencyKey should not exist"),
     ],
 )

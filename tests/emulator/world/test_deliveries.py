@@ -102,7 +102,20 @@ def test_a_finished_record_is_delivered(wr, client, receiver):
     path, headers, body = receiver.next()
     assert path == "/hook?x=1"
     record = json.loads(body)
-    assert (record["id"], record["status"], record["completed"]) == (execution_id, "COMPLETED", True)
+    assert record == {
+        "id": execution_id,
+        "module": "ECHO",
+        "status": "COMPLETED",
+        "completed": True,
+        "output": {"module": "ECHO", "input": {}},
+        "error": None,
+        "totalUsage": 1,
+        "callback": record["callback"],
+        "createdAt": created["createdAt"],
+        "updatedAt": record["updatedAt"],
+    }
+    assert record["callback"].keys() == created["callback"].keys()
+    assert record["createdAt"] <= record["updatedAt"]
     assert headers["content-type"] == "application/json"
     assert headers["x-team"] == "a"
     assert headers["x-delivery-id"] == f"{execution_id}:1"

@@ -37,23 +37,34 @@ def test_a_workflow_runs_its_stages(wr, client):
     assert answer["jobId"].startswith("bull-")
     assert statuses(client.stream(answer["runId"], RUNS).content)[-1] == "COMPLETED"
     record = client.get(f"{RUNS}/{answer['runId']}").json()
-    assert (record["status"], record["totalUsage"], record["pendingStageCount"]) == ("COMPLETED", 5, 0)
-    assert record["failedStageCount"] == 0
-    assert record["cancelRequestedAt"] is record["cancelReason"] is None
-    first = record["runStages"][0]
-    assert first.keys() == {
-        "id",
-        "module",
-        "status",
-        "output",
-        "error",
-        "creditUsage",
-        "executionEventId",
-        "executionDispatchedAt",
-        "executionAttempt",
-        "updatedAt",
+    assert record == {
+        "id": answer["runId"],
+        "status": "COMPLETED",
+        "pendingStageCount": 0,
+        "failedStageCount": 0,
+        "cancelRequestedAt": None,
+        "cancelReason": None,
+        "totalUsage": 5,
+        "createdAt": record["createdAt"],
+        "updatedAt": record["updatedAt"],
+        "runStages": record["runStages"],
     }
-    assert (first["module"], first["status"], first["output"], first["creditUsage"]) == ("A", "COMPLETED", 1, 2)
+    first, second = record["runStages"]
+    assert first == {
+        "id": first["id"],
+        "module": "A",
+        "status": "COMPLETED",
+        "output": 1,
+        "error": None,
+        "creditUsage": 2,
+        "executionEventId": first["executionEventId"],
+        "executionDispatchedAt": first["executionDispatchedAt"],
+        "executionAttempt": 1,
+        "updatedAt": first["updatedAt"],
+    }
+    assert first["id"] != second["id"]
+    assert first["executionEventId"]
+    assert record["createdAt"] <= first["executionDispatchedAt"] <= first["updatedAt"] <= record["updatedAt"]
 
 
 def test_a_stage_without_options_uses_its_module_script(wr, trigger, client):
@@ -80,8 +91,12 @@ def test_a_test_moves_manual_stages(wr, client, trigger):
     wr.fail_stage(run_id, 1, "bad")
     events = [json.loads(line[6:]) for line in stream.content.decode().split("\n\n") if line]
     assert [event["status"] for event in events] == ["EXECUTING", "EXECUTING", "FAILED"]
+    assert events[0].keys() == {"id", "status", "output", "timestamp"}
+    assert (events[0]["id"], events[2]["timestamp"]) == (run_id, wr.run(run_id)["updatedAt"])
     output = events[0]["output"]
-    assert output["pendingStageCount"] == 2
+    counts = {"totalUsage": 0, "pendingStageCount": 2, "failedStageCount": 0}
+    stages_left = output["nonTerminalStages"]
+    assert output == {**counts, "cancelRequestedAt": None, "cancelReason": None, "nonTerminalStages": stages_left}
     assert output["nonTerminalStages"][0].keys() == {"id", "module", "status", "executionEventId", "executionAttempt"}
     assert events[2]["output"]["nonTerminalStages"] == []
     record = wr.run(run_id)

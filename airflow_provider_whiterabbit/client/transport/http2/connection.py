@@ -12,6 +12,7 @@ from typing import cast
 
 from h2.exceptions import H2Error
 
+from airflow_provider_whiterabbit.client.hiding import Withholding
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, root_cause_text
 from airflow_provider_whiterabbit.client.transport.http2.frames import FloodError, MalformedFrameError
 from airflow_provider_whiterabbit.client.transport.http2.multiplexer import Fields, Multiplexer
@@ -112,7 +113,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """End all streams."""
-        self._lose(root_cause_text(error) if error else "the server closed the connection")
+        self._lose(root_cause_text(error, Withholding()) if error else "the server closed the connection")
 
     def get_buffer(self, _: int) -> memoryview:
         """Return where the next bytes are put."""

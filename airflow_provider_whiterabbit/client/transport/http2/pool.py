@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import cast
 from urllib.parse import SplitResult
 
 from hpack import HeaderTuple, NeverIndexedHeaderTuple
 
 from airflow_provider_whiterabbit.client.transport.descriptors import OpenStreams, is_shortage
-from airflow_provider_whiterabbit.client.transport.exchange import Limits
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.http2.choice import Choice
 from airflow_provider_whiterabbit.client.transport.http2.connection import Connection
@@ -25,6 +24,7 @@ from airflow_provider_whiterabbit.client.transport.http2.stream import (
     ResetError,
     Stream,
 )
+from airflow_provider_whiterabbit.client.transport.outgoing import Outgoing
 from airflow_provider_whiterabbit.client.transport.pace import Line
 
 log = logging.getLogger(__name__)
@@ -78,25 +78,23 @@ class Pool:
         """How many connections are open."""
         return len(self._connections)
 
-    async def start(
-        self, method: str, path: str, headers: Callable[[], Mapping[str, str]], limits: Limits, *, is_stream: bool
-    ) -> Stream | None:
+    async def start(self, method: str, path: str, outgoing: Outgoing) -> Stream | None:
         """Send a request without a body, and return its answer once the head is there; None to use HTTP/1.1.
 
-        :param headers: returns the headers, which are signed when the request is sent, and not before.
-        :param limits: `connect` for the connection; `read` for each part of an answer that is not an event stream.
-        :param is_stream: whether an event stream is asked for.
+        :param outgoing: the request, with the limits `connect` for the connection, and `read` for each part of an
+            answer that is not an event stream.
+        :raises HostPausedError: if the host asked for a pause that is not over.
         :raises UnusableAnswerError: if there is no connection in time, or no answer.
         :raises OSError: if there is no connection.
         """
-        window, silence = (STREAM_WINDOW, None) if is_stream else (RECORD_WINDOW, limits.read)
+        window, silence = (STREAM_WINDOW, None) if outgoing.is_stream else (RECORD_WINDOW, outgoing.limits.read)
         for attempt in range(1, _ATTEMPTS + 1):
-            connection = await self._admitted(limits.connect)
+            connection = await self._admitted(outgoing)
             if connection is None:
                 return None
             stream = None
             try:
-                stream = connection.open(self._fields(method, path, headers()), window, silence)
+                stream = connection.open(self._fields(method, path, outgoing.headers()), window, silence)
                 await stream.head()
                 self._choice.answered()
                 return stream
@@ -138,15 +136,13 @@ class Pool:
 
     # --- which connection
 
-    async def _admitted(self, within: float) -> Connection | None:
-        """Wait until the host's pace and a connection admit one more request; return the connection.
-
-        :param within: seconds that it may take until there is room on a connection.
-        """
+    async def _admitted(self, outgoing: Outgoing) -> Connection | None:
+        """Wait until the host's pace and a connection admit one more request; return the connection."""
+        within = outgoing.limits.connect
         connection = await self._with_room(within)
         if connection is None:
             return None
-        await self._line.admit()
+        await outgoing.admit(self._line)
         return connection if connection.room else await self._with_room(within)
 
     async def _with_room(self, within: float) -> Connection | None:
@@ -227,7 +223,7 @@ class Pool:
 
     def _on_failed_dial(self, connection: Connection | None, error: Exception, within: float) -> None:
         if isinstance(error, OSError) and is_shortage(error):
-            self._streams.make_room()
+            self._streams.make_room(on_shared=True)
         if isinstance(error, TimeoutError) and not str(error):  # that of `within`, not the system's
             error = UnusableAnswerError(f"no connection within {within:g} s")
         if connection is not None:  # it offered HTTP/2, and sent no settings

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from h2.settings import SettingCodes
@@ -12,7 +14,12 @@ from h2.settings import SettingCodes
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+from airflow_provider_whiterabbit.client.transport.descriptors import ROOM
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
+from airflow_provider_whiterabbit.client.transport.http2.pool import RECORD_WINDOW, Pool
+from airflow_provider_whiterabbit.client.transport.http2.stream import Stream
+from airflow_provider_whiterabbit.client.transport.outgoing import Outgoing
+from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
 from airflow_provider_whiterabbit.client.transport.tls_buffers import RECORD_BUFFER_BYTES
 from airflow_provider_whiterabbit.client.wait.occurrences import Occurrence
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
@@ -22,6 +29,16 @@ from tests.client.transport.http2.clients import settings_of, stream, streaming,
 
 NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM = 0, 2, 7
 ENDED = '{"id": "%s", "status": "COMPLETED", "completed": true, "output": {}}'
+
+
+async def started(pool: Pool, path: str) -> Stream:
+    """Send a request; return its answer once the head is there."""
+    entry = RequestLog(api.get_execution("e-1"), 1)
+    outgoing = Outgoing(dict, Limits(30, 30, 30), entry, is_stream=False)
+    async with outgoing.timer:
+        answer = await pool.start("GET", path, outgoing)
+    assert answer is not None
+    return answer
 
 
 async def test_go_away(server: Http2Server) -> None:
@@ -145,8 +162,6 @@ async def test_a_connection_that_breaks(server: Http2Server) -> None:
 
 async def test_a_greedy_record_stalls_alone(server: Http2Server) -> None:
     """A large record that nobody reads takes no more than its window, and stops none of a hundred streams."""
-    from airflow_provider_whiterabbit.client.transport.http2.pool import RECORD_WINDOW
-
     size = 3_000_000
 
     def answer(peer: Peer, stream_id: int, headers: dict[str, str]) -> None:
@@ -160,8 +175,7 @@ async def test_a_greedy_record_stalls_alone(server: Http2Server) -> None:
     async with AsyncClient(settings_of(server)) as client:
         pool = client._shared.http2
         assert pool is not None
-        greedy = await pool.start("GET", "/greedy", dict, Limits(30, 30, 30), is_stream=False)
-        assert greedy is not None
+        greedy = await started(pool, "/greedy")
         tasks = await streaming(client, server, 99)
         [peer] = server.peers
         await until(lambda: peer.sent.get(greedy.identity, 0) >= RECORD_WINDOW)
@@ -186,12 +200,35 @@ async def test_many_records_that_nobody_reads(server: Http2Server) -> None:
     async with AsyncClient(settings_of(server)) as client:
         pool = client._shared.http2
         assert pool is not None
-        held = [await pool.start("GET", "/", dict, Limits(30, 30, 30), is_stream=False) for _ in range(99)]
+        held = [await started(pool, "/") for _ in range(99)]
         for _ in range(3):
             assert await client.send(api.get_execution("e-1")) == []
         assert len(server.peers) == 1
         for each in held:
             each.close()
+
+
+async def test_no_file_descriptor(server: Http2Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a descriptor for another connection, streams leave their places to reads of records; else none does."""
+
+    def connect(*_: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    server.settings[3] = 10
+    async with AsyncClient(settings_of(server), Timing(first_pause=0)) as client:
+        tasks = await streaming(client, server, 10)
+        monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", connect)
+        with pytest.raises(exc.WhiteRabbitTransportError, match="Too many open files"):
+            await client.submit(api.execute_component("X"))
+        assert not any(task.done() for task in tasks)
+        assert not client._shared.streams.are_scarce
+        assert await client.send(api.get_execution("e-1"))
+        assert client._shared.streams.are_scarce
+        [peer] = server.peers
+        await until(lambda: len(peer.resets) == ROOM)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_changed_settings(server: Http2Server) -> None:

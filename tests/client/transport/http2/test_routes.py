@@ -45,13 +45,18 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
         self.tasks.add(asyncio.current_task())
+        try:
+            await self._answer_to(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def _answer_to(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.heads.append(await reader.readuntil(b"\r\n\r\n"))
         for byte in self._answer:
             writer.write(bytes([byte]))
             await writer.drain()
         if b" 200 " not in self._answer:
             await reader.read()
-            writer.close()
             return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
 
@@ -64,8 +69,7 @@ class Proxy:
         try:
             await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
         finally:
-            for each in (writer, far_writer):
-                each.transport.abort()
+            far_writer.transport.abort()
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,214 @@
+"""What `Once` submits: finds or submits what stands under a key, at most once across the tries of a task."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+
+from airflow_provider_whiterabbit.client.retry import is_refused
+from airflow_provider_whiterabbit.client.wait.target import Target
+from airflow_provider_whiterabbit.compat import AirflowFailException
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitError,
+    WhiteRabbitInputError,
+    WhiteRabbitUncertainSubmissionError,
+)
+from airflow_provider_whiterabbit.observing.names import Metric
+from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
+from airflow_provider_whiterabbit.operators.doubt import Doubt, Search
+from airflow_provider_whiterabbit.operators.fence import Fence, keyed_fence_of
+from airflow_provider_whiterabbit.operators.fence.keyed import records_of
+from airflow_provider_whiterabbit.operators.submission import Submission, digest
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+    from airflow_provider_whiterabbit.client.transport.sync import Client
+    from airflow_provider_whiterabbit.client.wait.timing import Timing
+    from airflow_provider_whiterabbit.client.wire.messages import Request
+    from airflow_provider_whiterabbit.compat import Context
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """What `Once` needs of the hook."""
+
+    whiterabbit_conn_id: str
+
+    @property
+    def timing(self) -> Timing:
+        """Time limits and pauses."""
+
+    def get_conn(self) -> Client:
+        """Return the blocking client."""
+
+    def run_async(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine with an asynchronous client."""
+
+    def _component_requests(
+        self, module: str, inputs: Mapping[str, Any] | None, config: Mapping[str, Any] | None, /, **options: Any
+    ) -> tuple[Request, Request]:
+        """Return the request that executes a component with the names of secrets, and with the secrets."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What stands under a key in this try: an execution or a workflow run.
+
+    :param request: the digest of what was asked.
+    :param record: its record, as it was read last; None if it was not read.
+    :param is_counted: whether its end was reported as a metric.
+    """
+
+    target: Target[Any]
+    subject: str
+    module: str | None
+    request: str
+    target_id: str
+    record: Any = None
+    is_counted: bool = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end is known."""
+        return self.record is not None and bool(self.record.is_terminal)
+
+
+def metrics_of(caller: Caller, target: Target[Any]) -> TaskMetrics:
+    """Return what reports the metrics of a task that submits executions or workflow runs."""
+    return TaskMetrics(caller.whiterabbit_conn_id, target.kind)
+
+
+class KeyedSubmissions:
+    """Submits at most once under each key. It is thread-safe.
+
+    :param on_doubt: ``fail`` or ``resubmit``, as `on_failed_execution`.
+    """
+
+    def __init__(self, caller: Caller, context: Context, on_doubt: str, on_failed_execution: str) -> None:
+        self._caller = caller
+        self._context = context
+        self._on_doubt = on_doubt
+        self._resubmits_failed = on_failed_execution == "resubmit"
+        self._records = records_of(context)
+
+    def take(
+        self, key: str, target: Target[Any], subject: str, module: str | None, named: Request, filled: Request
+    ) -> tuple[Any, Taken]:
+        """Find or submit what stands under a key; return the answer to the submission, or None, and what stands there.
+
+        :param named: the request with the names of secrets in it.
+        :param filled: the request to send.
+        """
+        with self._records.lock_of(key):
+            fence = keyed_fence_of(self._context, subject, self._records, key)
+            fence.request = digest(named, self._caller.whiterabbit_conn_id, self._context["ti"], key)
+            taken: Taken | None = self._records.taken.get(key)
+            if taken is not None and taken.request != fence.request:
+                raise WhiteRabbitInputError(
+                    f"The key {key!r} stands for another request in this try already, for {taken.subject}, and a key "
+                    f"stands for one request. Nothing was submitted now for {subject}"
+                )
+            answer = None
+            if taken is None:
+                search = self._search(fence, target, subject, module)
+                blank = Taken(target, subject, module, fence.request, "")
+                if not self._find(key, blank, fence, search):
+                    answer = self._submit(key, blank, fence, search, filled)
+                taken = blank
+            return answer, taken
+
+    def _find(self, key: str, taken: Taken, fence: Fence, search: Search) -> bool:
+        """Take what an earlier try has submitted under a key; return whether there is something to take."""
+        earlier = fence.earlier()
+        self._warn_of_risks(fence)
+        if earlier is None:
+            return False
+        found = search.result(earlier)
+        if isinstance(found, Doubt):
+            self._settle(key, found, fence, taken.target)
+            return False
+        if found is None:
+            return False
+        taken.target_id, taken.record = found.target_id, found.record
+        self._records.taken[key] = taken
+        if earlier.answer or earlier.request is None:  # else the record says all of this already
+            fence.adopt(found.target_id, earlier)
+        self._metrics(taken.target).count(Metric.REATTACHED, module=taken.module)
+        return True
+
+    def _submit(self, key: str, taken: Taken, fence: Fence, search: Search, request: Request) -> Any:
+        def keep(target_id: str) -> None:
+            taken.target_id = target_id
+            self._records.taken[key] = taken
+            fence.adopt(target_id)
+            self._metrics(taken.target).count(Metric.SUBMITTED, module=taken.module)
+
+        client = self._caller.get_conn()
+        intent = fence.intend()  # from here on, time-outs, signals and kills leave the intent in the store
+        try:
+            return client.submit(request, taken.target, keep)
+        except WhiteRabbitUncertainSubmissionError as error:
+            if self._on_doubt != "resubmit":  # else the retry submits anew
+                self._fail(key, search.uncertain(intent, error), fence, taken.target)
+            raise
+        except WhiteRabbitError as error:
+            fence.withdraw()
+            if is_refused(error):
+                self._metrics(taken.target).count(Metric.REFUSALS)
+            raise
+
+    def _settle(self, key: str, doubt: Doubt, fence: Fence, target: Target[Any]) -> None:
+        """Settle a doubt as the task says: end the task, or return to submit anew."""
+        if self._on_doubt != "resubmit":
+            self._fail(key, doubt, fence, target)
+        self._metrics(target).count(Metric.DOUBTS)
+        log.warning(
+            "Submitting anew, because on_doubt is 'resubmit' (doubt: %s). Key %r: %s", doubt.kind, key, doubt.text
+        )
+
+    def _fail(self, key: str, doubt: Doubt, fence: Fence, target: Target[Any]) -> NoReturn:
+        self._metrics(target).count(Metric.DOUBTS)
+        doubt.note(fence)
+        raise AirflowFailException(doubt.message(fence, key))
+
+    def _search(self, fence: Fence, target: Target[Any], subject: str, module: str | None) -> Search:
+        return Search(
+            fence=fence,
+            target=target,
+            subject=subject,
+            module=module,
+            read=lambda target_id: self.read(target, target_id),
+            # Whoever clears a task that has done half of its work means the other half.
+            resubmits_cleared=False,
+            may_resubmit=self.may_resubmit,
+        )
+
+    def read(self, target: Target[Any], target_id: Any) -> Any:
+        """Read the record of an execution or workflow run."""
+        return self._caller.get_conn().read(target.followed(target_id))
+
+    def may_resubmit(self, record: Any) -> bool:
+        """Return whether a retry submits anew what has ended with a record."""
+        return bool(record.failed and self._resubmits_failed and self._records.survives_retries)
+
+    def untouched(self) -> list[str]:
+        """Return the keys under which earlier tries have submitted what this one did not ask for."""
+        if not self._records.survives_retries:
+            return []
+        return [key for key in self._records.keys() if key not in self._records.taken]  # noqa: SIM118
+
+    def _metrics(self, target: Target[Any]) -> TaskMetrics:
+        return metrics_of(self._caller, target)
+
+    def _warn_of_risks(self, fence: Fence) -> None:
+        if self._records.warned:
+            return
+        self._records.warned = True
+        has_records = self._records.survives_retries and self._records.keys()
+        for risk in fence.risks(Submission(None) if has_records else None):
+            log.warning("%s", risk)

@@ -1,0 +1,31 @@
+"""The place where mixins of tasks extend how Airflow renders the task's own template fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.compat import BaseOperator as _Task
+else:
+    _Task = object
+
+
+class OwnFieldsMixin(_Task):
+    """Base class of the mixins that extend `_render_own_fields`."""
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], context: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """Render template fields; Airflow calls this for a mapped task too, unlike `render_template_fields`."""
+        if parent is self:
+            self._render_own_fields(list(template_fields), context, *args, **kwargs)
+        else:  # an object with fields of its own, within an argument
+            super()._do_render_template_fields(parent, template_fields, context, *args, **kwargs)
+
+    def _render_own_fields(self, fields: list[str], context: Any, *args: Any, **kwargs: Any) -> None:
+        """Render template fields of the task itself, as Airflow does.
+
+        :param args: further arguments of Airflow, as `kwargs`, which depend on its version.
+        """
+        super()._do_render_template_fields(self, fields, context, *args, **kwargs)
