@@ -181,6 +181,7 @@ def use_the_web_ui(folder: Path, port: str, shown: str) -> None:
     home = folder / "airflow-home"
     (password,) = re.findall(r'"admin": "(.+?)"', (home / "simple_auth_manager_passwords.json.generated").read_text())
     api = AirflowApi(f"http://localhost:{port}", 3, home / "logs")
+    until(api.health, "the API server to answer", STEP)  # it may be slower than what Airflow waits for
     api.log_in("admin", password)
     run = api.trigger("first", timeout=240)
     assert [dag["dag_id"] for dag in api.call("GET", "/dags")["dags"]] == ["first"]
