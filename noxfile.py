@@ -40,7 +40,7 @@ with `make matrix` alone.
 
 WITHOUT_TOOLS = (
     *("--ignore=tests/docs", "--ignore=tests/site", "--ignore=tests/benchmarks", "--ignore=tests/dev"),
-    *(f"--ignore=tests/e2e/test_{name}.py" for name in ("demo", "harness", "installation", "postgres")),
+    *(f"--ignore=tests/e2e/test_{name}.py" for name in ("demo", "harness", "postgres", "tutorial")),
 )
 """Leaves out the tests of the documentation and of the tools for development, which need only the newest Airflow."""
 

@@ -65,7 +65,7 @@ class WhiteRabbitExecuteComponentOperator(SecretNamesMixin, JsonFilesMixin, Whit
 
     .. seealso::
         For more information on how to use this operator, take a look at the guide:
-        :ref:`submit-and-wait`
+        :ref:`execute-a-component`
 
     :param module: module name, as ``RANDOM_UUID``; templated.
     :param input: inputs by name, JSON values; templated, nested values too. Integers beyond ±(2^53 - 1) must be `str`.

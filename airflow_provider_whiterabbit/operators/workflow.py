@@ -32,7 +32,7 @@ class WhiteRabbitTriggerWorkflowOperator(WhiteRabbitSubmitOperator):
 
     .. seealso::
         For more information on how to use this operator, take a look at the guide:
-        :ref:`submit-and-wait`
+        :ref:`run-a-workflow`
 
     With ``on_failed_execution="resubmit"``, a retry resubmits a FAILED run, but not a CANCELED one.
 

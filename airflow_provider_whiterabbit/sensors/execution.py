@@ -28,7 +28,7 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
 
     .. seealso::
         For more information on how to use this sensor, take a look at the guide:
-        :ref:`wait-for-what-something-else-submitted`
+        :ref:`wait-for-an-execution`
 
     :param execution_id: id of the execution; templated, or the output of an upstream task.
     :param hidden_secrets: the names of the secrets, made with `secrets.secret`, that the inputs of the execution hold.

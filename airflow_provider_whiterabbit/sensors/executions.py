@@ -68,7 +68,7 @@ class WhiteRabbitExecutionsSensor(WhiteRabbitSensor):
 
     .. seealso::
         For more information on how to use this sensor, take a look at the guide:
-        :ref:`many-executions-in-one-task`
+        :ref:`wait-for-many-executions`
 
     :param execution_ids: ids of the executions: a list, of which each may be a template; the output of an upstream
         task; or a template that renders to a JSON array. Without ids, the result is an empty list.

@@ -28,7 +28,7 @@ class WhiteRabbitWorkflowRunSensor(WhiteRabbitSensor):
 
     .. seealso::
         For more information on how to use this sensor, take a look at the guide:
-        :ref:`wait-for-what-something-else-submitted`
+        :ref:`wait-for-a-workflow-run`
 
     :param workflow_run_id: id of the run; templated, or the output of an upstream task.
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.

@@ -23,9 +23,10 @@ FOREIGN = {"before.py"}
 """Titles of blocks that import modules which are not installed here; these blocks are only compiled."""
 
 OWN_TESTS = {
-    *("docs/tutorial.md", "docs/emulator.md", "docs/callbacks.md", "docs/components.md", "docs/keys-and-secrets.md")
+    *("docs/tutorial.md", "docs/emulator.md", "docs/callbacks.md", "docs/operators/replay.md", "docs/components.md"),
+    "docs/keys-and-secrets.md",
 }
-"""Pages whose blocks other modules run: `test_tutorial`, `test_emulator_docs`, `test_callbacks_page`,
+"""Pages whose blocks other modules run: `test_tutorial`, `test_emulator_docs`, `test_callbacks_page` (two pages),
 `test_typed_components` and `test_keys_and_secrets`."""
 
 TESTED_PAGES = sorted({block.page for block in PYTHON if block.is_test} - OWN_TESTS)
@@ -203,14 +204,23 @@ def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
     """
     for block in DAGS.values():
         (tmp_path / f"{block.page.replace('/', '_')}_{block.line}.py").write_text(block.text)
-    execution_id = whiterabbit_emulator.create_execution("RANDOM_UUID")
-    conf = f'{{"execution_id": "{execution_id}", "hash": "0x1", "transaction": "0200"}}'
-    environ = os.environ | whiterabbit_emulator.environ | EXAMPLE_VARIABLES
+    wr = whiterabbit_emulator
+    wr.script_workflow("demo-2", [{"module": "RANDOM_UUID"}])
+    ids = [wr.create_execution("RANDOM_UUID") for _ in range(2)]
+    conf = {"execution_id": ids[0], "execution_ids": ids, "workflow_run_id": wr.create_run("demo")}
+    conf |= {"hash": "0x1", "transaction": "0200"}
+    wr.settings.callback_attempts = 1
+    environ = os.environ | EXAMPLE_VARIABLES
     environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(tmp_path)
-    command = [sys.executable, "-c", DRIVER, str(tmp_path), conf]
+    connection = wr.connection
+    connection["extra"] |= {"callback_secret": "whsec_of_the_pages"}
+    environ["AIRFLOW_CONN_WHITERABBIT_DEFAULT"] = json.dumps(connection)
+    environ["AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL"] = f"{wr.url}/nobody-listens-here"
+    command = [sys.executable, "-c", DRIVER, str(tmp_path), json.dumps(conf)]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     runs = [line.split() for line in done.stdout.splitlines() if line.startswith("RUN ")]
-    assert [run[2] for run in runs] == ["success"] * len(DAGS), done.stdout[-20_000:] + done.stderr[-5000:]
+    count = sum(len(re.findall(r"@dag\(|with DAG\(", text)) for text in DAGS)
+    assert [run[2] for run in runs] == ["success"] * count, done.stdout[-20_000:] + done.stderr[-5000:]
     readme = DAGS[next(block.text for block in PYTHON if block.page == "README.md")]
     assert ["RUN", re.findall(r"^def (\w+)\(\):", readme.text, re.MULTILINE)[0], "success"] in runs
     inputs = {
@@ -218,7 +228,7 @@ def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
         "transactionHash": "0x1",
     }
     submission = {"module": "WAIT_FOR_EVM_TRANSACTION", "input": inputs, "config": {}}
-    assert submission in [entry.json for entry in whiterabbit_emulator.requests(kind="submit")]
+    assert submission in [entry.json for entry in wr.requests(kind="submit")]
     assert "'status': 'success'" in done.stdout + done.stderr
 
 

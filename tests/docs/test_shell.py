@@ -21,10 +21,10 @@ from airflow_provider_whiterabbit.emulator.__main__ import argument_parser
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS
 from tests.docs.pages import BLOCKS, ROOT, Block, blocks
 
-KNOWN = {"python", "sh", "json", "ini", "text"}
+KNOWN = {"python", "sh", "json", "ini", "text", "dockerfile", "yaml"}
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-PLAIN = {".", "cd", "git", "mkdir", "true"}
+PLAIN = {".", "cat", "cd", "git", "helm", "kubectl", "mkdir", "rm", "true"}
 """Commands that need no check, because nothing in them depends on this project."""
 
 
@@ -121,7 +121,7 @@ def check_export(_block: Block, words: list[str]) -> None:
         if name.startswith("AIRFLOW_CONN_"):
             check_connection(json.loads(value))
         else:
-            assert name == "AIRFLOW_HOME"
+            assert name in ("AIRFLOW_HOME", "AIRFLOW__CORE__LOAD_EXAMPLES")
 
 
 def check_connection(data: dict[str, object]) -> None:

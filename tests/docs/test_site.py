@@ -70,7 +70,7 @@ def test_guides(operator: type[Any]) -> None:
     docstring = inspect.cleandoc(operator.__doc__ or "")
     assert intro in docstring
     (anchor,) = re.findall(r":ref:`([\w-]+)`", docstring)
-    assert len([page for page in (ROOT / "docs").glob("*.md") if anchor in anchors(page)]) == 1
+    assert len([page for page in (ROOT / "docs").rglob("*.md") if anchor in anchors(page)]) == 1
 
 
 def test_colours() -> None:

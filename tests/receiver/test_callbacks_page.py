@@ -1,4 +1,4 @@
-"""The code and the tables of `docs/callbacks.md` do what the page says."""
+"""The code and the tables of `docs/callbacks.md` and `docs/operators/replay.md` do what the pages say."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ from tests.receiver.deliveries import record_of, signed
 from tests.versions import needs_receiver, needs_sdk
 
 PAGE = "docs/callbacks.md"
-BLOCKS = {block.title: block for block in blocks("python") if block.page == PAGE}
+PAGES = (PAGE, "docs/operators/replay.md")
+BLOCKS = {block.title: block for block in blocks("python") if block.page in PAGES}
 
 RUN = """
 import sys
@@ -95,7 +96,7 @@ def running(folder: Path, environ: dict[str, str], execution_id: str) -> Iterato
 
 
 def test_all_blocks_are_here() -> None:
-    """The page has exactly the blocks of code that this module tests."""
+    """The pages have exactly the blocks of code that this module tests."""
     assert set(BLOCKS) == {"dags/submit.py", "dags/paid.py", "dags/recover.py", "endpoint.py"}
 
 
