@@ -98,9 +98,11 @@ class Scene:
         return self.bed.is_parked(self.run, TASK, index)
 
     def has_ended(self, index: int = -1) -> bool:
-        """Whether the task had ended at the last poll."""
+        """Whether the task had ended at the last poll; one that is about to be tried again is failed for a moment."""
         task = self.bed.task(self.run, TASK, index)
-        return task is not None and task.state in FINISHED
+        if task is None or task.state not in FINISHED:
+            return False
+        return task.state != "failed" or self.run.state in FINISHED
 
     def log(self, index: int = -1) -> str:
         """Return the log of the task's last try."""
