@@ -24,7 +24,7 @@ from tests.emulator.effects.received import (
     receive_stream,
 )
 
-SHORT_TIMEOUT = 0.3
+SHORT_TIMEOUT = 1.0
 """Seconds without a byte after which a client fails that should receive nothing more."""
 
 ON_STREAMS: list[tuple[effects.Effect, Callable[[Received], object]]] = [
