@@ -28,6 +28,8 @@ os.environ |= {
 (_HOME / "airflow.cfg").touch()
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from airflow_provider_whiterabbit.emulator import Emulator
     from dev.harness.standins import FakeSupervisor
 
@@ -117,3 +119,12 @@ def _database_where_marked(request: pytest.FixtureRequest) -> None:
     """Create Airflow's tables for tests with the mark `airflow`."""
     if request.node.get_closest_marker("airflow"):
         request.getfixturevalue("airflow_database")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Run the session's browser, which reaches this machine only: Playwright allows one at a time in a process."""
+    from tests.ui.browser import chromium
+
+    with chromium() as browser:
+        yield browser

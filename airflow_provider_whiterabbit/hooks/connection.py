@@ -161,7 +161,7 @@ def _seconds_field(extra: Mapping[str, Any], name: str, default: float) -> float
 
 def _boolean_field(extra: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
     value = extra.get(name, default)
-    boolean = {"true": True, "false": False}.get(str(value).lower())
+    boolean = {"true": True, "false": False, "y": True}.get(str(value).lower())  # *Test* of Airflow 2's form sends y
     if boolean is None:
         raise WhiteRabbitConfigError(f"The extra field '{name}' must be true or false.")
     return boolean

@@ -143,7 +143,7 @@ async def test_limits(make_hook: MakeHook) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "is_used"), [("", True), (None, True), ("true", True), (False, False), ("False", False)]
+    ("written", "is_used"), [("", True), (None, True), ("true", True), ("y", True), (False, False), ("False", False)]
 )
 def test_http2(make_hook: MakeHook, written: object, is_used: bool) -> None:
     """HTTP/2 may be used, unless the connection says otherwise, in JSON or as the text of a form."""

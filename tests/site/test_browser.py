@@ -48,15 +48,6 @@ def served() -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Run the browser, which reaches this machine only."""
-    from tests.ui.browser import chromium
-
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture(params=["file", "http"])
 def address(request: pytest.FixtureRequest, served: str) -> str:
     """Return the address of the site, without a slash at its end."""

@@ -18,7 +18,7 @@ from dev.harness.modules import MODULES
 from tests.ui import AIRFLOW, LINKS, ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
     from tests.ui.browser import Answers
     from tests.ui.pages import Connections, TaskPage
@@ -57,15 +57,12 @@ def airflow(wr: Emulator) -> Iterator[AirflowHome]:
 
 
 @pytest.fixture(scope="session")
-def context() -> Iterator[BrowserContext]:
-    """Run the session's browser with access to the clipboard."""
-    from tests.ui.browser import chromium
-
-    with chromium() as browser:
-        clipboard = ["clipboard-read", "clipboard-write"]
-        context = browser.new_context(locale="en-US", timezone_id="UTC", permissions=clipboard)
-        yield context
-        context.close()
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Return the session's windows of the browser, with access to the clipboard."""
+    clipboard = ["clipboard-read", "clipboard-write"]
+    context = browser.new_context(locale="en-US", timezone_id="UTC", permissions=clipboard)
+    yield context
+    context.close()
 
 
 @pytest.fixture
