@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 """Names of the browser's program."""
@@ -17,6 +17,9 @@ _ARGUMENTS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--disable-dev-shm-usage",  # containers have little of it
 ]
+
+# Airflow's pages show the names of their texts until these have arrived, which takes seconds on a busy machine.
+expect.set_options(timeout=30_000)
 
 
 @contextmanager
