@@ -226,6 +226,7 @@ class KeyedSubmissions:
             read=lambda target_id: self.read(target, target_id),
             resubmits_cleared=self._resubmits_cleared,
             may_resubmit=self.may_resubmit,
+            log_level=self._records.log_level,
         )
 
     def read(self, target: Target[Any], target_id: Any) -> Any:

@@ -22,7 +22,7 @@ _MAX_AT_ONCE = 100
 
 _SHAPE = (
     "inputs must be a list of objects (dicts), such as another task's output, or a template that renders to a JSON "
-    "array of objects"
+    "array of objects; got "
 )
 
 
@@ -59,13 +59,13 @@ def inputs_of(value: Any) -> list[Mapping[str, Any]]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise WhiteRabbitInputError(f"{_SHAPE}; got a text that is not JSON") from None
+            raise WhiteRabbitInputError(f"{_SHAPE}a text that is not JSON") from None
     return [checks.json_object(item, key_of(index)) for index, item in enumerate(_listed(value))]
 
 
 def _listed(value: Any) -> list[Any]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise WhiteRabbitInputError(f"{_SHAPE}; got {type(value).__name__}")
+        raise WhiteRabbitInputError(f"{_SHAPE}{type(value).__name__}")
     # Another task's outputs may be read one by one: never more than one too many.
     inputs = list(itertools.islice(value, MAX_INPUTS + 1))
     if len(inputs) > MAX_INPUTS:

@@ -118,6 +118,8 @@ class ManySubmissions:
         count = len(self._plan.requests)
         # The first stands for all where there are no records: an earlier try may have submitted all, or none.
         self._each([index for index in range(count) if index == 0 or key_of(index) in earlier], self._find)
+        if self._taken:
+            log.info("Submitted before: %s", self)
         self._each([index for index in range(count) if index not in self._taken], self._submit)
         if others := self._submissions.untouched():
             log.warning(

@@ -535,9 +535,9 @@ def test_what_threads_write_together() -> None:
         with ThreadPoolExecutor(len(several)) as pool:
             store.may_write.clear()
             first = pool.submit(write, several[0])
-            until(lambda: bool(store.calls))
+            until(lambda: bool(store.calls), "the first to write", 60, 0.001)
             others = [pool.submit(write, key) for key in several[1:]]
-            until(lambda: len(records._gathered) == len(others))
+            until(lambda: len(records._gathered) == len(others), "the others to wait", 60, 0.001)
             store.may_write.set()
             return [future.exception() for future in (first, *others)]
 
