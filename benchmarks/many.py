@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class Runs:
         if run.state != "success":
             raise RuntimeError(f"{run}: {self._airflow.explain(run)}")
         ends = self._ends()
-        finished = max(task.end for task in run.tasks().values() if task.end is not None)
+        finished = datetime.fromisoformat(self._airflow.api.call("GET", run.path)["end_date"])
         return {
             "executions": len(ends) - submitted,
             "cpu": self._cpu() - cpu,
@@ -117,7 +117,7 @@ def measure(smoke: bool) -> Any:
 
 def table(data: Any) -> list[list[str]]:
     """Return what each way has used."""
-    rows = [["way", "executions", "CPU of Airflow, s", "until the last task has ended, s", "rows written", "known, s"]]
+    rows = [["way", "executions", "CPU of Airflow, s", "until the run has ended, s", "rows written", "known, s"]]
     for way, used in data.items():
         known = "" if used["known"] is None else f"{used['known']:.2f}"
         figures = [f"{used['cpu']:,.1f}", f"{used['seconds']:,.1f}", f"{used['rows']:,}", known]
@@ -134,7 +134,3 @@ def goals(data: Any) -> list[Goal]:
         Goal("time / time of the mapped tasks", one["seconds"] / mapped["seconds"], 1 / 15, "times"),
         Goal("median from an end until the trigger knows it", one["known"], 1, "s"),
     ]
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure(smoke=True), indent=1))

@@ -12,14 +12,14 @@ OPTIONS: dict[str, Any] = {"task_id": "execute", "module": "WAIT", "deferrable":
 
 
 @task
-def inputs(count: int) -> list[dict[str, Any]]:
+def inputs(count: str) -> list[dict[str, Any]]:
     """Return the inputs."""
-    return [{"number": number} for number in range(count)]
+    return [{"number": number} for number in range(int(count))]
 
 
 with DAG("mapped", schedule=None, catchup=False, max_active_tasks=10_000):
     mapped = WhiteRabbitExecuteComponentOperator.partial(**OPTIONS)
-    mapped.expand(input=inputs("{{ dag_run.conf['count'] | int }}"))
+    mapped.expand(input=inputs("{{ dag_run.conf['count'] }}"))
 
 with DAG("one_task", schedule=None, catchup=False):
-    WatchedComponentsOperator(**OPTIONS, inputs=inputs("{{ dag_run.conf['count'] | int }}"))
+    WatchedComponentsOperator(**OPTIONS, inputs=inputs("{{ dag_run.conf['count'] }}"))

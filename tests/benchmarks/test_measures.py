@@ -397,8 +397,8 @@ def test_submissions() -> None:
     """The server answers submissions with ids, and ends the executions after their time."""
     with server.serving(60) as url:
         server.get_json(url, "/duration/0.05")
-        request = urllib.request.Request(f"{url}/v1/sdk/components", data=b'{"module": "WAIT"}')
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        request = urllib.request.Request(f"{url}/v1/sdk/components", data=b'{"module": "WAIT"}')  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             record = json.load(answer)
         assert list(server.get_json(url, "/ends")) == [record["id"]]
         path = f"/v1/sdk/components/executions/{record['id']}"
