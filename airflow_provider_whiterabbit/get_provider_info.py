@@ -250,7 +250,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": name, "external-doc-url": "https://whiterabbit.app", "tags": ["service"]},
         ],
         "hooks": [modules("hooks", "whiterabbit")],
-        "operators": [modules("operators", "callbacks", "component", "typed", "workflow")],
+        "operators": [modules("operators", "callbacks", "component", "components", "typed", "workflow")],
         "sensors": [modules("sensors", "execution", "executions", "workflow")],
         "triggers": [modules("triggers", "execution", "executions", "workflow")],
         "task-decorators": [{"name": "whiterabbit", "class-name": f"{package}.decorators.component.whiterabbit_task"}],

@@ -120,10 +120,18 @@ def json_object(value: Any, name: str) -> Any:
 
     :raises WhiteRabbitInputError: if it is no object, or can't be sent as JSON. The message names the place.
     """
+    check_json(checks.json_object(value, name), name)
+    return value
+
+
+def check_json(value: Any, name: str) -> None:
+    """Check that a value can be sent as JSON, beside templates in it.
+
+    :raises WhiteRabbitInputError: if it can't. The message names the place.
+    """
     from airflow_provider_whiterabbit.client.wire.canonical import MAX_DEPTH, to_json
 
-    to_json({name: _literal(checks.json_object(value, name), MAX_DEPTH)})
-    return value
+    to_json({name: _literal(value, MAX_DEPTH)})
 
 
 def as_number(value: Any) -> Any:

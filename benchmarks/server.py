@@ -6,7 +6,8 @@ measured programs.
 An execution whose id begins with ``run-`` runs until a client requests ``/end/<id>`` or ``/end/all``. An execution
 whose id begins with ``done-<bytes>-`` has completed, and its output has about that many bytes. ``/poll/<id>`` answers
 404 while the execution runs and 200 afterwards, for clients that look only at the status of an answer. After
-``/outage/<seconds>``, the server aborts every stream and, for so long, every request.
+``/outage/<seconds>``, the server aborts every stream and, for so long, every request. A submitted execution ends after
+the seconds of ``/duration/<seconds>``; ``/ends`` tells when each of them has ended.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from benchmarks.world import World
 
 PING = b":ping\n\n"
 CHUNKED_PING = b"7\r\n%s\r\n" % PING
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -51,8 +54,12 @@ class Connection(asyncio.Protocol):
         """Answer each request that has arrived completely."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            length = _LENGTH.search(self._buffer, 0, end)
+            size = end + 4 + (int(length[1]) if length else 0)
+            if len(self._buffer) < size:
+                break
             path = self._buffer.split(b" ", 2)[1].decode()
-            self._buffer = self._buffer[end + 4 :]
+            self._buffer = self._buffer[size:]
             self._world.answer(path, self)
 
     def send(self, status: int, body: bytes) -> None:

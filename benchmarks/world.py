@@ -73,6 +73,9 @@ class World:
         self.outage_ends = 0.0
         self.streams: list[list[Reply]] = [[] for _ in range(SLOTS)]
         self._slots = itertools.cycle(range(SLOTS))
+        self.ends: dict[str, float] = {}
+        """When the submitted executions have ended, or will end, in Unix seconds."""
+        self.duration = 5.0
         self._outputs: dict[int, str] = {}
 
     def start(self) -> None:
@@ -88,7 +91,7 @@ class World:
         loop.call_at(following, self._ping_slot, loop, following, (slot + 1) % SLOTS)
 
     def answer(self, path: str, reply: Reply) -> None:
-        """Answer a request; requests have no bodies."""
+        """Answer a request; the bodies of requests do not matter."""
         *_, kind, name = path.split("/")
         if path.startswith("/v1/"):
             self.moments.append(time.monotonic())
@@ -101,6 +104,14 @@ class World:
         elif kind == "executions":
             self.requests["record"] += 1
             reply.send(200, self.record(name))
+        elif name == "components":
+            self.requests["submission"] += 1
+            reply.send(200, self.record(self._submit()))
+        elif kind == "duration":
+            self.duration = float(name)
+            reply.send(200, b"{}")
+        elif name == "ends":
+            reply.send(200, json.dumps(self.ends).encode())
         elif kind == "poll":
             self.requests["poll"] += 1
             reply.send(200 if self.has_ended(name) else 404, b"{}")
@@ -115,6 +126,13 @@ class World:
         else:
             streams = sum(map(len, self.streams))
             reply.send(200, json.dumps({"streams": streams, **self.requests}).encode())
+
+    def _submit(self) -> str:
+        """Begin an execution that ends by itself, and return its id."""
+        execution_id = f"run-{len(self.ends)}"
+        self.ends[execution_id] = time.time() + self.duration
+        asyncio.get_running_loop().call_later(self.duration, self.end, execution_id)
+        return execution_id
 
     def _stream(self, execution_id: str, reply: Reply) -> None:
         """Open an event stream, and send pings to it from now on."""

@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ending", "hooks"),
     ("assets", "triggers"),
     ("receiver", "waiting"),
+    ("waiting_for_many",),
     ("sensors", "operators"),
     ("decorators",),
     ("components", "doubts"),

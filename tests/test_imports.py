@@ -21,6 +21,7 @@ MODULES = (
     "links",
     "operators.callbacks",
     "operators.component",
+    "operators.components",
     "operators.typed",
     "operators.workflow",
     "secrets",
@@ -74,6 +75,7 @@ from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.decorators.component import whiterabbit_task
 from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from airflow_provider_whiterabbit.sensors.executions import WhiteRabbitExecutionsSensor
@@ -85,6 +87,7 @@ WhiteRabbitTriggerWorkflowOperator(task_id="b", workflow_id="w", on_doubt="ask")
 WhiteRabbitExecutionSensor(task_id="c", execution_id="e", timeout="{{ params.x }}", start_from_trigger=True)
 WhiteRabbitReplayCallbacksOperator(task_id="d", execution_ids=["e"], max_replays=4)
 WhiteRabbitExecutionsSensor(task_id="e", execution_ids=["e"], outputs=False, on_failed_execution="return")
+WhiteRabbitExecuteComponentsOperator(task_id="h", module="X", inputs=[values, {}], at_once=2)
 with DAG("light", schedule=None):
     pay = whiterabbit_task("X", config=values, task_id="f")(lambda a=1: {"a": a})
     pay()

@@ -142,8 +142,13 @@ def text(value: Any, name: str) -> str:
 
 def attempts(value: Any) -> int:
     """Check that a number of server-side attempts is 1, 2 or 3, and return the number."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 3:
-        raise WhiteRabbitInputError(f"attempts must be a whole number from 1 to 3, got {value!r:.50}")
+    return whole_number(value, "attempts", 1, 3)
+
+
+def whole_number(value: Any, name: str, least: int, most: int) -> int:
+    """Check that a value is a whole number in a range, and return the number."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise WhiteRabbitInputError(f"{name} must be a whole number from {least} to {most}, got {value!r:.50}")
     return value
 
 

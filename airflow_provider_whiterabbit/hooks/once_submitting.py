@@ -78,6 +78,19 @@ class Taken:
         return self.record is not None and bool(self.record.is_terminal)
 
 
+@dataclass(slots=True)
+class Asked:
+    """What a task asks for under a key.
+
+    :param taken: what stands under the key; its id is empty until it was found or submitted.
+    """
+
+    key: str
+    taken: Taken
+    fence: Fence
+    search: Search
+
+
 def metrics_of(caller: Caller, target: Target[Any]) -> TaskMetrics:
     """Return what reports the metrics of a task that submits executions or workflow runs."""
     return TaskMetrics(caller.whiterabbit_conn_id, target.kind)
@@ -87,14 +100,29 @@ class KeyedSubmissions:
     """Submits at most once under each key. It is thread-safe.
 
     :param on_doubt: ``fail`` or ``resubmit``, as `on_failed_execution`.
+    :param resubmits_cleared: whether what has ended is submitted anew after the task was cleared. By default it is not:
+        whoever clears a task that has done half of its work means the other half.
+    :param is_quiet: whether the ids of submissions are logged for developers only.
     """
 
-    def __init__(self, caller: Caller, context: Context, on_doubt: str, on_failed_execution: str) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        context: Context,
+        on_doubt: str,
+        on_failed_execution: str,
+        *,
+        resubmits_cleared: bool = False,
+        is_quiet: bool = False,
+    ) -> None:
         self._caller = caller
         self._context = context
         self._on_doubt = on_doubt
         self._resubmits_failed = on_failed_execution == "resubmit"
+        self._resubmits_cleared = resubmits_cleared
         self._records = records_of(context)
+        if is_quiet:
+            self._records.log_level = logging.DEBUG
 
     def take(
         self, key: str, target: Target[Any], subject: str, module: str | None, named: Request, filled: Request
@@ -105,30 +133,36 @@ class KeyedSubmissions:
         :param filled: the request to send.
         """
         with self._records.lock_of(key):
-            fence = keyed_fence_of(self._context, subject, self._records, key)
-            fence.request = digest(named, self._caller.whiterabbit_conn_id, self._context["ti"], key)
+            asked = self.ask(key, target, subject, module, named)
             taken: Taken | None = self._records.taken.get(key)
-            if taken is not None and taken.request != fence.request:
+            if taken is not None and taken.request != asked.fence.request:
                 raise WhiteRabbitInputError(
                     f"The key {key!r} stands for another request in this try already, for {taken.subject}, and a key "
                     f"stands for one request. Nothing was submitted now for {subject}"
                 )
-            answer = None
-            if taken is None:
-                search = self._search(fence, target, subject, module)
-                blank = Taken(target, subject, module, fence.request, "")
-                if not self._find(key, blank, fence, search):
-                    answer = self._submit(key, blank, fence, search, filled)
-                taken = blank
-            return answer, taken
+            if taken is not None:
+                return None, taken
+            answer = None if self.find(asked) else self.submit(asked, filled)
+            return answer, asked.taken
 
-    def _find(self, key: str, taken: Taken, fence: Fence, search: Search) -> bool:
+    def ask(self, key: str, target: Target[Any], subject: str, module: str | None, named: Request) -> Asked:
+        """Return what the task asks for under a key, before it is found or submitted.
+
+        :param named: the request with the names of secrets in it.
+        """
+        fence = keyed_fence_of(self._context, subject, self._records, key, resubmits_cleared=self._resubmits_cleared)
+        fence.request = digest(named, self._caller.whiterabbit_conn_id, self._context["ti"], key)
+        taken = Taken(target, subject, module, fence.request, "")
+        return Asked(key, taken, fence, self._search(fence, target, subject, module))
+
+    def find(self, asked: Asked) -> bool:
         """Take what an earlier try has submitted under a key; return whether there is something to take."""
+        key, taken, fence = asked.key, asked.taken, asked.fence
         earlier = fence.earlier()
         self._warn_of_risks(fence)
         if earlier is None:
             return False
-        found = search.result(earlier)
+        found = asked.search.result(earlier)
         if isinstance(found, Doubt):
             self._settle(key, found, fence, taken.target)
             return False
@@ -136,12 +170,19 @@ class KeyedSubmissions:
             return False
         taken.target_id, taken.record = found.target_id, found.record
         self._records.taken[key] = taken
-        if earlier.answer or earlier.request is None:  # else the record says all of this already
+        # Else the record says all of this already. But after a clear that submits anew, it says that it is of before.
+        if self._resubmits_cleared or earlier.answer or earlier.request is None:
             fence.adopt(found.target_id, earlier)
         self._metrics(taken.target).count(Metric.REATTACHED, module=taken.module)
         return True
 
-    def _submit(self, key: str, taken: Taken, fence: Fence, search: Search, request: Request) -> Any:
+    def submit(self, asked: Asked, request: Request) -> Any:
+        """Submit what stands under a key; return the answer.
+
+        :param request: the request with the secrets in it.
+        """
+        key, taken, fence = asked.key, asked.taken, asked.fence
+
         def keep(target_id: str) -> None:
             taken.target_id = target_id
             self._records.taken[key] = taken
@@ -154,7 +195,7 @@ class KeyedSubmissions:
             return client.submit(request, taken.target, keep)
         except WhiteRabbitUncertainSubmissionError as error:
             if self._on_doubt != "resubmit":  # else the retry submits anew
-                self._fail(key, search.uncertain(intent, error), fence, taken.target)
+                self._fail(key, asked.search.uncertain(intent, error), fence, taken.target)
             raise
         except WhiteRabbitError as error:
             fence.withdraw()
@@ -183,9 +224,9 @@ class KeyedSubmissions:
             subject=subject,
             module=module,
             read=lambda target_id: self.read(target, target_id),
-            # Whoever clears a task that has done half of its work means the other half.
-            resubmits_cleared=False,
+            resubmits_cleared=self._resubmits_cleared,
             may_resubmit=self.may_resubmit,
+            log_level=self._records.log_level,
         )
 
     def read(self, target: Target[Any], target_id: Any) -> Any:
@@ -196,11 +237,13 @@ class KeyedSubmissions:
         """Return whether a retry submits anew what has ended with a record."""
         return bool(record.failed and self._resubmits_failed and self._records.survives_retries)
 
+    def earlier_keys(self) -> list[str]:
+        """Return the keys under which there are records; before Airflow 3.3, there are none."""
+        return self._records.keys() if self._records.survives_retries else []
+
     def untouched(self) -> list[str]:
         """Return the keys under which earlier tries have submitted what this one did not ask for."""
-        if not self._records.survives_retries:
-            return []
-        return [key for key in self._records.keys() if key not in self._records.taken]  # noqa: SIM118
+        return [key for key in self.earlier_keys() if key not in self._records.taken]
 
     def _metrics(self, target: Target[Any]) -> TaskMetrics:
         return metrics_of(self._caller, target)
@@ -209,6 +252,5 @@ class KeyedSubmissions:
         if self._records.warned:
             return
         self._records.warned = True
-        has_records = self._records.survives_retries and self._records.keys()
-        for risk in fence.risks(Submission(None) if has_records else None):
+        for risk in fence.risks(Submission(None) if self.earlier_keys() else None):
             log.warning("%s", risk)

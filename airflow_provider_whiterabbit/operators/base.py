@@ -26,7 +26,7 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.masking import failure_of
-from airflow_provider_whiterabbit.operators.doubt import OnDoubt, OnFailedExecution, other_module
+from airflow_provider_whiterabbit.operators.doubt import other_module
 from airflow_provider_whiterabbit.operators.earlier import OnClear
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
 from airflow_provider_whiterabbit.operators.submission import digest
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow_provider_whiterabbit.compat import Context, XComArg
+    from airflow_provider_whiterabbit.operators.doubt import OnDoubt, OnFailedExecution
     from airflow_provider_whiterabbit.parameters import OperatorParameters, Rendered, Seconds
 
 
@@ -118,10 +119,11 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         self.timeout = self._unless_template(timeout, lambda value: None if value is None else limited(value))
         self.poll_interval = self._unless_template(poll_interval, _poll_interval)
         self.on_failed_execution = self._unless_template(
-            on_failed_execution, lambda word: checks.choice(word, "on_failed_execution", get_args(OnFailedExecution))
+            on_failed_execution, lambda word: checks.choice(word, "on_failed_execution", get_args(self._failed_choices))
         )
         self.on_doubt = self._unless_template(
-            on_doubt, lambda word: None if word is None else checks.choice(word, "on_doubt", get_args(OnDoubt))
+            on_doubt,
+            lambda word: None if word is None else checks.choice(word, "on_doubt", get_args(self._doubt_choices)),
         )
         self.on_clear = self._unless_template(on_clear, lambda word: checks.choice(word, "on_clear", get_args(OnClear)))
         self.assigned_users = assigned_users
@@ -204,8 +206,11 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
             return super().resume_execution(next_method, next_kwargs, context)
 
     def _pulled_id(self, context: Context) -> str | None:
-        pulled = context["ti"].xcom_pull(task_ids=self.task_id, key=self.waits_for.id_name, map_indexes=None)
+        pulled = self._pulled(context)
         return pulled if isinstance(pulled, str) else None
+
+    def _pulled(self, context: Context) -> Any:
+        return context["ti"].xcom_pull(task_ids=self.task_id, key=self.waits_for.id_name, map_indexes=None)
 
     def on_kill(self) -> None:
         """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling.

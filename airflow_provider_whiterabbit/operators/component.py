@@ -9,20 +9,12 @@ from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.compat import conf
-from airflow_provider_whiterabbit.exceptions import (
-    WhiteRabbitInputError,
-    WhiteRabbitInvalidRequestError,
-    WhiteRabbitNotFoundError,
-)
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitInvalidRequestError, WhiteRabbitNotFoundError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
-from airflow_provider_whiterabbit.operators.catalogue_checks import is_open, similar_names
-from airflow_provider_whiterabbit.operators.json_files import JsonFilesMixin
-from airflow_provider_whiterabbit.operators.secret_names import SECRET_ARGUMENTS, SecretNamesMixin
-from airflow_provider_whiterabbit.secrets import MARK, as_names, check_names
-from airflow_provider_whiterabbit.templated import attempts as attempts_of
-from airflow_provider_whiterabbit.templated import callback as callback_of
-from airflow_provider_whiterabbit.templated import flag, seconds
+from airflow_provider_whiterabbit.operators.catalogue_checks import similar_names
+from airflow_provider_whiterabbit.operators.component_base import WhiteRabbitComponentOperator
+from airflow_provider_whiterabbit.templated import seconds
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
 if TYPE_CHECKING:
@@ -37,24 +29,11 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.parameters import OperatorParameters, Rendered, Seconds
 
 
-def _attempts(value: Any) -> int | None:
-    return None if value is None else attempts_of(value)
-
-
-def _callback_url(value: Any) -> str | None:
-    return None if value is None else checks.callback_url(value)
-
-
 def _inline_wait(value: Any) -> float:
     return seconds(value, "inline_wait", checks.MAX_INLINE_WAIT)
 
 
-def _validate(value: Any) -> bool:
-    return flag(value, "validate")
-
-
-# SecretNamesMixin comes first, because it has to see how the texts of files are rendered.
-class WhiteRabbitExecuteComponentOperator(SecretNamesMixin, JsonFilesMixin, WhiteRabbitSubmitOperator):
+class WhiteRabbitExecuteComponentOperator(WhiteRabbitComponentOperator):
     """Executes a White Rabbit component, and returns the execution's output as XCom: the JSON that the API sent.
 
     The component is submitted at most once for each run of the task and each clear by a user, also if workers die. The
@@ -118,6 +97,7 @@ class WhiteRabbitExecuteComponentOperator(SecretNamesMixin, JsonFilesMixin, Whit
     template_fields_renderers: ClassVar[dict[str, str]] = {"input": "json", "config": "json"}
     waits_for = EXECUTION
     trigger_class = WhiteRabbitExecutionTrigger
+    _submitted_values = ("input", *WhiteRabbitComponentOperator._submitted_values)
 
     def __init__(
         self,
@@ -144,6 +124,13 @@ class WhiteRabbitExecuteComponentOperator(SecretNamesMixin, JsonFilesMixin, Whit
         **kwargs: Unpack[OperatorParameters],
     ) -> None:
         super().__init__(
+            module=module,
+            config=config,
+            attempts=attempts,
+            callback_url=callback_url,
+            callback=callback,
+            allowed_secrets=allowed_secrets,
+            validate=validate,
             whiterabbit_conn_id=whiterabbit_conn_id,
             wait_for_completion=wait_for_completion,
             deferrable=deferrable,
@@ -156,53 +143,19 @@ class WhiteRabbitExecuteComponentOperator(SecretNamesMixin, JsonFilesMixin, Whit
             assigned_users=assigned_users,
             **kwargs,
         )
-        self.callback: Any = self._unless_template(callback, callback_of)
-        if self.callback is not False and callback_url is not None:
-            raise WhiteRabbitInputError("give callback or callback_url, not both")
-        self.module: Any = self._unless_template(module, checks.module)
         self.input: Any = self._unless_template(input, lambda value: self._checked_object(value, "input"))
-        self.config: Any = self._unless_template(config, lambda value: self._checked_object(value, "config"))
-        self.attempts: Any = self._unless_template(attempts, _attempts)
-        self.callback_url: Any = self._unless_template(callback_url, _callback_url)
-        self.allowed_secrets = allowed_secrets
-        self._unless_mapped(allowed_secrets, as_names)
         self.inline_wait: Any = self._unless_template(inline_wait, _inline_wait)
-        self.validate: Any = self._unless_template(validate, _validate)
-
-    @property
-    def submission_name(self) -> str:
-        """The name of the component in messages, such as ``component PAY``."""
-        return f"component {self.module}"
-
-    def _lineage_subject(self) -> str | None:
-        return self.module if isinstance(self.module, str) else None  # a template may render to anything
 
     def _request(self) -> Request:
-        self._checked_argument("validate", _validate)
-        for name in SECRET_ARGUMENTS:
-            text, value = getattr(self, name), self._object_argument(name)
-            setattr(self, name, value)  # a person who is asked about a doubt sees it
-            self._note_parsed(text, value)
-        self.attempts = self._checked_argument("attempts", _attempts)
+        _ = self._validates
+        for name in self._secret_arguments:
+            self._complete_object(name)
         with self._naming_native_rendering("module", "input", "config", "callback"):
             return self._request_of(self.input, self.config)
 
-    def _request_of(self, input_value: Any, config_value: Any) -> Request:
-        module = self._rendered_argument("module")
-        callback = self._checked_argument("callback", callback_of)
-        callback_url = self._checked_argument("callback_url", _callback_url)
-        for name, value in {"module": module, "callback": callback, "callback_url": callback_url}.items():
-            if isinstance(value, str) and MARK in value:
-                raise WhiteRabbitInputError(f"{name} can't name a secret; only values in input and config can")
-        return self.whiterabbit_hook.component_request(
-            module,
-            input=input_value,
-            config=config_value,
-            attempts=self.attempts,
-            inline_wait=self._checked_argument("inline_wait", _inline_wait),
-            callback_url=callback_url,
-            callback=callback,
-        )
+    def _request_of(self, input_value: Any, config_value: Any, **options: Any) -> Request:
+        inline_wait = self._checked_argument("inline_wait", _inline_wait)
+        return super()._request_of(input_value, config_value, inline_wait=inline_wait, **options)
 
     def _with_secrets(self, request: Request) -> Request:
         if not self._names_secrets():
@@ -210,24 +163,9 @@ class WhiteRabbitExecuteComponentOperator(SecretNamesMixin, JsonFilesMixin, Whit
         filled = self.whiterabbit_hook.secret_values.filled
         return self._request_of(filled(self.input), filled(self.config))
 
-    def _checked_object(self, value: Any, name: str) -> Any:
-        checked = super()._checked_object(value, name)
-        check_names(checked, name)
-        return checked
-
     def _check_before_submission(self) -> None:
-        if self._checked_argument("validate", _validate):
-            from airflow_provider_whiterabbit.client import catalogue
-
-            definition = catalogue.find(self.whiterabbit_hook.get_components(), self.module)
-            with self._naming_native_rendering("input", "config"):
-                warnings = catalogue.validate(definition, self.input or {}, self.config or {}, is_open)
-            for warning in warnings:
-                self.log.warning("Component %s: %s", self.module, warning)
-
-    def _submission_values(self) -> dict[str, Any]:
-        names = ("input", "config", "attempts", "callback_url", "callback")
-        return {name: value for name in names if (value := getattr(self, name)) not in (None, False)}
+        if self._validates:
+            self._check_with_catalogue({"input": self.input})
 
     def _record_in(self, answer: Any) -> Execution:
         from airflow_provider_whiterabbit.client.records.execution import Execution

@@ -110,6 +110,7 @@ class Search:
     :param read: reads the record with an id; raises `WhiteRabbitInputError` for what can't be an id.
     :param resubmits_cleared: whether the task submits anew after a clear.
     :param may_resubmit: whether the task submits anew after what has this record, without a clear.
+    :param log_level: the level with which it is logged that something was submitted before.
     """
 
     fence: Fence
@@ -119,6 +120,7 @@ class Search:
     read: Callable[[Any], Any]
     resubmits_cleared: bool
     may_resubmit: Callable[[Any], bool]
+    log_level: int = logging.INFO
 
     def result(self, earlier: Submission) -> Found | Doubt | None:
         """Return the earlier submission if it is the task's own, or the doubt about it; None to submit anew."""
@@ -136,7 +138,7 @@ class Search:
             return Doubt(Kind.GONE, earlier, f"The stored id can't be one of White Rabbit: {error}.")
         if record is None:
             return Doubt(Kind.GONE, earlier, f"White Rabbit does not know {self._earlier(earlier)}.")
-        log.info("Submitted before, at %s: %s is %s", earlier.at, earlier.target_id, record.progress)
+        log.log(self.log_level, "Submitted before, at %s: %s is %s", earlier.at, earlier.target_id, record.progress)
         if choice == "earlier":
             return Found(earlier, record)
         return self._judged(earlier, record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, cast, get_args
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException
@@ -34,7 +34,10 @@ class EarlierMixin(WaitingMixin):
     on_failed_execution: Any
     on_doubt: Any
     on_clear: Any
-    """Words of `OnFailedExecution`, `OnDoubt` and `OnClear`, or templates of them."""
+    """Words of `_failed_choices`, `_doubt_choices` and `OnClear`, or templates of them."""
+
+    _failed_choices: ClassVar[Any] = OnFailedExecution
+    _doubt_choices: ClassVar[Any] = OnDoubt
 
     assigned_users: list[dict[str, str]] | None
 
@@ -70,7 +73,7 @@ class EarlierMixin(WaitingMixin):
 
     @property
     def _resubmits_failed(self) -> bool:
-        return bool(self._chosen("on_failed_execution", OnFailedExecution) == "resubmit")
+        return bool(self._chosen("on_failed_execution", self._failed_choices) == "resubmit")
 
     @property
     def _resubmits_cleared(self) -> bool:
@@ -78,7 +81,7 @@ class EarlierMixin(WaitingMixin):
 
     def _doubt_option(self) -> OnDoubt:
         if self._rendered_argument("on_doubt") is not None:
-            return cast(OnDoubt, self._chosen("on_doubt", OnDoubt))
+            return cast(OnDoubt, self._chosen("on_doubt", self._doubt_choices))
         return configured_on_doubt()
 
     def _named(self, target_id: str) -> str:

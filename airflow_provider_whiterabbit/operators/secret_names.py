@@ -12,16 +12,13 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.own_fields import OwnFieldsMixin
 from airflow_provider_whiterabbit.secrets import MARK, SecretName, as_names, names_in, replaced, texts_in
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-
-SECRET_ARGUMENTS = ("input", "config")
-"""The arguments whose values may name secrets."""
 
 _TOKEN = f"secret{secrets.token_hex(16)}n"
 """Only letters and digits, so that most of Jinja's filters, JSON and URLs leave a token as it is."""
@@ -31,10 +28,13 @@ _CHANGED = re.compile(rf"{_TOKEN}\w*", re.IGNORECASE)
 
 
 class SecretNamesMixin(OwnFieldsMixin):
-    """Mixin for operators whose `input` and `config` may name secrets."""
+    """Mixin for operators whose inputs and config may name secrets."""
 
     whiterabbit_hook: WhiteRabbitHook
     allowed_secrets: Any
+
+    _secret_arguments: ClassVar[tuple[str, ...]] = ("input", "config")
+    """The arguments whose values may name secrets."""
 
     _own_names: frozenset[SecretName] = frozenset()
     """The names that the DAG's own texts hold."""
@@ -49,9 +49,9 @@ class SecretNamesMixin(OwnFieldsMixin):
     before, ``data`` a mapped value; None for an argument that names no secrets."""
 
     def _render_own_fields(self, fields: list[str], context: Any, *args: Any, **kwargs: Any) -> None:
-        """Render the template fields, `input` and `config` on their own."""
+        """Render the template fields, those that may name secrets on their own."""
         for name in fields:
-            if name not in SECRET_ARGUMENTS:
+            if name not in self._secret_arguments:
                 super()._render_own_fields([name], context, *args, **kwargs)
                 continue
             mode = "again" if name in self._fields_rendered else "own"
@@ -121,15 +121,15 @@ class SecretNamesMixin(OwnFieldsMixin):
         :raises WhiteRabbitError: if one can't be read, or must not be.
         """
         if self._names_secrets():
-            arguments = {name: getattr(self, name) for name in SECRET_ARGUMENTS}
+            arguments = {name: getattr(self, name) for name in self._secret_arguments}
             self.whiterabbit_hook.read_secrets(arguments, self._approved_secrets())
 
     def _secret_names(self) -> frozenset[SecretName]:
-        names = frozenset[SecretName]().union(*(_names(getattr(self, name)) for name in SECRET_ARGUMENTS))
+        names = frozenset[SecretName]().union(*(_names(getattr(self, name)) for name in self._secret_arguments))
         return names & self._approved_secrets() if names else names
 
     def _names_secrets(self) -> bool:
-        return any(_has_mark(getattr(self, name)) for name in SECRET_ARGUMENTS)
+        return any(_has_mark(getattr(self, name)) for name in self._secret_arguments)
 
     def _note_data(self, value: Any) -> None:
         """Note the names in a value that did not come from the text of the DAG."""

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias, get_args
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POKE_INTERVAL
-from airflow_provider_whiterabbit.client.text import one_line
-from airflow_provider_whiterabbit.client.wait.target import EXECUTION, EXECUTIONS
-from airflow_provider_whiterabbit.compat import AirflowFailException, PokeReturnValue, conf
-from airflow_provider_whiterabbit.ending.storable import check_storable
-from airflow_provider_whiterabbit.ending.verdict import ended_id, name_of_many
+from airflow_provider_whiterabbit.client.wait.target import EXECUTIONS
+from airflow_provider_whiterabbit.compat import PokeReturnValue, conf
+from airflow_provider_whiterabbit.ending.verdict import name_of_many
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
-from airflow_provider_whiterabbit.hooks.many import result_of
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.masking import failure_of
-from airflow_provider_whiterabbit.observing.lineage import SeenRun
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.secrets import SecretName, as_names
 from airflow_provider_whiterabbit.sensors.base import WhiteRabbitSensor
 from airflow_provider_whiterabbit.templated import flag, ids_of, literal_ids
 from airflow_provider_whiterabbit.triggers.executions import WhiteRabbitExecutionsTrigger
-from airflow_provider_whiterabbit.waiting import is_nested
+from airflow_provider_whiterabbit.waiting_for_many import (
+    Ended,
+    OnFailedExecutions,
+    WaitingForManyMixin,
+    failed_choice,
+)
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -35,30 +32,8 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context, XComArg
     from airflow_provider_whiterabbit.parameters import Rendered, Seconds, SensorParameters
 
-OnFailedExecutions: TypeAlias = Literal["fail", "return"]
 
-MAX_FAILURES = 5
-"""How many executions that have failed the error of the task names."""
-
-_MAX_FAILURE = 300
-
-
-class _Ended(NamedTuple):
-    """What is kept of an execution that has ended: its result, and the record without the output."""
-
-    result: dict[str, Any]
-    record: Any
-
-    @classmethod
-    def of(cls, record: Any, *, outputs: bool) -> Self:
-        return cls(result_of(record, outputs=outputs), replace(record, output=None, raw={}))
-
-
-def _choice(value: Any) -> str:
-    return checks.choice(value, "on_failed_execution", get_args(OnFailedExecutions))
-
-
-class WhiteRabbitExecutionsSensor(WhiteRabbitSensor):
+class WhiteRabbitExecutionsSensor(WaitingForManyMixin, WhiteRabbitSensor):
     """Waits until many White Rabbit executions have ended, and returns a list of their results as XCom.
 
     Each result is ``{"id": …, "status": "COMPLETED", "output": …, "usage": …}`` or ``{"id": …, "status": "FAILED",
@@ -97,7 +72,7 @@ class WhiteRabbitExecutionsSensor(WhiteRabbitSensor):
     operator_extra_links = ()
     hidden_secrets: Collection[str] = ()  # also while `__init__` runs
 
-    _many: ManyExecutions[_Ended] | None = None
+    _many: ManyExecutions[Ended] | None = None
     """What earlier pokes of this process have found."""
 
     def __init__(
@@ -124,7 +99,7 @@ class WhiteRabbitExecutionsSensor(WhiteRabbitSensor):
         )
         self.execution_ids: Any = self._unless_template(execution_ids, lambda ids: literal_ids(ids, "execution_ids"))
         self.outputs: Any = self._unless_template(outputs, lambda value: flag(value, "outputs"))
-        self.on_failed_execution: Any = self._unless_template(on_failed_execution, _choice)
+        self.on_failed_execution: Any = self._unless_template(on_failed_execution, failed_choice)
         self.hidden_secrets = hidden_secrets
         self._unless_mapped(hidden_secrets, lambda names: as_names(names, "hidden_secrets"))
 
@@ -168,62 +143,8 @@ class WhiteRabbitExecutionsSensor(WhiteRabbitSensor):
         :param event: the trigger's event.
         :param identity: ids of the executions; None in `dag.test()`, which hands on the event alone.
         """
-        ids = self._target_id if identity is None else identity
-        with self._as_task_timeout():
-            ended_id(event, self.waits_for, name_of_many(ids))
-        self._hide_named_secrets()
-        many = self._executions(ids)
-        self.whiterabbit_hook.run_async(many.read)
-        return self._results(many, context)
-
-    @property
-    def _has_outputs(self) -> bool:
-        return self._checked_argument("outputs", lambda value: flag(value, "outputs"))
-
-    @property
-    def _returns_failures(self) -> bool:
-        return self._checked_argument("on_failed_execution", _choice) == "return"
-
-    def _executions(self, ids: Sequence[str], observe: Callable[..., None] | None = None) -> ManyExecutions[_Ended]:
-        from airflow_provider_whiterabbit.client.transport.many import ManyExecutions
-        from airflow_provider_whiterabbit.client.wait.occurrences import ignore
-
-        keep = partial(_Ended.of, outputs=self._has_outputs)
-        return ManyExecutions(ids, keep, self.whiterabbit_hook.timing, observe or ignore)
+        return self._results_after(event, self._target_id if identity is None else identity, context)
 
     def _count_poke(self, occurrence: Occurrence) -> None:
         if not self.deferrable or Metric(occurrence) is not Metric.POLLS:  # a deferrable sensor does not poll
             self._whiterabbit_metrics.observe(occurrence)
-
-    def _results(self, many: ManyExecutions[_Ended], context: Context) -> list[dict[str, Any]]:
-        """Return the task's result.
-
-        :raises AirflowFailException: if some executions have failed, and this fails the task.
-        :raises WhiteRabbitOutputError: if Airflow is to store the result as XCom, and can't.
-        """
-        ends = many.kept
-        different = {end.record.id: end for end in ends}.values()
-        failed = [end for end in different if not end.record.succeeded]
-        failure = _failure(failed, len(different)) if failed else None
-        self.log.info("Executions: %s", many)
-        self._push_usage(context, many)
-        for end in different:
-            self._whiterabbit_metrics.ended(end.record)
-        if ends:
-            status = str((failed or ends)[0].record.status)
-            name = name_of_many([end.record.id for end in ends])
-            self._lineage_seen = SeenRun(name, status, many.total_usage, failure=failure)
-        if failure is not None and not self._returns_failures:
-            raise AirflowFailException(failure)
-        if self.do_xcom_push and not is_nested(self, context):
-            for end in different:
-                for part in ("output", "error"):
-                    check_storable(end.result.get(part), EXECUTION, end.record.id, part)
-        return [end.result for end in ends]
-
-
-def _failure(failed: Sequence[_Ended], count: int) -> str:
-    parts = [one_line(failure_of(end.record), _MAX_FAILURE) for end in failed[:MAX_FAILURES]]
-    if len(failed) > MAX_FAILURES:
-        parts.append(f"and {len(failed) - MAX_FAILURES:,} more")
-    return f"{len(failed):,} of {count:,} executions did not complete: {'; '.join(parts)}"

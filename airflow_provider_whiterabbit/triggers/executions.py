@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
@@ -58,7 +58,11 @@ class WhiteRabbitExecutionsTrigger(WhiteRabbitTrigger):
         from airflow_provider_whiterabbit.client.records.status import ExecutionStatus
         from airflow_provider_whiterabbit.client.transport.many import ManyExecutions
 
-        many = ManyExecutions(self.execution_ids, lambda end: end.succeeded, client.timing, metrics.observe)
+        many = ManyExecutions(self.execution_ids, self._kept, client.timing, metrics.observe)
         ends = await many.wait(client, deadline=self._deadline(), poll_interval=self.poll_interval, whole_record=False)
         status = ExecutionStatus.COMPLETED if all(ends) else ExecutionStatus.FAILED
         return End(status, status.succeeded)
+
+    def _kept(self, end: Any) -> bool:
+        """Return what is kept of an execution that has ended: whether it has completed."""
+        return bool(end.succeeded)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import json
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit.client import webhooks
-from benchmarks import callbacks, outputs, parsing, process, runs, server, signing, sizing, system, waiting, waits
+from benchmarks import callbacks, many, outputs, parsing, process, runs, server, signing, sizing, system, waiting, waits
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.blocking import WatchedSelector
 from benchmarks.callback_senders import MODULE, SECRET, Signal, at_rate, by_senders, new_body, signature
@@ -375,3 +377,29 @@ def test_tables_of_callbacks() -> None:
     data["repeated"]["answers"]["503 "] = 1
     assert [goal.met for goal in callbacks.goals(data)] == [False] * 4
     assert [goal.value for goal in callbacks.goals(data)] == pytest.approx([1, 3, 3, 300])
+
+
+def test_tables_of_many() -> None:
+    """The table has a row for each way; the goals compare the ways."""
+    mapped = {"executions": 100, "cpu": 80.0, "seconds": 80.0, "rows": 5000, "known": None}
+    one = {"executions": 100, "cpu": 1.5, "seconds": 5.25, "rows": 100, "known": 0.1}
+    data = {"mapped": mapped, "one_task": one}
+    assert [row[1:] for row in many.table(data)[1:]] == [
+        ["100", "80.0", "80.0", "5,000", ""],
+        ["100", "1.5", "5.2", "100", "0.10"],
+    ]
+    assert [goal.met for goal in many.goals(data)] == [True] * 4
+    data["one_task"] = {"executions": 101, "cpu": 1.7, "seconds": 5.5, "rows": 100, "known": 1.1}
+    assert [goal.met for goal in many.goals(data)] == [False] * 4
+
+
+def test_submissions() -> None:
+    """The server answers submissions with ids, and ends the executions after their time."""
+    with server.serving(60) as url:
+        server.get_json(url, "/duration/0.05")
+        request = urllib.request.Request(f"{url}/v1/sdk/components", data=b'{"module": "WAIT"}')  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            record = json.load(answer)
+        assert list(server.get_json(url, "/ends")) == [record["id"]]
+        path = f"/v1/sdk/components/executions/{record['id']}"
+        until(lambda: server.get_json(url, path)["completed"], "the execution to end", 60, 0.01)

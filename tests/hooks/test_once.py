@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -18,7 +19,8 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.fence import keyed_fence_of
 from airflow_provider_whiterabbit.operators.fence.keyed import PAGE, KeyedRecords
 from airflow_provider_whiterabbit.secrets import secret
-from tests.hooks.tries import Killed, Task, most_often, paid, pay, quick_hook, receipts
+from dev.harness.polling import until
+from tests.hooks.tries import Killed, Store, Task, most_often, paid, pay, quick_hook, receipts
 from tests.versions import needs_store
 
 ORDERS = ("alice", "bob", "carol")
@@ -503,36 +505,54 @@ def test_other_process_during_the_post(task: Task, wr: Emulator, held: effects.F
     assert sorted(paid(wr)) == ["quick", "slow"]
 
 
+class GatheringStore(Store):
+    """Holds its first write until a number of threads want to write too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_write = threading.Event()
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Store a value, after the threads have gathered."""
+        assert self.may_write.wait(60)
+        super().set(key, value, retention=retention)
+
+
 @needs_store
-def test_together(task: Task) -> None:
-    """The intents of many keys, and then their ids, are stored with two calls for each page, or not at all."""
-    store = task.store
+def test_what_threads_write_together() -> None:
+    """What threads write while another one writes takes two calls for each page; a failure concerns only its group."""
+    store = GatheringStore()
     records = KeyedRecords(store)
     keys = [str(number) for number in range(2 * PAGE)]
     context = Task().context(store)
-    fences = {key: keyed_fence_of(context, "component PAY", records, key) for key in keys}
+    fences = {key: keyed_fence_of(context, "component PAY", records, key) for key in [*keys, "late", "later"]}
     for fence in fences.values():
         fence.request = "ab" * 32
         assert fence.earlier() is None
     store.calls.clear()
-    with records.together():
-        for fence in fences.values():
-            fence.intend()
-        assert not store.values
-    assert len(store.calls) == 2 * 2 + 2  # and the pages are counted
+
+    def write_all(write: Callable[[str], Any], several: list[str]) -> list[Any]:
+        with ThreadPoolExecutor(len(several)) as pool:
+            store.may_write.clear()
+            first = pool.submit(write, several[0])
+            until(lambda: bool(store.calls), "the first to write", 60, 0.001)
+            others = [pool.submit(write, key) for key in several[1:]]
+            until(lambda: len(records._gathered) == len(others), "the others to wait", 60, 0.001)
+            store.may_write.set()
+            return [future.exception() for future in (first, *others)]
+
+    assert not any(write_all(lambda key: fences[key].intend(), keys))
+    assert len(store.calls) == 3 + 2 * 2 + 1  # that of the first, those of the others; and the pages are counted
     assert {record["id"] for record in store.records.values()} == {None}
     store.calls.clear()
-    with records.together():
-        for key, fence in fences.items():
-            fence.adopt(f"e-{key}")
-    assert len(store.calls) == 2 * 2
+    assert not any(write_all(lambda key: fences[key].adopt(f"e-{key}"), keys))
+    assert len(store.calls) == 2 + 2 * 2
     assert {key: record["id"] for key, record in store.records.items()} == {key: f"e-{key}" for key in keys}
-    late = keyed_fence_of(context, "component PAY", records, "late")
-    late.request, store.fail_at, store.error = "cd" * 32, len(store.calls) + 1, ConnectionError("down")
-    assert late.earlier() is None
-    with pytest.raises(ConnectionError), records.together():
-        late.intend()
-    assert "late" not in records.keys()  # noqa: SIM118
+    store.calls.clear()
+    store.fail_at, store.error = 3, ConnectionError("down")
+    last = write_all(lambda key: fences[key].intend(), ["late", "later"])
+    assert [str(error) for error in last] in (["None", "down"], ["down", "None"])
+    assert set(records.keys()) - set(keys) == set(store.records) - set(keys)
 
 
 @needs_store

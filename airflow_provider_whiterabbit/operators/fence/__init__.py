@@ -33,11 +33,14 @@ def fence_of(context: Context, subject: str) -> Fence:
     return (StoredFence if has_store(context) else StorelessFence)(context, subject)
 
 
-def keyed_fence_of(context: Context, subject: str, records: KeyedRecords, key: str) -> Fence:
+def keyed_fence_of(
+    context: Context, subject: str, records: KeyedRecords, key: str, *, resubmits_cleared: bool = False
+) -> Fence:
     """Return the guard against a second submission under a key, for a running task that submits under many.
 
     :param subject: names what is submitted, as ``component PAY``.
+    :param resubmits_cleared: whether a clear means that all is submitted anew.
     """
     if records.survives_retries:
         return StoredFence(context, subject, records.place(key))
-    return KeyedStorelessFence(context, subject)
+    return (StorelessFence if resubmits_cleared else KeyedStorelessFence)(context, subject)

@@ -2,8 +2,8 @@
 
 A worker can't list the keys of Airflow's task state store, and each call takes about 10 milliseconds. So the store has
 no row for each key, but pages of up to `PAGE` records: a try reads a thousand records in some fifty calls. Afterwards
-each new key takes four calls: its page is read again and written with the intent, then read again and written with the
-id. `KeyedRecords.together` does so for the intents of many keys, or for their ids, with two calls for each page.
+each record that is written takes two calls: its page is read again and written. What several threads write at the same
+time takes two calls for each page: while one of them writes, the records of the others gather.
 
 A page is read again because another process may run the same task for a moment. Then no intent is stored, and an id is
 added to what the other process has stored.
@@ -13,14 +13,15 @@ A page that is written first is also counted, in a row of its own, so that a pag
 
 from __future__ import annotations
 
-import contextlib
 import copy
+import logging
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitProtocolError
 from airflow_provider_whiterabbit.operators.fence.places import Place, set_for_ever
 from airflow_provider_whiterabbit.operators.submission import COUNT_KEY, answer_key, page_key
 
@@ -30,6 +31,29 @@ if TYPE_CHECKING:
 PAGE = 20
 """How many records a page has at most. With the longest keys, a page remains below the 64 KiB up to which Airflow's
 REST API, and so its UI, can store a value."""
+
+
+@dataclass(eq=False, slots=True)
+class _Change:
+    """A record that a thread wants to store, or to delete if it is None.
+
+    :param is_intent: whether it is stored only if no other process has changed the page.
+    :param since: for an intent, the record that the thread has found.
+    :param number: the number of the page, which is known while it is written.
+    :param before: the record that it replaces in memory.
+    :param is_done: whether another thread need not write it any more.
+    :param error: why it could not be stored.
+    """
+
+    key: str
+    record: Any
+    is_intent: bool = False
+    since: Any = None
+    number: int = 0
+    before: Any = None
+    is_stored: bool = False
+    is_done: bool = False
+    error: BaseException | None = None
 
 
 class KeyedRecords:
@@ -48,18 +72,19 @@ class KeyedRecords:
         self.warned = False
         """Whether this try has logged the risks of this deployment."""
 
+        self.log_level = logging.INFO
+        """The level with which the id of each submission is logged."""
+
         self._store = store
         self._lock = threading.RLock()
+        self._gathering = threading.Lock()
+        self._gathered: list[_Change] = []  # what waits to be written together
         self._key_locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._pages: list[dict[str, Any]] | None = None  # None before they are read
         self._page_of: dict[str, int] = {}  # counted from 0
         self._counted = 0
         # What the store may hold of each page: more than one value after a write that has failed, or seems to.
         self._possible: defaultdict[int, list[Any]] = defaultdict(lambda: [None])
-        # The pages that were read again since they were written.
-        self._fresh: set[int] = set()
-        # While `together` is active: what to put back if it fails, newest last.
-        self._postponed: list[tuple[int, str, Any]] | None = None
 
     @property
     def survives_retries(self) -> bool:
@@ -83,28 +108,6 @@ class KeyedRecords:
         """Return the place of the record under a key."""
         return _KeyedPlace(self, self._store, key)
 
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Store what is written meanwhile at the end, with one call for each page; no other thread writes meanwhile.
-
-        An intent is stored only when this has ended, so no request may be sent before. If it raises an error, what was
-        written meanwhile counts as not stored.
-        """
-        with self._lock:
-            written: list[tuple[int, str, Any]] = []
-            self._postponed = written
-            try:
-                yield
-                self._postponed = None
-                for number in sorted({number for number, *_ in written}):
-                    self._write(number, {key for page, key, _ in written if page == number})
-            except BaseException:
-                for number, key, before in reversed(written):
-                    self._put(number, key, before)
-                raise
-            finally:
-                self._postponed = None
-
     def get(self, key: str) -> Any:
         """Return the record under a key; None if there is none."""
         with self._lock:
@@ -112,35 +115,68 @@ class KeyedRecords:
             number = self._page_of.get(key)
             return None if number is None else copy.deepcopy(pages[number].get(key))
 
-    def has_changed(self, key: str) -> bool:
-        """Read the page of a key again; return whether the store has another page than this process knows."""
-        with self._lock:
-            number = self._number_for(key)
-            if self._postponed is not None and number in self._fresh:
-                return False
-            stored = self._store.get(page_key(number))
-            if stored not in self._possible[number]:
-                return True
-            self._possible[number] = [stored]
-            self._fresh.add(number)
-            return False
-
     def set(self, key: str, record: Any) -> None:
         """Store the record under a key, or delete it if it is None. If that fails, it stays as it was."""
-        with self._lock:
-            pages, number = self._loaded(), self._number_for(key)
-            before = None if number == len(pages) else pages[number].get(key)
-            if number == len(pages):
-                pages.append({})
-            self._put(number, key, record)
-            if self._postponed is not None:
-                self._postponed.append((number, key, before))
-                return
-            try:
-                self._write(number, {key})
-            except BaseException:
-                self._put(number, key, before)
+        self._commit(_Change(key, record))
+
+    def intend(self, key: str, record: Any, since: Any) -> bool:
+        """Store the record under a key, unless another process has changed its page; return whether it is stored.
+
+        :param since: the record that this process has found under the key.
+        """
+        return self._commit(_Change(key, record, is_intent=True, since=since))
+
+    def _commit(self, change: _Change) -> bool:
+        """Write a change, together with those that other threads want to write at the same time."""
+        with self._gathering:
+            self._gathered.append(change)
+        try:
+            with self._lock:
+                is_mine = not change.is_done
+                if is_mine:
+                    self._write_gathered()
+        finally:
+            with self._gathering:
+                if change in self._gathered:  # this thread was interrupted
+                    self._gathered.remove(change)
+        if change.error is not None:
+            if is_mine:
+                raise change.error
+            raise WhiteRabbitError(
+                f"The record of a submission could not be stored: {type(change.error).__name__}: {change.error}"
+            ) from change.error
+        return change.is_stored
+
+    def _write_gathered(self) -> None:
+        with self._gathering:
+            changes, self._gathered = self._gathered, []
+        try:
+            for change in changes:
+                self._apply(change)
+            for number in sorted({change.number for change in changes}):
+                self._write(number, [change for change in changes if change.number == number])
+        except BaseException as error:
+            for change in reversed(changes):
+                if not change.is_done:
+                    self._undo(change)
+                    change.error = error
+            if not isinstance(error, Exception):
                 raise
+        finally:
+            for change in changes:
+                change.is_done = True
+
+    def _apply(self, change: _Change) -> None:
+        """Change the record in memory."""
+        pages = self._loaded()
+        change.number = self._number_for(change.key)
+        if change.number == len(pages):
+            pages.append({})
+        change.before = pages[change.number].get(change.key)
+        self._put(change.number, change.key, change.record)
+
+    def _undo(self, change: _Change) -> None:
+        self._put(change.number, change.key, change.before)
 
     def _put(self, number: int, key: str, record: Any) -> None:
         page = self._loaded()[number]
@@ -150,18 +186,22 @@ class KeyedRecords:
         else:
             page[key], self._page_of[key] = copy.deepcopy(record), number
 
-    def _write(self, number: int, keys: Set[str]) -> None:
-        """Write a page.
-
-        :param keys: the keys whose records have changed; of the others, what another process has stored counts.
-        """
-        if number not in self._fresh:
-            stored = self._store.get(page_key(number))
-            if stored not in self._possible[number] and isinstance(stored, dict):
-                for key, record in stored.items():
-                    if key not in keys:
-                        self._put(number, key, record)
-        self._fresh.discard(number)
+    def _write(self, number: int, changes: Sequence[_Change]) -> None:
+        """Write a page with the changes of its records, as far as they may be stored."""
+        stored = self._store.get(page_key(number))
+        has_changed = stored not in self._possible[number]
+        for change in changes:
+            if change.is_intent and (has_changed or change.before != change.since):
+                self._undo(change)
+                change.is_done = True
+        changes = [change for change in changes if not change.is_done]
+        if not changes:
+            return
+        if has_changed and isinstance(stored, dict):
+            keys = {change.key for change in changes}
+            for key, record in stored.items():
+                if key not in keys:  # what another process has stored counts
+                    self._put(number, key, record)
         page = copy.deepcopy(self._loaded()[number])
         self._possible[number].append(page)
         set_for_ever(self._store, page_key(number), page)
@@ -169,6 +209,8 @@ class KeyedRecords:
         if number >= self._counted:
             set_for_ever(self._store, COUNT_KEY, {"pages": number + 1})
             self._counted = number + 1
+        for change in changes:
+            change.is_stored = change.is_done = True
 
     def _number_for(self, key: str) -> int:
         """Return the number of the page that has a key, or will have it."""
@@ -217,8 +259,12 @@ class _KeyedPlace(Place):
     def get(self) -> Any:
         return self._records.get(self._key)
 
-    def has_changed(self, since: Any) -> bool:
-        return self._records.has_changed(self._key)
+    @property
+    def log_level(self) -> int:
+        return self._records.log_level
+
+    def intend(self, record: Any, since: Any) -> bool:
+        return self._records.intend(self._key, record, since)
 
     def set(self, record: Any) -> None:
         self._records.set(self._key, record)

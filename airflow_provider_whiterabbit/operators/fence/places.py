@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -15,6 +16,11 @@ class Place(ABC):
     """What a message about the submission adds to its subject."""
 
     @property
+    def log_level(self) -> int:
+        """The level with which the id of the submission is logged."""
+        return logging.INFO
+
+    @property
     @abstractmethod
     def name(self) -> str:
         """What a person has to edit or delete in the task state store, for messages."""
@@ -24,8 +30,11 @@ class Place(ABC):
         """Return the stored record; None if there is none."""
 
     @abstractmethod
-    def has_changed(self, since: Any) -> bool:
-        """Return whether another process has written a record since this process has read or written it."""
+    def intend(self, record: Any, since: Any) -> bool:
+        """Store a record, unless another process has written one meanwhile; return whether it is stored.
+
+        :param since: the record that this process has found.
+        """
 
     @abstractmethod
     def set(self, record: Any) -> None:
@@ -59,9 +68,12 @@ class TaskPlace(Place):
         """Read the record."""
         return self._store.get(KEY)
 
-    def has_changed(self, since: Any) -> bool:
-        """Read the record again, and compare it."""
-        return bool(self._store.get(KEY) != since)
+    def intend(self, record: Any, since: Any) -> bool:
+        """Read the record again, compare it, and store another one."""
+        if self._store.get(KEY) != since:
+            return False
+        self.set(record)
+        return True
 
     def set(self, record: Any) -> None:
         """Store a record."""

@@ -62,23 +62,24 @@ class StoredFence(Fence):
 
         :raises WhiteRabbitError: if another process of the task has changed the record since this one has read it.
         """
-        if self._place.has_changed(since=self._before):
-            raise WhiteRabbitError(
-                "Another process of this task has changed the stored submission meanwhile, so nothing was sent. A "
-                "retry takes what the other process has submitted."
-            )
         if (before := self._found) is not None:
             self._settled = before.answer
             if before.target_id is not None:
                 self._replaces = {"replaces": {"id": before.target_id, "at": before.at}}
-        return Submission.from_stored(self._write(None, self._replaces))
+        record = self._record(None, self._replaces)
+        if not self._place.intend(record, since=self._before):
+            raise WhiteRabbitError(
+                "Another process of this task has changed the stored submission meanwhile, so nothing was sent. A "
+                "retry takes what the other process has submitted."
+            )
+        return Submission.from_stored(record)
 
     def adopt(self, target_id: str, earlier: Submission | None = None) -> None:
         """Store the submission's id in three attempts, which take half a minute while Airflow's API server is down.
 
         If all fail, a retry calls the submission uncertain, which is safe, and the log has the id.
         """
-        log.info("Submitted %s%s as %s", self._subject, self._place.label, target_id)
+        log.log(self._place.log_level, "Submitted %s%s as %s", self._subject, self._place.label, target_id)
         attempts = tenacity.Retrying(stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_fixed(1), reraise=True)
         entries = self._replaces.copy()
         if earlier is not None:
@@ -89,9 +90,9 @@ class StoredFence(Fence):
             if earlier.replaces:
                 entries["replaces"] = earlier.replaces
         try:
-            attempts(self._write, target_id, entries)
+            attempts(self._place.set, self._record(target_id, entries))
         except Exception:
-            log.exception("The id could not be stored; a retry of this task will not find it")
+            log.exception("The id %s could not be stored; a retry of this task will not find it", target_id)
 
     def withdraw(self) -> None:
         """Delete the intent to submit from Airflow's task state store, or restore the record that it has replaced."""
@@ -158,7 +159,7 @@ class StoredFence(Fence):
             "(see at-most-once in this provider's documentation)."
         )
 
-    def _write(self, target_id: str | None, entries: dict[str, Any]) -> dict[str, Any]:
+    def _record(self, target_id: str | None, entries: dict[str, Any]) -> dict[str, Any]:
         record: dict[str, Any] = {
             "id": target_id,
             "stored": target_id,
@@ -169,6 +170,4 @@ class StoredFence(Fence):
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "request": self.request,
         }
-        record |= entries | ({"settled": self._settled} if self._settled else {})
-        self._place.set(record)
-        return record
+        return record | entries | ({"settled": self._settled} if self._settled else {})

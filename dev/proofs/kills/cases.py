@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dev.proofs.kills import changes, moments
 from dev.proofs.kills.case import Case, Killed, Outcome, RowSpec
-from dev.proofs.kills.killing import KEYED_DAG, Kill, Point, Remedy
+from dev.proofs.kills.killing import KEYED_DAG, MANY_DAG, MANY_WORKER_DAG, SUBMIT_TWICE, Kill, Point, Remedy
 
 POINTS: dict[Point, str] = {
     "intent": "before the intent is stored",
@@ -28,7 +28,13 @@ _REMEDIES: dict[Remedy, str] = {
     "store": "a user stores the id, and clears the task",
     "clear": "a user clears the task",
 }
-_OPTIONS = {"kills_once": ", retries=0", "kills_resubmit": ", resubmit", KEYED_DAG: ", second key"}
+_OPTIONS = {
+    "kills_once": ", retries=0",
+    "kills_resubmit": ", resubmit",
+    KEYED_DAG: ", second key",
+    MANY_DAG: ", second input",
+    MANY_WORKER_DAG: ", second input, worker",
+}
 
 _ALICE_1 = "alice's receipt 1"
 _ALICE_2 = "alice's receipt 2 (resubmitted)"
@@ -55,7 +61,7 @@ def _kill(
 
     :param remedy: what a user does afterwards, and how the task must end then.
     """
-    rows = [RowSpec("", expected, asked=2 if dag_id in ("kills_resubmit", KEYED_DAG) else 1)]
+    rows = [RowSpec("", expected, asked=2 if dag_id in ("kills_resubmit", *SUBMIT_TWICE) else 1)]
     if remedy:
         rows.append(RowSpec(_REMEDIES[remedy[0]], remedy[1], asked=0 if remedy[0] in ("there", "store") else 1))
     steps = Kill(point, killed, dag_id, remedy[0] if remedy else None)
@@ -120,5 +126,25 @@ KEYED_KILLS = (
 )
 """The kills of a task that pays Alice and then Bob, each under a key, at the points of Bob's submission."""
 
-CASES = (*changes.CASES, *KILLS, *KEYED_KILLS, *moments.CASES)
+_BOTH_ONCE = Outcome(1, "alice, bob", "bob's receipt 2")
+
+MANY_KILLS = (
+    _kill("deferred", "triggerer", _BOTH_ONCE, dag_id=MANY_DAG),
+    _kill("meanwhile", "triggerer", _BOTH_ONCE, dag_id=MANY_DAG),
+    _kill("resuming", "task", _BOTH_PAID, dag_id=MANY_DAG),
+    _kill("waiting", "task", _BOTH_PAID, dag_id=MANY_WORKER_DAG),
+    _kill("intent", "task", _BOTH_PAID, dag_id=MANY_DAG),
+    _kill("intent", "supervisor", _BOTH_PAID, dag_id=MANY_DAG),
+    _kill("post", "task", _BOB_UNSENT, ("submit", _BOB_SUBMITTED), MANY_DAG),
+    _kill("post", "supervisor", _BOB_UNCERTAIN, dag_id=MANY_DAG),
+    _kill("request", "both", _BOB_UNCERTAIN, dag_id=MANY_DAG),
+    _kill("answer", "task", _BOB_UNCERTAIN, ("there", _BOTH_SETTLED), MANY_DAG),
+    _kill("id", "task", _BOB_UNCERTAIN, ("clear", Outcome(3, "alice, bob", _UNCERTAIN)), MANY_DAG),
+    _kill("id", "both", _BOB_UNCERTAIN, dag_id=MANY_DAG),
+    _kill("defer", "task", _BOTH_PAID, ("clear", _BOTH_SETTLED), MANY_DAG),
+    _kill("defer", "both", _BOTH_PAID, dag_id=MANY_DAG),
+)
+"""The kills of a task that pays Alice and then Bob with one operator, at the points of Bob's submission."""
+
+CASES = (*changes.CASES, *KILLS, *KEYED_KILLS, *MANY_KILLS, *moments.CASES)
 """All cases, in the order in which they start: those that take longest come first."""

@@ -32,7 +32,13 @@ Remedy = Literal["there", "submit", "clear", "store"]
 KEYED_DAG = "kills_keys"
 """The DAG whose task submits twice, under keys. The second submission is stopped."""
 
-KEYED_PAYEE = "bob"
+MANY_DAG = "kills_many"
+MANY_WORKER_DAG = "kills_many_worker"
+"""The DAGs whose task submits two inputs. The second submission is stopped."""
+
+SUBMIT_TWICE = (KEYED_DAG, MANY_DAG, MANY_WORKER_DAG)
+
+SECOND_PAYEE = "bob"
 """Whom the second submission pays."""
 
 
@@ -77,12 +83,17 @@ class Kill:
         yield scene.has_ended
         scene.record(same=doubt)
 
+    @property
+    def _submissions(self) -> int:
+        """How many submissions the task makes."""
+        return 2 if self.dag_id in SUBMIT_TWICE else 1
+
     def _start(self, scene: Scene) -> None:
         """Script the executions and start the DAG run."""
         is_manual = self.point in ("deferred", "meanwhile", "resuming", "waiting", "cleared")
-        scene.script(manual=int(is_manual), fails=self.point == "failed")
+        scene.script(manual=self._submissions if is_manual else 0, fails=self.point == "failed")
         if self.point in ("request", "answer"):
-            payee = KEYED_PAYEE if self.dag_id == KEYED_DAG else ""
+            payee = SECOND_PAYEE if self._submissions == 2 else ""
             hold = HoldFirst(scene.module, before=self.point == "request", payee=payee)
             scene.bed.faults[scene.module] = scene.bed.wr.fault(hold, kind="submit", times=None)
         scene.start(self.dag_id, stops=self.point)
@@ -90,7 +101,7 @@ class Kill:
     def _reach_point(self, scene: Scene) -> Steps[None]:
         """Wait until the task has reached the point of the kill."""
         bed, module = scene.bed, scene.module
-        number = 2 if self.dag_id == KEYED_DAG else 1  # of the submission that is stopped
+        number = self._submissions  # of the submission that is stopped
         match self.point:
             case "request":
                 yield lambda: len(bed.submissions(module)) >= number
@@ -105,7 +116,7 @@ class Kill:
                 yield partial(bed.has_stopped, module, point)
         if self.point == "resuming":
             hold = bed.hold_record(module)
-            scene.complete()
+            scene.complete_all()
             yield lambda: hold.hits
 
     def _kill(self, scene: Scene) -> Steps[psutil.Process | None]:
@@ -142,9 +153,9 @@ class Kill:
         """Complete a manual execution; unless the point is ``meanwhile``, only after the wait has begun anew."""
         bed = scene.bed
         if self.point == "meanwhile":
-            scene.complete()
+            scene.complete_all()
             bed.airflow.start("triggerer")
         elif self.point in ("deferred", "waiting", "cleared"):
             yield lambda: bed.count_streams(scene.module) > 1
             yield lambda: self.point != "cleared" or scene.is_parked()
-            scene.complete()
+            scene.complete_all()

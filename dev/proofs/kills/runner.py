@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 MAX_STARTING = 6
 """How many tasks may be on their way to the point of the kill at a time: SQLite allows one writer at a time."""
 
-DAG_COUNT = 12
+DAG_COUNT = 14
 """How many DAGs the kills have."""
 
 FEW = 4

@@ -215,6 +215,11 @@ class Scene:
         """Complete the last execution."""
         self.bed.wr.complete(self.executions(index)[-1]["id"])
 
+    def complete_all(self) -> None:
+        """Complete all executions."""
+        for record in self.executions():
+            self.bed.wr.complete(record["id"])
+
     # --- rows
 
     def reach_point(self) -> None:
@@ -246,10 +251,15 @@ class Scene:
     def _returned(self, index: int, log: str) -> str:
         state = self.task(index).state
         if state == "success":
-            returned = self.run.xcom(TASK, "execution_id", index), self.run.xcom(TASK, map_index=index)
             executions = [(record["id"], record["output"]) for record in self.executions(index)]
-            if returned not in executions:
+            result = self.run.xcom(TASK, map_index=index)
+            if isinstance(result, list):  # of many executions, of which the last is shown
+                pairs = [(one["id"], one["output"]) for one in result]
+            else:
+                pairs = [(self.run.xcom(TASK, "execution_id", index), result)]
+            if not all(pair in executions for pair in pairs):
                 return "wrong output"
+            returned = pairs[-1]
             how = "(reattached)" if "Submitted before" in log else ""
             how = "(resubmitted)" if "Submitting anew" in log else how
             return f"{returned[1]['payee']}'s receipt {executions.index(returned) + 1} {how}".strip()
@@ -261,8 +271,9 @@ class Scene:
         """Whether the task has returned the output of an execution with another input than the task asked for."""
         if self.task(index).state != "success":
             return False
-        payee = self.bed.rendered_input(self.run, TASK, index)["payee"]
-        return bool(self.run.xcom(TASK, map_index=index)["payee"] != payee)
+        inputs, result = self.bed.rendered_inputs(self.run, TASK, index), self.run.xcom(TASK, map_index=index)
+        outputs = [one["output"] for one in result] if isinstance(result, list) else [result]
+        return [output["payee"] for output in outputs] != [one["payee"] for one in inputs]
 
     def with_late_submissions(self, row: Row) -> Row:
         """Return a row that also counts the submissions after the case's last row."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_whiterabbit.compat import DAG, get_current_context
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
@@ -57,7 +58,42 @@ class StoppingStateStore:
         return getattr(self._store, name)
 
 
-class StoppingOperator(WhiteRabbitExecuteComponentOperator):
+class StoppingMixin:
+    """Mixin for operators that stop at one point of a submission."""
+
+    module: Any
+    stops: Any
+
+    _stopped_key: str | None = None
+    """The key of the submission that stops; None for a task that submits once."""
+
+    def execute(self, context: Context) -> Any:
+        """Write the process id, and submit the component."""
+        self._file("pid").write_text(str(os.getpid()))
+        if context["ti"].try_number == 1:
+            changed: Any = context
+            store = changed["task_state_store"]
+            changed["task_state_store"] = StoppingStateStore(store, self._stop_at, self._stopped_key)
+        return super().execute(context)  # type: ignore[misc]
+
+    def execute_answered(self, context: Context, event: Any = None) -> Any:
+        """Write the process id, and continue after a person's answer."""
+        self._file("pid").write_text(str(os.getpid()))
+        return super().execute_answered(context, event)  # type: ignore[misc]
+
+    def execute_complete(self, context: Context, event: Any = None, identity: Any = None) -> Any:
+        """Write the process id, and resume."""
+        self._file("pid").write_text(str(os.getpid()))
+        return super().execute_complete(context, event, identity)  # type: ignore[misc]
+
+    def _stop_at(self, point: str) -> None:
+        stop_at(self.module, self.stops, point)
+
+    def _file(self, suffix: str) -> Path:
+        return FOLDER / f"{self.module}.{suffix}"
+
+
+class StoppingOperator(StoppingMixin, WhiteRabbitExecuteComponentOperator):
     """Executes a component and stops at one point of the submission.
 
     :param stops: name of the point; templated.
@@ -69,29 +105,19 @@ class StoppingOperator(WhiteRabbitExecuteComponentOperator):
         super().__init__(**kwargs)
         self.stops = stops
 
-    def execute(self, context: Context) -> Any:
-        """Write the process id, and submit the component."""
-        self._file("pid").write_text(str(os.getpid()))
-        if context["ti"].try_number == 1:
-            changed: Any = context
-            changed["task_state_store"] = StoppingStateStore(changed["task_state_store"], self._stop_at)
-        return super().execute(context)
 
-    def execute_answered(self, context: Context, event: Any = None) -> Any:
-        """Write the process id, and continue after a person's answer."""
-        self._file("pid").write_text(str(os.getpid()))
-        return super().execute_answered(context, event)
+class StoppingManyOperator(StoppingMixin, WhiteRabbitExecuteComponentsOperator):
+    """Executes a component twice and stops at one point of the second submission.
 
-    def execute_complete(self, context: Context, event: Any = None, identity: str | None = None) -> Any:
-        """Write the process id, and resume."""
-        self._file("pid").write_text(str(os.getpid()))
-        return super().execute_complete(context, event, identity)
+    :param stops: name of the point; templated.
+    """
 
-    def _stop_at(self, point: str) -> None:
-        stop_at(self.module, self.stops, point)
+    template_fields = (*WhiteRabbitExecuteComponentsOperator.template_fields, "stops")
+    _stopped_key = "inputs[1]"
 
-    def _file(self, suffix: str) -> Path:
-        return FOLDER / f"{self.module}.{suffix}"
+    def __init__(self, *, stops: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stops = stops
 
 
 def stop_at(module: str, stops: str, point: str) -> None:

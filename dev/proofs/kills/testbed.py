@@ -113,10 +113,12 @@ class Testbed:
         keys = [key for key, item in self._tasks.items() if key[0] == run.run_id and item["state"] == "deferred"]
         return all(self.is_parked(run, task_id, index) for _, task_id, index in keys)
 
-    def rendered_input(self, run: DagRun, task_id: str, index: int) -> Any:
-        """Return the input that a task instance asked for in its last try."""
+    def rendered_inputs(self, run: DagRun, task_id: str, index: int) -> Any:
+        """Return the inputs whose outputs a task instance must have returned in its last try."""
         fields = self._tasks[run.run_id, task_id, index]["rendered_fields"]
-        return fields["input"] if "input" in fields else fields["op_kwargs"]["input"]
+        if "inputs" in fields:
+            return fields["inputs"]
+        return [fields["input"] if "input" in fields else fields["op_kwargs"]["input"]]
 
     def once(self, name: str, action: Callable[[], object]) -> bool:
         """Do something unless it was done before under this name; return whether it was done now."""

@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
 from airflow_provider_whiterabbit.compat import DAG, task
-from dev.proofs.kills.stopping import FOLDER, PAY, StoppingOperator, kills_dag, pay_each
+from dev.proofs.kills.stopping import FOLDER, PAY, StoppingManyOperator, StoppingOperator, kills_dag, pay_each
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
@@ -45,6 +45,19 @@ with DAG("kills_keys", schedule=None, catchup=False, max_active_runs=100, max_ac
         return pay_each("alice", input["payee"], module=module, stops=stops)
 
     pay(module=PAY["module"], stops=PAY["stops"], input={"payee": "bob"})
+
+
+for name, is_deferrable in {"kills_many": True, "kills_many_worker": False}.items():
+    with DAG(name, schedule=None, catchup=False, max_active_runs=100, max_active_tasks=100) as dag:
+        # One at a time, so that the first input is submitted, and recorded, when the second one stops.
+        StoppingManyOperator(
+            **PAY,
+            inputs=[{"payee": "alice"}, {"payee": "bob"}],
+            at_once=1,
+            retries=2,
+            deferrable=is_deferrable,
+        )
+    globals()[name] = dag
 
 
 class PatientParent(TriggerDagRunOperator):

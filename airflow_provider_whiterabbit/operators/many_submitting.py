@@ -1,0 +1,236 @@
+"""Submits many inputs of a component: in order, some of them at a time, and each at most once.
+
+Before it submits anything, it finds all that earlier tries have submitted. So if there is a doubt about an input,
+nothing more is submitted.
+
+The first input that can't be submitted stops it: a list with a wrong input may be wrong as a whole, and the inputs
+behind may build on those before. What is under way meanwhile is finished and recorded, so a later try takes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_whiterabbit.client import retry
+from airflow_provider_whiterabbit.client.clock import monotonic
+from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION
+from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException
+from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends
+from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitInvalidRequestError,
+    WhiteRabbitNotFoundError,
+    WhiteRabbitRateLimitError,
+    WhiteRabbitTimeoutError,
+    WhiteRabbitTransportError,
+)
+from airflow_provider_whiterabbit.operators.inputs import key_of
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.client.wait.timing import Timing
+    from airflow_provider_whiterabbit.client.wire.messages import Request
+    from airflow_provider_whiterabbit.hooks.once_submitting import Asked, KeyedSubmissions, Taken
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 600.0
+"""Seconds for which inputs are submitted again while White Rabbit takes none, because there are too many requests."""
+
+_LONGEST_PAUSE = 60.0
+
+_SHOWN = 10
+"""How many inputs a message names at most."""
+
+_MAX_CAUSE = 1_000
+"""How many characters of an error a message quotes at most, so that what is behind it is not cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be submitted, and how.
+
+    :param module: the name of the component.
+    :param requests: for each input, the request with the names of secrets in it.
+    :param filled: returns the request to send for the input with an index.
+    :param hint: returns what to do about a refusal; empty if that is not known.
+    :param at_once: how many inputs are submitted at the same time, at most.
+    :param deadline: when to stop; None for never.
+    :param timing: how often the progress is logged, and how long the first pause is.
+    """
+
+    module: str
+    requests: Sequence[Request]
+    filled: Callable[[int], Request]
+    hint: Callable[[], str]
+    at_once: int
+    deadline: datetime | None
+    timing: Timing
+
+
+class ManySubmissions:
+    """The submissions of many inputs. As text: ``412 of 1,000 inputs are submitted``."""
+
+    def __init__(self, submissions: KeyedSubmissions, plan: Plan) -> None:
+        self._submissions = submissions
+        self._plan = plan
+        self._taken: dict[int, Taken] = {}
+        self._asked: dict[int, Asked] = {}  # what no earlier try has submitted, or what is submitted anew
+        self._errors: dict[int, BaseException] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._indexes: Iterator[int] = iter(())  # of the inputs that wait for a thread
+        self._allowed = plan.at_once
+        self._working = 0
+        self._accepted_at = monotonic()
+        self._still_run = False
+
+    def __str__(self) -> str:
+        return f"{len(self._taken):,} of {len(self._plan.requests):,} inputs are submitted"
+
+    @property
+    def target_ids(self) -> list[str]:
+        """The ids of the executions of the inputs that are submitted, in the order of the inputs."""
+        return [taken.target_id for _, taken in sorted(self._taken.items())]
+
+    @property
+    def have_ended(self) -> bool:
+        """Whether all executions are known to have ended, because an earlier try has submitted them."""
+        return not self._still_run
+
+    def stop(self) -> None:
+        """Submit no further inputs."""
+        self._stopped.set()
+
+    def run(self) -> list[str]:
+        """Find or submit all inputs; return the ids of their executions, in the order of the inputs.
+
+        :raises AirflowFailException: if there is a doubt about an input, or one was refused.
+        :raises WhiteRabbitTimeoutError: at the deadline.
+        :raises AirflowException: if an input could not be submitted. A later try goes on.
+        """
+        earlier = set(self._submissions.earlier_keys())
+        count = len(self._plan.requests)
+        # The first stands for all where there are no records: an earlier try may have submitted all, or none.
+        self._each([index for index in range(count) if index == 0 or key_of(index) in earlier], self._find)
+        if self._taken:
+            log.info("Submitted before: %s", self)
+        self._each([index for index in range(count) if index not in self._taken], self._submit)
+        if others := self._submissions.untouched():
+            log.warning(
+                "An earlier try has submitted %d inputs more than this try has: nobody waits for %s",
+                len(others),
+                _listed(others),
+            )
+        return self.target_ids
+
+    def _each(self, indexes: Sequence[int], work: Callable[[int], None]) -> None:
+        """Do the work for inputs, in their order, for some at the same time; then raise what went wrong."""
+        self._indexes, self._working = iter(indexes), min(self._allowed, len(indexes))
+        if indexes:
+            with ThreadPoolExecutor(self._working, thread_name_prefix="whiterabbit-submitting") as pool:
+                running = {pool.submit(self._work, work) for _ in range(self._working)}
+                try:
+                    while running:
+                        running = wait(running, self._plan.timing.tally_interval).not_done
+                        if running:
+                            log.info("Submissions: %s", self)
+                except BaseException:  # such as Airflow's timeout of the task; what is under way is finished
+                    self.stop()
+                    raise
+        if self._errors:
+            self._raise()
+        if self._stopped.is_set():
+            raise AirflowException(f"The task was stopped: {self}")
+
+    def _work(self, work: Callable[[int], None]) -> None:
+        while (index := self._next()) is not None:
+            try:
+                work(index)
+            except BaseException as error:  # raised when all threads have ended
+                self._errors[index] = error
+                self.stop()
+
+    def _next(self) -> int | None:
+        """Return the index of the next input; None to end the thread."""
+        with self._lock:
+            if not self._stopped.is_set() and self._working <= self._allowed:
+                index = next(self._indexes, None)
+                if index is not None:
+                    return index
+            self._working -= 1
+            return None
+
+    def _ask(self, index: int) -> Asked:
+        module = self._plan.module
+        return self._submissions.ask(
+            key_of(index), EXECUTION, f"component {module}", module, self._plan.requests[index]
+        )
+
+    def _find(self, index: int) -> None:
+        asked = self._ask(index)
+        if self._submissions.find(asked):
+            self._still_run |= not asked.taken.has_ended
+            asked.taken.record = None  # its output may be large
+            self._taken[index] = asked.taken
+        else:
+            self._asked[index] = asked
+
+    def _submit(self, index: int) -> None:
+        asked = self._asked.pop(index, None) or self._ask(index)
+        failures = 0
+        while True:
+            if self._plan.deadline is not None and datetime.now(UTC) >= self._plan.deadline:
+                raise WhiteRabbitTimeoutError(f"The time is up, and only {self}. A later try submits the others")
+            try:
+                self._submissions.submit(asked, self._plan.filled(index))
+            except (WhiteRabbitRateLimitError, WhiteRabbitTransportError) as error:
+                failures += 1
+                if not self._may_wait(error) or self._stopped.wait(self._pause(failures, error)):
+                    raise
+                continue
+            self._still_run, self._accepted_at, self._taken[index] = True, monotonic(), asked.taken
+            return
+
+    def _may_wait(self, error: WhiteRabbitRateLimitError | WhiteRabbitTransportError) -> bool:
+        """Return whether an input is submitted again later, because White Rabbit asks for patience."""
+        is_busy = isinstance(error, WhiteRabbitRateLimitError) or error.retry_after is not None
+        return is_busy and monotonic() - self._accepted_at < PATIENCE
+
+    def _pause(self, failures: int, error: Exception) -> float:
+        """Return how many seconds to pause; from now on, submit half as many inputs at the same time."""
+        with self._lock:
+            fewer = max(1, self._allowed // 2)
+            if fewer < self._allowed:
+                log.warning("White Rabbit has too many requests: from now on, %d inputs are submitted at once", fewer)
+            self._allowed = fewer
+        return retry.pause_after(failures, error, longest=_LONGEST_PAUSE, first=self._plan.timing.first_pause)
+
+    def _raise(self) -> NoReturn:
+        index, error = min(self._errors.items())
+        doubts = [at for at, one in sorted(self._errors.items()) if isinstance(one, AirflowFailException)]
+        if doubts:
+            raise AirflowFailException(
+                f"There is a doubt about {_listed([key_of(at) for at in doubts])}, so no more was submitted; {self}. "
+                f"{self._errors[doubts[0]]}"
+            ) from self._errors[doubts[0]]
+        if isinstance(error, WhiteRabbitTimeoutError) or not isinstance(error, Exception):
+            raise error
+        if isinstance(error, WhiteRabbitInvalidRequestError | WhiteRabbitNotFoundError):
+            error.hint = self._plan.hint()
+        is_final = no_retry_mends(error, (*INVALID, *UNAUTHORIZED))
+        what_next = "Correct it, and clear this task: it" if is_final else "A later try"
+        raise (AirflowFailException if is_final else AirflowException)(
+            f"{key_of(index)} was not submitted: {clean(str(error), _MAX_CAUSE).rstrip('.')}. So no more was "
+            f"submitted; {self}. {what_next} takes what is submitted, and submits the others."
+        ) from error
+
+
+def _listed(keys: Sequence[Any]) -> str:
+    more = f" and {len(keys) - _SHOWN:,} more" if len(keys) > _SHOWN else ""
+    return f"{', '.join(keys[:_SHOWN])}{more}"
