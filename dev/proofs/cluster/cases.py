@@ -1,0 +1,100 @@
+"""The cases: which part of the cluster fails while a third to two thirds of the submissions have arrived."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dev.harness.airflow_home import SERVER, WORKER
+from dev.proofs.cluster.settings import RESTORE_INTERVAL, VISIBILITY_TIMEOUT
+from dev.proofs.cluster.testbed import Testbed
+
+OUTAGE = 8.0
+"""Seconds for which the database is down."""
+
+
+def nothing(_bed: Testbed) -> None:
+    """Let nothing fail."""
+
+
+def kill_worker(bed: Testbed) -> None:
+    """Kill a worker while it submits. Celery delivers its tasks again, and Airflow tries them again."""
+    before = bed.redelivered()
+    bed.until(lambda: bed.is_in_flight_in(WORKER), "a submission to be in flight in the worker")
+    bed.kill(WORKER)
+    bed.airflow.start(WORKER)
+    bed.until(lambda: bed.redelivered() > before, "Celery to deliver a task again")
+
+
+def kill_triggerer(bed: Testbed) -> None:
+    """Kill a triggerer; the other one takes over its waits."""
+    bed.kill("triggerer")
+    bed.airflow.start("triggerer")
+
+
+def kill_scheduler(bed: Testbed) -> None:
+    """Kill a scheduler; the other one takes over its tasks."""
+    bed.kill("scheduler")
+    bed.airflow.start("scheduler")
+
+
+def kill_server(bed: Testbed) -> None:
+    """Kill an API server, with the requests of tasks and of White Rabbit that it answers."""
+    bed.kill(SERVER)
+    bed.airflow.start(SERVER)
+
+
+def freeze_worker(bed: Testbed) -> None:
+    """Suspend a worker while it submits, until its tasks run elsewhere; then both run them."""
+    before = bed.redelivered()
+    bed.until(lambda: bed.is_in_flight_in(WORKER), "a submission to be in flight in the worker")
+    bed.airflow.freeze(WORKER)
+    bed.note_in_flight()
+    frozen_at = time.monotonic()
+    bed.until(lambda: bed.redelivered() > before, "Celery to deliver a task again")
+    # Airflow tries again the tasks without heartbeats at about the same time, and the last task of the worker may have
+    # begun just before it was suspended.
+    time.sleep(max(0.0, frozen_at + VISIBILITY_TIMEOUT + RESTORE_INTERVAL - time.monotonic()))
+    bed.airflow.thaw(WORKER)
+
+
+def empty_redis(bed: Testbed) -> None:
+    """Kill Redis, and start it again without the tasks that it has held."""
+    bed.redis.kill()
+    bed.note_in_flight()
+    bed.redis.start()
+
+
+def restart_database(bed: Testbed) -> None:
+    """Stop PostgreSQL without notice, and start it again."""
+    bed.note_in_flight()
+    bed.postgres.stop("immediate")
+    time.sleep(OUTAGE)
+    bed.postgres.start()
+    bed.until(lambda: bed.note_in_flight() or True, "the database to answer")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A failure of one part.
+
+    :param name: the name for the command line.
+    :param fail: lets the part fail, and starts it again.
+    """
+
+    name: str
+    title: str
+    fail: Callable[[Testbed], None]
+
+
+CASES = (
+    Case("calm", "nothing fails", nothing),
+    Case("worker", "a worker is killed while it submits", kill_worker),
+    Case("triggerer", "a triggerer is killed", kill_triggerer),
+    Case("scheduler", "a scheduler is killed", kill_scheduler),
+    Case("api-server", "an API server is killed", kill_server),
+    Case("freeze", "a worker is halted until its tasks run elsewhere, and returns", freeze_worker),
+    Case("redis", "Redis is killed and returns without its data", empty_redis),
+    Case("database", f"PostgreSQL is stopped and returns after {OUTAGE:g} s", restart_database),
+)

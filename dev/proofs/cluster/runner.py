@@ -1,0 +1,135 @@
+"""Run the cases one after the other, on one cluster."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from dev.harness.airflow_api import FINISHED
+from dev.proofs.cluster.cases import CASES, Case
+from dev.proofs.cluster.outcome import Facts, Row, row_of
+from dev.proofs.cluster.plan import SENSORS, Unit, units
+from dev.proofs.cluster.testbed import Testbed, cluster
+
+EXECUTIONS = 300
+PATIENCE = 90.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is like.
+
+    :param executions: how many executions and workflow runs all cases have together.
+    :param patience: seconds without any change of a task after which the tasks of a case count as stuck.
+    :param only: names of the cases to run; all by default.
+    """
+
+    seed: int
+    executions: int = EXECUTIONS
+    patience: float = PATIENCE
+    only: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What happened.
+
+    :param rows: the rows of the table by their cases.
+    :param late: submissions that arrived after the end of their case, by the unit's name.
+    :param redelivered: tasks that Celery has delivered once more, in all cases.
+    :param restarts: components that exited by themselves and were started again.
+    :param log: the ends of the logs, if something differs from the promise.
+    """
+
+    rows: dict[Case, Row] = field(default_factory=dict)
+    late: Counter[str] = field(default_factory=Counter)
+    redelivered: int = 0
+    restarts: Counter[str] = field(default_factory=Counter)
+    log: str = ""
+
+    @property
+    def problems(self) -> list[str]:
+        """What differs from the promise."""
+        late = [f"{name}: {count} submissions after the end of its case" for name, count in self.late.items()]
+        return [*(problem for row in self.rows.values() for problem in row.problems), *late]
+
+
+def run_cases(options: Options, on_line: Callable[[str], object], on_row: Callable[[Case, Row], object]) -> Report:
+    """Run the cases and return what happened.
+
+    :param on_line: is called with a line for each thing that happens.
+    :param on_row: is called with each row when its case has ended.
+    """
+    plan = {"seed": options.seed, "cases": len(CASES), "executions": options.executions}
+    rows: dict[Case, Row] = {}
+    submitted: Counter[str] = Counter()
+    with cluster(options.seed, plan) as bed:
+        on_line("the cluster is well")
+        for number, (case, found) in enumerate(zip(CASES, units(**plan), strict=True)):
+            if options.only and case.name not in options.only:
+                continue
+            facts = _run_case(bed, case, found, Random(f"{options.seed} {number}"), options, on_line)  # noqa: S311
+            rows[case] = row_of(found, facts)
+            submitted += Counter({unit.name: facts.submissions[unit.name] for unit in found})
+            on_row(case, rows[case])
+        report = Report(rows, bed.submissions() - submitted, bed.redelivered(), bed.restarts)
+        return Report(*_fields(report), log=bed.airflow.explain()) if report.problems else report
+
+
+def _fields(report: Report) -> tuple[dict[Case, Row], Counter[str], int, Counter[str]]:
+    return report.rows, report.late, report.redelivered, report.restarts
+
+
+def _run_case(
+    bed: Testbed, case: Case, found: list[Unit], random: Random, options: Options, on_line: Callable[[str], object]
+) -> Facts:
+    """Start the executions of a case, let a part fail meanwhile, and wait for all ends."""
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        on_line(f"{case.name} {time.monotonic() - start:5.1f} s: {text}")
+
+    bed.wait_until_well()
+    bed.start(found)
+    say("the run has started")
+    wanted = [unit.name for unit in found if unit.way not in SENSORS]
+    enough = max(1, round(len(wanted) * random.uniform(1 / 3, 2 / 3)))
+
+    def arrived() -> int:
+        submissions = bed.submissions()
+        return sum(submissions[name] > 0 for name in wanted)
+
+    bed.until(lambda: arrived() >= enough, f"{enough} submissions to arrive")
+    say(f"{arrived()} of {len(wanted)} submissions have arrived")
+    case.fail(bed)
+    say(f"the failure is over; in flight were {len(bed.in_flight)}")
+    _wait_for_ends(bed, found, options.patience)
+    say("all tasks have ended, or are stuck")
+    return bed.facts()
+
+
+def _wait_for_ends(bed: Testbed, found: list[Unit], patience: float) -> None:
+    """Wait until all tasks and all runs of callbacks have ended, or nothing has changed for some time."""
+    latest: object = None
+    changed_at = time.monotonic()
+    while time.monotonic() < changed_at + patience:
+        facts = bed.until(bed.facts, "the database to answer")
+        runs = {unit: facts.runs_of(unit) for unit in found if unit.way == "called"}
+        states = [*facts.tasks.values(), *runs.values()]
+        if latest != states:
+            latest, changed_at = states, time.monotonic()
+        tasks_ended = bool(facts.tasks) and all(task.state in FINISHED for task in facts.tasks.values())
+        if tasks_ended and all(_has_ended(facts, unit) for unit in runs):
+            return
+        time.sleep(1)
+
+
+def _has_ended(facts: Facts, unit: Unit) -> bool:
+    """Whether the run of a callback has ended, or will never start because the task has failed."""
+    runs = facts.runs_of(unit)
+    if not runs:
+        return facts.tasks[unit.task].state != "success"
+    return all(run.state in FINISHED for run in runs)
