@@ -25,8 +25,8 @@ MIX = (
 )
 """The ways through which executions go, in turns:
 
-- operators, which submit: ``component`` (ends in a worker), ``ending`` (ends in the triggerer), ``worker`` (waits in the
-  worker) and ``workflow``,
+- operators, which submit: ``component`` (ends in a worker), ``ending`` (ends in the triggerer), ``worker`` (waits in
+  the worker) and ``workflow``,
 - sensors, which wait: ``deferred``, ``rescheduled`` and ``triggerer`` (starts and ends in the triggerer),
 - ``called``: an operator that does not wait, and the DAG that the callback starts,
 - ``once``: tasks that submit under `KEYS` keys each.

@@ -9,7 +9,7 @@ VISIBILITY_TIMEOUT = 20
 """Seconds after which Celery delivers a task again that no worker has finished."""
 
 RESTORE_INTERVAL = 10
-"""Seconds between two looks of a worker for tasks that it has to deliver again; a constant of Celery's library kombu."""
+"""Seconds after which a worker looks again for tasks to deliver again; a constant of Celery's library kombu."""
 
 
 def settings(broker: str, database: str, url: str) -> dict[str, str]:
@@ -41,8 +41,8 @@ def settings(broker: str, database: str, url: str) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-        # Airflow queues a task again that no worker has begun after so many seconds, by default 600 and 120. This is what
-        # brings back the tasks that a lost broker has lost.
+        # Airflow queues a task again that no worker has begun after so many seconds, by default 600 and 120: the tasks
+        # that Redis has lost come back by this.
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
         "AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL": url,
