@@ -12,8 +12,20 @@ from typing import cast
 
 from benchmarks.report import ROOT, Benchmark, is_current, read, render, summarize, write
 
-BENCHMARKS = ("waits", "sizing", "system", "latency", "calls", "parsing", "signing", "outputs", "runs", "callbacks")
-NOT_SMOKED = frozenset({"system", "latency", "callbacks"})
+BENCHMARKS = (
+    "waits",
+    "sizing",
+    "system",
+    "latency",
+    "calls",
+    "parsing",
+    "signing",
+    "outputs",
+    "runs",
+    "callbacks",
+    "growth",
+)
+NOT_SMOKED = frozenset({"system", "latency", "callbacks", "growth"})
 """Benchmarks that ``--smoke`` skips because they start an Airflow. A smoke run measures them only if they are named."""
 
 

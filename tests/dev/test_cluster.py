@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from dev.proofs.cluster.cases import CASES
 from dev.proofs.cluster.ledger import Called, Record, Task
 from dev.proofs.cluster.outcome import Facts, Row, row_of
 from dev.proofs.cluster.plan import KEYS, MIX, SENSORS, Unit, names_by_task, units
+from dev.proofs.cluster.runner import Options, Report
+from dev.proofs.cluster.table import BEGIN, END, PAGE, markdown
 
 COMPONENT = Unit(0, "component", 0, 0, 5.0)
 CALLED = Unit(0, "called", 0, 0, 5.0)
@@ -130,6 +134,24 @@ def test_a_doubt_under_a_key() -> None:
 def test_the_run_of_a_callback(runs: list[Called], end: tuple[int, ...]) -> None:
     """A callback starts one run, which succeeds with the output of its execution."""
     assert numbers(row(called={"execution-1": runs})) == end
+
+
+def test_late_submissions() -> None:
+    """A submission after the end of its case is a problem."""
+    report = Report({CASES[0]: row()}, late=Counter([COMPONENT.name]))
+    assert report.problems == [f"{COMPONENT.name}: 1 submissions after the end of its case"]
+    assert not Report({CASES[0]: row()}).problems
+
+
+def test_page() -> None:
+    """The page has a place for the table, whose last row has the sums."""
+    assert re.search(f"{BEGIN}.*{END}", PAGE.read_text(), flags=re.DOTALL)
+    lines = markdown(Options(seed=7), Report({case: row() for case in CASES[:2]})).splitlines()
+    assert lines[2:5] == [
+        f"| {CASES[0].title} | 6 | 5 | 6 | 0 | 0 | 0 | 0 | 0 |",
+        f"| {CASES[1].title} | 6 | 5 | 6 | 0 | 0 | 0 | 0 | 0 |",
+        "| **together** | 12 | 10 | 12 | 0 | 0 | 0 | 0 | 0 |",
+    ]
 
 
 def test_plan() -> None:

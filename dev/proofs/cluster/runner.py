@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from dev.harness.airflow_api import FINISHED
@@ -67,7 +67,7 @@ def run_cases(options: Options, on_line: Callable[[str], object], on_row: Callab
     rows: dict[Case, Row] = {}
     submitted: Counter[str] = Counter()
     with cluster(options.seed, plan) as bed:
-        on_line("the cluster is well")
+        on_line(f"the cluster is well; its files are in {bed.airflow.home}")
         for number, (case, found) in enumerate(zip(CASES, units(**plan), strict=True)):
             if options.only and case.name not in options.only:
                 continue
@@ -76,11 +76,7 @@ def run_cases(options: Options, on_line: Callable[[str], object], on_row: Callab
             submitted += Counter({unit.name: facts.submissions[unit.name] for unit in found})
             on_row(case, rows[case])
         report = Report(rows, bed.submissions() - submitted, bed.redelivered(), bed.restarts)
-        return Report(*_fields(report), log=bed.airflow.explain()) if report.problems else report
-
-
-def _fields(report: Report) -> tuple[dict[Case, Row], Counter[str], int, Counter[str]]:
-    return report.rows, report.late, report.redelivered, report.restarts
+        return replace(report, log=bed.airflow.explain()) if report.problems else report
 
 
 def _run_case(
