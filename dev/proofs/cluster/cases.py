@@ -1,4 +1,4 @@
-"""The cases: which part of the cluster fails while a third to two thirds of the submissions have arrived."""
+"""The cases: which part of the cluster fails while its tasks submit and wait."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from dev.proofs.cluster.testbed import Testbed
 
 OUTAGE = 8.0
 """Seconds for which the database is down."""
+
+WAITS = 4
+"""How many tasks are deferred, at least, when a triggerer is killed: each of the two has some of them."""
 
 
 def nothing(_bed: Testbed) -> None:
@@ -29,18 +32,21 @@ def kill_worker(bed: Testbed) -> None:
 
 def kill_triggerer(bed: Testbed) -> None:
     """Kill a triggerer; the other one takes over its waits."""
+    bed.until(lambda: bed.count("deferred") >= WAITS, f"{WAITS} tasks to be deferred")
     bed.kill("triggerer")
     bed.airflow.start("triggerer")
 
 
 def kill_scheduler(bed: Testbed) -> None:
-    """Kill a scheduler; the other one takes over its tasks."""
+    """Kill a scheduler while it has tasks; the other one takes them over."""
+    bed.until(lambda: bed.count("running"), "a task to run")
     bed.kill("scheduler")
     bed.airflow.start("scheduler")
 
 
 def kill_server(bed: Testbed) -> None:
-    """Kill an API server, with the requests of tasks and of White Rabbit that it answers."""
+    """Kill an API server while tasks need it, with the requests that it answers."""
+    bed.until(lambda: bed.count("running"), "a task to run")
     bed.kill(SERVER)
     bed.airflow.start(SERVER)
 
@@ -60,7 +66,8 @@ def freeze_worker(bed: Testbed) -> None:
 
 
 def empty_redis(bed: Testbed) -> None:
-    """Kill Redis, and start it again without the tasks that it has held."""
+    """Kill Redis while it has tasks, and start it again without them."""
+    bed.until(lambda: bed.count("queued"), "a task to be queued")
     bed.redis.kill()
     bed.note_in_flight()
     bed.redis.start()

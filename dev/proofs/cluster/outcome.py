@@ -66,14 +66,17 @@ class Row:
     problems: tuple[str, ...]
 
 
-def row_of(units: Sequence[Unit], facts: Facts) -> Row:
-    """Compare what has become of the units of a case with the promise."""
+def row_of(units: Sequence[Unit], facts: Facts, problem: str = "") -> Row:
+    """Compare what has become of the units of a case with the promise.
+
+    :param problem: a problem that is already known; empty if there is none.
+    """
     ends: Counter[End] = Counter()
-    problems = []
+    problems = [problem] if problem else []
     for unit in units:
-        end, problem = _end_of(unit, facts)
+        end, wrong = _end_of(unit, facts)
         ends[end] += 1
-        problems += [f"{unit.name}: {text}" for text in (problem, _wrong_submissions(unit, end, facts)) if text]
+        problems += [f"{unit.name}: {text}" for text in (wrong, _wrong_submissions(unit, end, facts)) if text]
     mine = [facts.submissions[unit.name] for unit in units]
     runs = [run for unit in units if unit.way == "called" for run in facts.runs_of(unit)]
     return Row(

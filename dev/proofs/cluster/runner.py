@@ -16,6 +16,8 @@ from dev.proofs.cluster.testbed import Testbed, cluster
 
 EXECUTIONS = 300
 PATIENCE = 90.0
+MOMENT = (1 / 6, 1 / 2)
+"""The share of its submissions after which the part of a case fails, at least and at most."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,9 @@ def run_cases(options: Options, on_line: Callable[[str], object], on_row: Callab
         for number, (case, found) in enumerate(zip(CASES, units(**plan), strict=True)):
             if options.only and case.name not in options.only:
                 continue
-            facts = _run_case(bed, case, found, Random(f"{options.seed} {number}"), options, on_line)  # noqa: S311
-            rows[case] = row_of(found, facts)
+            share = Random(f"{options.seed} {number}").uniform(*MOMENT)  # noqa: S311 (nothing secret)
+            facts, problem = _run_case(bed, case, found, share, options, on_line)
+            rows[case] = row_of(found, facts, problem)
             submitted += Counter({unit.name: facts.submissions[unit.name] for unit in found})
             on_row(case, rows[case])
         report = Report(rows, bed.submissions() - submitted, bed.redelivered(), bed.restarts)
@@ -80,9 +83,13 @@ def run_cases(options: Options, on_line: Callable[[str], object], on_row: Callab
 
 
 def _run_case(
-    bed: Testbed, case: Case, found: list[Unit], random: Random, options: Options, on_line: Callable[[str], object]
-) -> Facts:
-    """Start the executions of a case, let a part fail meanwhile, and wait for all ends."""
+    bed: Testbed, case: Case, found: list[Unit], share: float, options: Options, on_line: Callable[[str], object]
+) -> tuple[Facts, str]:
+    """Start the executions of a case, let a part fail meanwhile, and wait for all ends.
+
+    :param share: the share of the submissions that have arrived when the part fails.
+    :return: also what has kept the part from failing or returning; empty if nothing has.
+    """
     start = time.monotonic()
 
     def say(text: str) -> None:
@@ -92,23 +99,26 @@ def _run_case(
     bed.start(found)
     say("the run has started")
     wanted = [unit.name for unit in found if unit.way not in SENSORS]
-    enough = max(1, round(len(wanted) * random.uniform(1 / 3, 2 / 3)))
 
     def arrived() -> int:
         submissions = bed.submissions()
         return sum(submissions[name] > 0 for name in wanted)
 
-    bed.until(lambda: arrived() >= enough, f"{enough} submissions to arrive")
-    say(f"{arrived()} of {len(wanted)} submissions have arrived")
-    case.fail(bed)
-    say(f"the failure is over; in flight were {len(bed.in_flight)}")
+    problem = ""
+    try:
+        bed.until(lambda: arrived() >= share * len(wanted), "submissions to arrive")
+        say(f"{arrived()} of {len(wanted)} submissions have arrived")
+        case.fail(bed)
+        say(f"the failure is over; {len(bed.in_flight)} submissions were in flight when it began")
+    except TimeoutError as error:
+        problem = f"{case.title}: {error}"
     _wait_for_ends(bed, found, options.patience)
     say("all tasks have ended, or are stuck")
-    return bed.facts()
+    return bed.until(bed.facts, "the database to answer"), problem
 
 
 def _wait_for_ends(bed: Testbed, found: list[Unit], patience: float) -> None:
-    """Wait until all tasks and all runs of callbacks have ended, or nothing has changed for some time."""
+    """Wait until all tasks and all runs of callbacks have ended, or nothing has changed for `patience` seconds."""
     latest: object = None
     changed_at = time.monotonic()
     while time.monotonic() < changed_at + patience:

@@ -133,6 +133,10 @@ class Testbed:
             called,
         )
 
+    def count(self, state: str) -> int:
+        """Return how many tasks of the case are in a state."""
+        return sum(task.state == state for task in self.ledger.tasks(self.units[0].dag_id).values())
+
     # --- the cluster
 
     def deliveries(self) -> Counter[str]:
