@@ -42,8 +42,9 @@ def settings(broker: str, database: str, url: str) -> dict[str, str]:
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
         # Airflow queues a task again that no worker has begun after so many seconds, by default 600 and 120: the tasks
-        # that Redis has lost come back by this.
-        "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
+        # that Redis has lost come back by this. It does so twice by default, and then fails the task without retries.
+        "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "5",
+        "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "40",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "5",
         "AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL": url,
         "AIRFLOW__WHITERABBIT__CALLBACK_CONNECTIONS": "whiterabbit_default",
