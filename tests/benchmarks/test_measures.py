@@ -311,7 +311,7 @@ def test_tables_of_the_whole_system() -> None:
 
 
 def test_table_of_growth() -> None:
-    """Queries count per wait and hour without those of an idle Airflow; a lost wait, and an idle triggerer, miss a goal."""
+    """Queries of an idle Airflow do not count; a wait that is lost, and a triggerer without waits, miss a goal."""
     row = {"triggerers": 2, "waits": 1000, "ended": 1000, "start": 12.0, "divided": [490, 510], "cpu": 0.2, "end": 40.0}
     row |= {"queries_without": 30.0, "queries": 40.0, "rows": 2000.0}
     assert growth.table([row])[1] == ["2", "1,000", "490 + 510", "12", "25", "20", "30", "40", "36", "7,200"]
