@@ -132,7 +132,7 @@ def measure(smoke: bool) -> Any:
     """Measure each number of triggerers with each number of waits, in an Airflow of its own for each of the former."""
     server.allow_many_files()  # Airflow's processes inherit the limit
     byte_server = ByteServer()
-    rows = []
+    rows: list[dict[str, Any]] = []
     with byte_server.running():
         for triggerers in (1, 2) if smoke else TRIGGERERS:
             # The server is a new one too: it remembers all executions that have ended.

@@ -6,8 +6,9 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import server
 from benchmarks.byte_server import ByteServer
@@ -48,7 +49,8 @@ PAGE_LIMIT = 10_000
 """Maximum number of tasks that Airflow's API lists in one answer."""
 
 
-class Started(NamedTuple):
+@dataclass(frozen=True)
+class Started:
     """A crowd whose waits have started.
 
     :param runs: the numbers of the first waits of the DAG runs, by the id of the run.
@@ -60,7 +62,8 @@ class Started(NamedTuple):
     seconds: float
 
 
-class Ended(NamedTuple):
+@dataclass(frozen=True)
+class Ended:
     """A crowd whose tasks have ended.
 
     :param latencies: seconds from the end of each execution to the end of its task, if the task has succeeded.

@@ -79,7 +79,7 @@ def restart_database(bed: Testbed) -> None:
     bed.postgres.stop("immediate")
     time.sleep(OUTAGE)
     bed.postgres.start()
-    bed.until(lambda: bed.note_in_flight() or True, "the database to answer")
+    bed.note_in_flight()  # also what was stored between the first look and the stop
 
 
 @dataclass(frozen=True)

@@ -78,12 +78,13 @@ def row_of(units: Sequence[Unit], facts: Facts, problem: str = "") -> Row:
         ends[end] += 1
         problems += [f"{unit.name}: {text}" for text in (wrong, _wrong_submissions(unit, end, facts)) if text]
     mine = [facts.submissions[unit.name] for unit in units]
-    runs = [run for unit in units if unit.way == "called" for run in facts.runs_of(unit)]
+    tries = [task.try_number for task in facts.tasks.values()]
+    tries += [run.try_number for unit in units if unit.way == "called" for run in facts.runs_of(unit)]
     return Row(
         executions=len(units),
         submitted=sum(mine),
         ended=ends["ended"],
-        retried=sum(task.try_number > 1 for task in [*facts.tasks.values(), *runs]),
+        retried=sum(number > 1 for number in tries),
         doubted=ends["doubted"],
         twice=sum(max(0, count - 1) for count in mine),
         wrong=ends["wrong"],

@@ -20,7 +20,8 @@ from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.emulator.effects import Call, Delay, Effect
 from airflow_provider_whiterabbit.emulator.world.scripts import Script
 from dev.harness.airflow_api import AirflowApi
-from dev.harness.airflow_home import MAJOR, SERVER, WORKER, AirflowHome
+from dev.harness.airflow_home import SERVER, WORKER, AirflowHome
+from dev.harness.airflow_settings import MAJOR
 from dev.harness.forwarder import Forwarder
 from dev.harness.polling import until
 from dev.harness.postgres import Postgres
@@ -187,10 +188,11 @@ def cluster(seed: int, plan: dict[str, int]) -> Iterator[Testbed]:
     """
     with ExitStack() as stack:
         wr = stack.enter_context(Emulator(components=MODULES))
-        wr.settings.callback_attempts = 8
+        wr.settings.callback_attempts, wr.settings.callback_backoff = 8, 1.0  # up to two minutes, longer than an outage
         wr.fault(SlowAnswer(Random(seed)), kind="submit", times=None)  # noqa: S311 (nothing secret)
         wr.fault(SlowAnswer(Random(seed)), kind="trigger", times=None)  # noqa: S311
-        redis, postgres, front = (stack.enter_context(part) for part in (Redis(), Postgres(), Forwarder()))
+        redis, postgres = stack.enter_context(Redis()), stack.enter_context(Postgres())
+        front = stack.enter_context(Forwarder())
         connection = wr.connection
         connection["extra"]["callback_secret"] = SECRET
         environ = settings(redis.url, postgres.url, front.url) | {

@@ -25,9 +25,9 @@ from dev.proofs.cluster.plan import (
 )
 
 PLAN: dict[str, int] = json.loads(os.environ["CLUSTER_PLAN"])
-OPTIONS = {"schedule": None, "catchup": False, "max_active_tasks": 1000}
+OPTIONS: dict[str, Any] = {"schedule": None, "catchup": False, "max_active_tasks": 1000}
 # A cluster whose parts fail needs some tries. What the provider must not try again, it fails without retries.
-ARGUMENTS = {"retries": 5, "retry_delay": timedelta(seconds=1)}
+ARGUMENTS: dict[str, Any] = {"retries": 5, "retry_delay": timedelta(seconds=1)}
 MAX_PAUSE = 10
 """Longest pause in seconds between two attempts to reach White Rabbit."""
 
