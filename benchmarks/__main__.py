@@ -24,8 +24,9 @@ BENCHMARKS = (
     "outputs",
     "runs",
     "callbacks",
+    "growth",
 )
-NOT_SMOKED = frozenset({"system", "many", "latency", "callbacks"})
+NOT_SMOKED = frozenset({"system", "many", "latency", "callbacks", "growth"})
 """Benchmarks that ``--smoke`` skips because they start an Airflow. A smoke run measures them only if they are named."""
 
 

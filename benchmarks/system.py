@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,31 @@ PAGE_LIMIT = 10_000
 """Maximum number of tasks that Airflow's API lists in one answer."""
 
 
+@dataclass(frozen=True)
+class Started:
+    """A crowd whose waits have started.
+
+    :param runs: the numbers of the first waits of the DAG runs, by the id of the run.
+    :param seconds: how long it took until all waits had started.
+    """
+
+    runs: dict[str, int]
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A crowd whose tasks have ended.
+
+    :param latencies: seconds from the end of each execution to the end of its task, if the task has succeeded.
+    :param seconds: from the first end of an execution to the last end of a task.
+    """
+
+    latencies: list[float]
+    seconds: float
+
+
 class Crowds:
     """Starts crowds of waits and ends their executions, one crowd after the other.
 
@@ -67,6 +93,16 @@ class Crowds:
 
         :raises TimeoutError: if the waits do not start within START_TIMEOUT or do not end within END_TIMEOUT.
         """
+        started = self.start(way, count, START_TIMEOUT)
+        cpu = self._triggerer_cpu()
+        ended = self.end(way, started, seconds, END_TIMEOUT)
+        return figures(ended.latencies, count, started.seconds, self._triggerer_cpu() - cpu)
+
+    def start(self, way: str, count: int, timeout: float) -> Started:
+        """Start a crowd of `count` waits, and return when all of them wait.
+
+        :raises TimeoutError: if the waits do not start within `timeout` seconds.
+        """
         self._first_number += CROWD_OFFSET
         self._tasks[way] += count
         already_waiting, started = self._waiting(way), time.monotonic()
@@ -74,12 +110,21 @@ class Crowds:
         runs = {
             self._airflow.run(way, {"port": self._byte_server.port, "first": first}).run_id: first for first in firsts
         }
-        until(lambda: self._waiting(way) - already_waiting >= count, f"all {count} {way} waits to start", START_TIMEOUT)
-        start_seconds, cpu = time.monotonic() - started, self._triggerer_cpu()
-        end_times = self._end_executions(way, count, seconds)
-        until(lambda: self._all_ended(way), f"all {count} {way} tasks to end", END_TIMEOUT, interval=1)
-        latencies = [task_end - end_times[number] for number, task_end in self._task_ends(way, runs)]
-        return figures(latencies, count, start_seconds, self._triggerer_cpu() - cpu)
+        until(lambda: self._waiting(way) - already_waiting >= count, f"all {count} {way} waits to start", timeout)
+        return Started(runs, count, time.monotonic() - started)
+
+    def end(self, way: str, started: Started, seconds: float, timeout: float) -> Ended:
+        """End the executions of a crowd evenly over `seconds` seconds, and return when all tasks have ended.
+
+        :raises TimeoutError: if they do not end within `timeout` seconds.
+        """
+        end_times = self._end_executions(way, started.count, seconds)
+        until(lambda: self._all_ended(way), f"all {started.count} {way} tasks to end", timeout, interval=1)
+        task_ends = dict(self._task_ends(way, started.runs))
+        return Ended(
+            [task_end - end_times[number] for number, task_end in task_ends.items()],
+            max(task_ends.values(), default=0.0) - min(end_times.values()),
+        )
 
     def _waiting(self, way: str) -> int:
         """Return how many waits have started: open streams of this provider, or connected floor triggers."""

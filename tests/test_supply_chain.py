@@ -13,7 +13,7 @@ from tests.docs.pages import ROOT
 
 FILES = sorted((ROOT / "constraints").glob("*.txt"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-ENVIRONMENTS = ("", "-audit", "-bench", "-build", "-docs", "-matrix")
+ENVIRONMENTS = ("", "-audit", "-bench", "-build", "-cluster", "-docs", "-matrix")
 PIN = re.compile(r"[a-z0-9-]+==\S+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n")
 
 
@@ -39,7 +39,7 @@ def test_the_makefile_requires_hashes() -> None:
     installs = [command for command in commands() if "pip install" in command]
     this = [command for command in installs if "--editable" in command]
     pinned = [command for command in installs if command not in this]
-    assert len(this) == 2  # .venv and .venv-bench
+    assert len(this) == 3  # .venv, .venv-bench and .venv-cluster
     assert len(pinned) == 1 + len(ENVIRONMENTS)
     for command in pinned:
         assert "--require-hashes" in command.split()

@@ -25,15 +25,17 @@ COMPONENTS = (SERVER, "scheduler", "dag-processor", "triggerer") if MAJOR > 2 el
 
 _AIRFLOW = str(Path(sys.executable).parent / "airflow")
 # `DagRun.log` reads the logs from disk; a log server would occupy another port for each component.
-_OPTIONS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
+_OPTIONS = {name: ["--skip-serve-logs"] for name in ("scheduler", "triggerer", "worker")}
+WORKER = "worker"
+"""A worker of Celery, which needs the CeleryExecutor and Airflow's provider for Celery."""
 
 
 class AirflowHome:
     """A context manager that runs an Airflow.
 
     Every component is a separate process that can be stopped, killed and started by its name. The name is Airflow's
-    command for the component, optionally with a number: ``triggerer``, ``triggerer-2``. Each API server has its own
-    address (`url_of`). All components share one environment, `environ`.
+    command for the component, optionally with a number: ``triggerer``, ``triggerer-2``; that of a worker of Celery is
+    ``worker``. Each API server has its own address (`url_of`). All components share one environment, `environ`.
 
     :param dag_folders: folders with DAG files.
     :param home: Airflow's home directory; by default a temporary directory, which is removed afterwards.
@@ -92,7 +94,16 @@ class AirflowHome:
         """Start a component that is not running, with additional options of its command."""
         command = component.rstrip("-0123456789")
         self._started[command.replace("-", "_")] = datetime.now(UTC)
-        arguments = [_AIRFLOW, command, *_OPTIONS.get(command, ()), *options]
+        arguments = [
+            _AIRFLOW,
+            *(["celery"] if command == WORKER else []),
+            command,
+            *_OPTIONS.get(command, ()),
+            *options,
+        ]
+        if command == WORKER:  # workers of one home need files and names of their own
+            pid_file = self.home / f"{component}.pid"
+            arguments += ["--celery-hostname", f"{component}@%h", "--pid", str(pid_file)]
         if command == SERVER:
             arguments += ["--port", self.url_of(component).rpartition(":")[2]]
         if command == SERVER and not self._database:

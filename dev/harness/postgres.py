@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -48,8 +48,12 @@ class Postgres:
     another program could take while the server is stopped, and no password. PostgreSQL refuses to run as root; if the
     caller is root, the server runs as the user postgres.
 
+    :param options: further options of the server, by their names.
     :raises FileNotFoundError: on entering, if PostgreSQL is not installed; the message names the packages to install.
     """
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        self._options = dict(options or {})
 
     def __enter__(self) -> Self:
         self._programs = programs()
@@ -82,7 +86,7 @@ class Postgres:
         :param timeout: seconds to wait.
         :raises RuntimeError: if the server exits instead; the message contains its output.
         """
-        options = _OPTIONS | {"unix_socket_directories": str(self.folder)}
+        options = _OPTIONS | self._options | {"unix_socket_directories": str(self.folder)}
         settings = [f"-c{name}={value}" for name, value in options.items()]
         self._sessions.start(_SERVER, [str(self._programs / _SERVER), "-D", str(self._data), *settings])
         until(self._is_ready, "PostgreSQL to accept connections", timeout, interval=0.05)

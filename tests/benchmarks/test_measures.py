@@ -15,7 +15,21 @@ from typing import Any
 import pytest
 
 from airflow_provider_whiterabbit.client import webhooks
-from benchmarks import callbacks, many, outputs, parsing, process, runs, server, signing, sizing, system, waiting, waits
+from benchmarks import (
+    callbacks,
+    growth,
+    many,
+    outputs,
+    parsing,
+    process,
+    runs,
+    server,
+    signing,
+    sizing,
+    system,
+    waiting,
+    waits,
+)
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.blocking import WatchedSelector
 from benchmarks.callback_senders import MODULE, SECRET, Signal, at_rate, by_senders, new_body, signature
@@ -297,6 +311,15 @@ def test_tables_of_the_whole_system() -> None:
     data["ours"] = system.figures([3 * second for second in even], waits=102, start=3.0, cpu=6.06)
     assert [goal.met for goal in system.goals(data)] == [False] * 4
     assert [goal.value for goal in system.goals(data)] == pytest.approx([1, 3, 3, 3 * 101 / 102])
+
+
+def test_table_of_growth() -> None:
+    """Queries of an idle Airflow do not count; a wait that is lost, and a triggerer without waits, miss a goal."""
+    row = {"triggerers": 2, "waits": 1000, "ended": 1000, "start": 12.0, "divided": [490, 510], "cpu": 0.2, "end": 40.0}
+    row |= {"queries_without": 30.0, "queries": 40.0, "rows": 2000.0}
+    assert growth.table([row])[1] == ["2", "1,000", "490 + 510", "12", "25", "20", "30", "40", "36", "7,200"]
+    assert [goal.met for goal in growth.goals([row])] == [True, True]
+    assert [goal.value for goal in growth.goals([row, row | {"ended": 997, "divided": [1000]}])] == [3, 1]
 
 
 def test_callbacks_of_the_benchmark() -> None:

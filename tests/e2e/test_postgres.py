@@ -56,6 +56,12 @@ def query(server: Postgres, text: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in result] if result.returns_rows else []
 
 
+def test_options() -> None:
+    """The server has the options that it was given, and keeps the others."""
+    with Postgres({"work_mem": "5MB"}) as server:
+        assert [query(server, f"SHOW {name}") for name in ("work_mem", "max_connections")] == [[("5MB",)], [("300",)]]
+
+
 @pytest.mark.parametrize("mode", ["fast", "immediate", "kill"])
 def test_stopped_server_keeps_its_data(server: Postgres, mode: Mode) -> None:
     """A stopped server drops old and new clients; after a restart it has the same data at the same address."""
