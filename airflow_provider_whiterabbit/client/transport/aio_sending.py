@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,7 +24,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationErr
 T = TypeVar("T")
 
 
-class SendingClient(ClientBase):
+class SendingClient(ClientBase, abc.ABC):
     """Base class of the asynchronous client. For the parameters, see `AsyncClient`."""
 
     __slots__ = ("_read_again",)
@@ -64,12 +65,12 @@ class SendingClient(ClientBase):
         on_id(answers.submitted_id(request, answer, id_field))
         return answer
 
+    @abc.abstractmethod
     async def _send(self, attempts: Iterator[int], request: Request) -> Any:
         """Send a request once, and return the response's JSON.
 
         :param attempts: numbers the times that the request is sent.
         """
-        raise NotImplementedError
 
     async def _with_valid_key(self, exchange: Callable[[Limits], Awaitable[T]], request: Request, within: float) -> T:
         """Send a request, and again if its clock was wrong, or if its key was replaced meanwhile.

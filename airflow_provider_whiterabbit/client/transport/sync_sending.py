@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitAuthenticationErr
 T = TypeVar("T")
 
 
-class SendingClient(ClientBase):
+class SendingClient(ClientBase, abc.ABC):
     """Base class of the blocking client. For the parameters, see `Client`.
 
     :raises WhiteRabbitConfigError: if the environment names a proxy that can't be used.
@@ -72,12 +73,12 @@ class SendingClient(ClientBase):
         on_id(answers.submitted_id(request, answer, id_field))
         return answer
 
+    @abc.abstractmethod
     def _send(self, attempts: Iterator[int], request: Request) -> Any:
         """Send a request once, and return the response's JSON.
 
         :param attempts: numbers the times that the request is sent.
         """
-        raise NotImplementedError
 
     def _with_valid_key(self, exchange: Callable[[Limits], T], request: Request, within: float) -> T:
         """Send a request, and again if its clock was wrong, or if its key was replaced meanwhile.
