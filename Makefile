@@ -187,20 +187,23 @@ clean: ## Remove the virtual environments, caches and builds
 	rm -rf $(VENV) $(DOCS) $(BUILD) $(BENCH) $(CLUSTER_VENV) $(MATRIX) $(AUDIT) .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
 
 $(READY): pyproject.toml $(CONSTRAINTS) | $(BIN)/uv
-	VIRTUAL_ENV=$(VENV) $(INSTALL) --compile-bytecode --requirements $(CONSTRAINTS)
-	VIRTUAL_ENV=$(VENV) $(INSTALL_THIS)
+	@echo "Installing Airflow, and what the tests need, into $(VENV). This takes a minute or more, and is done once"
+	@VIRTUAL_ENV=$(VENV) $(INSTALL) --compile-bytecode --requirements $(CONSTRAINTS)
+	@VIRTUAL_ENV=$(VENV) $(INSTALL_THIS)
 	@touch $@
 
 # What these environments have beside Airflow, their own files pin on top of Airflow's.
 $(BENCH)/.ready $(CLUSTER_VENV)/.ready: .venv-%/.ready: pyproject.toml $(CONSTRAINTS) constraints/%.txt | $(BIN)/uv
 	@test -x .venv-$*/bin/python || $(BIN)/uv venv -q --python $(BIN)/python .venv-$*
-	VIRTUAL_ENV=.venv-$* $(INSTALL) --compile-bytecode --requirements $(CONSTRAINTS) --requirements constraints/$*.txt
-	VIRTUAL_ENV=.venv-$* $(INSTALL_THIS)
+	@echo "Installing Airflow, and what else is needed here, into .venv-$*"
+	@VIRTUAL_ENV=.venv-$* $(INSTALL) --compile-bytecode --requirements $(CONSTRAINTS) --requirements constraints/$*.txt
+	@VIRTUAL_ENV=.venv-$* $(INSTALL_THIS)
 	@touch $@
 
 $(AUDIT)/.ready $(DOCS)/.ready $(BUILD)/.ready $(MATRIX)/.ready: .venv-%/.ready: constraints/%.txt | $(BIN)/uv
 	@test -x .venv-$*/bin/python || $(BIN)/uv venv -q --python $(BIN)/python .venv-$*
-	VIRTUAL_ENV=.venv-$* $(INSTALL) --requirements constraints/$*.txt
+	@echo "Installing the packages of constraints/$*.txt into .venv-$*"
+	@VIRTUAL_ENV=.venv-$* $(INSTALL) --requirements constraints/$*.txt
 	@touch $@
 
 $(BIN)/uv: constraints/uv.txt

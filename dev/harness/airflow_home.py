@@ -29,6 +29,9 @@ _OPTIONS = {name: ["--skip-serve-logs"] for name in ("scheduler", "triggerer", "
 WORKER = "worker"
 """A worker of Celery, which needs the CeleryExecutor and Airflow's provider for Celery."""
 
+MAX_START = 600
+"""Seconds that Airflow may take to start: it takes half a minute, and several minutes on a busy machine."""
+
 
 class AirflowHome:
     """A context manager that runs an Airflow.
@@ -166,7 +169,7 @@ class AirflowHome:
         command_lines = [_command_line(process) for process in self.processes("scheduler")]
         return any(task.id and task.id in line for task in tasks for line in command_lines)
 
-    def wait_until_ready(self, timeout: float = 180) -> None:
+    def wait_until_ready(self, timeout: float = MAX_START) -> None:
         """Wait until the API server reports every component as healthy, with a heartbeat since the component's start.
 
         :raises RuntimeError: if a component exits; the message contains its output.

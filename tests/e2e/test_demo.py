@@ -98,7 +98,7 @@ def check_order(output: str, lines: Sequence[str]) -> None:
 def test_demo_prints_each_event(tmp_path: Path, options: list[str], expected: list[Sequence[str]]) -> None:
     """The demo prints each event in order, and leaves nothing behind."""
     with start_demo(tmp_path, *options) as demo:
-        output, _ = demo.communicate(timeout=180)
+        output, _ = demo.communicate(timeout=900)
     assert demo.returncode == 0, output
     for lines in expected:
         check_order(output, lines)

@@ -26,7 +26,8 @@ def demo(timeline: Timeline, options: argparse.Namespace) -> bool:
     with Emulator() as wr:
         prepared = doubt.prepare(wr) if options.doubt else waits.prepare(wr)
         timeline.print(f"White Rabbit is emulated at {wr.url}; {prepared}")
-        timeline.print(f"Airflow {metadata.version('apache-airflow')} is starting with its own database and ports")
+        airflow_version = metadata.version("apache-airflow")
+        timeline.print(f"Airflow {airflow_version} is starting with its own database and ports; wait a minute or more")
         with AirflowHome([EXAMPLES], home=options.keep, environ=wr.environ) as airflow:
             healthy = [name for name, health in airflow.api.health().items() if health["status"] == "healthy"]
             timeline.print(f"Airflow is ready in {airflow.home}, healthy: {', '.join(healthy)}")

@@ -10,7 +10,7 @@ from airflow_provider_whiterabbit.emulator import Emulator, effects
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
-from dev.scripts.demo.timeline import Timeline, log_lines
+from dev.scripts.demo.timeline import MAX_WAIT, Timeline, log_lines
 
 DAG = "whiterabbit_ask"
 TASK = "broadcast"
@@ -47,9 +47,9 @@ def _asked(airflow: AirflowHome, run: DagRun, timeline: Timeline) -> bool:
 
     The scheduler takes the exit for a failure if the answer resumes the task before.
     """
-    task = run.wait_for(TASK, {"awaiting_input"}, 120)
+    task = run.wait_for(TASK, {"awaiting_input"}, MAX_WAIT)
     noticed = re.compile(rf"TaskInstance Finished: .*ti_id={task.id}")
-    until(lambda: noticed.search(airflow.output("scheduler", lines=1000)), "the scheduler to notice the exit", 60)
+    until(lambda: noticed.search(airflow.output("scheduler", lines=1000)), "the scheduler to notice the exit", MAX_WAIT)
     for line in log_lines(run, TASK):
         timeline.print(line)
     return task.state == "awaiting_input"
@@ -67,7 +67,7 @@ def _settled(run: DagRun, wr: Emulator, timeline: Timeline, *, attended: bool) -
         timeline.print("The demo answers through Airflow's API: *It is there*, with this id")
         answer = {"chosen_options": ["It is there"], "params_input": {"execution_id": execution["id"]}}
         run.api.call("PATCH", f"{run.path}/taskInstances/{TASK}/-1/hitlDetails", answer)
-    state = run.wait(timeout=24 * 60 * 60 if attended else 120)
+    state = run.wait(timeout=24 * 60 * 60 if attended else MAX_WAIT)
     for line in log_lines(run, TASK):
         timeline.print(line)
     output = run.xcom(TASK)

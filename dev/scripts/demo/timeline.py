@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 from dev.harness.airflow_api import DagRun
 
+MAX_WAIT = 600
+"""Seconds that a step may take: a slow or busy machine must not end a demo."""
+
 
 class Timeline:
     """Prints each line once, with the seconds since the start of the demo."""

@@ -11,7 +11,7 @@ from airflow_provider_whiterabbit.emulator import Emulator, Entry
 from dev.harness.airflow_api import FINISHED, DagRun, TaskInstance
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
-from dev.scripts.demo.timeline import Timeline, log_lines
+from dev.scripts.demo.timeline import MAX_WAIT, Timeline, log_lines
 
 DAG = "whiterabbit_long_execution"
 MODULE = "WAIT_FOR_EVM_TRANSACTION"
@@ -36,7 +36,7 @@ class RunWatcher:
         self._started: set[str] = set()
         self._completed: set[str] = set()
 
-    def follow(self, timeout: float = 120) -> str:
+    def follow(self, timeout: float = MAX_WAIT) -> str:
         """Poll until the run has ended; return the run's final state."""
 
         def final_state() -> str | None:
