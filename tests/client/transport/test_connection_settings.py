@@ -256,6 +256,7 @@ def test_missing_trust_store_of_the_environment(variable: str, monkeypatch: pyte
         (DEFAULT_BASE_URL, {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "localhost, .whiterabbit.app"}, None),
         (DEFAULT_BASE_URL, {"HTTPS_PROXY": "http://proxy:1", "no_proxy": "whiterabbit.app"}, None),
         (DEFAULT_BASE_URL, {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "*"}, None),
+        (DEFAULT_BASE_URL, {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "*.whiterabbit.app"}, "http://proxy:1"),
         (DEFAULT_BASE_URL, {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "rabbit.app"}, "http://proxy:1"),
         (DEFAULT_BASE_URL, {"HTTPS_PROXY": "socks5://proxy:1", "NO_PROXY": ".whiterabbit.app"}, None),
         ("https://a.org:8443", {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "a.org:8443"}, None),
