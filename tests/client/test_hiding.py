@@ -47,6 +47,22 @@ def test_forms(secret: str, form: str) -> None:
         assert not shared(hidden, secret, min(8, len(secret)))
 
 
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        KEY.encode().hex(),
+        "".join(f"\\u{ord(char):04x}" for char in KEY),
+        "".join(f"%{ord(char):02X}" for char in KEY),
+        KEY[::-1],
+        " ".join(KEY),
+    ],
+    ids=["hexadecimal", "escapes of JSON", "escapes of URLs", "reversed", "spaced"],
+)
+def test_spellings_that_are_not_hidden(spelt: str) -> None:
+    """The documentation says that these spellings stay, so that nobody relies on more than there is."""
+    assert Hiding([KEY]).error(spelt) == spelt
+
+
 @pytest.mark.parametrize("before", ["", "u", "us", "user:"])
 def test_base64(before: str) -> None:
     """A header that a server shows as it was sent, in base64, does not show the secret."""
