@@ -133,8 +133,11 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
 
 
 def _is_asset(value: Any) -> bool:
-    """Return whether a value is an Airflow asset, or a reference to one by its URI or its name."""
-    return any(isinstance(getattr(value, attribute, None), str) for attribute in ("uri", "name"))
+    """Return whether a value is one Airflow asset, or a reference to it by its URI.
+
+    The progress belongs to one asset. An alias may stand for several, and has no state store of its own.
+    """
+    return isinstance(getattr(value, "uri", None), str)
 
 
 def _max_replays(value: Any) -> int:

@@ -10,8 +10,7 @@ from airflow_provider_whiterabbit.client.defaults import POKE_INTERVAL
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.compat import conf
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from airflow_provider_whiterabbit.secrets import SecretName, as_names
-from airflow_provider_whiterabbit.sensors.base import WhiteRabbitSensor
+from airflow_provider_whiterabbit.sensors.hiding import HidingSensor
 from airflow_provider_whiterabbit.triggers.execution import WhiteRabbitExecutionTrigger
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.parameters import Seconds, SensorParameters
 
 
-class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
+class WhiteRabbitExecutionSensor(HidingSensor):
     """Waits until a White Rabbit execution has ended, and returns the execution's output (JSON) as XCom.
 
     A FAILED execution fails the task without retries, with White Rabbit's error in the message.
@@ -48,10 +47,9 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
         well, also while deferred.
     """
 
-    template_fields: Sequence[str] = ("execution_id", *WhiteRabbitSensor.template_fields)
+    template_fields: Sequence[str] = ("execution_id", *HidingSensor.template_fields)
     waits_for = EXECUTION
     trigger_class = WhiteRabbitExecutionTrigger
-    hidden_secrets: Collection[str] = ()  # also while `__init__` runs
 
     def __init__(
         self,
@@ -78,8 +76,4 @@ class WhiteRabbitExecutionSensor(WhiteRabbitSensor):
         self.execution_id: Any = self._unless_template(
             execution_id, lambda value: checks.identifier(value, "execution_id")
         )
-        self.hidden_secrets = hidden_secrets
-        self._unless_mapped(hidden_secrets, lambda names: as_names(names, "hidden_secrets"))
-
-    def _secret_names(self) -> frozenset[SecretName]:
-        return as_names(self.hidden_secrets, "hidden_secrets")
+        self._hide_secrets(hidden_secrets)

@@ -13,8 +13,7 @@ from airflow_provider_whiterabbit.ending.verdict import name_of_many
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.observing.names import Metric
-from airflow_provider_whiterabbit.secrets import SecretName, as_names
-from airflow_provider_whiterabbit.sensors.base import WhiteRabbitSensor
+from airflow_provider_whiterabbit.sensors.hiding import HidingSensor
 from airflow_provider_whiterabbit.templated import flag, ids_of, literal_ids
 from airflow_provider_whiterabbit.triggers.executions import WhiteRabbitExecutionsTrigger
 from airflow_provider_whiterabbit.waiting_for_many import (
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.parameters import Rendered, Seconds, SensorParameters
 
 
-class WhiteRabbitExecutionsSensor(WaitingForManyMixin, WhiteRabbitSensor):
+class WhiteRabbitExecutionsSensor(WaitingForManyMixin, HidingSensor):
     """Waits until many White Rabbit executions have ended, and returns a list of their results as XCom.
 
     Each result is ``{"id": …, "status": "COMPLETED", "output": …, "usage": …}`` or ``{"id": …, "status": "FAILED",
@@ -65,12 +64,11 @@ class WhiteRabbitExecutionsSensor(WaitingForManyMixin, WhiteRabbitSensor):
         "execution_ids",
         "outputs",
         "on_failed_execution",
-        *WhiteRabbitSensor.template_fields,
+        *HidingSensor.template_fields,
     )
     waits_for = EXECUTIONS
     trigger_class = WhiteRabbitExecutionsTrigger
     operator_extra_links = ()
-    hidden_secrets: Collection[str] = ()  # also while `__init__` runs
 
     _many: ManyExecutions[Ended] | None = None
     """What earlier pokes of this process have found."""
@@ -100,11 +98,7 @@ class WhiteRabbitExecutionsSensor(WaitingForManyMixin, WhiteRabbitSensor):
         self.execution_ids: Any = self._unless_template(execution_ids, lambda ids: literal_ids(ids, "execution_ids"))
         self.outputs: Any = self._unless_template(outputs, lambda value: flag(value, "outputs"))
         self.on_failed_execution: Any = self._unless_template(on_failed_execution, failed_choice)
-        self.hidden_secrets = hidden_secrets
-        self._unless_mapped(hidden_secrets, lambda names: as_names(names, "hidden_secrets"))
-
-    def _secret_names(self) -> frozenset[SecretName]:
-        return as_names(self.hidden_secrets, "hidden_secrets")
+        self._hide_secrets(hidden_secrets)
 
     @property
     def _target_id(self) -> list[str]:

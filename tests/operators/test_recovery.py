@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.assets import AssetAlias
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client.records.execution import Callback, Execution
@@ -22,6 +23,7 @@ from airflow_provider_whiterabbit.operators.submissions import OVERLAP, PAGE, Pr
 ENDPOINT = "/endpoint"
 REPLAYS = "*/replay-callback"
 SUBMITTED = Asset("x-tests://submitted")
+ALIAS = AssetAlias("submitted")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -495,11 +497,25 @@ def test_either_ids_or_an_asset(arguments: dict[str, Any]) -> None:
         WhiteRabbitReplayCallbacksOperator(task_id="replay", **arguments)
 
 
-@pytest.mark.parametrize("submitted", ["x-tests://submitted", "{{ params.asset }}", 5, [SUBMITTED], len], ids=type)
+@pytest.mark.parametrize(
+    "submitted", ["x-tests://submitted", "{{ params.asset }}", 5, [SUBMITTED], len, ALIAS], ids=type
+)
 def test_no_asset(submitted: Any) -> None:
     """What is no asset is found when the DAG is parsed, templates too, which Airflow would not render here."""
     with pytest.raises(exc.WhiteRabbitInputError, match="submitted must be an Airflow asset"):
         WhiteRabbitReplayCallbacksOperator(task_id="replay", submitted=submitted)
+
+
+@pytest.mark.parametrize("submitted", ["x-tests://submitted", ALIAS], ids=type)
+def test_no_asset_of_a_mapped_task(submitted: Any, stores: Stores) -> None:
+    """A mapped task, whose arguments are known when it runs, is refused then."""
+    operator = WhiteRabbitReplayCallbacksOperator(
+        task_id="replay",
+        submitted=submitted,
+        _airflow_from_mapped=True,  # type: ignore[call-arg] # Airflow's own argument
+    )
+    with pytest.raises(exc.WhiteRabbitInputError, match="submitted must be an Airflow asset"):
+        operator.execute({"inlet_events": Inlets(), "asset_state_store": stores})  # type: ignore[typeddict-unknown-key]
 
 
 @pytest.mark.parametrize("name", ["execution_ids", "ignore"])
