@@ -129,5 +129,5 @@ def test_first_example_is_valid() -> None:
     ((module, inputs, config, _),) = submissions(
         next(block for block in blocks("python") if block.page == "README.md").text
     )
-    assert config is None
-    catalogue.validate(DEFINITIONS[module], dict.fromkeys(literal_keys(inputs)[0], "x"), {})
+    assert config
+    catalogue.validate(DEFINITIONS[module], dict.fromkeys(literal_keys(inputs)[0], "x"), ast.literal_eval(config))

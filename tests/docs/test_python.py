@@ -200,7 +200,7 @@ def test_compiles(block: Block) -> None:
 def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
     """Airflow parses each DAG without an error, and a run of each DAG succeeds, unchanged, against the emulator.
 
-    The README's first example submits what the component takes, and prints the output of a documented form.
+    The README's first example submits what the component takes, and its output has the form that the README shows.
     """
     for block in DAGS.values():
         (tmp_path / f"{block.page.replace('/', '_')}_{block.line}.py").write_text(block.text)
@@ -221,15 +221,18 @@ def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
     runs = [line.split() for line in done.stdout.splitlines() if line.startswith("RUN ")]
     count = sum(len(re.findall(r"@dag\(|with DAG\(", text)) for text in DAGS)
     assert [run[2] for run in runs] == ["success"] * count, done.stdout[-20_000:] + done.stderr[-5000:]
-    readme = DAGS[next(block.text for block in PYTHON if block.page == "README.md")]
-    assert ["RUN", re.findall(r"^def (\w+)\(\):", readme.text, re.MULTILINE)[0], "success"] in runs
-    inputs = {
-        "jsonRpcUrl": EXAMPLE_VARIABLES["AIRFLOW_VAR_SECRET_RPC_URL"],
-        "transactionHash": "0x1",
+    readme = next(block for block in PYTHON if block.page == "README.md")
+    assert readme.text in DAGS
+    assert ["RUN", re.findall(r'DAG\("(\w+)"', readme.text)[0], "success"] in runs
+    submission = {
+        "module": "BROADCAST_BITCOIN_TRANSACTION",
+        "input": {"signedTransaction": conf["transaction"]},
+        "config": {"network": "testnet"},
     }
-    submission = {"module": "WAIT_FOR_EVM_TRANSACTION", "input": inputs, "config": {}}
     assert submission in [entry.json for entry in wr.requests(kind="submit")]
-    assert "'status': 'success'" in done.stdout + done.stderr
+    shown = re.findall(r"^The output is the XCom of the task: `(.+)`$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    outputs = [record["output"] for record in wr.executions if record["module"] == submission["module"]]
+    assert [list(json.loads(text)) for text in shown] == [list(output) for output in outputs[:1]]
 
 
 def test_nothing_escapes() -> None:

@@ -27,6 +27,7 @@ pytestmark = [
 ]
 
 DESK = {"width": 1280, "height": 900}
+LAPTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 360, "height": 740}
 READABLE = 9.0
 """Size in pixels of the smallest text in a picture, without the exponents on an axis."""
@@ -88,6 +89,19 @@ def test_every_page(page: Page, address: str) -> None:
         page.locator("article h1").first.wait_for()
         assert page.locator(".md-search__input").is_visible()
         assert elsewhere.found == [], path
+
+
+def test_front_page(page: Page) -> None:
+    """One screen of a laptop shows what the provider does, how to install it, a DAG, and the DAG's output."""
+    page.set_viewport_size(LAPTOP)  # type: ignore[arg-type]
+    page.goto(f"file://{SITE}/index.html")
+    output = page.get_by_text("The output is the XCom of the task").bounding_box()
+    assert output
+    assert output["y"] + output["height"] <= LAPTOP["height"]
+    code = page.locator("article pre code")
+    assert code.first.inner_text().startswith("pip install")
+    for block in code.all():
+        assert block.evaluate("block => block.scrollWidth <= block.clientWidth"), block.inner_text()
 
 
 def test_search(page: Page, address: str) -> None:

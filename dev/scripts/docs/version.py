@@ -1,4 +1,4 @@
-"""A hook of mkdocs: names the version that the site describes at the foot of each page."""
+"""A hook of mkdocs: names the version that the site describes at the foot of each page, and widens the front page."""
 
 from __future__ import annotations
 
@@ -15,3 +15,10 @@ def on_config(config: Any) -> Any:
     (version,) = re.findall(r'^__version__ = "(.+)"$', INIT.read_text(), flags=re.MULTILINE)
     config.copyright = f"Version {version} · {config.copyright}"
     return config
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Give the front page the width of the table of contents, so that one screen shows its DAG and the DAG's output."""
+    if page.is_homepage:
+        page.meta["hide"] = ["toc"]
+    return markdown
