@@ -68,7 +68,7 @@ def test_log_then_output(
     assert run.wait() == "success", airflow.explain(run)
     page.open_xcoms()
     assert page.xcom("return_value") == OUTPUT
-    shoot("xcom", height=640)
+    shoot("xcom", height=760)
 
 
 @pytest.mark.parametrize("task_id", ["execution", "workflow_run"])
