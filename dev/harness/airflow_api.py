@@ -22,6 +22,9 @@ _PAGE = 100  # Airflow returns at most 100 task instances per request
 FINISHED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 """The states in which task instances and DAG runs have ended."""
 
+MAX_ANSWER = 300
+"""Seconds for which a call waits for an answer, with repeats: a busy API server must not end a demo or a test."""
+
 
 @dataclass(frozen=True)
 class TaskInstance:
@@ -101,7 +104,7 @@ class AirflowApi:
             token = self._session.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
             self._session.headers["Authorization"] = f"Bearer {token}"
         url = f"{self.url}/api/v{2 if self._major > 2 else 1}{path}"
-        (answer,) = until(lambda: self._request(method, url, body, params), "Airflow to answer", 90)
+        (answer,) = until(lambda: self._request(method, url, body, params), "Airflow to answer", MAX_ANSWER)
         if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
             return None
         if not answer.ok:
@@ -127,7 +130,7 @@ class AirflowApi:
         errors = (self.call("GET", "/importErrors") or {}).get("import_errors", [])
         return {error["filename"]: error["stack_trace"] for error in errors}
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, timeout: float = 60) -> DagRun:
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, timeout: float = MAX_ANSWER) -> DagRun:
         """Wait until the DAG is parsed, then unpause it and start a run of it.
 
         :param conf: the run's configuration.
