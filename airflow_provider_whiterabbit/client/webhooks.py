@@ -143,6 +143,14 @@ class Signature:
     def verified_record(self, body: bytes | bytearray, secret: str | Sequence[str]) -> Execution:
         """Check the signature, and return the finished execution's record; `verify` says what is raised."""
         self.check(body, secret)
+        return self.record_in(body)
+
+    def record_in(self, body: bytes | bytearray) -> Execution:
+        """Return the finished execution's record in a body that `check` has accepted, or in a part of that body.
+
+        :raises WhiteRabbitSignatureError: if the signature holds no time, and the record's ``updatedAt`` is too old.
+        :raises WhiteRabbitProtocolError: if the body is not the record of an execution that has ended.
+        """
         execution = finished_record(body)
         if self.updated_within is not None:
             earliest, latest = self.updated_within

@@ -79,6 +79,11 @@ def _receiver_url(connection_id: str, name: str | None) -> str:
             f"callback needs [{SECTION}] callback_base_url: the URL at which White Rabbit reaches Airflow's API "
             "server, such as https://airflow.example.org"
         )
+    if not checks.is_http_url(base_url) or set(base_url) & set("?# ") or _CALLBACKS_PATH in f"{base_url}/":
+        raise WhiteRabbitConfigError(
+            f"[{SECTION}] callback_base_url must be a URL such as https://airflow.example.org, "
+            f"without {_CALLBACKS_PATH} and without a query, got {base_url!r:.200}"
+        )
     served = served_connections()
     if served and connection_id not in served:
         raise WhiteRabbitConfigError(

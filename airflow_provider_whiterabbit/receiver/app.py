@@ -24,6 +24,7 @@ from airflow_provider_whiterabbit.receiver.address import connection_in
 from airflow_provider_whiterabbit.receiver.bodies import SMALL_BODY, BodyReader, Refusal
 from airflow_provider_whiterabbit.receiver.events import CallbackResult, emit_events
 from airflow_provider_whiterabbit.receiver.health import Health
+from airflow_provider_whiterabbit.receiver.records import without_large_outputs, without_unneeded
 from airflow_provider_whiterabbit.receiver.secrets import (
     KnownSecrets,
     SecretCache,
@@ -122,14 +123,16 @@ class Receiver:
         except Refusal as refusal:
             async with self._body_reader.read(request, refusal):
                 raise
+        output_bytes = self._settings.output_bytes
         async with self._body_reader.read(request) as body:
             if len(body) <= SMALL_BODY:
-                execution = _verified_execution(signature, body, secrets)
+                execution = _verified_execution(signature, body, secrets, output_bytes)
             else:
-                execution = await self._threads.check_body(_verified_execution, signature, body, secrets)
-            _check_connection(connection_id, execution)
-            await self._threads.take_turn()  # not before: a sender without the secret must not delay others
-            result = await self._threads.run(self._emit_or_refuse, connection_id, execution)
+                check = self._threads.check_body
+                execution = await check(_verified_execution, signature, body, secrets, output_bytes)
+        _check_connection(connection_id, execution)
+        # Not before: a sender without the secret must not delay others.
+        result = await self._threads.run_in_turn(connection_id, self._emit_or_refuse, connection_id, execution)
         if result is CallbackResult.UNHEARD:
             module = clean(str(execution.module), MAX_MODULE)
             reason = f"no live DAG is scheduled on an asset of this execution of module {module}"
@@ -169,10 +172,14 @@ class Receiver:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try again later", retry_after=10) from None
 
 
-def _verified_execution(signature: webhooks.Signature, body: bytearray, secrets: KnownSecrets) -> Execution:
-    """Check the signature of a callback's body, and return the execution's record in the body."""
+def _verified_execution(
+    signature: webhooks.Signature, body: bytearray, secrets: KnownSecrets, output_bytes: int
+) -> Execution:
+    """Check the signature of a callback's body, and return what the events need of the record in the body."""
     try:
-        return signature.verified_record(body, secrets.values or ())
+        signature.check(body, secrets.values or ())
+        execution = signature.record_in(without_large_outputs(body, output_bytes))
+        return without_unneeded(execution, output_bytes)
     except WhiteRabbitSignatureError as error:
         if secrets.is_kept:  # the secret may have changed since
             raise _secret_refusal() from None

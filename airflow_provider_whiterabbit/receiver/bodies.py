@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect, Request
@@ -14,6 +15,13 @@ SMALL_BODY = 64 * 1024
 
 LARGEST_BODIES = 4
 """How many callback bodies of the largest size fit into the shared memory at once."""
+
+SAFE_SECONDS = 1.0
+"""Seconds from its beginning for which a body that still arrives keeps its part of the shared memory in any case.
+
+Afterwards it loses its part if another body needs it. Otherwise four slow senders without the secret, who send almost
+all of four large bodies, could keep every callback with a large body out.
+"""
 
 LAG_INTERVAL = 0.5
 """Seconds between two measurements of how late the event loop runs its timers."""
@@ -52,6 +60,15 @@ class Refusal(Exception):
         self.closes_connection = False
 
 
+@dataclass(eq=False, slots=True)
+class _Arrival:
+    """A body that still arrives; `begun` is a time of the event loop's clock."""
+
+    body: bytearray
+    begun: float
+    has_lost_memory: bool = False
+
+
 class BodyReader:
     """Reads the bodies of the callback requests that one process receives.
 
@@ -67,6 +84,7 @@ class BodyReader:
         self._timeout = timeout
         self._free_bytes = LARGEST_BODIES * max_bytes
         self._lag = _Lag()
+        self._arrivals: dict[_Arrival, None] = {}  # the oldest first
 
     @asynccontextmanager
     async def read(self, request: Request, refusal: Refusal | None = None) -> AsyncIterator[bytearray]:
@@ -77,27 +95,34 @@ class BodyReader:
             is too large, and 503 if too many large bodies are in memory, or the event loop itself was too slow.
         """
         body = bytearray()
+        arrival = _Arrival(body, asyncio.get_running_loop().time())
         try:
-            with self._lag.measured() as lost_seconds:
-                await self._read_chunks(request, body, refusal, lost_seconds)
+            self._arrivals[arrival] = None
+            try:
+                with self._lag.measured() as lost_seconds:
+                    await self._read_chunks(request, arrival, refusal, lost_seconds)
+            finally:
+                del self._arrivals[arrival]
             yield body
         finally:
             self._free_bytes += _shared_bytes(len(body))
 
     async def _read_chunks(
-        self, request: Request, body: bytearray, refusal: Refusal | None, lost_seconds: Callable[[], float]
+        self, request: Request, arrival: _Arrival, refusal: Refusal | None, lost_seconds: Callable[[], float]
     ) -> None:
-        chunks, deadline = request.stream(), asyncio.get_running_loop().time() + self._timeout
+        chunks, deadline, body = request.stream(), arrival.begun + self._timeout, arrival.body
         try:
             while (chunk := await _next_chunk(chunks, deadline)) is not None:
-                refusal = refusal or self._size_refusal(len(body), len(chunk))
+                refusal = refusal or self._size_refusal(arrival, len(chunk))
                 if refusal is None:
                     self._free_bytes -= _shared_bytes(len(body) + len(chunk)) - _shared_bytes(len(body))
                     body += chunk
                 else:
                     self._discard(body)
+            refusal = refusal or (_memory_refusal() if arrival.has_lost_memory else None)
         except TimeoutError:
-            refusal = refusal or self._timeout_refusal(lost_seconds())
+            is_lost = arrival.has_lost_memory
+            refusal = refusal or (_memory_refusal() if is_lost else self._timeout_refusal(lost_seconds()))
             refusal.closes_connection = True  # a slow sender could otherwise keep the connection busy
         except ClientDisconnect:
             # Nobody reads the answer; but 400 would count the callback as a signed one, and anyone can disconnect.
@@ -113,13 +138,26 @@ class BodyReader:
             return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, retry_after=10)
         return Refusal(HTTPStatus.REQUEST_TIMEOUT, reason)
 
-    def _size_refusal(self, body_bytes: int, chunk_bytes: int) -> Refusal | None:
-        size = body_bytes + chunk_bytes
+    def _size_refusal(self, arrival: _Arrival, chunk_bytes: int) -> Refusal | None:
+        if arrival.has_lost_memory:
+            return _memory_refusal()
+        size = len(arrival.body) + chunk_bytes
         if size > self._max_bytes:
             return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self._max_bytes} bytes")
-        if _shared_bytes(size) - _shared_bytes(body_bytes) > self._free_bytes:
-            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many large bodies at once", retry_after=5)
-        return None
+        needed_bytes = _shared_bytes(size) - _shared_bytes(len(arrival.body))
+        has_room = needed_bytes <= self._free_bytes or self._make_room(arrival, needed_bytes)
+        return None if has_room else _memory_refusal()
+
+    def _make_room(self, new: _Arrival, needed_bytes: int) -> bool:
+        """Take the memory of bodies that are older than a new one and slow, and return whether there is room then."""
+        begun_before = asyncio.get_running_loop().time() - SAFE_SECONDS
+        for arrival in self._arrivals:
+            if needed_bytes <= self._free_bytes or arrival.begun > begun_before or arrival is new:
+                break
+            if _shared_bytes(len(arrival.body)):
+                arrival.has_lost_memory = True
+                self._discard(arrival.body)
+        return needed_bytes <= self._free_bytes
 
     def _discard(self, body: bytearray) -> None:
         self._free_bytes += _shared_bytes(len(body))
@@ -176,6 +214,10 @@ async def _next_chunk(chunks: AsyncIterator[bytes], deadline: float) -> bytes | 
         raise TimeoutError
     async with asyncio.timeout_at(deadline):
         return await anext(chunks, None)
+
+
+def _memory_refusal() -> Refusal:
+    return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many large bodies at once", retry_after=5)
 
 
 def _shared_bytes(body_bytes: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,6 +15,8 @@ SECTION = "whiterabbit"
 URL_PREFIX = "/whiterabbit"
 """The URL path under which Airflow's API server serves the callback receiver."""
 
+
+_CONNECTION_ID = re.compile(r"[\w#!()\-.:/\\]+")  # what Airflow accepts, in all of its versions
 
 _MINIMUMS = {"tolerance": 1, "max_bytes": 1024, "body_timeout": 0.1, "output_bytes": 0, "raw_max_age": 1}
 
@@ -69,6 +72,16 @@ class ReceiverSettings:
 
 
 def served_connections() -> frozenset[str]:
-    """Return the ids of the Airflow connections whose callbacks the receiver accepts."""
+    """Return the ids of the Airflow connections whose callbacks the receiver accepts.
+
+    :raises WhiteRabbitConfigError: if the option is no list of ids; the receiver would answer 404 to every callback.
+    """
     option = str(conf.get(SECTION, "callback_connections", fallback="") or "")
-    return frozenset(filter(None, (connection_id.strip() for connection_id in option.split(","))))
+    connection_ids = frozenset(filter(None, (connection_id.strip() for connection_id in option.split(","))))
+    for connection_id in sorted(connection_ids):
+        if not _CONNECTION_ID.fullmatch(connection_id):
+            raise WhiteRabbitConfigError(
+                f"[{SECTION}] callback_connections must be ids of connections, separated by commas: "
+                f"{connection_id!r:.100} is not an id"
+            )
+    return connection_ids

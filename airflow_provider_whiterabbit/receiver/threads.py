@@ -2,7 +2,8 @@
 
 The receiver shares a process with Airflow's API: one event loop, and one lock that lets one thread at a time run Python
 code. An answer costs several milliseconds of this process even if no thread does anything for it, so senders that send
-the next callback as soon as they get an answer could occupy the process alone. Therefore callbacks take turns.
+the next callback as soon as they get an answer could occupy the process alone. Therefore callbacks take turns, and so
+do connections: the callbacks of one workspace must not delay those of another one.
 
 What anyone can ask for, a secret or the check of a large body, neither waits for the threads that use the database nor
 counts as waiting for them: a sender without the secret must not delay others, also while the database hangs.
@@ -20,6 +21,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from airflow_provider_whiterabbit.receiver.bodies import Refusal
+from airflow_provider_whiterabbit.receiver.turns import Turns
 
 T = TypeVar("T")
 
@@ -36,7 +38,7 @@ SECRET_THREADS = 2
 """How many threads of its own the callback receiver has to read secrets."""
 
 MAX_WAITING = 256
-"""How many callbacks may wait for a turn or the database at once; further callbacks get the answer 503.
+"""How many callbacks of a connection may wait for a turn or the database at once; further ones get the answer 503.
 
 As many may wait for the secret of each connection, and as many for the check of a large body.
 """
@@ -44,8 +46,9 @@ As many may wait for the secret of each connection, and as many for the check of
 TURN_INTERVAL = 0.03
 """Seconds between the turns of two callbacks in one process.
 
-One connection's callbacks hardly get faster without it, because they take as long to emit their events. The last of
-`MAX_WAITING` callbacks waits eight seconds for its turn, which is much less than the answer timeout.
+One connection's callbacks hardly get faster without it, because they take as long to emit their events. A turn ends
+when the thread has ended. The last of `MAX_WAITING` callbacks waits about ten seconds for its turn, which is much less
+than the answer timeout, if no other connection has as many.
 """
 
 ANSWER_TIMEOUT = 30.0
@@ -64,16 +67,14 @@ class Threads:
     """
 
     def __init__(self, timeout: float, max_waiting: int, turn_interval: float) -> None:
-        self._turn_interval = turn_interval
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="whiterabbit-callbacks")
         self._body_executor = ThreadPoolExecutor(BODY_THREADS, thread_name_prefix="whiterabbit-bodies")
         self.for_secrets: Executor = ThreadPoolExecutor(SECRET_THREADS, thread_name_prefix="whiterabbit-secrets")
         """Threads of their own: a secrets backend that does not answer must not stop the emission of events."""
-        self._waiters = _Waiters(timeout, max_waiting)
+        self._turns = Turns(turn_interval, THREADS)
+        self._waiters: defaultdict[str, _Waiters] = defaultdict(partial(_Waiters, timeout, max_waiting))
         self._body_waiters = _Waiters(timeout, max_waiting)
         self._secret_waiters: defaultdict[str, _Waiters] = defaultdict(partial(_Waiters, timeout, max_waiting))
-        self._turn = asyncio.Lock()  # it serves callbacks in their order, and those that give up take no turn
-        self._next_turn = float("-inf")
 
     @asynccontextmanager
     async def waiting_for_secret(self, connection_id: str) -> AsyncIterator[None]:
@@ -84,23 +85,16 @@ class Threads:
         async with self._secret_waiters[connection_id].waiting():
             yield
 
-    async def take_turn(self) -> None:
-        """Wait until `turn_interval` seconds after the turn of the callback before, in the order of the calls.
+    async def run_in_turn(self, connection_id: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function that uses the database in a thread, when it is the turn of a connection's callback.
 
-        :raises Refusal: 503, if too many callbacks wait already, or this one waits for longer than the timeout.
+        :raises Refusal: 503, if too many callbacks of the connection wait already, or this one waits for its turn for
+            longer than the timeout, or the call takes longer than that.
         """
-        time = asyncio.get_running_loop().time
-        async with self._waiters.waiting(), self._turn:
-            if (seconds := self._next_turn - time()) > 0:
-                await asyncio.sleep(seconds)
-            self._next_turn = time() + self._turn_interval
-
-    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function that uses the database in a thread.
-
-        :raises Refusal: 503, if too many callbacks wait already, or the call takes longer than the timeout.
-        """
-        return await self._waiters.run(self._executor, partial(function, *arguments))
+        waiters = self._waiters[connection_id]
+        async with waiters.waiting():
+            await self._turns.begin(connection_id)
+        return await waiters.run(self._executor, partial(function, *arguments), self._turns.end)
 
     async def check_body(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function that checks a large body in a thread; it must not wait for anything.
@@ -136,9 +130,10 @@ class _Waiters:
         finally:
             self._count -= 1
 
-    async def run(self, executor: Executor, function: Callable[[], T]) -> T:
+    async def run(self, executor: Executor, function: Callable[[], T], on_end: Callable[[], None] = lambda: None) -> T:
         """Call a function in a thread.
 
+        :param on_end: called in the event loop when the function has ended, or was given up before it began.
         :raises Refusal: 503, if too many callbacks wait already, or the call takes longer than the timeout.
         """
         self._begin()
@@ -150,9 +145,10 @@ class _Waiters:
         except RuntimeError:  # the process may start no more threads
             functions.clear()
             self._count -= 1
+            on_end()
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "try again later", retry_after=10) from None
         future = asyncio.wrap_future(job)
-        future.add_done_callback(self._end)
+        future.add_done_callback(partial(self._end, on_end))
         try:
             return await asyncio.wait_for(asyncio.shield(future), self._timeout)
         except TimeoutError:
@@ -166,8 +162,9 @@ class _Waiters:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "too many callbacks at once", retry_after=5)
         self._count += 1
 
-    def _end(self, future: asyncio.Future[Any]) -> None:
+    def _end(self, on_end: Callable[[], None], future: asyncio.Future[Any]) -> None:
         self._count -= 1
+        on_end()
         if not future.cancelled():
             future.exception()  # otherwise asyncio logs that the exception was never retrieved
 

@@ -125,7 +125,14 @@ def test_old_airflow(airflow: FakeAirflow, whiterabbit_emulator: Emulator, confi
         ({}, "too short", "callback_secret"),
         ({"CONNECTIONS": "other, another"}, "whsec_of_the_tests", "callback_connections"),
         ({"BASE_URL": "http://airflow.example.org"}, "whsec_of_the_tests", "https://"),
-        ({"BASE_URL": "airflow.example.org"}, "whsec_of_the_tests", "https://"),
+        ({"BASE_URL": "airflow.example.org"}, "whsec_of_the_tests", "callback_base_url must be a URL"),
+        ({"BASE_URL": "https://a.example/?x=1"}, "whsec_of_the_tests", "callback_base_url must be a URL"),
+        (
+            {"BASE_URL": "https://a.example/whiterabbit/callbacks"},
+            "whsec_of_the_tests",
+            "callback_base_url must be a URL",
+        ),
+        ({"CONNECTIONS": "whiterabbit_default;b"}, "whsec_of_the_tests", "callback_connections must be ids"),
     ],
 )
 def test_incomplete_configuration(

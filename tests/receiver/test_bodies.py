@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
+from typing import Any
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ import requests
 
 from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.receiver.bodies import BodyReader, Refusal
+from dev.harness.polling import until
 from dev.harness.simulated_loop import SimulatedLoop
 from tests.receiver.conftest import AssetDatabase, RunningReceiver, StartReceiver
 from tests.receiver.deliveries import record_of, signed
@@ -223,6 +225,32 @@ def test_memory_that_all_share(start_receiver: StartReceiver, pay_database: Asse
     assert statuses.count(408) >= 4
     large = json.dumps(record_of(output="x" * 3 * MB)).encode()
     assert [receiver.post(large).status_code for _ in range(8)] == [200] * 8
+
+
+def test_slow_senders_keep_no_large_body_out(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
+    """Slow senders that hold all shared memory lose it to callbacks with large bodies; the slow ones are refused."""
+    receiver = start_receiver(max_bytes=MB, body_timeout=600)
+    sockets = [socket.create_connection(receiver.address, 60) for _ in range(8)]
+
+    def is_taken(record: dict[str, Any]) -> bool:
+        return receiver.post(record).status_code == 200
+
+    try:
+        for sock in sockets:
+            sock.sendall(head(MB) + b" " * (MB - 10))
+        for _ in range(2):  # the first one may come before the slow senders hold the memory
+            record = record_of(output="x" * 500_000)
+            until(lambda record=record: is_taken(record), "the slow senders to lose their memory", 60)
+        for sock in sockets:
+            sock.sendall(b" " * 10)
+        assert 503 in {status_of(sock.recv(65536)) for sock in sockets}
+    finally:
+        for sock in sockets:
+            sock.close()
+    assert len(pay_database.events()) == 2
+    almost = json.dumps(record_of(output="x" * (MB - 1000))).encode()
+    with ThreadPoolExecutor(4) as pool:  # all memory is free again
+        assert [answer.status_code for answer in pool.map(receiver.post, [almost] * 4)] == [200] * 4
 
 
 def test_senders_that_leave(receiver: RunningReceiver, pay_database: AssetDatabase) -> None:

@@ -93,6 +93,24 @@ def test_options_that_are_not_valid(
     assert f"callback_{name.lower()}" in caplog.text
 
 
+@pytest.mark.parametrize("value", ['["a"]', "a;b", "a b", "a\nb", "a,'b'", "{a}", "a,b=c"])
+def test_connections_in_another_form(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    """If the ids are not separated by commas, the plugin serves nothing and says how to write them."""
+    monkeypatch.setenv(OPTION.format("CONNECTIONS"), value)
+    assert WhiteRabbitPlugin().fastapi_apps == []
+    assert "callback_connections must be ids of connections, separated by commas" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["a/b, c.d-e_f ,,", "übung", "a:b#!()"])
+def test_connections_of_all_kinds(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Every id that Airflow accepts can be served."""
+    monkeypatch.setenv(OPTION.format("CONNECTIONS"), value)
+    expected = {connection_id.strip() for connection_id in value.split(",") if connection_id.strip()}
+    assert ReceiverSettings.from_configuration().connections == expected
+
+
 def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
     """`ReceiverSettings.from_configuration` reads each option with its type."""
     values = {

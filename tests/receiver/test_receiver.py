@@ -435,6 +435,34 @@ def test_strangers_take_no_turns(start_receiver: StartReceiver, pay_database: As
     assert receiver.post(body, signed(body, "guess")).status_code == 401
 
 
+def test_one_connection_delays_no_other_one(start_receiver: StartReceiver, pay_database: AssetDatabase) -> None:
+    """While so many callbacks of one connection wait that further ones are refused, those of another one are taken."""
+    from airflow_provider_whiterabbit.receiver import events, threads  # not where Airflow has no FastAPI
+
+    ran: list[str] = []
+    may_run = threading.Event()
+
+    def emit(connection_id: str, execution: Execution, output_bytes: int) -> events.CallbackResult:
+        may_run.wait()
+        ran.append(connection_id)
+        return events.CallbackResult.EMITTED
+
+    most = 20
+    receiver = start_receiver({"emit": emit, "max_waiting": most, "turn_interval": 0.0})
+    other = json.dumps(record_of()).encode()
+    with ThreadPoolExecutor(most + 2) as pool:
+        try:
+            flood = [pool.submit(receiver.post, record_of()) for _ in range(most + 1)]
+            assert next(as_completed(flood)).result().json() == {"detail": "too many callbacks at once"}
+            last = pool.submit(receiver.post, other, signed(other, OTHER_SECRET), "other%2Fone")
+            assert receiver.post(record_of()).status_code == 503  # so the other one has arrived as well
+        finally:
+            may_run.set()
+        assert result(last.result()) == "emitted"
+    assert len(ran) == most + 1
+    assert ran.index("other/one") <= threads.THREADS + 1
+
+
 def test_large_bodies_of_strangers_while_the_database_hangs(
     start_receiver: StartReceiver, pay_database: AssetDatabase
 ) -> None:

@@ -19,6 +19,7 @@ pytest.importorskip("fastapi", reason="needs the receiver of callbacks (Airflow 
 from airflow_provider_whiterabbit.receiver import threads
 from airflow_provider_whiterabbit.receiver.bodies import Refusal
 from airflow_provider_whiterabbit.receiver.threads import Threads
+from airflow_provider_whiterabbit.receiver.turns import Turns
 
 pytestmark = needs_receiver
 
@@ -37,19 +38,19 @@ def test_turns() -> None:
     """Callbacks that arrive at once take their turns in order, an interval apart; a callback alone does not wait."""
 
     async def main(loop: SimulatedLoop) -> None:
-        pool = Threads(30, 256, INTERVAL)
-        turns: list[tuple[int, float]] = []
+        turns = Turns(INTERVAL, 256)
+        taken: list[tuple[int, float]] = []
 
         async def take(number: int) -> None:
-            await pool.take_turn()
-            turns.append((number, loop.time()))
+            await turns.begin("a")
+            taken.append((number, loop.time()))
 
         await asyncio.gather(*map(take, range(4)))
-        assert turns == [(number, number * INTERVAL) for number in range(4)]
+        assert taken == [(number, number * INTERVAL) for number in range(4)]
         await asyncio.sleep(10 * INTERVAL)
         begun = loop.time()
         await take(4)
-        assert turns[-1] == (4, begun)
+        assert taken[-1] == (4, begun)
 
     simulated(main)
 
@@ -58,14 +59,15 @@ def test_turns_of_senders_that_do_not_pause() -> None:
     """However many senders send one callback after the other, the callbacks get one turn per interval."""
 
     async def main(loop: SimulatedLoop) -> None:
-        pool = Threads(30, 256, INTERVAL)
+        turns = Turns(INTERVAL, 1)
         count = 0
 
         async def send() -> None:
             nonlocal count
             while True:
-                await pool.take_turn()
+                await turns.begin("a")
                 count += 1
+                turns.end()
 
         senders = [asyncio.create_task(send()) for _ in range(16)]
         await asyncio.sleep(100.5 * INTERVAL)
@@ -76,39 +78,107 @@ def test_turns_of_senders_that_do_not_pause() -> None:
     simulated(main)
 
 
-def test_a_turn_that_is_given_up() -> None:
-    """A callback whose request is cancelled, or that waits for too long, takes no turn, and stops to count."""
+def test_turns_of_several_connections() -> None:
+    """A connection with hundreds of callbacks delays a callback of another connection by one turn."""
 
     async def main(loop: SimulatedLoop) -> None:
-        pool = Threads(2.5 * INTERVAL, 5, INTERVAL)  # the first one does not wait
-        turns = [asyncio.create_task(pool.take_turn()) for _ in range(6)]
-        await asyncio.sleep(0)
-        with pytest.raises(Refusal, match="too many callbacks at once"):
-            await pool.take_turn()
-        for given_up in (1, 2):  # the one whose turn is next, and the one behind it
-            turns[given_up].cancel()
-        results = await asyncio.gather(*turns, return_exceptions=True)
-        cancelled = asyncio.CancelledError
-        assert [type(result) for result in results] == [type(None), cancelled, cancelled, *[type(None)] * 2, Refusal]
-        assert loop.time() == 2.5 * INTERVAL
-        await asyncio.gather(*(pool.take_turn() for _ in range(2)))
-        assert loop.time() == 4 * INTERVAL
+        turns = Turns(INTERVAL, 1)
+        taken: list[str] = []
+
+        async def take(connection_id: str) -> None:
+            await turns.begin(connection_id)
+            taken.append(connection_id)
+            await asyncio.sleep(2 * INTERVAL)  # longer than the interval: the turns wait for each other
+            turns.end()
+
+        await asyncio.gather(*map(take, "aaaaaabbbc"))
+        assert "".join(taken) == "aabcababaa"
+        assert loop.time() == 20 * INTERVAL
 
     simulated(main)
+
+
+async def test_a_connection_that_floods() -> None:
+    """While one connection has as many callbacks as may wait, another one's callback is among the next."""
+    pool, may_end = Threads(60, 20, 0.0), threading.Event()
+    ran: list[str] = []
+
+    def run(connection_id: str) -> None:
+        may_end.wait()
+        ran.append(connection_id)
+
+    jobs = [asyncio.create_task(pool.run_in_turn(name, run, name)) for name in "a" * 21 + "b"]
+    await asyncio.wait(jobs[20:21])
+    may_end.set()
+    results = await asyncio.gather(*jobs, return_exceptions=True)
+    assert [str(result) for result in results] == ["None"] * 20 + ["too many callbacks at once", "None"]
+    assert ran.index("b") <= threads.THREADS + 1  # behind those that ran already, and one that had its turn before
+
+
+def test_a_turn_that_is_given_up() -> None:
+    """A callback that is cancelled takes no turn: those behind it do not wait for it."""
+
+    async def main(loop: SimulatedLoop) -> None:
+        turns = Turns(INTERVAL, 256)
+        waiting = [asyncio.create_task(turns.begin("a")) for _ in range(5)]
+        await asyncio.sleep(0)
+        for given_up in (1, 2):  # the one whose turn is next, and the one behind it
+            waiting[given_up].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert [task.cancelled() for task in waiting] == [False, True, True, False, False]
+        assert loop.time() == 2 * INTERVAL
+        waiting = [asyncio.create_task(turns.begin("a")) for _ in range(2)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()  # all of them
+        await turns.begin("b")
+        assert loop.time() == 3 * INTERVAL
+
+    simulated(main)
+
+
+async def test_a_turn_that_does_not_come() -> None:
+    """While the threads hang, callbacks wait no longer than the timeout, and then stop to count."""
+    pool, may_end = Threads(0.2, threads.THREADS + 2, 0.0), threading.Event()
+    slow, refused = "the callback took too long", "too many callbacks at once"
+    try:
+        for expected in ([slow] * 4 + [refused], [slow] * 2 + [refused] * 3):  # the jobs of the first time run still
+            jobs = [pool.run_in_turn("a", may_end.wait) for _ in range(5)]
+            results = await asyncio.gather(*jobs, return_exceptions=True)
+            assert sorted(map(str, results)) == expected
+    finally:
+        may_end.set()
+    assert await pool.run_in_turn("b", int, "7") == 7
+
+
+@pytest.mark.parametrize("first", ["the turn", "the cancellation"])
+async def test_a_turn_that_comes_as_it_is_given_up(first: str) -> None:
+    """A callback that is cancelled at the moment of its turn gives the turn to the next one."""
+    turns = Turns(0.0, 1)
+    await turns.begin("a")
+    waiting = [asyncio.create_task(turns.begin("a")) for _ in range(2)]
+    await asyncio.sleep(0)
+    steps = [turns.end, waiting[0].cancel]
+    for step in steps if first == "the turn" else reversed(steps):
+        step()
+    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 60)
+    assert [type(result) for result in results] == [asyncio.CancelledError, type(None)]
 
 
 async def test_threads_that_are_given_up() -> None:
     """A job that outlasts its timeout counts as waiting until it ends."""
     pool, may_end = Threads(0.2, threads.THREADS, 0.0), threading.Event()
-    results = await asyncio.gather(*(pool.run(may_end.wait) for _ in range(threads.THREADS)), return_exceptions=True)
+    results = await asyncio.gather(
+        *(pool.run_in_turn("a", may_end.wait) for _ in range(threads.THREADS)), return_exceptions=True
+    )
     assert [str(result) for result in results] == ["the callback took too long"] * threads.THREADS
     for _ in range(2):
         with pytest.raises(Refusal, match="too many callbacks at once"):
-            await pool.run(may_end.wait)
+            await pool.run_in_turn("a", may_end.wait)
     may_end.set()
-    await asyncio.to_thread(pool._executor.shutdown)
-    await asyncio.sleep(0)  # the event loop has heard of the end of the jobs, and now counts it
-    await pool.take_turn()
+    assert await pool.run_in_turn("b", int, "7") == 7  # its turn comes when a thread has ended
+    await asyncio.sleep(0)
+    assert await pool.run_in_turn("a", int, "7") == 7
 
 
 async def test_what_is_given_up_before_it_begins() -> None:
@@ -118,12 +188,12 @@ async def test_what_is_given_up_before_it_begins() -> None:
         pass
 
     pool, may_end = Threads(0.2, 256, 0.0), threading.Event()
-    hanging = [asyncio.create_task(pool.run(may_end.wait)) for _ in range(threads.THREADS)]
+    hanging = [asyncio.create_task(pool.run_in_turn("a", may_end.wait)) for _ in range(threads.THREADS)]
     await asyncio.sleep(0)  # both threads hang before the next job comes
     body = Body()
     kept = weakref.ref(body)
     with pytest.raises(Refusal, match="the callback took too long"):
-        await pool.run(id, body)
+        await pool.run_in_turn("a", id, body)
     del body
     for _ in range(3):  # the event loop hears of the cancelled job at its next turn
         await asyncio.sleep(0)
@@ -144,8 +214,8 @@ async def test_a_thread_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> No
         patched.setattr(threading.Thread, "start", fail)
         for _ in range(3):
             with pytest.raises(Refusal, match="try again later"):
-                await pool.run(int, "7")
-    assert await pool.run(int, "7") == 7
+                await pool.run_in_turn("a", int, "7")
+    assert await pool.run_in_turn("a", int, "7") == 7
 
 
 async def test_an_error_in_a_thread() -> None:
@@ -157,5 +227,5 @@ async def test_an_error_in_a_thread() -> None:
 
     for _ in range(3):
         with pytest.raises(KeyError):
-            await pool.run(fail)
+            await pool.run_in_turn("a", fail)
         await asyncio.sleep(0)
