@@ -62,7 +62,7 @@ def _run_cell(case: Case, way: Way) -> Cell:
         faults = [_add_fault(wr, case, way, effect) for effect in case.effects]
         task_ended = threading.Event()
         expected_faults = faults if can_affect(case, way) else []
-        director = threading.Thread(target=_end_execution, args=(wr, case, expected_faults, task_ended))
+        director = threading.Thread(target=_end_execution, args=(wr, case, way, expected_faults, task_ended))
         case.before(wr)
         director.start()
         end = run_task(way, wr, add_connection(connection), case.output, case.timeout)
@@ -71,8 +71,10 @@ def _run_cell(case: Case, way: Way) -> Cell:
         return Cell(case, way, end.verdict, "; ".join(_differences(case, way, end, wr, faults)))
 
 
-def _end_execution(wr: Emulator, case: Case, faults: Iterable[Fault], task_ended: threading.Event) -> None:
+def _end_execution(wr: Emulator, case: Case, way: Way, faults: Iterable[Fault], task_ended: threading.Event) -> None:
     """Start the execution when the task waits for it, and complete it when all the faults have happened.
+
+    If the execution ended earlier, a sensor that may defer would return at once, without a trigger.
 
     :param task_ended: is set when the task has ended, perhaps because of the fault. The function then returns.
     """
@@ -83,7 +85,8 @@ def _end_execution(wr: Emulator, case: Case, faults: Iterable[Fault], task_ended
         return bool(is_met)
 
     def task_waits() -> bool:
-        return all(fault.hits for fault in faults) and any(entry.kind == "record" for entry in wr.journal)
+        answered = [entry.kind for entry in wr.journal if entry.status == 200 or faults]  # a fault may prevent a 200
+        return all(fault.hits for fault in faults) and ("stream" if opens_stream(way) else "record") in answered
 
     if not wait_for(task_waits):
         return
@@ -118,5 +121,10 @@ def _differences(case: Case, way: Way, end: End, wr: Emulator, faults: list[Faul
 
 
 def can_affect(case: Case, way: Way) -> bool:
-    """Whether a fault can affect a way of waiting: a sensor in poke mode opens no stream."""
-    return case.about != STREAM or way != "sensor, poke"
+    """Whether a fault can affect a way of waiting."""
+    return case.about != STREAM or opens_stream(way)
+
+
+def opens_stream(way: Way) -> bool:
+    """Whether a task that waits in this way opens a stream: all but sensors in poke mode do."""
+    return way != "sensor, poke"
