@@ -258,6 +258,7 @@ def test_tests(page: str, tmp_path: Path) -> None:
     assert f"{count} passed" in done.stdout, done.stdout[-20_000:]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("check", [check_with_mypy, check_with_pyright])
 def test_types(code: Path, check: Callable[[Path], list[tuple[str, int, str]]]) -> None:
     """Mypy and pyright find no error in the Python blocks and the example DAGs, and each of the mistakes.
