@@ -62,8 +62,8 @@ They run on every Python and with each extreme of the dependencies: on 3.11 with
 of the newest Airflow, on 3.12 with those of the oldest Airflow, and on 3.13 with those of the newest.
 """
 
-UNIT = ("-n", "3", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
-"""The tests that start no Airflow processes. They wait some of the time: three of them fit on two cores."""
+UNIT = ("-n", "5", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
+"""The tests that start no Airflow processes. They wait half of the time: five of them fit on two cores."""
 
 REAL = ("-n", "2", "--dist", "loadfile", "tests/e2e", "-m", "e2e and not kills and not bad_day and not ui")
 """The tests that start a real Airflow, those of two modules at a time."""
