@@ -44,9 +44,9 @@ OLDEST_AND_NEWEST := $(firstword $(OLDER)) 3.3=2100-01-01
 # The emulator and the tests each need a package that is younger than some of these dates. Airflow's constraints pin neither.
 ALWAYS_NEWEST := $(patsubst %,--exclude-newer-package=%=2100-01-01,quickjs-ng time-machine)
 
-# How the tests run, for two cores. Those that start no Airflow processes wait some of the time: three of them fit. Of those
+# How the tests run, for two cores. Those that start no Airflow processes wait half of the time: five of them fit. Of those
 # on a real Airflow, two processes run a module each; tests/e2e/conftest.py lets one process run all that share an Airflow.
-UNIT := -n 3 --dist worksteal
+UNIT := -n 5 --dist worksteal
 REAL := -n 2 --dist loadfile tests/e2e
 ALONE := tests/client/transport tests/triggers
 # Other targets run the other tests.

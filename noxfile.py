@@ -3,6 +3,10 @@
 To run one session, and with arguments for pytest only some of its tests:
 
     .venv-matrix/bin/nox -s "whole(airflow='3.0')" -- tests/e2e/test_sensor.py
+
+or only some of the suites in `SUITES`, by their names:
+
+    .venv-matrix/bin/nox -s "whole(airflow='3.0')" -- real alone
 """
 
 from __future__ import annotations
@@ -54,18 +58,21 @@ WITHOUT_PROTOCOL = (
 )
 """Leaves out the tests of the client and the emulator, which do not import Airflow.
 
-They run with the lowest versions of the dependencies, with those of the oldest and the newest Airflow, and on every
-Python.
+They run on every Python and with each extreme of the dependencies: on 3.11 with the lowest versions and with those
+of the newest Airflow, on 3.12 with those of the oldest Airflow, and on 3.13 with those of the newest.
 """
 
-UNIT = ("-n", "3", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
-"""The tests that start no Airflow processes. They wait some of the time: three of them fit on two cores."""
+UNIT = ("-n", "5", "--dist", "worksteal", "-m", "not e2e and not alone and not ui")
+"""The tests that start no Airflow processes. They wait half of the time: five of them fit on two cores."""
 
 REAL = ("-n", "2", "--dist", "loadfile", "tests/e2e", "-m", "e2e and not kills and not bad_day and not ui")
 """The tests that start a real Airflow, those of two modules at a time."""
 
 ALONE = ("tests/client/transport", "tests/triggers", "-m", "alone")
 """The tests that measure time, one after the other."""
+
+SUITES = {"unit": UNIT, "real": REAL, "alone": ALONE}
+"""The suites by the names that the command line takes. `.ci/run` runs `unit` beside what mostly waits."""
 
 PINNED_BUILDS = (
     *("--preview-features", "build-dependency-hashes", "--require-build-hashes"),
@@ -86,15 +93,16 @@ def _install(session: nox.Session, *constraints: str) -> None:
 
 
 def _test(session: nox.Session, *suites: tuple[str, ...], without: tuple[str, ...] = ()) -> None:
-    """Run the suites one after the other, or what the command line names.
+    """Run the suites one after the other, those of them that the command line names, or its tests.
 
     :param suites: for each run of pytest, the options that select its tests.
     :param without: options that leave out tests.
     """
-    if session.posargs:
+    chosen = [SUITES[name] for name in session.posargs if name in SUITES]
+    if len(chosen) < len(session.posargs):
         session.run("pytest", *session.posargs)
         return
-    for suite in suites:
+    for suite in [suite for suite in suites if suite in chosen or not chosen]:
         # 5: none of the tests is in the suite, which happens without those of the protocol
         session.run("pytest", *suite, *without, success_codes=[0, 5] if suite is ALONE else [0])
 
@@ -104,8 +112,7 @@ def _test(session: nox.Session, *suites: tuple[str, ...], without: tuple[str, ..
 def whole(session: nox.Session, airflow: str) -> None:
     """Run all tests, including those that start a real Airflow."""
     _install(session, f"airflow-{airflow}")
-    without = {OLDEST: WITHOUT_TOOLS, NEWEST: ()}.get(airflow, (*WITHOUT_TOOLS, *WITHOUT_PROTOCOL))
-    _test(session, UNIT, REAL, ALONE, without=without)
+    _test(session, UNIT, REAL, ALONE, without=() if airflow == NEWEST else (*WITHOUT_TOOLS, *WITHOUT_PROTOCOL))
 
 
 @nox.session
@@ -120,7 +127,7 @@ def whole(session: nox.Session, airflow: str) -> None:
 def unit(session: nox.Session, airflow: str) -> None:
     """Run the tests that start no Airflow processes, on the other Pythons."""
     _install(session, f"airflow-{airflow}")
-    _test(session, UNIT, ALONE, without=(*WITHOUT_TOOLS, *(() if airflow == NEWEST else WITHOUT_PROTOCOL)))
+    _test(session, UNIT, ALONE, without=(*WITHOUT_TOOLS, *(() if airflow in (OLDEST, NEWEST) else WITHOUT_PROTOCOL)))
 
 
 @nox.session(python="3.11", tags=[REST])

@@ -33,6 +33,7 @@ UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.envi
 
 pytestmark = [
     pytest.mark.airflow,
+    pytest.mark.long,
     pytest.mark.skipif(not IS_PINNED, reason="needs the Airflow 3.3 or 2.11 that OpenLineage is pinned for"),
     pytest.mark.skipif(UV is None, reason="needs uv on PATH"),
 ]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 
 from dev.proofs.faults.runner import WAYS, Cell, can_affect
+from dev.proofs.page import replace_tables
 
-PAGE = Path(__file__).parents[3] / "docs" / "reliability.md"
 BEGIN, END = "<!-- written by make faults -->", "<!-- until here -->"
 
 NOTE = "(no stream)"
@@ -59,5 +57,4 @@ def markdown(cells: Sequence[Cell]) -> str:
 
 def write_page(cells: Sequence[Cell]) -> None:
     """Replace the tables in docs/reliability.md."""
-    tables = f"{BEGIN}\n\n{markdown(cells)}\n\n{END}"
-    PAGE.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: tables, PAGE.read_text(), flags=re.DOTALL))
+    replace_tables(BEGIN, END, markdown(cells))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from dev.proofs.hostile.cases import GROUPS
 from dev.proofs.hostile.peer import Place
 from dev.proofs.hostile.runner import Cell, specified
+from dev.proofs.page import replace_tables
 
-PAGE = Path(__file__).parents[3] / "docs" / "reliability.md"
 BEGIN, END = "<!-- written by make hostile -->", "<!-- end of the tables of make hostile -->"
 
 PLACES: tuple[Place, ...] = ("record", "stream", "submission")
@@ -107,5 +105,4 @@ def markdown(cells: Sequence[Cell]) -> str:
 
 def write_page(cells: Sequence[Cell]) -> None:
     """Replace the tables in docs/reliability.md."""
-    tables = f"{BEGIN}\n\n{markdown(cells)}\n\n{END}"
-    PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: tables, PAGE.read_text(), flags=re.DOTALL))
+    replace_tables(BEGIN, END, markdown(cells))
