@@ -141,15 +141,6 @@ def test_without_outputs(airflow: FakeAirflow, wr: Emulator, outputs: Any) -> No
     assert all("output" not in result for result in airflow.run(pay("alice", outputs=outputs)))
 
 
-@needs_store
-def test_few_calls_of_the_store(airflow: FakeAirflow, wr: Emulator) -> None:
-    """What is submitted at the same time is stored together."""
-    count = 200
-    airflow.run(pay(*(str(number) for number in range(count)), wait_for_completion=False))
-    assert len(records(airflow)) == count
-    assert len(airflow.store.retentions) < 2 * count  # with each record on its own, there would be more than that
-
-
 # --- failures of executions
 
 
@@ -225,18 +216,18 @@ def test_other_inputs(airflow: FakeAirflow, wr: Emulator, read_log: Callable[[],
 @pytest.mark.parametrize("on_clear", ["reattach", "resubmit"])
 def test_without_a_store(wr: Emulator, on_clear: str) -> None:
     """Before Airflow 3.3, a retry refuses; so does a clear, unless the DAG says that it submits anew."""
-    airflow = FakeAirflow(has_store=False, timing=Timing(first_pause=0))
-    airflow.run(pay(*PAYEES, on_clear=on_clear))
+    airflow, options = FakeAirflow(has_store=False, timing=Timing(first_pause=0)), {"retries": RETRIES}
+    airflow.run(pay(*PAYEES, on_clear=on_clear, **options))
     with pytest.raises(AirflowFailException, match=r"There is a doubt about inputs\[0\].*Before version 3\.3"):
-        airflow.run(pay(*PAYEES, on_clear=on_clear), 2)
+        airflow.run(pay(*PAYEES, on_clear=on_clear, **options), 2)
     assert len(paid(wr)) == len(PAYEES)
-    cleared = pay(*PAYEES, on_clear=on_clear), 2, 1 + RETRIES
+    cleared = pay(*PAYEES, on_clear=on_clear, **options), 2, 1 + RETRIES
     if on_clear == "resubmit":
         airflow.run(*cleared)
     else:
         with pytest.raises(AirflowFailException, match="There is a doubt"):
             airflow.run(*cleared)
-    airflow.run(pay("alice", on_doubt="resubmit"), 3)
+    airflow.run(pay("alice", on_doubt="resubmit", **options), 3)
     assert len(paid(wr)) == len(PAYEES) * (1 + (on_clear == "resubmit")) + 1
 
 
