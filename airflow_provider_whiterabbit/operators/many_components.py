@@ -59,8 +59,6 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         self._read_named_secrets()
         deadline = self._deadline(started)
         many = self._many = self._submissions(requests, deadline, context)
-        if self._validates:
-            self._check_with_catalogue({key_of(index): one for index, one in enumerate(self.inputs)})
         self._unfinished = f"The submission of {self.submission_name}"
         with self._as_task_timeout():
             ids = many.run()
@@ -103,6 +101,7 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         plan = Plan(
             module=self.module,
             requests=requests,
+            check=self._check_before_submission,
             filled=self._with_secrets_of if self._names_secrets() else requests.__getitem__,
             hint=lambda: similar_names(hook, self.module),
             at_once=self._checked_argument("at_once", at_once),
@@ -112,6 +111,10 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         cleared = self._resubmits_cleared
         submissions = KeyedSubmissions(hook, context, on_doubt, "fail", resubmits_cleared=cleared, is_quiet=True)
         return ManySubmissions(submissions, plan)
+
+    def _check_before_submission(self) -> None:
+        if self._validates:
+            self._check_with_catalogue({key_of(index): one for index, one in enumerate(self.inputs)})
 
     def _with_secrets_of(self, index: int) -> Request:
         filled = self.whiterabbit_hook.secret_values.filled

@@ -57,6 +57,7 @@ class Plan:
 
     :param module: the name of the component.
     :param requests: for each input, the request with the names of secrets in it.
+    :param check: checks the inputs with White Rabbit, before anything is submitted.
     :param filled: returns the request to send for the input with an index.
     :param hint: returns what to do about a refusal; empty if that is not known.
     :param at_once: how many inputs are submitted at the same time, at most.
@@ -66,6 +67,7 @@ class Plan:
 
     module: str
     requests: Sequence[Request]
+    check: Callable[[], None]
     filled: Callable[[int], Request]
     hint: Callable[[], str]
     at_once: int
@@ -120,7 +122,9 @@ class ManySubmissions:
         self._each([index for index in range(count) if index == 0 or key_of(index) in earlier], self._find)
         if self._taken:
             log.info("Submitted before: %s", self)
-        self._each([index for index in range(count) if index not in self._taken], self._submit)
+        if missing := [index for index in range(count) if index not in self._taken]:
+            self._plan.check()
+            self._each(missing, self._submit)
         if others := self._submissions.untouched():
             log.warning(
                 "An earlier try has submitted %d inputs more than this try has: nobody waits for %s",
@@ -212,7 +216,7 @@ class ManySubmissions:
         return retry.pause_after(failures, error, longest=_LONGEST_PAUSE, first=self._plan.timing.first_pause)
 
     def _raise(self) -> NoReturn:
-        index, error = min(self._errors.items())
+        index, error = next(iter(self._errors.items()))  # the first that happened
         doubts = [at for at, one in sorted(self._errors.items()) if isinstance(one, AirflowFailException)]
         if doubts:
             raise AirflowFailException(
@@ -226,8 +230,8 @@ class ManySubmissions:
         is_final = no_retry_mends(error, (*INVALID, *UNAUTHORIZED))
         what_next = "Correct it, and clear this task: it" if is_final else "A later try"
         raise (AirflowFailException if is_final else AirflowException)(
-            f"{key_of(index)} was not submitted: {clean(str(error), _MAX_CAUSE).rstrip('.')}. So no more was "
-            f"submitted; {self}. {what_next} takes what is submitted, and submits the others."
+            f"{key_of(index)}: {clean(str(error), _MAX_CAUSE).rstrip('.')}. So no more was submitted; {self}. "
+            f"{what_next} takes what is submitted, and submits the others."
         ) from error
 
 

@@ -151,7 +151,7 @@ class Pages:
         if self._pages is None:
             count = self._store.get(COUNT_KEY)
             self._counted = count["pages"] if isinstance(count, dict) and isinstance(count.get("pages"), int) else 0
-            pages = list(self._read_pages())
+            pages = [copy.deepcopy(page) for page in self._read_pages()]
             self._possible.update({number: [copy.deepcopy(page)] for number, page in enumerate(pages)})
             self._page_of = {key: number for number, page in enumerate(pages) for key in page}
             self._pages = pages
