@@ -205,5 +205,8 @@ def cluster(seed: int, plan: dict[str, int]) -> Iterator[Testbed]:
         for component in (*SECOND, *WORKERS):
             airflow.start(component)
         bed = Testbed(wr, airflow, redis, postgres, front)
+        second = AirflowApi(airflow.url_of(SECOND[0]), MAJOR, airflow.home / "logs")
+        bed.until(second.health, "the second API server to answer")
+        second.warm_up()
         bed.wait_until_well()
         yield bed
