@@ -196,7 +196,7 @@ class Arrived:
 
 @pytest.mark.parametrize("count", [100, 20_000])
 async def test_turns_of_keep_alives(count: int) -> None:
-    """A keep-alive takes no turn of its own, which would cost as much as it; many bytes together take some turns."""
+    """A keep-alive takes no turn of its own; others get a turn after so many bytes nevertheless."""
     ping, turns = b":ping\n\n", 0
 
     async def count_turns() -> None:

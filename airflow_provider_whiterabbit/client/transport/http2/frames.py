@@ -53,8 +53,8 @@ class FrameCutter:
     """Cuts the frames GOAWAY and most frames DATA out of a connection's bytes, however the bytes are split.
 
     h2 takes a GOAWAY for the end of the connection: it would refuse the rest of the answers, which the server still
-    sends. A frame DATA, as of a keep-alive, costs h2 several times what all else costs. Those that arrive whole are cut
-    out; h2 gets those that end a stream, or have padding.
+    sends. For a frame DATA, as of a keep-alive, h2 takes as long as everything else together. Those that arrive whole
+    are cut out; h2 gets those that end a stream, or have padding.
 
     :param known: the ids of the streams that are open.
     """

@@ -61,7 +61,10 @@ def test_data_in_pieces(size: int) -> None:
     data = HEADERS + DATA + frame(0, b"y", 1) + frame(4) + frame(0, b"z", 1) + END
     cutter = FrameCutter({1})
     parts = [part for at in range(0, len(data), size) for part in cutter.feed(data[at : at + size])]
-    assert b"".join(part.frame if isinstance(part, Data) else bytes(part) for part in parts) == data  # type: ignore[arg-type]
+    assert (
+        b"".join(part.frame if isinstance(part, Data) else part for part in parts if not isinstance(part, GoAway))
+        == data
+    )
     found = [(part.stream_id, part.payload) for part in parts if isinstance(part, Data)]
     whole = [(1, b"x" * 300), (1, b"y"), (1, b"z")]
     assert (found == whole) if size == 10_000 else set(found) <= set(whole)

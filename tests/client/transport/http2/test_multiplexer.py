@@ -119,15 +119,13 @@ async def test_keep_alives() -> None:
     recorder = Recorder()
     stream, other = recorder.answered(), recorder.answered()
     recorder.streams.to_send()
-    told: list[bytes] = []
-    receive, outputs = H2Connection.receive_data, recorder.outputs
+    outputs = recorder.outputs
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(H2Connection, "receive_data", lambda h2, data: told.append(data) or receive(h2, data))
+        patch.setattr(H2Connection, "receive_data", lambda *_: pytest.fail("h2 was told"))
         for _ in range(3):
             recorder.server.send_data(stream.identity, b":ping\n\n")
             recorder.streams.feed(recorder.server.data_to_send(), 1.0)
     assert await stream.readany() == b":ping\n\n" * 3
-    assert not told
     assert (recorder.outputs, recorder.streams.to_send()) == (outputs, b"")
     recorder.server.send_data(other.identity, b"end", end_stream=True)
     recorder.streams.feed(recorder.server.data_to_send(), 1.0)
