@@ -21,6 +21,11 @@ from airflow_provider_whiterabbit.client.transport.tls_buffers import (
 )
 from airflow_provider_whiterabbit.client.transport.tls_sessions import Sessions
 
+KEPT_FOR = 4.0
+"""Seconds for which a connection is kept for a further request: less than the 5 seconds after which Node.js closes it.
+
+When thousands of waits have started, those over which they read their records are not needed any more."""
+
 
 class Connector(aiohttp.TCPConnector):
     """Gives each request its connection at the host's pace, and notices if there is no file descriptor left for it.
@@ -41,7 +46,7 @@ class Connector(aiohttp.TCPConnector):
         is_kept: bool = True,
     ) -> None:
         # With a limit, the stream after the last one hangs.
-        super().__init__(ssl=context, limit=0, force_close=not is_kept)
+        super().__init__(ssl=context, limit=0, force_close=not is_kept, keepalive_timeout=KEPT_FOR if is_kept else None)
         self.connected = False
         """Whether a connection was established (TLS included), before which nothing of a request is sent."""
         self._line = line

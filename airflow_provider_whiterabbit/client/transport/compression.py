@@ -34,6 +34,11 @@ class Decompressor:
         self._decompress: zlib._Decompress | None = None
         self._new = _decompressor_of(encoding)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the body is not compressed, so that its bytes need not be fed."""
+        return self._new is None
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take the next bytes of the body, and yield what they become, piece by piece as the caller asks for it.
 

@@ -136,6 +136,32 @@ async def test_an_answer_that_nobody_has_asked_for(whiterabbit_emulator: Emulato
                     await asyncio.sleep(0)  # the event loop receives what has arrived
 
 
+async def test_a_connection_is_not_kept_for_long(whiterabbit_emulator: Emulator) -> None:
+    """A connection for records is closed before a server with the times of Node.js closes it, and not before long."""
+    closed = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        while (request := read_request(connection)).strip():
+            connection.sendall(answer_for(request.split()[1].rpartition(b"/")[2].decode()))
+        closed.set()
+
+    def pass_time(connector: Any, seconds: float) -> None:
+        for kept in connector._conns.values():
+            pairs = [(protocol, used_at - seconds) for protocol, used_at in kept]
+            kept.clear()
+            kept.extend(pairs)
+        connector._cleanup()
+
+    with server(answer) as port:
+        async with AsyncClient(settings_for(whiterabbit_emulator, f"http://127.0.0.1:{port}")) as client:
+            for _ in range(2):
+                assert await client.send(api.get_execution("e-1")) == {"id": "e-1"}
+                pass_time(client._session.connector, 2)
+            assert not closed.is_set()
+            pass_time(client._session.connector, 3)
+            assert await asyncio.to_thread(closed.wait, 60)
+
+
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

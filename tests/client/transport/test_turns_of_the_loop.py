@@ -16,7 +16,11 @@ import pytest
 
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+from airflow_provider_whiterabbit.client.transport.aio_io import EventStream
+from airflow_provider_whiterabbit.client.transport.compression import STREAM_PIECE_BYTES
+from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
 from airflow_provider_whiterabbit.client.wait.commands import Open, Read
 from airflow_provider_whiterabbit.client.wire.sse import event_data
 from airflow_provider_whiterabbit.emulator import Emulator
@@ -163,3 +167,47 @@ async def test_flood_of_events(whiterabbit_emulator: Emulator) -> None:
 
             found = await client.run(steps())
             assert [event_data(event) for event in found] == [{"a": number} for number in range(count)]
+
+
+class Arrived:
+    """An event stream that has arrived in pieces, so that reading it waits for nothing."""
+
+    status = 200
+    closed = False
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.headers: dict[str, str] = {}
+        self._pieces = iter(pieces)
+
+    @property
+    def content(self) -> Arrived:
+        """What the body is read from."""
+        return self
+
+    async def readany(self) -> bytes:
+        """Return the next piece; an empty bytes object at the end."""
+        return next(self._pieces, b"")
+
+    def close(self) -> None:
+        """Close nothing."""
+
+    release = close
+
+
+@pytest.mark.parametrize("count", [100, 20_000])
+async def test_turns_of_keep_alives(count: int) -> None:
+    """A keep-alive takes no turn of its own; others get a turn after so many bytes nevertheless."""
+    ping, turns = b":ping\n\n", 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count_turns())
+    stream = EventStream(Arrived([ping] * count), 1000, RequestLog(READ, 1), Hiding())
+    assert await stream.read(silence=60, within=60, quiet=60) is None
+    counting.cancel()
+    due = count * len(ping) // STREAM_PIECE_BYTES
+    assert due <= turns + 1 <= 2 * due + 1

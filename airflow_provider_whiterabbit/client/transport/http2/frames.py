@@ -1,12 +1,17 @@
-"""Finds the frames GOAWAY in the bytes of an HTTP/2 connection, and bounds the bytes that are of no use."""
+"""Finds the frames GOAWAY and DATA in the bytes of an HTTP/2 connection, and bounds the bytes that are of no use."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _HEAD = 9  # bytes of a frame before its payload (RFC 9113, section 4.1)
 _DATA, _GOAWAY = 0x0, 0x7
+_WITH_HEADERS, _END_HEADERS = (
+    (0x1, 0x5, 0x9),
+    0x4,
+)  # HEADERS, PUSH_PROMISE and CONTINUATION, and the flag of the last one
 _GOAWAY_BYTES = 8  # of its payload at least
 _ID = 0x7FFFFFFF  # the bits of a stream's id
 _MAX_PAYLOAD = 16_384  # bytes, while we announce no other SETTINGS_MAX_FRAME_SIZE
@@ -24,6 +29,18 @@ class GoAway:
     code: int
 
 
+class Data(NamedTuple):
+    """A frame DATA of an open stream that neither has padding nor ends the stream (RFC 9113, section 6.1)."""
+
+    stream_id: int
+    frame: bytes
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes of the answer's body."""
+        return self.frame[_HEAD:]
+
+
 class MalformedFrameError(Exception):
     """Raised if a frame has a length that no such frame may have."""
 
@@ -33,15 +50,16 @@ class FloodError(Exception):
 
 
 class FrameCutter:
-    """Cuts the frames GOAWAY out of a connection's bytes, however the bytes are split.
+    """Cuts the frames GOAWAY and most frames DATA out of a connection's bytes, however the bytes are split.
 
     h2 takes a GOAWAY for the end of the connection: it would refuse the rest of the answers, which the server still
-    sends.
+    sends. For a frame DATA, as of a keep-alive, h2 takes as long as everything else together. Those that arrive whole
+    are cut out; h2 gets those that end a stream, or have padding.
 
     :param known: the ids of the streams that are open.
     """
 
-    __slots__ = ("_held", "_known", "_last", "_left", "late")
+    __slots__ = ("_held", "_in_headers", "_known", "_last", "_left", "late")
 
     def __init__(self, known: Container[int] = ()) -> None:
         self._known = known
@@ -50,9 +68,10 @@ class FrameCutter:
         """Bytes of the frames DATA that came for other streams, of which h2 tells nothing."""
         self._left = 0  # bytes of the current frame that are still to come
         self._last = (0, 0)  # stream and bytes of the last frame DATA, if no other frame came after it
+        self._in_headers = False  # whether only more headers may follow, which h2 checks
 
-    def feed(self, data: bytes) -> Iterator[bytes | GoAway]:
-        """Take the next bytes; yield each GOAWAY, and the bytes before, between and after them for h2.
+    def feed(self, data: bytes) -> Iterator[bytes | Data | GoAway]:
+        """Take the next bytes; yield each frame that is cut out, and the bytes before, between and after them for h2.
 
         :raises MalformedFrameError: if a frame is larger than we allow, or a GOAWAY too short.
         """
@@ -63,11 +82,20 @@ class FrameCutter:
             end = at + _HEAD + length
             if length > _MAX_PAYLOAD:  # h2 would keep up to 16 MiB of it
                 raise MalformedFrameError(f"a frame of {length} bytes")
-            kind, self._last = data[at + 3], (0, 0)
+            kind, flags, self._last = data[at + 3], data[at + 4], (0, 0)
             if kind == _DATA and length:
-                self._last = int.from_bytes(data[at + 5 : at + 9], "big") & _ID, _HEAD + length
-                self.late += 0 if self._last[0] in self._known else self._last[1]
-            if kind == _GOAWAY:
+                identity = int.from_bytes(data[at + 5 : at + 9], "big") & _ID
+                self._last = identity, _HEAD + length
+                if identity not in self._known:
+                    self.late += _HEAD + length
+                elif not flags and end <= len(data) and not self._in_headers:
+                    if begin < at:
+                        yield data[begin:at]
+                    yield Data(identity, data[at:end])
+                    begin = end
+            elif kind in _WITH_HEADERS:
+                self._in_headers = not flags & _END_HEADERS
+            elif kind == _GOAWAY:
                 if begin < at:
                     yield data[begin:at]
                 if length < _GOAWAY_BYTES:

@@ -5,8 +5,7 @@ The rules, with the clauses of RFC 9113:
 - GOAWAY (6.8): nothing is opened on the connection any more. What the server processes is finished; what it does not
   process may be sent on another connection.
 - RST_STREAM (6.4) ends one stream, and no other.
-- Flow control (5.2): what arrives counts at once as read for the connection, but for its stream only once it was read.
-  So a stream whose reader is slow stops alone, and holds no more than its window in memory.
+- Flow control (5.2), see `Flow`: a stream whose reader is slow stops alone.
 - Bytes of no use to any stream (empty frames, unknown ones, more settings, ...) are bounded, see `Allowance`.
 - An error of the protocol ends the connection (5.4.1): the state that both sides share, as that of HPACK, is lost.
 """
@@ -30,9 +29,9 @@ from h2.events import (
 from h2.exceptions import H2Error
 
 from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
-from airflow_provider_whiterabbit.client.transport.http2.frames import Allowance, FloodError, FrameCutter, GoAway
+from airflow_provider_whiterabbit.client.transport.http2.flow import Flow
+from airflow_provider_whiterabbit.client.transport.http2.frames import Allowance, Data, FloodError, FrameCutter, GoAway
 from airflow_provider_whiterabbit.client.transport.http2.protocol import (
-    CONNECTION_WINDOW,
     STREAM_WINDOW,
     name_of,
     new_h2,
@@ -72,10 +71,10 @@ class Multiplexer:
         self._allowance = Allowance(now)
         self._streams: dict[int, Stream] = {}
         self._cutter = FrameCutter(self._streams)
-        self._uncredited = 0
         self._limit = MAX_STREAMS
         self._unanswered = 0
         self._h2 = new_h2()
+        self._flow = Flow(self._h2)
         self.is_greeted = False
         """Whether the server has sent its settings."""
         self.has_answered = False
@@ -152,16 +151,13 @@ class Multiplexer:
 
     def to_send(self) -> bytes:
         """Return what is to be sent now."""
-        return bytes(self._h2.data_to_send())
+        return bytes(self._h2.data_to_send()) + self._flow.to_send()
 
     # --- for the streams
 
-    def consumed(self, stream: Stream, count: int) -> None:
-        """Let the server send so many more bytes on a stream, once they are half of its window."""
-        if stream.is_known and 2 * count >= stream.window:
-            stream.unread = 0
-            with contextlib.suppress(H2Error, KeyError):  # h2 may have seen its end already
-                self._h2.increment_flow_control_window(count, stream.identity)
+    def consumed(self, stream: Stream) -> None:
+        """Let the server send more on a stream, all of whose bytes were read."""
+        if stream.is_known and self._flow.read(stream):
             self._on_output()
 
     def reset(self, stream: Stream) -> None:
@@ -175,17 +171,18 @@ class Multiplexer:
     def feed(self, data: bytes, now: float) -> None:
         """Take the next bytes.
 
-        :raises H2Error: if the server breaks the protocol.
+        :raises H2Error: if the server breaks the protocol, or sends more than it may.
         :raises MalformedFrameError: if a frame has a length that no such frame may have.
         :raises FloodError: if too many bytes are of no use.
         """
         self._allowance.take(len(data), now)
         for part in self._cutter.feed(data):
-            if isinstance(part, GoAway):
+            if isinstance(part, Data) and (stream := self._streams[part.stream_id]).status:
+                self._on_data(stream, part.payload)
+            elif isinstance(part, GoAway):
                 self._on_go_away(part)
             else:
-                for event in self._h2.receive_data(part):
-                    self._on_event(event)
+                self._on_bytes(part.frame if isinstance(part, Data) else part)
             if self.is_over:
                 return
         self._allowance.take_late(self._cutter.late)
@@ -193,9 +190,18 @@ class Multiplexer:
         if self._allowance.is_exceeded:
             self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
             raise FloodError("a flood of frames of no use")
-        if 2 * self._uncredited >= CONNECTION_WINDOW:
-            self._h2.increment_flow_control_window(self._uncredited)
-            self._uncredited = 0
+        if self._flow.renew():
+            self._on_output()
+
+    def _on_data(self, stream: Stream, data: bytes) -> None:
+        """Take a frame DATA that was cut out."""
+        self._flow.arrived(stream, len(data), is_cut_out=True)
+        self._allowance.give_back(len(data) + _FRAME_BYTES)
+        stream.received(data)
+
+    def _on_bytes(self, data: bytes) -> None:
+        for event in self._h2.receive_data(data):
+            self._on_event(event)
         self._on_output()
 
     def _on_event(self, event: Event) -> None:
@@ -206,12 +212,12 @@ class Multiplexer:
             return
         stream = self._streams.get(getattr(event, "stream_id", None) or 0)
         if isinstance(event, DataReceived):
-            flow = event.flow_controlled_length or 0
-            self._uncredited += flow
+            count = event.flow_controlled_length or 0
+            self._flow.arrived(stream, count)
             if stream is not None:
                 if event.data:
-                    self._allowance.give_back(flow + _FRAME_BYTES)
-                stream.received(event.data or b"", flow)
+                    self._allowance.give_back(count + _FRAME_BYTES)
+                stream.received(event.data or b"")
         elif stream is None:
             return
         elif isinstance(event, ResponseReceived):

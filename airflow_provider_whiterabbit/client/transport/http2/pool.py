@@ -38,7 +38,7 @@ RECORD_WINDOW = 256 * 1024
 """Bytes of a record that the server may send before they are read. Over 50 ms, this allows 5 MB per second."""
 
 IDLE_FOR = 15.0
-"""Seconds after which a connection without streams is closed, as aiohttp does."""
+"""Seconds after which a connection without streams is closed, as aiohttp does by default."""
 
 _CONSTANT = (":method", ":scheme", ":authority", "accept", "accept-encoding", "user-agent")
 _MAX_DIALS = 8

@@ -32,8 +32,8 @@ class ResetError(UnusableAnswerError):
 class StreamOwner(Protocol):
     """What a stream needs of its connection."""
 
-    def consumed(self, stream: Stream, count: int) -> None:
-        """Let the server send so many more bytes on a stream."""
+    def consumed(self, stream: Stream) -> None:
+        """Let the server send more on a stream, all of whose bytes were read."""
 
     def reset(self, stream: Stream) -> None:
         """Tell the server that the rest of an answer is not wanted."""
@@ -48,7 +48,7 @@ class Stream:
 
     __slots__ = (
         "__weakref__", "_connection", "_failure", "_has_ended", "_interim", "_missing", "_pieces", "_silence",
-        "_waiter", "headers", "identity", "is_known", "status", "unread", "window",
+        "_waiter", "cut_out", "headers", "identity", "is_known", "status", "unread", "window",
     )  # fmt: skip
 
     def __init__(self, connection: StreamOwner, identity: int, window: int, silence: float | None) -> None:
@@ -66,6 +66,8 @@ class Stream:
         self.window = window
         self.unread = 0
         """Bytes that the server may not send again before they were read, with their padding."""
+        self.cut_out = 0
+        """Those of them that arrived in frames of which h2 was not told."""
         self.status = 0
         self.headers: dict[str, str] = {}
 
@@ -104,7 +106,7 @@ class Stream:
             await self._change()
         data = b"".join(self._pieces)
         self._pieces.clear()
-        self._connection.consumed(self, self.unread)
+        self._connection.consumed(self)
         return data
 
     def close(self) -> None:
@@ -143,12 +145,8 @@ class Stream:
         self.status = int(status)
         self._wake()
 
-    def received(self, data: bytes, flow: int) -> None:
-        """Take bytes of the body.
-
-        :param flow: how many bytes of the window they took, with padding.
-        """
-        self.unread += flow
+    def received(self, data: bytes) -> None:
+        """Take bytes of the body."""
         if self._missing is not None:
             self._missing -= len(data)
         if data:

@@ -1,4 +1,4 @@
-"""Cutting GOAWAY out of the bytes of a connection, and the bound of bytes that are of no use."""
+"""Cutting GOAWAY and DATA out of the bytes of a connection, and the bound of bytes that are of no use."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import pytest
 
 from airflow_provider_whiterabbit.client.transport.http2.frames import (
     Allowance,
+    Data,
     FrameCutter,
     GoAway,
     MalformedFrameError,
 )
 
 
-def frame(kind: int, payload: bytes = b"", stream_id: int = 0) -> bytes:
+def frame(kind: int, payload: bytes = b"", stream_id: int = 0, flags: int = 0) -> bytes:
     """Return a frame."""
-    return len(payload).to_bytes(3, "big") + bytes([kind, 0]) + stream_id.to_bytes(4, "big") + payload
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream_id.to_bytes(4, "big") + payload
 
 
 def go_away(last: int, code: int, debug: bytes = b"") -> bytes:
@@ -42,6 +43,38 @@ def test_order() -> None:
     """The bytes before a GOAWAY come before it."""
     parts = list(FrameCutter().feed(frame(4) + go_away(1, 0) + frame(6)))
     assert parts == [frame(4), GoAway(1, 0), frame(6)]
+
+
+HEADERS, END = frame(1, b"h", 1, flags=4), frame(0, b"end", 1, flags=1)
+PASSED_ON = {
+    "another stream": frame(0, b"x", 3),
+    "nothing": frame(0, b"", 1),
+    "padding": frame(0, b"\1x ", 1, flags=8),
+    "the end": END,
+    "within headers": frame(1, b"h", 1) + frame(0, b"x", 1),
+}
+
+
+@pytest.mark.parametrize("size", [1, 8, 9, 20, 400, 10_000])
+def test_data_in_pieces(size: int) -> None:
+    """However the bytes are split, all are passed on in order; what is cut out is a whole frame of an open stream."""
+    data = HEADERS + DATA + frame(0, b"y", 1) + frame(4) + frame(0, b"z", 1) + END
+    cutter = FrameCutter({1})
+    parts = [part for at in range(0, len(data), size) for part in cutter.feed(data[at : at + size])]
+    assert (
+        b"".join(part.frame if isinstance(part, Data) else part for part in parts if not isinstance(part, GoAway))
+        == data
+    )
+    found = [(part.stream_id, part.payload) for part in parts if isinstance(part, Data)]
+    whole = [(1, b"x" * 300), (1, b"y"), (1, b"z")]
+    assert (found == whole) if size == 10_000 else set(found) <= set(whole)
+
+
+@pytest.mark.parametrize("kind", PASSED_ON)
+def test_data_that_is_passed_on(kind: str) -> None:
+    """What ends a stream, has padding or breaks the order of frames is for h2, and so is what is for no open stream."""
+    assert list(FrameCutter({1}).feed(PASSED_ON[kind])) == [PASSED_ON[kind]]
+    assert list(FrameCutter({1}).feed(HEADERS + DATA + PASSED_ON[kind])) == [HEADERS, Data(1, DATA), PASSED_ON[kind]]
 
 
 @pytest.mark.parametrize(("kind", "length"), [(7, 0), (7, 7), (7, 16_385), (0, 16_385), (99, 2**24 - 1)])

@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated
+from h2.exceptions import FlowControlError
 
 from airflow_provider_whiterabbit.client.transport.http2.frames import FloodError
 from airflow_provider_whiterabbit.client.transport.http2.multiplexer import MAX_STREAMS, MAX_UNANSWERED, Multiplexer
-from airflow_provider_whiterabbit.client.transport.http2.protocol import STREAM_WINDOW
+from airflow_provider_whiterabbit.client.transport.http2.protocol import CONNECTION_WINDOW, STREAM_WINDOW
+from airflow_provider_whiterabbit.client.transport.http2.stream import Stream
 
 FLOODS = {
     "pings": b"\0\0\x08\x06\0\0\0\0\0" + b"12345678",
@@ -27,6 +31,14 @@ class Recorder:
         self.server.initiate_connection()
         self.streams = Multiplexer(0.0, self.on_output, self.on_change)
         self.streams.feed(self.server.data_to_send(), 0.0)
+
+    def answered(self) -> Stream:
+        """Return a new stream, whose answer has begun."""
+        stream = self.streams.open(HEADERS, STREAM_WINDOW, None)
+        self.server.receive_data(self.streams.to_send())
+        self.server.send_headers(stream.identity, [(b":status", b"200")])
+        self.streams.feed(self.server.data_to_send(), 0.0)
+        return stream
 
     def on_output(self) -> None:
         self.outputs += 1
@@ -76,10 +88,7 @@ def test_requests_without_an_answer() -> None:
     recorder = Recorder()
     for _ in range(MAX_UNANSWERED - 1):
         recorder.streams.count_unanswered()
-    stream = recorder.streams.open(HEADERS, STREAM_WINDOW, None)
-    recorder.server.receive_data(recorder.streams.to_send())
-    recorder.server.send_headers(stream.identity, [(b":status", b"200")])
-    recorder.streams.feed(recorder.server.data_to_send(), 0.0)
+    recorder.answered()
     for _ in range(MAX_UNANSWERED - 1):
         recorder.streams.count_unanswered()
         assert not recorder.streams.is_draining
@@ -103,3 +112,53 @@ def test_answers_given_up() -> None:
         recorder.streams.open(HEADERS, STREAM_WINDOW, None).close()
     with pytest.raises(FloodError, match="a flood of frames of no use"):
         recorder.streams.feed(FLOODS["pings"] * 8_000, 1.0)
+
+
+async def test_keep_alives() -> None:
+    """A keep-alive reaches its stream without the work of h2, and leads to nothing that is to be sent."""
+    recorder = Recorder()
+    stream, other = recorder.answered(), recorder.answered()
+    recorder.streams.to_send()
+    outputs = recorder.outputs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(H2Connection, "receive_data", lambda *_: pytest.fail("h2 was told"))
+        for _ in range(3):
+            recorder.server.send_data(stream.identity, b":ping\n\n")
+            recorder.streams.feed(recorder.server.data_to_send(), 1.0)
+    assert await stream.readany() == b":ping\n\n" * 3
+    assert (recorder.outputs, recorder.streams.to_send()) == (outputs, b"")
+    recorder.server.send_data(other.identity, b"end", end_stream=True)
+    recorder.streams.feed(recorder.server.data_to_send(), 1.0)
+    assert (await other.readany(), await other.readany()) == (b"end", b"")
+
+
+@pytest.mark.parametrize("padding", [None, 100], ids=["cut out", "by h2"])
+async def test_windows(padding: int | None) -> None:
+    """The server may send on and on what is read, on one stream and on many; h2 on its side counts every byte."""
+    recorder = Recorder()
+    streams = [recorder.answered(), recorder.answered()]
+    for number in range(2 * CONNECTION_WINDOW // 16_000):
+        stream = streams[number % 2]
+        # Some frames come the other way, so that both counts of a window are used.
+        recorder.server.send_data(stream.identity, bytes(16_000), pad_length=padding if number % 9 else 1)
+        recorder.streams.feed(recorder.server.data_to_send(), float(number))
+        assert len(await stream.readany()) == 16_000
+        recorder.server.receive_data(recorder.streams.to_send())
+    for stream in streams:
+        assert stream.window / 2 <= recorder.server.local_flow_control_window(stream.identity) <= stream.window
+
+
+@pytest.mark.parametrize("is_padded", [False, True])
+def test_more_than_the_window(is_padded: bool) -> None:
+    """A server that sends more on a stream than it may breaks the protocol, and is told so."""
+    recorder = Recorder()
+    stream = recorder.answered()
+    frames = [b"\0\x3e\x80\0\0" + stream.identity.to_bytes(4, "big") + bytes(16_000)] * 4
+    frames.append(b"\0\x3e\x80\0\x08" + stream.identity.to_bytes(4, "big") + bytes(16_000) if is_padded else frames[0])
+    recorder.streams.feed(b"".join(frames[:4]), 1.0)
+    with pytest.raises(FlowControlError):
+        recorder.streams.feed(frames[4], 1.0)
+    events = recorder.server.receive_data(recorder.streams.to_send())
+    assert [event.error_code for event in events if isinstance(event, ConnectionTerminated)] == [
+        ErrorCodes.FLOW_CONTROL_ERROR
+    ]
