@@ -40,4 +40,4 @@ def keyed_fence_of(context: Context, subject: str, records: KeyedRecords, key: s
     """
     if records.survives_retries:
         return StoredFence(context, subject, records.place(key))
-    return KeyedStorelessFence(context, subject)
+    return KeyedStorelessFence(context, subject, records.unsure, key)
