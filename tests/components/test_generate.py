@@ -285,6 +285,18 @@ def test_sources(whiterabbit_emulator: Emulator, emulator_connection: None, tmp_
     assert "class PayOperator(" in texts.pop()
 
 
+def test_url_gets_no_credentials(
+    whiterabbit_emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is named by its URL gets nothing of the user's ``.netrc``, which may name every host."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login ada password lovelace\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    main(["generate", "--url", whiterabbit_emulator.url, "--output", str(tmp_path / "typed.py")])
+    (request,) = whiterabbit_emulator.requests(kind="catalogue")
+    assert "authorization" not in {name.lower() for name in request.headers}
+
+
 def test_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With ``--only``, the module has the named components; the names of their classes do not depend on it."""
     path = tmp_path / "typed.py"
