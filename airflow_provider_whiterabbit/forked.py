@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
 
-_PLACES = ("airflow.sdk", "airflow.operators.python")
-"""The modules with `get_current_context`, which every process has loaded that runs the code of a task."""
+_PLACES = ("airflow.sdk.definitions.context", "airflow.operators.python")
+"""The modules of Airflow 3 and 2 with `get_current_context`. A process that runs the code of a task has loaded one."""
 
 _inherited: Any = None
 """The task instance that ran in the process from which this one was forked."""
@@ -19,15 +20,17 @@ def is_inherited(ti: Any) -> bool:
 
 
 def _remember_task() -> None:
-    global _inherited
-    if not any(place in sys.modules for place in _PLACES):
-        return
-    try:
-        from airflow_provider_whiterabbit.compat import get_current_context
+    """Remember the task instance of the process that was forked, if one runs there.
 
-        _inherited = get_current_context()["ti"]
-    except Exception:  # no task runs; its class depends on the version of Airflow
-        _inherited = None
+    Nothing is imported: another thread of that process may have been importing at the time of the fork.
+    """
+    global _inherited
+    _inherited = None
+    for module in map(sys.modules.get, _PLACES):
+        if module is not None:
+            with contextlib.suppress(Exception):  # no task runs; its class depends on the version of Airflow
+                _inherited = module.get_current_context()["ti"]
+                return
 
 
 os.register_at_fork(after_in_child=_remember_task)
