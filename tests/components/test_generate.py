@@ -152,6 +152,10 @@ def test_unknown_forms() -> None:
     for name in ("PayInput", "PayConfig", "PayOutput"):
         assert f"{name}: TypeAlias = Mapping[str, Any]" in text
     assert "PayOutput: TypeAlias = Mapping[str, Any]" in text_of(definition())
+    nameless = {"": STRING, "a": STRING}
+    text = text_of(definition(inputs={"to": {"type": "object", "properties": nameless}}, config=nameless))
+    for name in ("PayInput_To", "PayConfig"):
+        assert f"{name}: TypeAlias = Mapping[str, Any]" in text
 
 
 def test_only_what_can_be_executed() -> None:
