@@ -16,7 +16,7 @@ PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("client.hiding", "client.text", "compat", "computed", "templates"),
-    ("masking",),
+    ("forked", "masking"),
     ("exceptions", "get_provider_info", "links", "observing", "own_fields", "parameters"),
     ("client.checks", "client.clock", "client.defaults", "client.naming", "printing", "secrets"),
     ("client.wire", "client.records"),

@@ -121,3 +121,46 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     states = json.loads(next(line for line in output.splitlines() if line.startswith("TASKS"))[6:])
     assert (states["report-1"], states["warn-1"], states["balance1"]) == ("success", "skipped", "success")
     assert "The task fails instead of asking a person" in output
+
+
+FORKING_FILE = """
+import multiprocessing
+from airflow_provider_whiterabbit.compat import DAG, task
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+
+def pay(key):
+    try:
+        return WhiteRabbitHook().once().execute_component(key, "PAY").id
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+@task
+def pay_all():
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        print("CHILDREN", *pool.map(pay, ["alice", "bob"]), sep="|")
+    print("PARENT", len({pay(key) for key in ["alice", "bob", "alice"]}))
+
+with DAG("forking", schedule=None) as dag:
+    pay_all()
+
+if __name__ == "__main__":
+    print("STATE", dag.test().state)
+"""
+
+
+@needs_dag_test
+def test_processes_of_a_task(whiterabbit_emulator: Emulator) -> None:
+    """A process that the code of a task forks submits nothing under a key, also if the task has not done so before."""
+    folder = Path(os.environ["AIRFLOW_HOME"]) / "dags"
+    folder.mkdir(exist_ok=True)
+    dag_file = folder / "forking.py"
+    dag_file.write_text(FORKING_FILE)
+    command, environ = [sys.executable, str(dag_file)], os.environ | whiterabbit_emulator.environ
+    process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
+    dag_file.unlink()
+    output = process.stdout + process.stderr
+    assert "STATE success" in output, output[-6000:]
+    children = next(line for line in output.splitlines() if "CHILDREN" in line)
+    assert children.count("once() submits in the process of the task only") == 2, children
+    assert "PARENT 2" in output
+    assert len(whiterabbit_emulator.requests(kind="submit")) == 2

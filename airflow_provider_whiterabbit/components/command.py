@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
+import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +18,9 @@ from airflow_provider_whiterabbit.components.names import stems
 from airflow_provider_whiterabbit.components.schemas import Component, components_of, digest
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.printing import print_line, printing_errors
+
+_IN_PLACE = (errno.EACCES, errno.EPERM, errno.EBUSY)
+"""The errors of a folder in which no file can be made or replaced; a file in it can be, such as one that is mounted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,16 +89,41 @@ def _generate(options: argparse.Namespace) -> bool:
 
 def _write(path: Path, text: str) -> bool:
     """Write a generated module, and return whether it is another one than before."""
-    before = usage.read(path) if path.exists() else None
+    if path.is_dir():
+        raise WhiteRabbitInputError(f"{path} is a folder. Name the file to write")
+    before = usage.read(path) if path.is_file() else None  # not a pipe, which has no end
     if before == text:
         return False
-    if before is not None and not before.startswith(HEAD):
+    if before and not before.startswith(HEAD):
         raise WhiteRabbitInputError(f"{path} exists, and no earlier command has generated it. Name another file")
     try:
-        path.write_text(text, encoding="utf-8", newline="\n")
+        _replace(path, text)
     except OSError as error:
         raise WhiteRabbitInputError(f"{path} can't be written: {error}") from None
     return True
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that Airflow, which may parse DAG files at this moment, reads the old text or the new one."""
+    target = path.resolve()  # the file behind a symbolic link
+    if target.exists() and not target.is_file():
+        target.write_text(text, encoding="utf-8")
+        return
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "the file is read-only")
+    new = target.with_name(f".{target.name}.{os.getpid()}.new")  # not a name that ends in .py
+    try:
+        new.write_text(text, encoding="utf-8", newline="\n")
+        if target.exists():
+            shutil.copymode(target, new)
+        new.replace(target)
+    except OSError as error:
+        if error.errno not in _IN_PLACE:
+            raise
+        target.write_text(text, encoding="utf-8", newline="\n")
+    finally:
+        with contextlib.suppress(OSError):
+            new.unlink()
 
 
 def _check(options: argparse.Namespace) -> bool:
@@ -118,7 +150,17 @@ def _users(options: argparse.Namespace, known: Mapping[str, usage.Known]) -> dic
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    """Return the Python files at a path; as Airflow does, follow symbolic links to folders."""
+    if not path.is_dir():
+        return [path]
+    found, seen = [], set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            folders.clear()  # a link that leads back
+            continue
+        seen.add(real)
+        found += [Path(folder, name) for name in names if name.endswith(".py")]
+    return sorted(found)
 
 
 def _changes(

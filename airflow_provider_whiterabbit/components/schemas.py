@@ -65,8 +65,13 @@ def _component(module: str, definition: catalogue.Definition) -> Component:
         "config": definition.get("configs"),
         "output": catalogue.output_schema(definition),
     }
-    schemas = {part: _object({"type": "object"}, schema, in_order=part == "config") for part, schema in found.items()}
+    schemas = {part: normal_part(schema, part) for part, schema in found.items()}
     return Component(module, title if isinstance(title, str) else "", schemas)
+
+
+def normal_part(schema: Any, part: str) -> Schema:
+    """Return the schema of one of the `PARTS` with what is checked, and nothing else."""
+    return _object({"type": "object"}, schema, in_order=part == "config")
 
 
 def normal(schema: Any, depth: int = _MAX_DEPTH) -> Schema:

@@ -35,7 +35,7 @@ def from_url(base_url: str) -> Catalogue:
     check_base_url(base_url, allow_http=True)  # nothing secret is sent
     url = f"{base_url.rstrip('/')}{api.get_components().path}"
     try:
-        with requests.get(url, timeout=_TIMEOUT, allow_redirects=False, stream=True) as answer:
+        with requests.get(url, timeout=_TIMEOUT, auth=_without, allow_redirects=False, stream=True) as answer:
             answer.raw.decode_content = True
             content = answer.raw.read(_MAX_BYTES + 1)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -43,6 +43,11 @@ def from_url(base_url: str) -> Catalogue:
     if answer.status_code != requests.codes.ok:
         raise WhiteRabbitTransportError(f"{url} can't be read: the status of the answer is {answer.status_code}")
     return _parsed(content, url)
+
+
+def _without(request: Any) -> Any:
+    """Return a request unchanged, where requests would take credentials from a ``.netrc``."""
+    return request
 
 
 def from_file(path: Path) -> Catalogue:

@@ -43,7 +43,7 @@ class TypeWriter:
 
         :param given: whether a DAG gives the object, or White Rabbit returns it.
         """
-        if "properties" not in schema:
+        if "properties" not in schema or "" in schema["properties"]:  # pyright refuses an empty name
             self._used |= {"Any", "Mapping", "TypeAlias"}
             self.definitions.append(f'{name}: TypeAlias = Mapping[str, Any]\n"""{docstring}"""')
             return

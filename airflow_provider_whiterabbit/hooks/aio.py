@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -47,16 +48,30 @@ class WhiteRabbitAsyncHook(SecretReadingMixin):
         self._hook = hook
         self._stack = contextlib.AsyncExitStack()
         self._client: AsyncClient | None = None
+        self._entered = 0
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._client = await self._stack.enter_async_context(await self._hook.get_async_client())
+        if not self._entered:
+            self._opening = asyncio.Lock()  # a lock belongs to one event loop
+        self._entered += 1  # several tasks may use the hook, each in an `async with` of its own
+        try:
+            async with self._opening:
+                if self._client is None:
+                    self._client = await self._stack.enter_async_context(await self._hook.get_async_client())
+        except BaseException:
+            self._entered -= 1
+            raise
         # Otherwise, a request with a callback would read the connection again, with a call that blocks.
         vars(self._hook).setdefault("_settings", self._client.settings)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._client = None
-        await self._stack.aclose()
+        self._entered -= 1
+        if not self._entered:
+            self._client = None
+            stack, self._stack = self._stack, contextlib.AsyncExitStack()
+            await stack.aclose()
 
     def get_connection(self, connection_id: str) -> Any:
         """Read an Airflow connection, with a call that blocks."""

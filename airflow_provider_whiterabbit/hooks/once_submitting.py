@@ -19,6 +19,7 @@ from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
 from airflow_provider_whiterabbit.operators.doubt import Doubt, Search
 from airflow_provider_whiterabbit.operators.fence import Fence, keyed_fence_of
+from airflow_provider_whiterabbit.operators.fence.guarded_store import check_process
 from airflow_provider_whiterabbit.operators.fence.keyed import records_of
 from airflow_provider_whiterabbit.operators.submission import Submission, digest
 
@@ -132,6 +133,7 @@ class KeyedSubmissions:
         :param named: the request with the names of secrets in it.
         :param filled: the request to send.
         """
+        check_process(self._context["ti"])
         with self._records.lock_of(key):
             asked = self.ask(key, target, subject, module, named)
             taken: Taken | None = self._records.taken.get(key)

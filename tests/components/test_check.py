@@ -161,10 +161,75 @@ def test_refusals(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changed.write_text(generated.read_text().replace('"PAY"', "secret()"))
     for module, dag, message in (
         (generated, "broken.py", "is no Python module"),
-        (generated, "latin.py", "can't be read"),
+        (generated, "latin.py", "is no Python module"),
         (generated, "none.py", "can't be read"),
-        (folder / "broken.py", "dags", "was not generated from a component catalogue"),
+        (folder / "dags" / "text.py", "dags", "was not generated from a component catalogue"),
         (changed, "dags", "was changed since it was generated"),
     ):
         assert check(folder, module, definition(), dags=(dag,)) == 1
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbffrom typed_pay import PayOperator\n",
+        b"# coding: latin-1\n# caf\xe9\nfrom typed_pay import PayOperator\n",
+        b"from typed_pay import PayInput_To\n",
+        b"import typed_pay as t\ndef paid() -> 'list[t.PayOutput]': ...\n",
+    ],
+    ids=["byte order mark", "encoding", "type of a field", "annotation in quotes"],
+)
+def test_what_counts_as_use(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: bytes) -> None:
+    """A file in any encoding counts that names a class or type of a component, wherever it does."""
+    generated = generate(tmp_path, definition(inputs={"to": TO}))
+    (tmp_path / "dag.py").write_bytes(text)
+    assert check(tmp_path, generated, definition(inputs={"to": STRING}), dags=("dag.py",)) == 1
+    assert "breaks  PAY input.to: string, was object" in capsys.readouterr().out
+
+
+def test_longer_names(tmp_path: Path) -> None:
+    """A class of another component whose name begins the same does not count."""
+    generated = generate(tmp_path, definition(inputs={"a": STRING}), definition("PAY_INPUT"))
+    (tmp_path / "dag.py").write_text("from typed_pay import PayInputOperator, PayInputInput, MyPayOperators\n")
+    assert check(tmp_path, generated, definition(inputs={"a": NUMBER}), definition("PAY_INPUT"), dags=("dag.py",)) == 0
+
+
+def test_linked_folders(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Folders are found through symbolic links, as Airflow finds them; one that leads back ends."""
+    generated = generate(folder, definition(inputs={"a": STRING}))
+    (folder / "linked").mkdir()
+    (folder / "linked" / "to").symlink_to(folder / "dags", target_is_directory=True)
+    (folder / "dags" / "back").symlink_to(folder / "linked", target_is_directory=True)
+    (folder / "dags" / "folder.py").mkdir()
+    assert check(folder, generated, definition(inputs={"a": NUMBER}), dags=("linked",)) == 1
+    assert f"was string ({folder / 'linked' / 'to' / 'pay.py'})" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    _component = ", "    component = "),
+        ("    _component = ", "    _component: dict = "),
+        ("    _component = ", "    template_fields = ('a',)\n    component = "),
+        ('"input": ', '"inputs": '),
+        ('{"module"', '{[]: 1, "module"'),
+        ('"PAY"', "7"),
+    ],
+    ids=ascii,
+)
+def test_changed_by_hand(folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str) -> None:
+    """A class whose component can't be read is an error: it must not go unchecked."""
+    generated = generate(folder, definition(inputs={"a": STRING}))
+    generated.write_text(generated.read_text().replace(old, new))
+    assert check(folder, generated, definition(inputs={"a": STRING})) == 1
+    assert "was changed since it was generated" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("old", "new"), [('"required": ', '"r": '), ('"properties": {', '"properties": 5, "p": {')])
+def test_schema_changed_by_hand(folder: Path, capsys: pytest.CaptureFixture[str], old: str, new: str) -> None:
+    """A schema that was changed is compared as it is."""
+    generated = generate(folder, definition(inputs={"a": STRING}))
+    generated.write_text(generated.read_text().replace(old, new))
+    assert check(folder, generated, definition(inputs={"a": STRING})) == 1
+    assert "breaks  PAY input" in capsys.readouterr().out

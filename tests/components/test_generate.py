@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,10 @@ def test_unknown_forms() -> None:
     for name in ("PayInput", "PayConfig", "PayOutput"):
         assert f"{name}: TypeAlias = Mapping[str, Any]" in text
     assert "PayOutput: TypeAlias = Mapping[str, Any]" in text_of(definition())
+    nameless = {"": STRING, "a": STRING}
+    text = text_of(definition(inputs={"to": {"type": "object", "properties": nameless}}, config=nameless))
+    for name in ("PayInput_To", "PayConfig"):
+        assert f"{name}: TypeAlias = Mapping[str, Any]" in text
 
 
 def test_only_what_can_be_executed() -> None:
@@ -284,6 +289,18 @@ def test_sources(whiterabbit_emulator: Emulator, emulator_connection: None, tmp_
     assert "class PayOperator(" in texts.pop()
 
 
+def test_url_gets_no_credentials(
+    whiterabbit_emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is named by its URL gets nothing of the user's ``.netrc``, which may name every host."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login ada password lovelace\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    main(["generate", "--url", whiterabbit_emulator.url, "--output", str(tmp_path / "typed.py")])
+    (request,) = whiterabbit_emulator.requests(kind="catalogue")
+    assert "authorization" not in {name.lower() for name in request.headers}
+
+
 def test_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With ``--only``, the module has the named components; the names of their classes do not depend on it."""
     path = tmp_path / "typed.py"
@@ -350,3 +367,58 @@ def test_server_that_fails(
         main(["generate", "--url", whiterabbit_emulator.url, "--output", str(tmp_path / "typed.py")])
     assert "/v1/system/components can't be read" in capsys.readouterr().err
     assert not (tmp_path / "typed.py").exists()
+
+
+def test_never_half_a_module(tmp_path: Path) -> None:
+    """Whoever reads the module while it is written again reads the old one or the new one."""
+    path = generate(tmp_path, definition())
+    reading = path.open()  # as Airflow, which parses the file at this moment
+    before = path.read_text()
+    path.chmod(0o640)
+    generate(tmp_path, definition(), definition("SEND"))
+    assert reading.read() == before
+    assert "SendOperator" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o640
+    reading.close()
+
+
+_WITHOUT_SPACE = """
+import resource, signal, sys
+from airflow_provider_whiterabbit.components.command import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+main(sys.argv[1:])
+"""
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """A module that can't be written whole stays as it was, and nothing else is left."""
+    path = generate(tmp_path, definition())
+    before = path.read_text()
+    source = write_catalogue(tmp_path, *BUILT_IN_CATALOGUE)
+    files = sorted(tmp_path.iterdir())
+    command = [sys.executable, "-c", _WITHOUT_SPACE, "generate", "--file", str(source), "--output", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert f"{path} can't be written: " in ended.stderr
+    assert path.read_text() == before
+    assert sorted(tmp_path.iterdir()) == files
+
+
+def test_other_outputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A symbolic link stays one, an empty file is filled, a pipe is written to, and a folder is refused."""
+    expected = generate(tmp_path, definition(), name="expected").read_text()
+    source = str(tmp_path / "catalogue.json")
+    (tmp_path / "linked.py").symlink_to("real.py")
+    (tmp_path / "empty.py").touch()
+    os.mkfifo(tmp_path / "pipe.py")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit((tmp_path / "pipe.py").read_text)
+        for name in ("linked", "empty", "pipe"):
+            main(["generate", "--file", source, "--output", str(tmp_path / f"{name}.py")])
+        assert read.result(timeout=60) == expected
+    assert (tmp_path / "linked.py").is_symlink()
+    assert (tmp_path / "real.py").read_text() == (tmp_path / "empty.py").read_text() == expected
+    with pytest.raises(SystemExit):
+        main(["generate", "--file", source, "--output", str(tmp_path)])
+    assert "is a folder" in capsys.readouterr().err

@@ -96,6 +96,28 @@ async def test_many_submissions(whiterabbit_emulator: Emulator) -> None:
     assert len(whiterabbit_emulator.requests(kind="submit")) == 200
 
 
+async def test_shared_by_tasks(whiterabbit_emulator: Emulator) -> None:
+    """Tasks, or functions of one task, that share a hook enter it each for itself; the last one closes it."""
+    shared = WhiteRabbitHook().aio()
+    fault = whiterabbit_emulator.fault(effects.Hold(before=True), kind="submit")
+
+    async def submit() -> str:
+        async with shared as hook:
+            return (await hook.execute_component("ECHO")).id
+
+    async with asyncio.TaskGroup() as tasks:
+        slow = tasks.create_task(submit())
+        await asyncio.to_thread(whiterabbit_emulator.wait_for_request, kind="submit")
+        async with shared as hook:
+            quick = await submit()
+            assert (await hook.get_execution(quick)).id == quick
+        whiterabbit_emulator.release(fault)
+    assert {quick, slow.result()} == {record["id"] for record in whiterabbit_emulator.executions}
+    with pytest.raises(exc.WhiteRabbitError, match="Use the hook in an async with"):
+        await shared.get_execution(quick)
+    assert await submit()
+
+
 async def test_uncertain(whiterabbit_emulator: Emulator) -> None:
     """A lost answer to a submission raises the error of an uncertain submission."""
     whiterabbit_emulator.fault(effects.Reset("answer"), kind="submit", times=None)

@@ -43,4 +43,6 @@ def keyed_fence_of(
     """
     if records.survives_retries:
         return StoredFence(context, subject, records.place(key))
-    return (StorelessFence if resubmits_cleared else KeyedStorelessFence)(context, subject)
+    if resubmits_cleared:
+        return StorelessFence(context, subject)
+    return KeyedStorelessFence(context, subject, records.unsure, key)

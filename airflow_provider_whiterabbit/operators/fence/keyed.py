@@ -14,6 +14,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
+from airflow_provider_whiterabbit.operators.fence.guarded_store import GuardedStore
 from airflow_provider_whiterabbit.operators.fence.pages import PAGE as PAGE
 from airflow_provider_whiterabbit.operators.fence.pages import Change, Pages
 from airflow_provider_whiterabbit.operators.fence.places import Place
@@ -35,6 +36,9 @@ class KeyedRecords:
     def __init__(self, store: Any) -> None:
         self.taken: dict[str, Any] = {}
         """What this try has submitted, or has taken of an earlier try, by key."""
+
+        self.unsure: set[str] = set()
+        """The keys under which this try has begun to submit. Where there is no store, nothing else tells them."""
 
         self.warned = False
         """Whether this try has logged the risks of this deployment."""
@@ -163,5 +167,7 @@ def records_of(context: Context) -> KeyedRecords:
     with _last_lock:
         last = KeyedRecords._last
         if last is None or last[0] is not ti or last[1] != ti.try_number:
-            KeyedRecords._last = last = ti, ti.try_number, KeyedRecords(context.get("task_state_store"))
+            store = context.get("task_state_store")
+            records = KeyedRecords(None if store is None else GuardedStore(store, ti))
+            KeyedRecords._last = last = ti, ti.try_number, records
         return last[2]

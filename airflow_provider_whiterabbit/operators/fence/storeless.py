@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.operators.fence.base import Fence
 from airflow_provider_whiterabbit.operators.submission import Submission
+
+if TYPE_CHECKING:
+    from airflow_provider_whiterabbit.compat import Context
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +64,31 @@ class StorelessFence(Fence):
 
 
 class KeyedStorelessFence(StorelessFence):
-    """The same for a task that submits under many keys: a clear must not submit again what was submitted before."""
+    """The same for a task that submits under many keys: a clear must not submit again what was submitted before.
+
+    :param unsure: the keys under which this try has begun to submit. The code of a task may catch an error and go on.
+    :param key: the key.
+    """
+
+    def __init__(self, context: Context, subject: str, unsure: set[str], key: str) -> None:
+        super().__init__(context, subject)
+        self._unsure = unsure
+        self._key = key
 
     def earlier(self) -> Submission | None:
         """Return None in the very first try of the task, and an uncertain submission in each later one."""
+        if self._key in self._unsure:
+            return Submission(None, made="that this try may have made")
         return Submission(None, made="that an earlier try may have made") if self._ti.try_number > 1 else None
+
+    def intend(self) -> Submission:
+        """Remember for this try that a submission may have been sent."""
+        self._unsure.add(self._key)
+        return super().intend()
+
+    def withdraw(self) -> None:
+        """Forget it, because certainly nothing was submitted."""
+        self._unsure.discard(self._key)
 
     @property
     def remedy(self) -> str:
