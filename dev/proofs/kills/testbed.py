@@ -180,10 +180,13 @@ class Testbed:
         entries = self.wr.requests(method="GET", path=f"*/{records[-1]['id']}/stream")
         return sum(entry.status is not None for entry in entries)
 
-    def hold_record(self, module: str) -> Fault:
-        """Hold each request for the record of the module's last execution, until `release`."""
+    def hold_record(self, module: str, *, skip: int = 0) -> Fault:
+        """Hold each request for the record of the module's last execution, until `release`.
+
+        :param skip: how many requests are answered before.
+        """
         path = f"*/{self.executions(module)[-1]['id']}"
-        fault = self.faults[module] = self.wr.fault(Hold(before=True), kind="record", path=path)
+        fault = self.faults[module] = self.wr.fault(Hold(before=True), kind="record", path=path, skip=skip)
         return fault
 
     # --- processes
