@@ -57,7 +57,9 @@ class Forwarder:
             raise RuntimeError("connections are accepted in tasks of their own")
         self._connections.add(task)
         try:
-            await self._forward(reader, writer)
+            # asyncio would log the end of the task as an error if `_close` had cancelled it.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._forward(reader, writer)
         finally:
             self._connections.discard(task)
 

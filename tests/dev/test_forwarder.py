@@ -80,8 +80,8 @@ def test_a_server_that_dies(front: Forwarder) -> None:
             assert client.recv(1) == b""
 
 
-def test_the_end_ends_connections() -> None:
-    """Connections that are open do not outlive the forwarder."""
+def test_the_end_ends_connections(caplog: pytest.LogCaptureFixture) -> None:
+    """Connections that are open do not outlive the forwarder, and their end is no error."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         with Forwarder() as front:
             front.set_targets([f"http://127.0.0.1:{listening.getsockname()[1]}"])
@@ -89,3 +89,4 @@ def test_the_end_ends_connections() -> None:
             server, _ = listening.accept()
         with client, server:
             assert client.recv(1) == server.recv(1) == b""
+    assert not caplog.records
