@@ -21,6 +21,9 @@ from airflow_provider_whiterabbit.emulator.__main__ import argument_parser
 from airflow_provider_whiterabbit.get_provider_info import CONN_FIELDS
 from tests.docs.pages import BLOCKS, ROOT, Block, blocks
 
+SECRET = "MC4CAQAwBQYDK2VwBCIEIJ1hs+3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9="
+"""Text with the characters of base64 that a URI escapes."""
+
 KNOWN = {"python", "sh", "json", "ini", "text", "dockerfile", "yaml"}
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
@@ -119,16 +122,25 @@ def check_export(_block: Block, words: list[str]) -> None:
     for word in words:
         name, _, value = word.partition("=")
         if name.startswith("AIRFLOW_CONN_"):
-            check_connection(json.loads(value))
+            check_connection(value)
         else:
             assert name in ("AIRFLOW_HOME", "AIRFLOW__CORE__LOAD_EXAMPLES")
 
 
-def check_connection(data: dict[str, object]) -> None:
-    """Check that Airflow can read a connection, and that the provider knows its extra fields."""
-    connection = Connection.from_json(json.dumps(data), conn_id="whiterabbit_default")
+def check_connection(value: str) -> None:
+    """Check that Airflow finds the secret and the key in a connection as the page writes it, as JSON or as a URI.
+
+    In a URI, the secret is escaped as the page says.
+    """
+    if value.startswith("{"):
+        connection = Connection.from_json(value.replace("<API secret>", SECRET), conn_id="whiterabbit_default")
+    else:
+        escaped = SECRET.replace("/", "%2F").replace("+", "%2B").replace("=", "%3D")
+        connection = Connection(uri=value.replace("<API secret>", escaped), conn_id="whiterabbit_default")
     assert connection.conn_type == "whiterabbit"
-    assert set(connection.extra_dejson) <= set(CONN_FIELDS)
+    assert not connection.host
+    assert connection.password == SECRET
+    assert connection.extra_dejson == {"api_key": "<API key>"}
 
 
 def check_airflow(_block: Block, words: list[str]) -> None:
