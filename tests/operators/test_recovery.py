@@ -509,11 +509,8 @@ def test_no_asset(submitted: Any) -> None:
 @pytest.mark.parametrize("submitted", ["x-tests://submitted", ALIAS], ids=type)
 def test_no_asset_of_a_mapped_task(submitted: Any, stores: Stores) -> None:
     """A mapped task, whose arguments are known when it runs, is refused then."""
-    operator = WhiteRabbitReplayCallbacksOperator(
-        task_id="replay",
-        submitted=submitted,
-        _airflow_from_mapped=True,  # type: ignore[call-arg] # Airflow's own argument
-    )
+    arguments: dict[str, Any] = {"submitted": submitted, "_airflow_from_mapped": True}  # Airflow's own argument
+    operator = WhiteRabbitReplayCallbacksOperator(task_id="replay", **arguments)
     with pytest.raises(exc.WhiteRabbitInputError, match="submitted must be an Airflow asset"):
         operator.execute({"inlet_events": Inlets(), "asset_state_store": stores})  # type: ignore[typeddict-unknown-key]
 
