@@ -81,7 +81,8 @@ class Environment:
         """
         environ = {"VIRTUAL_ENV": str(self._folder / "venv")}
         # Without the tests, one process imports the packages: it would use a tenth of the byte code.
-        install = (self._uv, "pip", "install", "--quiet", *(["--compile-bytecode"] if tools else []))
+        options = ["--compile-bytecode"] if tools else []
+        install = (self._uv, "pip", "install", "--quiet", *options)
         run(self._uv, "venv", "--quiet", "--python", PYTHON, self._folder / "venv")
         run(*install, "--requirements", self._pins, environ=environ)
         run(*install, "--no-deps", "--editable", ".", environ=environ)
