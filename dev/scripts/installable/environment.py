@@ -80,9 +80,9 @@ class Environment:
         :param tools: whether to install the tools of the tests.
         """
         environ = {"VIRTUAL_ENV": str(self._folder / "venv")}
-        # Without the tests, one process imports the packages: it would use a tenth of the byte code.
-        options = ["--compile-bytecode"] if tools else []
-        install = (self._uv, "pip", "install", "--quiet", *options)
+        install: list[str | Path] = [self._uv, "pip", "install", "--quiet"]
+        if tools:  # else one process imports the packages, which uses a tenth of the byte code
+            install.append("--compile-bytecode")
         run(self._uv, "venv", "--quiet", "--python", PYTHON, self._folder / "venv")
         run(*install, "--requirements", self._pins, environ=environ)
         run(*install, "--no-deps", "--editable", ".", environ=environ)
