@@ -152,10 +152,11 @@ class Kill:
 
     def _complete_execution(self, scene: Scene) -> Steps[None]:
         """Complete a manual execution; unless the point is ``meanwhile``, only after the wait has begun anew."""
-        bed = scene.bed
+        bed, progress = scene.bed, scene.progress
         if self.point == "meanwhile":
             scene.complete_all()
-            bed.airflow.start("triggerer")
+            yield lambda: progress.is_true_of(progress.past_kill, point="meanwhile")
+            bed.once("new triggerer", lambda: bed.airflow.start("triggerer"))
         elif self.point in ("deferred", "waiting", "cleared"):
             yield lambda: bed.count_streams(scene.module) > 1
             yield lambda: self.point != "cleared" or scene.is_parked()
