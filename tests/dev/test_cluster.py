@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from dev.proofs.cluster.cases import CASES
 from dev.proofs.cluster.ledger import Called, Record, Task
 from dev.proofs.cluster.outcome import Facts, Row, row_of
-from dev.proofs.cluster.plan import KEYS, MIX, SENSORS, Unit, names_by_task, units
+from dev.proofs.cluster.plan import KEYED, KEYS, MIX, SENSORS, Unit, names_by_task, units
 from dev.proofs.cluster.runner import Options, Report
 from dev.proofs.cluster.table import BEGIN, END, PAGE, markdown
 
@@ -21,7 +22,8 @@ CALLED = Unit(0, "called", 0, 0, 5.0)
 SENSOR = Unit(0, "triggerer", 0, 0, 5.0)
 WORKFLOW = Unit(0, "workflow", 0, 0, 5.0)
 ONCE = tuple(Unit(0, "once", 0, key, 5.0) for key in range(2))
-ALL = (COMPONENT, CALLED, SENSOR, WORKFLOW, *ONCE)
+MANY = tuple(Unit(0, "many", 0, key, 5.0) for key in range(2))
+ALL = (COMPONENT, CALLED, SENSOR, WORKFLOW, *ONCE, *MANY)
 SUCCESS = Task("success", 1, 1)
 FACTS = Facts(
     submissions=Counter({unit.name: 1 for unit in ALL if unit is not SENSOR}),
@@ -33,9 +35,10 @@ FACTS = Facts(
         SENSOR.task: SENSOR.result,
         WORKFLOW.task: {"runStages": [{"output": WORKFLOW.result}] * 2},
         ONCE[0].task: {unit.name: unit.result for unit in ONCE},
+        MANY[0].task: [{"output": unit.result} for unit in MANY],
     },
     records={unit.task: [Record("", False, None)] for unit in (COMPONENT, CALLED, WORKFLOW)}
-    | {ONCE[0].task: [Record(unit.name, False, None) for unit in ONCE]},
+    | {units[0].task: [Record(unit.record_key, False, None) for unit in units] for units in (ONCE, MANY)},
     ids={CALLED.task: "execution-1"},
     called={"execution-1": [Called("success", 1, CALLED.result)]},
 )
@@ -53,8 +56,8 @@ def numbers(row: Row) -> tuple[int, ...]:
 
 def test_all_is_well() -> None:
     """Results of their own for all are no problem, whatever was in flight."""
-    assert numbers(row(in_flight=frozenset(ALL))) == (6, 0, 0, 0, 0, 0)
-    assert (row().executions, row().submitted, row().retried) == (6, 5, 0)
+    assert numbers(row(in_flight=frozenset(ALL))) == (8, 0, 0, 0, 0, 0)
+    assert (row().executions, row().submitted, row().retried) == (8, 7, 0)
 
 
 @pytest.mark.parametrize("unit", ALL, ids=lambda unit: unit.name)
@@ -65,7 +68,7 @@ def test_twice(unit: Unit) -> None:
     assert found.twice == (unit is not SENSOR)
 
 
-@pytest.mark.parametrize("unit", [COMPONENT, CALLED, WORKFLOW, *ONCE], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", [COMPONENT, CALLED, WORKFLOW, *ONCE, *MANY], ids=lambda unit: unit.name)
 def test_a_result_without_a_submission(unit: Unit) -> None:
     """A result of an operator that has submitted nothing is a problem."""
     assert len(row(submissions=FACTS.submissions - Counter([unit.name])).problems) == 1
@@ -75,22 +78,28 @@ def test_a_result_without_a_submission(unit: Unit) -> None:
 @pytest.mark.parametrize("result", [None, {"receipt": "receipt of another unit"}, {"runStages": []}])
 def test_a_wrong_result(unit: Unit, result: Any) -> None:
     """A task that has succeeded with another result, or with none, is wrong."""
-    assert numbers(row(results={**FACTS.results, unit.task: result})) == (5, 0, 0, 1, 0, 1)
+    assert numbers(row(results={**FACTS.results, unit.task: result})) == (7, 0, 0, 1, 0, 1)
 
 
 def test_a_wrong_result_under_a_key() -> None:
     """The result of each key is compared with that of its own execution."""
     swapped = {ONCE[0].name: ONCE[1].result, ONCE[1].name: ONCE[1].result}
-    assert numbers(row(results={**FACTS.results, ONCE[0].task: swapped})) == (5, 0, 0, 1, 0, 1)
+    assert numbers(row(results={**FACTS.results, ONCE[0].task: swapped})) == (7, 0, 0, 1, 0, 1)
+
+
+@pytest.mark.parametrize("result", [None, [], [{"output": unit.result} for unit in reversed(MANY)], [{}, {}]])
+def test_a_wrong_result_of_many(result: Any) -> None:
+    """The results of many inputs are compared in the order of the inputs."""
+    assert numbers(row(results={**FACTS.results, MANY[0].task: result})) == (6, 0, 0, 2, 0, 2)
 
 
 @pytest.mark.parametrize("state", ["deferred", "queued", None])
 def test_a_stuck_task(state: str | None) -> None:
     """A task that has not ended is stuck, and so is one that does not exist."""
     tasks = {**FACTS.tasks, SENSOR.task: Task(state, 1, None)}
-    assert numbers(row(tasks=tasks)) == (5, 0, 0, 0, 1, 1)
+    assert numbers(row(tasks=tasks)) == (7, 0, 0, 0, 1, 1)
     del tasks[SENSOR.task]
-    assert numbers(row(tasks=tasks)) == (5, 0, 0, 0, 1, 1)
+    assert numbers(row(tasks=tasks)) == (7, 0, 0, 0, 1, 1)
 
 
 def failed(unit: Unit, *records: Record, in_flight: frozenset[Unit] = frozenset()) -> Row:
@@ -101,34 +110,35 @@ def failed(unit: Unit, *records: Record, in_flight: frozenset[Unit] = frozenset(
 
 def test_a_failure_without_a_doubt() -> None:
     """A task that has failed although its submission is known is wrong."""
-    assert numbers(failed(COMPONENT, Record("", False, None))) == (5, 0, 0, 1, 0, 1)
-    assert numbers(failed(SENSOR)) == (5, 0, 0, 1, 0, 1)
+    assert numbers(failed(COMPONENT, Record("", False, None))) == (7, 0, 0, 1, 0, 1)
+    assert numbers(failed(SENSOR)) == (7, 0, 0, 1, 0, 1)
     assert failed(SENSOR).retried == 1
 
 
 @pytest.mark.parametrize("record", [Record("", True, None), Record("", True, "uncertain"), Record("", False, "gone")])
 def test_a_doubt(record: Record) -> None:
     """A doubt is allowed only about a submission that was in flight when a part failed."""
-    assert numbers(failed(COMPONENT, record, in_flight=frozenset({COMPONENT}))) == (5, 1, 0, 0, 0, 0)
-    assert numbers(failed(COMPONENT, record, in_flight=frozenset({CALLED}))) == (5, 1, 0, 0, 0, 1)
+    assert numbers(failed(COMPONENT, record, in_flight=frozenset({COMPONENT}))) == (7, 1, 0, 0, 0, 0)
+    assert numbers(failed(COMPONENT, record, in_flight=frozenset({CALLED}))) == (7, 1, 0, 0, 0, 1)
 
 
-def test_a_doubt_under_a_key() -> None:
+@pytest.mark.parametrize("units", [ONCE, MANY], ids=["once", "many"])
+def test_a_doubt_under_a_key(units: tuple[Unit, ...]) -> None:
     """A doubt under a key ends the task; it is allowed if the submission under this key was in flight."""
-    records = (Record(ONCE[0].name, False, None), Record(ONCE[1].name, True, "uncertain"))
-    assert numbers(failed(ONCE[0], *records, in_flight=frozenset({ONCE[1]}))) == (4, 2, 0, 0, 0, 0)
-    assert numbers(failed(ONCE[0], *records, in_flight=frozenset({ONCE[0]}))) == (4, 2, 0, 0, 0, 2)
+    records = tuple(Record(unit.record_key, unit is units[1], None) for unit in units)
+    assert numbers(failed(units[0], *records, in_flight=frozenset({units[1]}))) == (6, 2, 0, 0, 0, 0)
+    assert numbers(failed(units[0], *records, in_flight=frozenset({units[0]}))) == (6, 2, 0, 0, 0, 2)
 
 
 @pytest.mark.parametrize(
     ("runs", "end"),
     [
-        ([], (5, 0, 0, 0, 1, 1)),
-        ([Called("running", 1, None)], (5, 0, 0, 0, 1, 1)),
-        ([Called("success", 1, SENSOR.result)], (5, 0, 0, 1, 0, 1)),
-        ([Called("failed", 6, None)], (5, 0, 0, 1, 0, 1)),
-        ([Called("success", 1, CALLED.result)] * 2, (5, 0, 0, 1, 0, 1)),
-        ([Called("success", 2, CALLED.result)], (6, 0, 0, 0, 0, 0)),
+        ([], (7, 0, 0, 0, 1, 1)),
+        ([Called("running", 1, None)], (7, 0, 0, 0, 1, 1)),
+        ([Called("success", 1, SENSOR.result)], (7, 0, 0, 1, 0, 1)),
+        ([Called("failed", 6, None)], (7, 0, 0, 1, 0, 1)),
+        ([Called("success", 1, CALLED.result)] * 2, (7, 0, 0, 1, 0, 1)),
+        ([Called("success", 2, CALLED.result)], (8, 0, 0, 0, 0, 0)),
     ],
 )
 def test_the_run_of_a_callback(runs: list[Called], end: tuple[int, ...]) -> None:
@@ -148,9 +158,9 @@ def test_page() -> None:
     assert re.search(f"{BEGIN}.*{END}", PAGE.read_text(), flags=re.DOTALL)
     lines = markdown(Options(seed=7), Report({case: row() for case in CASES[:2]})).splitlines()
     assert lines[2:5] == [
-        f"| {CASES[0].title} | 6 | 5 | 6 | 0 | 0 | 0 | 0 | 0 |",
-        f"| {CASES[1].title} | 6 | 5 | 6 | 0 | 0 | 0 | 0 | 0 |",
-        "| **together** | 12 | 10 | 12 | 0 | 0 | 0 | 0 | 0 |",
+        f"| {CASES[0].title} | 8 | 7 | 8 | 0 | 0 | 0 | 0 | 0 |",
+        f"| {CASES[1].title} | 8 | 7 | 8 | 0 | 0 | 0 | 0 | 0 |",
+        "| **together** | 16 | 14 | 16 | 0 | 0 | 0 | 0 | 0 |",
     ]
 
 
@@ -162,9 +172,9 @@ def test_plan() -> None:
     assert all({unit.way for unit in found} == set(MIX) for found in plan)
     assert SENSORS.issubset(MIX)
     assert len({unit.name for found in plan for unit in found}) == 300
-    for found in plan:
-        by_task = names_by_task(found)
-        assert [name for names in by_task for name in names] == [unit.name for unit in found if unit.way == "once"]
+    for found, way in product(plan, KEYED):
+        by_task = names_by_task(found, way)
+        assert [name for names in by_task for name in names] == [unit.name for unit in found if unit.way == way]
         assert all(len(names) == KEYS for names in by_task[:-1])
         for number, names in enumerate(by_task):
-            assert {unit.task for unit in found if unit.name in names} == {("once", number)}
+            assert {unit.task for unit in found if unit.name in names} == {(way, number)}

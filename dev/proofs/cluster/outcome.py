@@ -113,6 +113,9 @@ def _end_of(unit: Unit, facts: Facts) -> tuple[End, str]:
         return _end_of_run(unit, result, facts)
     if unit.way == "once":
         result = (result or {}).get(unit.name)
+    elif unit.way == "many":
+        outputs = [one.get("output") for one in result or ()]
+        result = outputs[unit.key] if unit.key < len(outputs) else None
     elif unit.way == "workflow":
         outputs = [stage["output"] for stage in (result or {}).get("runStages", ())]
         result = unit.result if outputs and all(output == unit.result for output in outputs) else outputs
@@ -124,7 +127,7 @@ def _failed(unit: Unit, task: Task, facts: Facts) -> tuple[End, str]:
     doubts = [record for record in facts.records.get(unit.task, ()) if record.doubt or record.is_intent]
     if not doubts:
         return "wrong", f"the task is {task.state} after {task.try_number} tries, without a doubt"
-    in_flight = {other.name if other.way == "once" else "" for other in facts.in_flight if other.task == unit.task}
+    in_flight = {other.record_key for other in facts.in_flight if other.task == unit.task}
     if unfounded := [record for record in doubts if record.key not in in_flight]:
         return "doubted", f"there is a doubt, and no submission was in flight: {unfounded}"
     return "doubted", ""

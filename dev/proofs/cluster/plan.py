@@ -20,8 +20,9 @@ MODULES = (MODULE, SHORT_MODULE, CALLED_MODULE)
 CALLED_DAG = "cluster_called"
 
 MIX = (
-    *("component", "once", "triggerer", "ending", "called", "once", "worker", "deferred", "component", "workflow"),
-    *("once", "ending", "triggerer", "component", "called", "once", "rescheduled", "deferred", "component", "workflow"),
+    *("component", "once", "triggerer", "many", "ending", "called", "once", "worker", "deferred", "component", "many"),
+    *("workflow", "once", "ending", "triggerer", "component", "many", "called", "once", "rescheduled", "deferred"),
+    *("component", "workflow"),
 )
 """The ways through which executions go, in turns:
 
@@ -29,13 +30,14 @@ MIX = (
   the worker) and ``workflow``,
 - sensors, which wait: ``deferred``, ``rescheduled`` and ``triggerer`` (starts and ends in the triggerer),
 - ``called``: an operator that does not wait, and the DAG that the callback starts,
-- ``once``: tasks that submit under `KEYS` keys each.
-
-A further way needs a name here, its task in ``dags/cluster.py``, and nothing else if it maps over one input per task.
+- ``once``: tasks that submit under `KEYS` keys each, and ``many``: operators that submit as many inputs.
 """
 
 SENSORS = frozenset({"deferred", "rescheduled", "triggerer"})
 """The ways whose executions the proof itself creates."""
+
+KEYED = frozenset({"once", "many"})
+"""The ways of which each task has several executions."""
 
 KEYS = 3
 
@@ -51,7 +53,7 @@ class Unit:
 
     :param case: number of the case.
     :param number: number of the task instance among those of its way.
-    :param key: number of the key in the task, for `once`; otherwise 0.
+    :param key: number of the execution in the task, for the ways of `KEYED`; otherwise 0.
     :param seconds: how long it takes.
     """
 
@@ -63,8 +65,13 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """The unit's name, which is also its key, and the id of its workflow."""
-        return f"case-{self.case}-{self.way}-{self.number}" + (f"-{self.key}" if self.way == "once" else "")
+        """The unit's name, which is also its key for `once`, and the id of its workflow."""
+        return f"case-{self.case}-{self.way}-{self.number}" + (f"-{self.key}" if self.way in KEYED else "")
+
+    @property
+    def record_key(self) -> str:
+        """The key of the submission's record among those of its task; empty if the task has one record."""
+        return {"once": self.name, "many": f"inputs[{self.key}]"}.get(self.way, "")
 
     @property
     def module(self) -> str:
@@ -101,7 +108,7 @@ def units(seed: int, cases: int, executions: int) -> list[list[Unit]]:
 def _units(random: Random, case: int, count: int) -> Iterator[Unit]:
     made: Counter[str] = Counter()
     for way in islice(cycle(MIX), count):
-        number, key = divmod(made[way], KEYS) if way == "once" else (made[way], 0)
+        number, key = divmod(made[way], KEYS) if way in KEYED else (made[way], 0)
         made[way] += 1
         seconds = random.uniform(SHORTEST, IN_WORKER if way in ("worker", "once") else LONGEST)
         yield Unit(case, way, number, key, round(seconds, 1))
@@ -112,7 +119,7 @@ def names_of(units: Iterable[Unit], way: str) -> list[str]:
     return [unit.name for unit in units if unit.way == way]
 
 
-def names_by_task(units: Iterable[Unit]) -> list[list[str]]:
-    """Return the names of the units of the way `once`, in a list for each task instance."""
-    names = names_of(units, "once")
+def names_by_task(units: Iterable[Unit], way: str) -> list[list[str]]:
+    """Return the names of the units of a way of `KEYED`, in a list for each task instance."""
+    names = names_of(units, way)
     return [names[start : start + KEYS] for start in range(0, len(names), KEYS)]

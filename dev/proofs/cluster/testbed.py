@@ -106,8 +106,7 @@ class Testbed:
         """Yield the units of the case whose intent is stored, and not their id."""
         records = self.ledger.records(self.units[0].dag_id)
         for unit in self.units:
-            key = unit.name if unit.way == "once" else ""
-            if any(record.is_intent and record.key == key for record in records.get(unit.task, ())):
+            if any(record.is_intent and record.key == unit.record_key for record in records.get(unit.task, ())):
                 yield unit
 
     def note_in_flight(self) -> None:

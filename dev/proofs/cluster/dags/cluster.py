@@ -11,6 +11,7 @@ from airflow_provider_whiterabbit import assets
 from airflow_provider_whiterabbit.compat import DAG, task
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from dev.proofs.cluster.plan import (
@@ -62,7 +63,7 @@ def wait(way: str, found: list[Unit], **options: Any) -> None:
 
 
 def create_tasks(found: list[Unit]) -> None:
-    """Create the tasks of a case. The next operator that submits executions gets its line here."""
+    """Create the tasks of a case."""
     submit("component", found, module=MODULE, deferrable=True)
     submit("ending", found, module=MODULE, end_from_trigger=True)
     submit("worker", found, module=SHORT_MODULE, deferrable=False)
@@ -79,7 +80,11 @@ def create_tasks(found: list[Unit]) -> None:
         )
     workflow = WhiteRabbitTriggerWorkflowOperator.partial(task_id="workflow", deferrable=True, poll_interval=MAX_PAUSE)
     workflow.expand(workflow_id=names_of(found, "workflow"))
-    once.expand(names=names_by_task(found))
+    once.expand(names=names_by_task(found, "once"))
+    many = WhiteRabbitExecuteComponentsOperator.partial(
+        task_id="many", module=MODULE, deferrable=True, poll_interval=MAX_PAUSE
+    )
+    many.expand(inputs=[[{"unit": name} for name in names] for names in names_by_task(found, "many")])
 
 
 for case, found in enumerate(units(**PLAN)):
