@@ -29,7 +29,7 @@ def test_json(block: Block) -> None:
     """Each JSON block is valid JSON, and the provider knows every field of the connections in it."""
     data = json.loads(block.text)
     for connection in [data] if "conn_type" in data else data.values():
-        check_connection(connection)
+        check_connection(json.dumps(connection))
 
 
 ELSEWHERE = {("openlineage", "transport")}

@@ -128,19 +128,20 @@ def check_export(_block: Block, words: list[str]) -> None:
 
 
 def check_connection(value: str) -> None:
-    """Check that Airflow finds the secret and the key in a connection as the page writes it, as JSON or as a URI.
+    """Check that Airflow finds the secret and the key in a connection as a page writes it, as JSON or as a URI.
 
-    In a URI, the secret is escaped as the page says.
+    In a URI, the secret is escaped as the page says. The provider must know all extra fields.
     """
     if value.startswith("{"):
         connection = Connection.from_json(value.replace("<API secret>", SECRET), conn_id="whiterabbit_default")
     else:
         escaped = SECRET.replace("/", "%2F").replace("+", "%2B").replace("=", "%3D")
         connection = Connection(uri=value.replace("<API secret>", escaped), conn_id="whiterabbit_default")
+        assert not connection.host
     assert connection.conn_type == "whiterabbit"
-    assert not connection.host
     assert connection.password == SECRET
-    assert connection.extra_dejson == {"api_key": "<API key>"}
+    assert connection.extra_dejson["api_key"] == "<API key>"
+    assert set(connection.extra_dejson) <= set(CONN_FIELDS)
 
 
 def check_airflow(_block: Block, words: list[str]) -> None:
