@@ -355,9 +355,10 @@ def test_killed_at_every_write(wr: Emulator, after: bool) -> None:
 def test_timeout_while_waiting(airflow: FakeAirflow, wr: Emulator) -> None:
     """The timeouts raise their exceptions, in the worker and after a deferral; nothing is submitted again."""
     wr.script("PAY", manual=True)
-    with pytest.raises(exc.WhiteRabbitTimeoutError, match="1 of 1 executions had not ended"):
+    fails = pytest.raises if airflow.has_store else fails_for_good  # without a store, no retry could wait
+    with fails(exc.WhiteRabbitTimeoutError, match="1 of 1 executions had not ended"):
         airflow.run(pay("alice", timeout=0.5))
-    with pytest.raises(exc.WhiteRabbitTimeoutError):
+    with fails(exc.WhiteRabbitTimeoutError):
         resume(airflow, deferral(airflow, pay("alice", timeout=0.5, deferrable=True)), pay("alice", deferrable=True))
     assert len(paid(wr)) == (1 if airflow.has_store else 2)
 
@@ -596,5 +597,6 @@ def test_other_module(airflow: FakeAirflow, wr: Emulator) -> None:
     task = pay("alice", deferrable=True)
     other = wr.create_execution("OTHER", output=1)
     event = {"execution_ids": name_of_many([other]), "status": "COMPLETED", "message": None}
-    with pytest.raises(exc.WhiteRabbitProtocolError, match="OTHER"):
+    fails = pytest.raises if airflow.has_store else fails_for_good
+    with fails(exc.WhiteRabbitProtocolError, match="OTHER"):
         task.resume_execution("execute_complete", {"event": event, "identity": [other]}, airflow.context(task))
