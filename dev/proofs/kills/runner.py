@@ -31,7 +31,7 @@ FEW = 4
 but not for long: the operator waits only a minute for the answer to a submission."""
 
 
-def run_cases(cases: Sequence[Case] = CASES, timeout: float = 240) -> list[Row]:
+def run_cases(cases: Sequence[Case] = CASES, timeout: float = 600) -> list[Row]:
     """Run the cases on a new Airflow and return the rows of the table.
 
     If a component of Airflow exits by itself, the cases prove nothing, and run once more on another Airflow: a
