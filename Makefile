@@ -101,7 +101,7 @@ types: $(READY) ## Check types with mypy
 
 check: lint types test-all ## Run lint, types and test-all: what a change needs before it is merged
 
-kills: $(READY) ## Kill Airflow's processes at every point of a submission; print how each task ends
+kills: $(READY) ## Kill Airflow's processes at every point of a submission; print how each task ends; needs PostgreSQL
 	$(BIN)/python -m dev.proofs.kills
 
 bad-day: $(READY) ## Let each part of a deployment fail while 200 tasks wait; print how they end; needs PostgreSQL
