@@ -48,7 +48,8 @@ inline = component_dag(
     params={"attempts": 2, "seconds": 10},
 )
 submitted = component_dag("e2e_component_submitted", deferrable=True, wait_for_completion=False)
-impatient = component_dag("e2e_component_impatient", deferrable=True, timeout=2, retries=0)
+# Long enough for Airflow, which takes a task for failed that resumes before the scheduler has seen its worker exit.
+impatient = component_dag("e2e_component_impatient", deferrable=True, timeout=6, retries=0)
 
 with DAG("e2e_native", schedule=None, catchup=False, render_template_as_native_obj=True):
     for name, amount in {"number": "100", "text": "'100'"}.items():
