@@ -210,7 +210,8 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         return pulled if isinstance(pulled, str) else None
 
     def _pulled(self, context: Context) -> Any:
-        return context["ti"].xcom_pull(task_ids=self.task_id, key=self.waits_for.id_name, map_indexes=None)
+        ti: Any = context["ti"]
+        return ti.xcom_pull(task_ids=self.task_id, key=self.waits_for.id_name, map_indexes=ti.map_index)
 
     def on_kill(self) -> None:
         """Log that the execution or workflow run was not cancelled, because White Rabbit has no call for cancelling.

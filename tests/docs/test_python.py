@@ -45,7 +45,9 @@ for dag in bag.dags.values():
     bundle = {"name": "dags-folder", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
     bundle["kwargs"] = {"path": os.path.dirname(dag.fileloc)}
     os.environ["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"] = json.dumps([bundle])
-    print("RUN", dag.dag_id, dag.test(run_conf=json.loads(sys.argv[2])).state, flush=True)
+    run = dag.test(run_conf=json.loads(sys.argv[2]))
+    tries = {ti.task_id: ti.try_number for ti in run.get_task_instances() if ti.try_number > 1}
+    print("RUN", dag.dag_id, tries or run.state, flush=True)
 """
 
 MYPY = """
