@@ -357,9 +357,9 @@ def test_timeout_while_waiting(airflow: FakeAirflow, wr: Emulator) -> None:
     wr.script("PAY", manual=True)
     fails = pytest.raises if airflow.has_store else fails_for_good  # without a store, no retry could wait
     with fails(exc.WhiteRabbitTimeoutError, match="1 of 1 executions had not ended"):
-        airflow.run(pay("alice", timeout=0.5))
+        airflow.run(pay("alice", timeout=2))
     with fails(exc.WhiteRabbitTimeoutError):
-        resume(airflow, deferral(airflow, pay("alice", timeout=0.5, deferrable=True)), pay("alice", deferrable=True))
+        resume(airflow, deferral(airflow, pay("alice", timeout=2, deferrable=True)), pay("alice", deferrable=True))
     assert len(paid(wr)) == (1 if airflow.has_store else 2)
 
 
