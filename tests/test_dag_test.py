@@ -136,8 +136,10 @@ def pay(key):
 
 @task
 def pay_all():
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        print("CHILDREN", *pool.map(pay, ["alice", "bob"]), sep="|")
+    pool = multiprocessing.get_context("fork").Pool(2)
+    print("CHILDREN", *pool.map(pay, ["alice", "bob"]), sep="|")
+    pool.close()  # `terminate` can wait for ever: the processes inherit Airflow's handler of SIGTERM, which ends nothing
+    pool.join()
     print("PARENT", len({pay(key) for key in ["alice", "bob", "alice"]}))
 
 with DAG("forking", schedule=None) as dag:

@@ -100,19 +100,23 @@ def test_turns_of_several_connections() -> None:
 
 async def test_a_connection_that_floods() -> None:
     """While one connection has as many callbacks as may wait, another one's callback is among the next."""
-    pool, may_end = Threads(60, 20, 0.0), threading.Event()
-    ran: list[str] = []
+    pool, may_end, loop = Threads(60, 20, 0.0), threading.Semaphore(0), asyncio.get_running_loop()
+    began: asyncio.Queue[str] = asyncio.Queue()
 
     def run(connection_id: str) -> None:
-        may_end.wait()
-        ran.append(connection_id)
+        loop.call_soon_threadsafe(began.put_nowait, connection_id)
+        may_end.acquire()
 
     jobs = [asyncio.create_task(pool.run_in_turn(name, run, name)) for name in "a" * 21 + "b"]
     await asyncio.wait(jobs[20:21])
-    may_end.set()
+    order = [await began.get() for _ in range(threads.THREADS)]
+    while len(order) < 21:  # one ends, and one begins
+        may_end.release()
+        order.append(await began.get())
+    may_end.release(threads.THREADS)
     results = await asyncio.gather(*jobs, return_exceptions=True)
     assert [str(result) for result in results] == ["None"] * 20 + ["too many callbacks at once", "None"]
-    assert ran.index("b") <= threads.THREADS + 1  # behind those that ran already, and one that had its turn before
+    assert order.index("b") <= threads.THREADS + 1  # behind those that ran already, and one that had its turn before
 
 
 def test_a_turn_that_is_given_up() -> None:
