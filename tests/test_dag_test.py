@@ -138,7 +138,7 @@ def pay(key):
 def pay_all():
     pool = multiprocessing.get_context("fork").Pool(2)
     print("CHILDREN", *pool.map(pay, ["alice", "bob"]), sep="|")
-    pool.close()  # `terminate` can wait for ever: the processes inherit Airflow's handler of SIGTERM, which ends nothing
+    pool.close()  # `terminate` can wait for ever: the processes inherit Airflow's handler of SIGTERM, and do not end
     pool.join()
     print("PARENT", len({pay(key) for key in ["alice", "bob", "alice"]}))
 
@@ -163,6 +163,6 @@ def test_processes_of_a_task(whiterabbit_emulator: Emulator) -> None:
     output = process.stdout + process.stderr
     assert "STATE success" in output, output[-6000:]
     children = next(line for line in output.splitlines() if "CHILDREN" in line)
-    assert children.count("once() submits in the process of the task only") == 2, children
+    assert children.count("Keys belong to the process of the task") == 2, children
     assert "PARENT 2" in output
     assert len(whiterabbit_emulator.requests(kind="submit")) == 2
