@@ -87,9 +87,11 @@ class ManySubmissions:
         self._working = 0
         self._accepted_at = monotonic()
         self._still_run = False
+        self._is_finding = True  # what earlier tries have submitted
 
     def __str__(self) -> str:
-        return f"{len(self._taken):,} of {len(self._plan.requests):,} inputs are submitted"
+        known = "known to be " if self._is_finding else ""  # earlier tries may have submitted more
+        return f"{len(self._taken):,} of {len(self._plan.requests):,} inputs are {known}submitted"
 
     @property
     def target_ids(self) -> list[str]:
@@ -116,6 +118,7 @@ class ManySubmissions:
         count = len(self._plan.requests)
         # The first stands for all where there are no records: an earlier try may have submitted all, or none.
         self._each([index for index in range(count) if index == 0 or key_of(index) in earlier], self._find)
+        self._is_finding = False
         if self._taken:
             log.info("Submitted before: %s", self)
         if missing := [index for index in range(count) if index not in self._taken]:
@@ -159,7 +162,7 @@ class ManySubmissions:
                     self.stop()
                     raise
         if self._errors:
-            raise failure_of(self._errors, str(self), self._plan.hint, is_finding=work == self._find)
+            raise failure_of(self._errors, str(self), self._plan.hint, is_finding=self._is_finding)
         if self._stopped.is_set():
             raise AirflowException(f"The task was stopped: {self}")
 

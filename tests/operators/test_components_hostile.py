@@ -35,7 +35,7 @@ def test_all_doubts_are_named(airflow: FakeAirflow, wr: Emulator, at_once: int) 
     wr.fault(effects.Reset("answer"), kind="submit", times=5)
     with pytest.raises(AirflowFailException):
         airflow.run(pay(*PAYEES, at_once=5))
-    in_doubt = list(records(airflow))
+    in_doubt = sorted(records(airflow))
     assert len(in_doubt) > 1
     for page in airflow.store.values.values():
         for record in page.values():
