@@ -42,6 +42,11 @@ def index_of(key: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def is_key(key: str) -> bool:
+    """Return whether the submission of an input is recorded under a key."""
+    return index_of(key) is not None
+
+
 def at_once(value: Any) -> int:
     """Return how many inputs are submitted at the same time, from the number or its text."""
     return checks.whole_number(as_number(value), "at_once", 1, _MAX_AT_ONCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from airflow_provider_whiterabbit.compat import DAG, AirflowException, AirflowFa
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
+from airflow_provider_whiterabbit.secrets import secret
 from dev.harness.standins import RETRIES, FakeAirflow
 from tests.failing import fails_for_good
 from tests.operators.test_components import PAYEES, paid, pay, payees_in, records, wr
@@ -112,6 +114,17 @@ def test_operator_is_replaced(airflow: FakeAirflow, wr: Emulator, options: dict[
     with pytest.raises(AirflowFailException, match=r"was another operator, and has submitted component PAY at .* as "):
         airflow.run(pay("alice"), 2)
     assert paid(wr) == ["alice"]
+
+
+@needs_store
+def test_operator_of_many_is_replaced(airflow: FakeAirflow, wr: Emulator) -> None:
+    """The same if an operator of many inputs becomes one of one input."""
+    airflow.run(pay("alice", "bob"))
+    one = {"task_id": "pay", "module": "PAY", "input": {"to": "alice"}}
+    with pytest.raises(AirflowFailException, match="was another operator, and has submitted 2 inputs"):
+        airflow.run(WhiteRabbitExecuteComponentOperator(**one), 2)
+    assert sorted(paid(wr)) == ["alice", "bob"]
+    assert airflow.run(WhiteRabbitExecuteComponentOperator(**one, on_doubt="resubmit"), 3) == {"paid": "alice"}
 
 
 # --- retries that can't read what was submitted
@@ -246,6 +259,19 @@ def test_item_that_renders_to_none(airflow: FakeAirflow, wr: Emulator) -> None:
         task = pay(inputs=["{{ params.row }}", "{{ params.missing }}"])
     task.render_template_fields({"params": {"row": {"to": "alice"}, "missing": None}})
     with fails_for_good(exc.WhiteRabbitInputError, r"inputs\[1\] must be an object \(a dict\), got None"):
+        airflow.run(task)
+    assert not wr.journal
+
+
+def test_secret_that_is_no_text(airflow: FakeAirflow, wr: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that can't be sent is named, before the inputs that stand before it are submitted."""
+    monkeypatch.setenv("AIRFLOW_VAR_RPC_KEY", os.fsdecode(b"Kj7dYw2mZq\xff91XvbT"))
+    with DAG("secrets", schedule=None):
+        task = pay(inputs=[{"to": "alice"}, {"to": str(secret(variable="rpc_key"))}])
+    task.render_template_fields({})
+    with fails_for_good(
+        exc.WhiteRabbitConfigError, r"inputs\[1\]\.to names the variable 'rpc_key', which is not valid"
+    ):
         airflow.run(task)
     assert not wr.journal
 
