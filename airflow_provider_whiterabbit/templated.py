@@ -185,9 +185,13 @@ class TemplatedMixin(OwnFieldsMixin):
         try:
             return check(value)
         except WhiteRabbitInputError:
-            if not getattr(self, "_BaseOperator__from_mapped", False):
+            if not self._is_from_mapped:
                 raise
             return value
+
+    @property
+    def _is_from_mapped(self) -> bool:
+        return bool(getattr(self, "_BaseOperator__from_mapped", False))
 
     def _rendered_argument(self, name: str) -> Any:
         """Return a rendered argument.

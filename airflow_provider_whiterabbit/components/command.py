@@ -99,7 +99,8 @@ def _write(path: Path, text: str) -> bool:
     try:
         _replace(path, text)
     except OSError as error:
-        raise WhiteRabbitInputError(f"{path} can't be written: {error}") from None
+        reason = error.strerror if path.parent.is_dir() else f"the folder {path.parent} does not exist"
+        raise WhiteRabbitInputError(f"{path} can't be written: {reason or error}") from None
     return True
 
 

@@ -98,16 +98,18 @@ def _list(doubts: Sequence[Doubt]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows if doubts else ():
         print_line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print_line(f"{len(doubts)} doubts")
+    print_line("1 doubt" if len(doubts) == 1 else f"{len(doubts)} doubts")
 
 
 def _write(doubts: Sequence[Doubt], path: Path) -> None:
     try:
         with path.open("x", encoding="utf-8") as file:
             json.dump([doubt.listed for doubt in doubts], file, indent=1)
+            file.write("\n")
     except OSError as error:
         raise WhiteRabbitInputError(f"{path} can't be written: {error}. Name a new file.") from None
-    print_line(f"{len(doubts)} doubts are in {path}. Fill in the answers, then pass the file with --answers.")
+    count = "1 doubt is" if len(doubts) == 1 else f"{len(doubts)} doubts are"
+    print_line(f"{count} in {path}. Fill in the answers, then pass the file with --answers.")
 
 
 def _base_url() -> str:

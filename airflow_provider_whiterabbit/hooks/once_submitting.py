@@ -172,20 +172,32 @@ class KeyedSubmissions:
             return False
         taken.target_id, taken.record = found.target_id, found.record
         self._records.taken[key] = taken
+        self._records.owners.setdefault(found.target_id, key)
         # Else the record says all of this already. But after a clear that submits anew, it says that it is of before.
         if self._resubmits_cleared or earlier.answer or earlier.request is None:
             fence.adopt(found.target_id, earlier)
         self._metrics(taken.target).count(Metric.REATTACHED, module=taken.module)
         return True
 
-    def submit(self, asked: Asked, request: Request) -> Any:
+    @property
+    def attempts(self) -> int:
+        """How often a call is attempted at most."""
+        return self._caller.get_conn().settings.request_attempts
+
+    def submit(self, asked: Asked, request: Request, attempts: int | None = None) -> Any:
         """Submit what stands under a key; return the answer.
 
         :param request: the request with the secrets in it.
+        :param attempts: how often to send it at most, if nothing has received it; None for as often as other calls.
         """
         key, taken, fence = asked.key, asked.taken, asked.fence
 
         def keep(target_id: str) -> None:
+            owner = self._records.owners.setdefault(target_id, key)
+            if owner != key:  # one of the two submissions may not run
+                raise WhiteRabbitUncertainSubmissionError(
+                    f"White Rabbit's answer has the id {target_id}, which is the id of {owner} already"
+                )
             taken.target_id = target_id
             self._records.taken[key] = taken
             fence.adopt(target_id)
@@ -194,7 +206,7 @@ class KeyedSubmissions:
         client = self._caller.get_conn()
         intent = fence.intend()  # from here on, time-outs, signals and kills leave the intent in the store
         try:
-            return client.submit(request, taken.target, keep)
+            return client.submit(request, taken.target, keep, attempts)
         except WhiteRabbitUncertainSubmissionError as error:
             if self._on_doubt != "resubmit":  # else the retry submits anew
                 self._fail(key, asked.search.uncertain(intent, error), fence, taken.target)
@@ -246,6 +258,14 @@ class KeyedSubmissions:
     def untouched(self) -> list[str]:
         """Return the keys under which earlier tries have submitted what this one did not ask for."""
         return [key for key in self.earlier_keys() if key not in self._records.taken]
+
+    def is_cleared(self, key: str) -> bool:
+        """Return whether the task was cleared since it has submitted under a key, and a clear means to submit anew."""
+        if not self._resubmits_cleared:
+            return False
+        fence = keyed_fence_of(self._context, "", self._records, key, resubmits_cleared=True)
+        earlier = fence.earlier()
+        return earlier is not None and fence.is_cleared(earlier) is True
 
     def _metrics(self, target: Target[Any]) -> TaskMetrics:
         return metrics_of(self._caller, target)

@@ -83,6 +83,10 @@ class SecretValues:
         value = value.rstrip("\r\n")  # of a file from which it was stored
         if not value:
             raise WhiteRabbitConfigError(f"{place} names {name.described}, which is empty")
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # Airflow's masking of secrets would raise an error without a name
+            raise WhiteRabbitConfigError(f"{place} names {name.described}, which is not valid Unicode text") from None
         mask_secret(value)
         return value
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.compat import conf
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
-from airflow_provider_whiterabbit.operators.inputs import AT_ONCE, literal_inputs
+from airflow_provider_whiterabbit.operators.inputs import AT_ONCE, literal_inputs, readable_again
 from airflow_provider_whiterabbit.operators.inputs import at_once as at_once_of
 from airflow_provider_whiterabbit.operators.many_components import WhiteRabbitManyComponentsOperator
 from airflow_provider_whiterabbit.templated import flag
@@ -114,6 +115,10 @@ class WhiteRabbitExecuteComponentsOperator(WhiteRabbitManyComponentsOperator):
         on_clear: OnClear | Rendered = "reattach",
         **kwargs: Unpack[OperatorParameters],
     ) -> None:
+        if "end_from_trigger" in kwargs:
+            raise WhiteRabbitInputError(
+                "end_from_trigger can't be set here: a worker always ends an operator of many inputs"
+            )
         super().__init__(
             module=module,
             config=config,
@@ -133,6 +138,7 @@ class WhiteRabbitExecuteComponentsOperator(WhiteRabbitManyComponentsOperator):
             on_clear=on_clear,
             **kwargs,
         )
+        inputs = readable_again(inputs, is_mapped=self._is_from_mapped)
         self.inputs: Any = self._unless_template(inputs, literal_inputs)
         self.at_once: Any = self._unless_template(at_once, at_once_of)
         self.outputs: Any = self._unless_template(outputs, lambda value: flag(value, "outputs"))

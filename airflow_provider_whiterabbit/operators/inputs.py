@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
+from airflow_provider_whiterabbit.operators.json_files import members
 from airflow_provider_whiterabbit.secrets import check_names
 from airflow_provider_whiterabbit.templated import as_number, check_json, is_deferred
 
@@ -20,6 +23,8 @@ AT_ONCE = 16
 
 _MAX_AT_ONCE = 100
 
+_KEY = re.compile(r"inputs\[([0-9]{1,9})\]")
+
 _SHAPE = (
     "inputs must be a list of objects (dicts), such as another task's output, or a template that renders to a JSON "
     "array of objects; got "
@@ -29,6 +34,17 @@ _SHAPE = (
 def key_of(index: int) -> str:
     """Return the key under which the submission of an input is recorded, which is also its name in messages."""
     return f"inputs[{index}]"
+
+
+def index_of(key: str) -> int | None:
+    """Return the index of the input whose submission is recorded under a key; None if the key is another's."""
+    match = _KEY.fullmatch(key)
+    return int(match[1]) if match else None
+
+
+def is_key(key: str) -> bool:
+    """Return whether the submission of an input is recorded under a key."""
+    return index_of(key) is not None
 
 
 def at_once(value: Any) -> int:
@@ -44,10 +60,22 @@ def literal_inputs(value: Any) -> list[Any]:
     inputs = _listed(value)
     for index, item in enumerate(inputs):
         if not is_deferred(item):
-            checks.json_object(item, key_of(index))
+            _object(item, index)
     check_json(inputs, "inputs")
     check_names(inputs, "inputs")
     return inputs
+
+
+def readable_again(value: Any, *, is_mapped: bool) -> Any:
+    """Return an argument that can be read more than once: an iterator is read, up to one input too many.
+
+    :raises WhiteRabbitInputError: if a mapped operator has an iterator, which only one of its tasks could read.
+    """
+    if not isinstance(value, Iterator):
+        return value
+    if is_mapped:
+        raise WhiteRabbitInputError(f"{_SHAPE}{type(value).__name__}, which only one of the mapped tasks could read")
+    return list(itertools.islice(value, MAX_INPUTS + 1))
 
 
 def inputs_of(value: Any) -> list[Mapping[str, Any]]:
@@ -57,14 +85,30 @@ def inputs_of(value: Any) -> list[Mapping[str, Any]]:
     """
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = json.loads(value, object_pairs_hook=members)
+        except (json.JSONDecodeError, RecursionError):
             raise WhiteRabbitInputError(f"{_SHAPE}a text that is not JSON") from None
-    return [checks.json_object(item, key_of(index)) for index, item in enumerate(_listed(value))]
+        except ValueError as error:
+            raise WhiteRabbitInputError(f"inputs, when rendered, is not valid: {error}") from None
+    return [_object(item, index) for index, item in enumerate(_listed(value))]
+
+
+def _object(item: Any, index: int) -> Mapping[str, Any]:
+    if item is None:  # of a task that has returned nothing, perhaps
+        raise WhiteRabbitInputError(
+            f"{key_of(index)} must be an object (a dict), got None. An input without values is {{}}"
+        )
+    if isinstance(item, str):
+        raise WhiteRabbitInputError(
+            f"{key_of(index)} must be an object (a dict), got a text. Give an object with templates in its values, or "
+            "one template for the whole list that renders to a JSON array"
+        )
+    return checks.json_object(item, key_of(index))
 
 
 def _listed(value: Any) -> list[Any]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+    # A set has another order in each process.
+    if isinstance(value, str | bytes | Mapping | AbstractSet) or not isinstance(value, Iterable):
         raise WhiteRabbitInputError(f"{_SHAPE}{type(value).__name__}")
     # Another task's outputs may be read one by one: never more than one too many.
     inputs = list(itertools.islice(value, MAX_INPUTS + 1))

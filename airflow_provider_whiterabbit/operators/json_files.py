@@ -189,7 +189,7 @@ def _parsed(text: str, name: str, file: str) -> Any:
     """
     place = f"{name}: the file {file}"
     try:
-        value = json.loads(text.removeprefix(_MARK), object_pairs_hook=_members, parse_constant=_refuse)
+        value = json.loads(text.removeprefix(_MARK), object_pairs_hook=members, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         raise WhiteRabbitInputError(
             f"{place}, when rendered, is not JSON: {error.msg}, line {error.lineno}, column {error.colno}. A template "
@@ -202,7 +202,7 @@ def _parsed(text: str, name: str, file: str) -> Any:
     return json_object(value, name)  # now: Airflow can't take what is nested too deep as a task's attribute
 
 
-def _members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+def members(members: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the members of a JSON object: a payment with two amounts is refused."""
     found = dict(members)
     if len(found) < len(members):

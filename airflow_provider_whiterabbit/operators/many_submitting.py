@@ -1,7 +1,7 @@
 """Submits many inputs of a component: in order, some of them at a time, and each at most once.
 
-Before it submits anything, it finds all that earlier tries have submitted. So if there is a doubt about an input,
-nothing more is submitted.
+Before it submits anything, it finds all that earlier tries have submitted. So if there are doubts about inputs, all of
+them are told, and nothing more is submitted.
 
 The first input that can't be submitted stops it: a list with a wrong input may be wrong as a whole, and the inputs
 behind may build on those before. What is under way meanwhile is finished and recorded, so a later try takes it.
@@ -15,22 +15,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from airflow_provider_whiterabbit.client import retry
 from airflow_provider_whiterabbit.client.clock import monotonic
-from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException
-from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import (
-    WhiteRabbitInvalidRequestError,
-    WhiteRabbitNotFoundError,
     WhiteRabbitRateLimitError,
     WhiteRabbitTimeoutError,
     WhiteRabbitTransportError,
 )
-from airflow_provider_whiterabbit.operators.inputs import key_of
+from airflow_provider_whiterabbit.operators.inputs import index_of, key_of
+from airflow_provider_whiterabbit.operators.many_failures import failure_of, listed
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wait.timing import Timing
@@ -44,11 +41,8 @@ PATIENCE = 600.0
 
 _LONGEST_PAUSE = 60.0
 
-_SHOWN = 10
-"""How many inputs a message names at most."""
-
-_MAX_CAUSE = 1_000
-"""How many characters of an error a message quotes at most, so that what is behind it is not cut."""
+_MAX_DOUBTS = 100
+"""After so many doubts, no more are looked for: a killed try leaves one for each input that was under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +54,7 @@ class Plan:
     :param check: checks the inputs with White Rabbit, before anything is submitted.
     :param filled: returns the request to send for the input with an index.
     :param hint: returns what to do about a refusal; empty if that is not known.
+    :param may_submit_twice: whether the task submits anew what is in doubt.
     :param at_once: how many inputs are submitted at the same time, at most.
     :param deadline: when to stop; None for never.
     :param timing: how often the progress is logged, and how long the first pause is.
@@ -70,6 +65,7 @@ class Plan:
     check: Callable[[], None]
     filled: Callable[[int], Request]
     hint: Callable[[], str]
+    may_submit_twice: bool
     at_once: int
     deadline: datetime | None
     timing: Timing
@@ -91,9 +87,11 @@ class ManySubmissions:
         self._working = 0
         self._accepted_at = monotonic()
         self._still_run = False
+        self._is_finding = True  # what earlier tries have submitted
 
     def __str__(self) -> str:
-        return f"{len(self._taken):,} of {len(self._plan.requests):,} inputs are submitted"
+        known = "known to be " if self._is_finding else ""  # earlier tries may have submitted more
+        return f"{len(self._taken):,} of {len(self._plan.requests):,} inputs are {known}submitted"
 
     @property
     def target_ids(self) -> list[str]:
@@ -116,22 +114,38 @@ class ManySubmissions:
         :raises WhiteRabbitTimeoutError: at the deadline.
         :raises AirflowException: if an input could not be submitted. A later try goes on.
         """
-        earlier = set(self._submissions.earlier_keys())
+        earlier = dict.fromkeys(self._submissions.earlier_keys())
         count = len(self._plan.requests)
         # The first stands for all where there are no records: an earlier try may have submitted all, or none.
         self._each([index for index in range(count) if index == 0 or key_of(index) in earlier], self._find)
+        self._is_finding = False
         if self._taken:
             log.info("Submitted before: %s", self)
         if missing := [index for index in range(count) if index not in self._taken]:
+            self._refuse_if_moved([key for key in earlier if (index_of(key) or 0) >= count], missing)
             self._plan.check()
             self._each(missing, self._submit)
         if others := self._submissions.untouched():
             log.warning(
                 "An earlier try has submitted %d inputs more than this try has: nobody waits for %s",
                 len(others),
-                _listed(others),
+                listed(others),
             )
         return self.target_ids
+
+    def _refuse_if_moved(self, lost: Sequence[str], missing: Sequence[int]) -> None:
+        """Refuse to submit inputs that may have been submitted already, at places that the list has lost.
+
+        :raises AirflowFailException: if the list has lost inputs, and others of it were never submitted.
+        """
+        lost = [key for key in lost if not self._submissions.is_cleared(key)]
+        if lost and not self._plan.may_submit_twice:
+            raise AirflowFailException(
+                f"Earlier tries have submitted {listed(lost)}, which this list does not have, but not "
+                f"{listed([key_of(index) for index in missing])}: if inputs have moved forward, they would be "
+                f"submitted twice. So nothing was submitted now; {self}. Put the inputs back at their places, and "
+                "clear this task; or start another DAG run for the list as it is now."
+            )
 
     def _each(self, indexes: Sequence[int], work: Callable[[int], None]) -> None:
         """Do the work for inputs, in their order, for some at the same time; then raise what went wrong."""
@@ -148,7 +162,7 @@ class ManySubmissions:
                     self.stop()
                     raise
         if self._errors:
-            self._raise()
+            raise failure_of(self._errors, str(self), self._plan.hint, is_finding=self._is_finding)
         if self._stopped.is_set():
             raise AirflowException(f"The task was stopped: {self}")
 
@@ -178,7 +192,14 @@ class ManySubmissions:
 
     def _find(self, index: int) -> None:
         asked = self._ask(index)
-        if self._submissions.find(asked):
+        try:
+            is_found = self._submissions.find(asked)
+        except AirflowFailException as doubt:  # the others are looked for as well, so that all can be settled at once
+            self._errors[index] = doubt
+            if len(self._errors) >= _MAX_DOUBTS:
+                self.stop()
+            return
+        if is_found:
             self._still_run |= not asked.taken.has_ended
             asked.taken.record = None  # its output may be large
             self._taken[index] = asked.taken
@@ -189,25 +210,35 @@ class ManySubmissions:
         asked = self._asked.pop(index, None) or self._ask(index)
         failures = 0
         while True:
-            if self._plan.deadline is not None and datetime.now(UTC) >= self._plan.deadline:
-                raise WhiteRabbitTimeoutError(f"The time is up, and only {self}. A later try submits the others")
+            if self._seconds_left() <= 0:
+                raise WhiteRabbitTimeoutError(str(self))
             try:
-                self._submissions.submit(asked, self._plan.filled(index))
+                # A single attempt: the pauses of the client would neither heed the deadline nor `stop`.
+                self._submissions.submit(asked, self._plan.filled(index), attempts=1)
             except (WhiteRabbitRateLimitError, WhiteRabbitTransportError) as error:
                 failures += 1
-                if not self._may_wait(error) or self._stopped.wait(self._pause(failures, error)):
+                if not self._may_wait(error, failures):
                     raise
+                if self._stopped.wait(min(self._pause(failures, error), self._seconds_left())):
+                    return
                 continue
             self._still_run, self._accepted_at, self._taken[index] = True, monotonic(), asked.taken
             return
 
-    def _may_wait(self, error: WhiteRabbitRateLimitError | WhiteRabbitTransportError) -> bool:
-        """Return whether an input is submitted again later, because White Rabbit asks for patience."""
-        is_busy = isinstance(error, WhiteRabbitRateLimitError) or error.retry_after is not None
-        return is_busy and monotonic() - self._accepted_at < PATIENCE
+    def _seconds_left(self) -> float:
+        deadline = self._plan.deadline
+        return threading.TIMEOUT_MAX if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
+
+    def _may_wait(self, error: WhiteRabbitRateLimitError | WhiteRabbitTransportError, failures: int) -> bool:
+        """Return whether an input is submitted again later, because it was not received for certain."""
+        if not _is_busy(error):
+            return isinstance(error, WhiteRabbitTransportError) and failures < self._submissions.attempts
+        return monotonic() - self._accepted_at < PATIENCE
 
     def _pause(self, failures: int, error: Exception) -> float:
-        """Return how many seconds to pause; from now on, submit half as many inputs at the same time."""
+        """Return how many seconds to pause; if White Rabbit is busy, submit half as many inputs at the same time."""
+        if not _is_busy(error):
+            return retry.pause_after(failures, error, first=self._plan.timing.first_pause)
         with self._lock:
             fewer = max(1, self._allowed // 2)
             if fewer < self._allowed:
@@ -215,26 +246,9 @@ class ManySubmissions:
             self._allowed = fewer
         return retry.pause_after(failures, error, longest=_LONGEST_PAUSE, first=self._plan.timing.first_pause)
 
-    def _raise(self) -> NoReturn:
-        index, error = next(iter(self._errors.items()))  # the first that happened
-        doubts = [at for at, one in sorted(self._errors.items()) if isinstance(one, AirflowFailException)]
-        if doubts:
-            raise AirflowFailException(
-                f"There is a doubt about {_listed([key_of(at) for at in doubts])}, so no more was submitted; {self}. "
-                f"{self._errors[doubts[0]]}"
-            ) from self._errors[doubts[0]]
-        if isinstance(error, WhiteRabbitTimeoutError) or not isinstance(error, Exception):
-            raise error
-        if isinstance(error, WhiteRabbitInvalidRequestError | WhiteRabbitNotFoundError):
-            error.hint = self._plan.hint()
-        is_final = no_retry_mends(error, (*INVALID, *UNAUTHORIZED))
-        what_next = "Correct it, and clear this task: it" if is_final else "A later try"
-        raise (AirflowFailException if is_final else AirflowException)(
-            f"{key_of(index)}: {clean(str(error), _MAX_CAUSE).rstrip('.')}. So no more was submitted; {self}. "
-            f"{what_next} takes what is submitted, and submits the others."
-        ) from error
 
-
-def _listed(keys: Sequence[Any]) -> str:
-    more = f" and {len(keys) - _SHOWN:,} more" if len(keys) > _SHOWN else ""
-    return f"{', '.join(keys[:_SHOWN])}{more}"
+def _is_busy(error: Exception) -> bool:
+    """Return whether White Rabbit asks for patience."""
+    return isinstance(error, WhiteRabbitRateLimitError) or (
+        isinstance(error, WhiteRabbitTransportError) and error.retry_after is not None
+    )

@@ -95,7 +95,7 @@ class Question:
             lines.append(f"- **In White Rabbit's dashboard**: [{self.noun}](<{self.link}>)")
         if self.values:
             # Masked before it is cut: Airflow knows secrets only whole.
-            shown = json.dumps({name: _shortened(redact(value, name)) for name, value in self.values.items()}, indent=2)
+            shown = _readable_json({name: _shortened(redact(value, name)) for name, value in self.values.items()})
             cut = "\n…" if len(shown) > _MAX_SHOWN else ""
             lines += [
                 "",
@@ -153,6 +153,12 @@ def _shortened(value: Any) -> Any:
         return value
     text = str(value)
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}… ({len(text)} characters)"
+
+
+def _readable_json(value: Any) -> str:
+    """Return indented JSON that escapes only what a page doesn't show, such as characters that reverse the text."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def obstacle() -> str | None:

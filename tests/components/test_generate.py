@@ -348,7 +348,7 @@ def test_places_that_can_not_be_read(tmp_path: Path, capsys: pytest.CaptureFixtu
     source = write_catalogue(tmp_path)
     for arguments, message in (
         (["--file", str(tmp_path / "none"), "--output", str(tmp_path / "x.py")], "none can't be read"),
-        (["--file", str(source), "--output", str(tmp_path / "no" / "x.py")], "can't be written"),
+        (["--file", str(source), "--output", str(tmp_path / "no" / "x.py")], "no does not exist\n"),
         (["--url", "http://127.0.0.1:1", "--output", str(tmp_path / "x.py")], "v1/system/components can't be read"),
         (["--url", "ftp://x", "--output", str(tmp_path / "x.py")], "scheme"),
     ):

@@ -124,7 +124,7 @@ def check_export(_block: Block, words: list[str]) -> None:
         if name.startswith("AIRFLOW_CONN_"):
             check_connection(value)
         else:
-            assert name in ("AIRFLOW_HOME", "AIRFLOW__CORE__LOAD_EXAMPLES")
+            assert name in ("AIRFLOW_HOME", "AIRFLOW__CORE__LOAD_EXAMPLES", "AIRFLOW__CORE__TEST_CONNECTION")
 
 
 def check_connection(value: str) -> None:

@@ -250,7 +250,7 @@ def test_stopped_while_listing(airflow: FakeAirflow, command: Command) -> None:
     airflow.before = before
     assert command()[1].splitlines()[1:] == [
         "pay   0          uncertain  failed, answered: stop  -   2026-11-24T09:08:07+00:00",
-        "1 doubts",
+        "1 doubt",
     ]
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dev.harness.airflow_api import AirflowApi
+from dev.harness.airflow_settings import MAJOR
 from dev.harness.polling import until
 from tests.e2e import ROOT
 from tests.e2e.processes import living_in
@@ -102,6 +104,25 @@ def test_demo_prints_each_event(tmp_path: Path, options: list[str], expected: li
     assert demo.returncode == 0, output
     for lines in expected:
         check_order(output, lines)
+    assert living_in(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ui_stays_open_until_interrupted(tmp_path: Path) -> None:
+    """A run that a person triggers in the open web UI ends; Ctrl-C then ends all, and leaves nothing behind."""
+    with start_demo(tmp_path, "--ui") as demo:
+        assert demo.stdout is not None
+        printed = ""
+        while (address := re.search(r"until you press Ctrl-C: (http://\S+)/dags/(\S+)", printed)) is None:
+            line = demo.stdout.readline()
+            assert line, printed
+            printed += line
+        api = AirflowApi(address[1], MAJOR, next(tmp_path.iterdir()) / "logs")
+        assert api.trigger(address[2]).wait(timeout=600) == "success"
+        demo.send_signal(signal.SIGINT)
+        rest, _ = demo.communicate(timeout=120)
+    assert demo.returncode == 0, rest
+    check_order(printed + rest, [*EXPECTED_LINES[:-1], "until you press Ctrl-C", "are stopping", EXPECTED_LINES[-1]])
     assert living_in(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 

@@ -203,7 +203,9 @@ def test_other_inputs(airflow: FakeAirflow, wr: Emulator, read_log: Callable[[],
     with pytest.raises(AirflowFailException) as caught:
         airflow.run(pay("alice", "mallory", "carol"), 2)
     text = str(caught.value)
-    assert text.startswith("There is a doubt about inputs[1], so no more was submitted; 1 of 3 inputs are submitted. ")
+    assert text.startswith(
+        "There is a doubt about inputs[1], so no more was submitted; 1 of 3 inputs are known to be submitted. "
+    )
     assert "Key 'inputs[1]': This task submitted another request before" in text
     assert "(Doubt: other request.)" in text
     assert "airflow whiterabbit doubts pay.daily" in text

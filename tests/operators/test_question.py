@@ -156,12 +156,14 @@ def test_question_shows_the_input(airflow: FakeAirflow, supervisor: Supervisor, 
         mask_secret(secret)
     nested = {"a": {"b": {"c": [key]}}}
     values = {"to": hostile, "api_key": "hunter2-hunter2", "long": "x" * 5000, "token": token, "nested": nested}
+    values["memo"] = "Zürich \u202e"
     question = ask(airflow, supervisor, lambda: airflow.run(component_operator(input=values, on_doubt="ask"), 2))
     assert "hunter2" not in question.body
     assert "eyJ" not in question.body
     assert "ss-w" not in question.body
     assert "\n```\n" not in question.body.partition("```json\n")[2].partition("\n```\n\nWhat happens")[0]
     assert "\u0000" not in question.body
+    assert r'"memo": "Zürich \u202e"' in question.body
     assert len(question.body) < 4000
 
 

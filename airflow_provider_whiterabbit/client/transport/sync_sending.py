@@ -45,31 +45,37 @@ class SendingClient(ClientBase, abc.ABC):
         self._sleep = sleep
         self._read_again = read_again
 
-    def call(self, request: Request) -> Any:
+    def call(self, request: Request, attempts: int | None = None) -> Any:
         """Send a request, with the retries that the module `retry` allows; return the response's JSON.
 
+        :param attempts: how often to send it at most; None for the `request_attempts` of the settings.
         :raises WhiteRabbitResponseError: if the server refuses.
         :raises WhiteRabbitTransportError: if no usable answer arrives.
         """
-        policy = retry.policy(request, self.timing.first_pause, self.settings.request_attempts)
+        policy = retry.policy(request, self.timing.first_pause, attempts or self.settings.request_attempts)
         retrying = Retrying(sleep=self._sleep, **policy)
         return retrying(self._send, itertools.count(1), request)
 
     def submit(
-        self, request: Request, target: Target[Any] = EXECUTION, on_id: Callable[[str], None] = lambda _: None
+        self,
+        request: Request,
+        target: Target[Any] = EXECUTION,
+        on_id: Callable[[str], None] = lambda _: None,
+        attempts: int | None = None,
     ) -> Any:
         """Submit an execution or a workflow run at most once; return the response's JSON, which holds the new id.
 
         :param request: made by `api.execute_component` or `api.trigger_workflow`.
         :param target: what is submitted.
         :param on_id: receives the id before anything else in the answer is validated.
+        :param attempts: as `call` has it.
         :raises WhiteRabbitResponseError: if the server refused: nothing runs.
         :raises WhiteRabbitTransportError: if the server was never reached: nothing runs.
         :raises WhiteRabbitUncertainSubmissionError: if it is not known whether anything runs.
         """
         id_field = target.answer_id  # nothing may fail between the POST and `on_id`
         with self._submitting():
-            answer = self.call(request)
+            answer = self.call(request, attempts)
         on_id(answers.submitted_id(request, answer, id_field))
         return answer
 

@@ -37,6 +37,9 @@ class KeyedRecords:
         self.taken: dict[str, Any] = {}
         """What this try has submitted, or has taken of an earlier try, by key."""
 
+        self.owners: dict[str, str] = {}
+        """The keys of `taken` by the ids of what was submitted under them."""
+
         self.unsure: set[str] = set()
         """The keys under which this try has begun to submit. Where there is no store, nothing else tells them."""
 

@@ -10,6 +10,7 @@ import argparse
 import signal
 import sys
 import threading
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -36,8 +37,10 @@ def demo(timeline: Timeline, options: argparse.Namespace) -> bool:
             else:
                 succeeded = waits.show(airflow, wr, timeline)
             if options.ui:
-                timeline.print(f"Airflow's web UI is open at {airflow.url} until you press Ctrl-C")
-                threading.Event().wait()
+                timeline.print("Airflow's web UI needs no login; in it, you can trigger this DAG again, and the others")
+                timeline.print(f"The web UI is open until you press Ctrl-C: {airflow.url}/dags/{waits.DAG}")
+                with suppress(KeyboardInterrupt):
+                    threading.Event().wait()
             timeline.print("Airflow and the emulator are stopping")
         return succeeded
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from airflow_provider_whiterabbit.emulator import Emulator, Entry
+from airflow_provider_whiterabbit.emulator import Emulator, Entry, Script
 from dev.harness.airflow_api import FINISHED, DagRun, TaskInstance
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
@@ -108,8 +108,11 @@ class RunWatcher:
 
 
 def prepare(wr: Emulator) -> str:
-    """Let White Rabbit's component wait for the demo; return what was prepared."""
-    wr.script(MODULE, manual=True)
+    """Let White Rabbit's component wait for the demo; return what was prepared.
+
+    The executions of further runs, which a person may trigger in the web UI, end by themselves.
+    """
+    wr.script(MODULE, Script(manual=True, times=len(WAITS)), Script(output=OUTPUT, after=EXECUTION_SECONDS))
     return f"component {MODULE} ends {EXECUTION_SECONDS} s after the triggerer has begun to wait for it"
 
 
