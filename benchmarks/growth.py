@@ -26,7 +26,7 @@ from dev.harness.postgres import Postgres
 TITLE = "Growth"
 PAGE = ROOT / "docs" / "beyond-one-machine.md"
 TRIGGERERS = (1, 2, 4)
-COUNTS = (1000, 2000, 4000)
+COUNTS = (1000, 4000)
 IDLE_SECONDS = 60.0
 """Seconds for which the waits only wait, while queries and CPU time are counted."""
 
