@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_whiterabbit.client import api, catalogue
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.transport.base_url import check_base_url
+from airflow_provider_whiterabbit.client.transport.failures import root_cause_text
 from airflow_provider_whiterabbit.client.wire.json_in import integer
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitTransportError
 
@@ -39,7 +41,7 @@ def from_url(base_url: str) -> Catalogue:
             answer.raw.decode_content = True
             content = answer.raw.read(_MAX_BYTES + 1)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise WhiteRabbitTransportError(f"{url} can't be read: {error}") from None
+        raise WhiteRabbitTransportError(f"{url} can't be read: {root_cause_text(error, Hiding())}") from None
     if answer.status_code != requests.codes.ok:
         raise WhiteRabbitTransportError(f"{url} can't be read: the status of the answer is {answer.status_code}")
     return _parsed(content, url)

@@ -11,6 +11,8 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from airflow_provider_whiterabbit.client import checks
+from airflow_provider_whiterabbit.client.hiding import Hiding
+from airflow_provider_whiterabbit.client.transport.failures import root_cause_text
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitInputError
 from airflow_provider_whiterabbit.operators.submission import KEY, answer_key, records_in
 
@@ -102,7 +104,8 @@ class AirflowApi:
                 answer.status_code,
             ) from None
         except requests.RequestException as error:
-            raise AirflowApiError(f"{method} {url} failed: {error}. Check the address (--url).") from error
+            cause = root_cause_text(error, Hiding())
+            raise AirflowApiError(f"{method} {url} failed: {cause}. Check the address (--url).") from error
         if not HTTPStatus.OK <= answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
             detail = content.get("detail", content) if isinstance(content, dict) else content
             raise AirflowApiError(

@@ -349,7 +349,7 @@ def test_places_that_can_not_be_read(tmp_path: Path, capsys: pytest.CaptureFixtu
     for arguments, message in (
         (["--file", str(tmp_path / "none"), "--output", str(tmp_path / "x.py")], "none can't be read"),
         (["--file", str(source), "--output", str(tmp_path / "no" / "x.py")], "no does not exist\n"),
-        (["--url", "http://127.0.0.1:1", "--output", str(tmp_path / "x.py")], "v1/system/components can't be read"),
+        (["--url", "http://127.0.0.1:1", "--output", str(tmp_path / "x.py")], "can't be read: ConnectionRefused"),
         (["--url", "ftp://x", "--output", str(tmp_path / "x.py")], "scheme"),
     ):
         with pytest.raises(SystemExit):

@@ -108,6 +108,7 @@ def test_unreachable(command: Command) -> None:
     status, _, err = command("--url", "http://127.0.0.1:9")
     assert status == 1
     assert "http://127.0.0.1:9/" in err
+    assert "failed: ConnectionRefusedError: [Errno" in err
     assert "--url" in err
 
 

@@ -92,6 +92,17 @@ def check_order(output: str, lines: Sequence[str]) -> None:
     assert matches == sorted(matches, key=re.Match.start), output
 
 
+def read_until(demo: subprocess.Popen[str], pattern: str) -> tuple[str, re.Match[str]]:
+    """Read what a demo prints until a line matches; return all that it has printed, and the match."""
+    assert demo.stdout is not None
+    printed = ""
+    for line in demo.stdout:
+        printed += line
+        if match := re.search(pattern, line):
+            return printed, match
+    raise AssertionError(printed)
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [([], [EXPECTED_LINES, *EXPECTED_OF_TASKS]), (["--doubt", "--unattended"], [EXPECTED_OF_DOUBT])],
@@ -111,18 +122,28 @@ def test_demo_prints_each_event(tmp_path: Path, options: list[str], expected: li
 def test_ui_stays_open_until_interrupted(tmp_path: Path) -> None:
     """A run that a person triggers in the open web UI ends; Ctrl-C then ends all, and leaves nothing behind."""
     with start_demo(tmp_path, "--ui") as demo:
-        assert demo.stdout is not None
-        printed = ""
-        while (address := re.search(r"until you press Ctrl-C: (http://\S+)/dags/(\S+)", printed)) is None:
-            line = demo.stdout.readline()
-            assert line, printed
-            printed += line
+        printed, address = read_until(demo, r"until you press Ctrl-C: (http://\S+)/dags/(\S+)")
         api = AirflowApi(address[1], MAJOR, next(tmp_path.iterdir()) / "logs")
         assert api.trigger(address[2]).wait(timeout=600) == "success"
         demo.send_signal(signal.SIGINT)
         rest, _ = demo.communicate(timeout=120)
     assert demo.returncode == 0, rest
     check_order(printed + rest, [*EXPECTED_LINES[:-1], "until you press Ctrl-C", "are stopping", EXPECTED_LINES[-1]])
+    assert living_in(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_any_answer_of_a_person_ends_the_demo(tmp_path: Path) -> None:
+    """A person who tries another answer than the proposed one sees its effect, and no error of the demo."""
+    with start_demo(tmp_path, "--doubt") as demo:
+        printed, address = read_until(demo, r"Open (http://[^/]+)(/dags/\S+)/runs/(\S+)/tasks/(\S+)/required_actions")
+        url, dag, run_id, task_id = address.groups()
+        api = AirflowApi(url, MAJOR, next(tmp_path.iterdir()) / "logs")
+        path = f"{dag}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
+        api.call("PATCH", path, {"chosen_options": ["Stop"], "params_input": {}})
+        rest, _ = demo.communicate(timeout=600)
+    assert demo.returncode == 0, printed + rest
+    check_order(rest, [r"The run has ended: failed\. Submissions: 1; executions: 1", EXPECTED_OF_DOUBT[-1]])
     assert living_in(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 

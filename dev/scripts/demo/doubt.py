@@ -26,9 +26,10 @@ def prepare(wr: Emulator) -> str:
 
 
 def show(airflow: AirflowHome, wr: Emulator, timeline: Timeline, *, attended: bool) -> bool:
-    """Run the example DAG until it asks, wait for the answer, and return whether the task took the right execution.
+    """Run the example DAG until it asks, and wait for the answer; return whether the run has ended as it should.
 
-    :param attended: wait until a person answers in Airflow's web UI; otherwise, the demo answers through Airflow's API.
+    :param attended: wait until a person answers in Airflow's web UI, and accept every answer; otherwise, the demo
+        answers through Airflow's API.
     """
     run = airflow.run(DAG)
     timeline.print(f"A run of DAG {DAG} is triggered")
@@ -56,7 +57,7 @@ def _asked(airflow: AirflowHome, run: DagRun, timeline: Timeline) -> bool:
 
 
 def _settled(run: DagRun, wr: Emulator, timeline: Timeline, *, attended: bool) -> bool:
-    """Wait for the answer and the end of the run; return whether the task took the execution and submitted once."""
+    """Wait for the answer and the end of the run; return whether the answer was a person's, or had the right effect."""
     (execution,) = wr.executions
     timeline.print(f"Task {TASK} does not know whether its submission arrived: it holds no worker, and asks a person")
     timeline.print(f"White Rabbit's dashboard shows the execution {execution['id']}: {execution['status']}")
@@ -74,4 +75,4 @@ def _settled(run: DagRun, wr: Emulator, timeline: Timeline, *, attended: bool) -
     submissions = len(wr.requests(kind="submit"))
     timeline.print(f"XCom of {TASK}: {json.dumps(output)}")
     timeline.print(f"The run has ended: {state}. Submissions: {submissions}; executions: {len(wr.executions)}")
-    return state == "success" and output == OUTPUT and submissions == 1
+    return attended or (state == "success" and output == OUTPUT and submissions == 1)
