@@ -250,17 +250,21 @@ def test_nothing_escapes() -> None:
 
 @pytest.mark.parametrize("page", TESTED_PAGES)
 def test_tests(page: str, tmp_path: Path) -> None:
-    """The tests that a page shows pass in a folder that contains only the blocks of the page."""
+    """The tests that a page shows pass in a folder that contains only the page's blocks, and remove their Airflow."""
     shown = [block for block in PYTHON if block.page == page and (block.is_test or page in RUN_ELSEWHERE)]
     for block in shown:
         block.write(tmp_path)
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     environ["AIRFLOW_HOME"] = str(tmp_path / "home")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environ["TMPDIR"] = str(temporary)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     count = sum(block.text.count("\ndef test_") for block in shown)
     assert count
     assert f"{count} passed" in done.stdout, done.stdout[-20_000:]
+    assert list(temporary.glob("airflow-*")) == []
 
 
 @pytest.mark.long
