@@ -14,7 +14,8 @@ from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION, WORKFLOW_RUN, Target
 from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException, get_current_context
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
-from airflow_provider_whiterabbit.hooks.once_submitting import Caller, KeyedSubmissions, Taken
+from airflow_provider_whiterabbit.hooks.once_submitting import KeyedSubmissions
+from airflow_provider_whiterabbit.hooks.once_types import Caller, Taken
 from airflow_provider_whiterabbit.hooks.once_waiting import wait_for_executions, wait_for_one
 from airflow_provider_whiterabbit.masking import failure_of
 from airflow_provider_whiterabbit.operators.doubt import configured_on_doubt

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_whiterabbit.client.retry import is_refused
 from airflow_provider_whiterabbit.client.wait.target import Target
@@ -15,6 +13,7 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
     WhiteRabbitUncertainSubmissionError,
 )
+from airflow_provider_whiterabbit.hooks.once_types import Asked, Caller, Taken, metrics_of
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
 from airflow_provider_whiterabbit.operators.doubt import Doubt, Search
@@ -24,77 +23,10 @@ from airflow_provider_whiterabbit.operators.fence.keyed import records_of
 from airflow_provider_whiterabbit.operators.submission import Submission, digest
 
 if TYPE_CHECKING:
-    from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
-    from airflow_provider_whiterabbit.client.transport.sync import Client
-    from airflow_provider_whiterabbit.client.wait.timing import Timing
     from airflow_provider_whiterabbit.client.wire.messages import Request
     from airflow_provider_whiterabbit.compat import Context
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-class Caller(Protocol):
-    """What `Once` needs of the hook."""
-
-    whiterabbit_conn_id: str
-
-    @property
-    def timing(self) -> Timing:
-        """Time limits and pauses."""
-
-    def get_conn(self) -> Client:
-        """Return the blocking client."""
-
-    def run_async(self, work: Callable[[AsyncClient], Coroutine[Any, Any, T]]) -> T:
-        """Run a coroutine with an asynchronous client."""
-
-    def _component_requests(
-        self, module: str, inputs: Mapping[str, Any] | None, config: Mapping[str, Any] | None, /, **options: Any
-    ) -> tuple[Request, Request]:
-        """Return the request that executes a component with the names of secrets, and with the secrets."""
-
-
-@dataclass(slots=True)
-class Taken:
-    """What stands under a key in this try: an execution or a workflow run.
-
-    :param request: the digest of what was asked.
-    :param record: its record, as it was read last; None if it was not read.
-    :param is_counted: whether its end was reported as a metric.
-    """
-
-    target: Target[Any]
-    subject: str
-    module: str | None
-    request: str
-    target_id: str
-    record: Any = None
-    is_counted: bool = False
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether its end is known."""
-        return self.record is not None and bool(self.record.is_terminal)
-
-
-@dataclass(slots=True)
-class Asked:
-    """What a task asks for under a key.
-
-    :param taken: what stands under the key; its id is empty until it was found or submitted.
-    """
-
-    key: str
-    taken: Taken
-    fence: Fence
-    search: Search
-
-
-def metrics_of(caller: Caller, target: Target[Any]) -> TaskMetrics:
-    """Return what reports the metrics of a task that submits executions or workflow runs."""
-    return TaskMetrics(caller.whiterabbit_conn_id, target.kind)
 
 
 class KeyedSubmissions:

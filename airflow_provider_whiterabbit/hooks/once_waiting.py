@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError, WhiteRabbitTimeoutError
-from airflow_provider_whiterabbit.hooks.once_submitting import Caller, Taken, metrics_of
+from airflow_provider_whiterabbit.hooks.once_types import Caller, Taken, metrics_of
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
 from airflow_provider_whiterabbit.operators.doubt import other_module

@@ -32,7 +32,8 @@ from airflow_provider_whiterabbit.operators.many_failures import failure_of, lis
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wait.timing import Timing
     from airflow_provider_whiterabbit.client.wire.messages import Request
-    from airflow_provider_whiterabbit.hooks.once_submitting import Asked, KeyedSubmissions, Taken
+    from airflow_provider_whiterabbit.hooks.once_submitting import KeyedSubmissions
+    from airflow_provider_whiterabbit.hooks.once_types import Asked, Taken
 
 log = logging.getLogger(__name__)
 
