@@ -119,7 +119,6 @@ def test_demo_prints_each_event(tmp_path: Path, options: list[str], expected: li
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.long
 def test_ui_stays_open_until_interrupted(tmp_path: Path) -> None:
     """A run that a person triggers in the open web UI ends; Ctrl-C then ends all, and leaves nothing behind."""
     with start_demo(tmp_path, "--ui") as demo:
@@ -134,7 +133,6 @@ def test_ui_stays_open_until_interrupted(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.long
 def test_any_answer_of_a_person_ends_the_demo(tmp_path: Path) -> None:
     """A person who tries another answer than the proposed one sees its effect, and no error of the demo."""
     with start_demo(tmp_path, "--doubt") as demo:
