@@ -72,17 +72,17 @@ class _Waits:
 
     async def measure(self, count: int, seconds: float) -> dict[str, float]:
         """Start the waits, let them be idle, and let the server drop them if they come back from that."""
-        settle_seconds = min(1, seconds)
+        settle_seconds = min(2, seconds)
         await self._start(["run-warm-up"])  # pays for imports and other one-time work
         await self._all_stream(1)
-        await asyncio.sleep(settle_seconds)
+        await self._settle(settle_seconds)
         memory, sockets = resident_bytes(), socket_count()
         usage: dict[str, float] = {}
         async with self._phase("start", usage):
             await self._start([f"run-{number}" for number in range(count)])
             await self._all_stream(1 + count)
         usage["start_block"], usage["collection"] = self._selector.reset()
-        await asyncio.sleep(settle_seconds)
+        await self._settle(settle_seconds)
         self._selector.include_core_waits()  # subtracting them would add to the measured CPU
         cpu, wall = time.process_time(), time.perf_counter()
         await asyncio.sleep(seconds)
@@ -122,6 +122,15 @@ class _Waits:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"only {started} of {count} waits started in {START_TIMEOUT:g} s")
             await asyncio.sleep(0.2)
+
+    async def _settle(self, seconds: float) -> None:
+        """Wait until no request has arrived for so long: some waits read their record after all streams are open."""
+        before = None
+        while (counts := await self._counts()) != before:
+            before = counts
+            await asyncio.sleep(seconds)
+            if self._way == "http":  # it polls without end
+                return
 
     async def _counts(self) -> Any:
         return await asyncio.to_thread(get_json, self._control, "/counts")
