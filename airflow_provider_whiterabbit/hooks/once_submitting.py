@@ -183,6 +183,10 @@ class KeyedSubmissions:
         """Return whether a retry submits anew what has ended with a record."""
         return bool(record.failed and self._resubmits_failed and self._records.survives_retries)
 
+    def expect(self, threads: int) -> None:
+        """Tell how many threads submit again and again: their records are then written together."""
+        self._records.expect(threads)
+
     def earlier_keys(self) -> list[str]:
         """Return the keys under which there are records; before Airflow 3.3, there are none."""
         return self._records.keys() if self._records.survives_retries else []

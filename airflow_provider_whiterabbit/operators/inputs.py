@@ -18,8 +18,8 @@ from airflow_provider_whiterabbit.templated import as_number, check_json, is_def
 MAX_INPUTS = 10_000
 """How many inputs one task submits at most."""
 
-AT_ONCE = 16
-"""How many inputs are submitted at the same time, unless the task says otherwise."""
+AT_ONCE = 20
+"""How many inputs are submitted at the same time, unless the task says otherwise: their records fill one page."""
 
 _MAX_AT_ONCE = 100
 

@@ -151,6 +151,7 @@ class ManySubmissions:
     def _each(self, indexes: Sequence[int], work: Callable[[int], None]) -> None:
         """Do the work for inputs, in their order, for some at the same time; then raise what went wrong."""
         self._indexes, self._working = iter(indexes), min(self._allowed, len(indexes))
+        self._submissions.expect(self._working)
         if indexes:
             with ThreadPoolExecutor(self._working, thread_name_prefix="whiterabbit-submitting") as pool:
                 running = {pool.submit(self._work, work) for _ in range(self._working)}
@@ -183,6 +184,7 @@ class ManySubmissions:
                 if index is not None:
                     return index
             self._working -= 1
+            self._submissions.expect(self._working)
             return None
 
     def _ask(self, index: int) -> Asked:

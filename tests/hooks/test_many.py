@@ -51,11 +51,23 @@ def test_a_thousand(whiterabbit_emulator: Emulator, make_hook: MakeHook, caplog:
 def test_equal_ids_and_none(whiterabbit_emulator: Emulator) -> None:
     """Equal ids are followed once and have a result each; no ids have no results."""
     wr = whiterabbit_emulator
-    one, other = wr.create_execution("X", output=1), wr.create_execution("X", output=2)
+    one, other = (wr.create_execution("SLOW", output=output, after=1) for output in (1, 2))
     results = WhiteRabbitHook().wait_for_executions(iter([one, other, one]))
     assert [result["output"] for result in results] == [1, 2, 1]
     assert len(wr.requests(kind="stream")) == 2
     assert WhiteRabbitHook().wait_for_executions([]) == []
+
+
+def test_those_that_have_ended_need_no_stream(whiterabbit_emulator: Emulator) -> None:
+    """The records are read first, in order, for as long as most of them have ended; the others are streamed."""
+    wr = whiterabbit_emulator
+    ended = [wr.create_execution("X", output=1) for _ in range(70)]
+    running = [wr.create_execution("X", manual=True) for _ in range(60)]
+    in_background(wr, lambda: [wr.complete(each) for each in running], count=len(ended) + len(running))
+    results = WhiteRabbitHook().wait_for_executions([*ended, *running])
+    assert [result["id"] for result in results] == [*ended, *running]
+    streamed = {entry.path.split("/")[-2] for entry in wr.requests(kind="stream")}
+    assert streamed == set(running)
 
 
 def test_without_outputs(whiterabbit_emulator: Emulator) -> None:
@@ -130,15 +142,18 @@ def test_outage(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptureFixture
 def test_records_at_once(whiterabbit_emulator: Emulator) -> None:
     """Not more records than `requests_at_once` are read at the same time."""
     wr = whiterabbit_emulator
-    ids = [wr.create_execution("X", output=1) for _ in range(100)]
-    hold = wr.fault(effects.Hold(), kind="record", times=None)
+    ids = [wr.create_execution("X", manual=True) for _ in range(100)]
+    first = REQUESTS_AT_ONCE  # which are read before any stream is opened, because they may have ended
+    hold = wr.fault(effects.Hold(), kind="record", skip=first, times=None)
     seen: list[int] = []
 
     def release() -> None:
         wr.wait_for_request(kind="stream", count=100, timeout=60)
-        seen.append(len(wr.requests(kind="record")))
+        seen.append(len(wr.requests(kind="record")) - first)
         wr.clear_faults()
         wr.release(hold)
+        for execution_id in ids:
+            wr.complete(execution_id)
 
     releasing = threading.Thread(target=release)
     releasing.start()

@@ -556,6 +556,31 @@ def test_what_threads_write_together() -> None:
 
 
 @needs_store
+@pytest.mark.parametrize("is_one_late", [False, True])
+def test_threads_that_are_expected(is_one_late: bool) -> None:
+    """Threads that are known to write wait for each other, but not for long; one that ends is not waited for."""
+    store = Store()
+    records = KeyedRecords(store, patience=0.01 if is_one_late else 600)
+    assert not records.keys()
+    store.calls.clear()
+    with ThreadPoolExecutor(PAGE) as pool:
+        records.expect(PAGE + is_one_late)
+        assert all(pool.map(lambda number: records.intend(str(number), {"id": None}, since=None), range(PAGE)))
+    assert len(store.records) == PAGE
+    if is_one_late:
+        return
+    assert len(store.calls) == 2 + 1  # the page is read and written, and counted
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(records.set, "0", {"id": "e-1"})
+        until(lambda: bool(records._gathered), "the thread to wait", 60, 0.001)
+        records.expect(1)
+        writing.result(timeout=60)
+    records.expect(2)
+    records.set("1", None)  # as after a refusal
+    assert len(store.records) == PAGE - 1
+
+
+@needs_store
 @pytest.mark.parametrize("value", [None, "7", "[]", '"x"'])
 def test_broken_page(task: Task, wr: Emulator, value: str | None) -> None:
     """A page that is missing or is no object submits nothing, until a person decides."""

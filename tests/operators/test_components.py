@@ -277,7 +277,7 @@ def test_too_many_requests(airflow: FakeAirflow, wr: Emulator, read_log: Callabl
     """While White Rabbit has too many requests, inputs wait, and fewer of them are submitted at once."""
     refuse(wr, 429, times=40)
     assert payees_in(airflow.run(pay(*PAYEES))) == list(PAYEES)
-    assert "White Rabbit has too many requests: from now on, 8 inputs are submitted at once" in read_log()
+    assert "White Rabbit has too many requests: from now on, 10 inputs are submitted at once" in read_log()
     assert len(wr.executions) == len(PAYEES)
 
 

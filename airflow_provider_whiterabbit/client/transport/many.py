@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from airflow_provider_whiterabbit.client import retry
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
+from airflow_provider_whiterabbit.client.transport.for_each import for_each
 from airflow_provider_whiterabbit.client.wait.followed import Followed
 from airflow_provider_whiterabbit.client.wait.follower import follow
 from airflow_provider_whiterabbit.client.wait.occurrences import Observer, Occurrence, ignore
@@ -37,7 +38,7 @@ MAX_FOLLOWED = 1_000
 """How many executions of one wait are followed at the same time. The limit of open files may make it fewer."""
 
 _LOOKED_AT = 32
-"""How many records are read together, before the first that has not ended stops the reading."""
+"""How many records are read together, before the rest is read only if these have ended."""
 
 _PATIENCE = 300.0
 """Seconds for which records of executions that have ended are tried to be read."""
@@ -120,7 +121,8 @@ class ManyExecutions(Generic[T]):
 
         self._late.clear()
         async with self._telling():
-            await _each(self._open, wait_for, places())
+            await self._find_ended(client, deadline, whole_record=whole_record)
+            await for_each(self._open, wait_for, places())
         self._raise_if_late()
         return self.kept
 
@@ -140,7 +142,7 @@ class ManyExecutions(Generic[T]):
                 if record.is_terminal:
                     self._end(record)
 
-        await _each(self._open, read_one, places())
+        await for_each(self._open, read_one, places())
         return self.kept if self.have_ended else await self.wait(client, deadline=time.time() + _PATIENCE)
 
     async def look(self, client: AsyncClient) -> bool:
@@ -149,11 +151,35 @@ class ManyExecutions(Generic[T]):
         What is kept is not read again by another call.
         """
 
-        async def look_at(execution_id: str) -> None:
-            followed = EXECUTIONS.followed(execution_id)
+        async def read(followed: Followed[Any]) -> Any:
             self._observe(Occurrence.POLL)
+            return await client.read_once(followed)
+
+        await self._look(read, enough=_LOOKED_AT)
+        return self.have_ended
+
+    async def _find_ended(self, client: AsyncClient, deadline: float | None, *, whole_record: bool) -> None:
+        """Find those that have ended already, which need no stream: in the order in which they were submitted.
+
+        At the first places where most still run, it stops. Those behind were submitted later.
+        """
+        left = float("inf") if deadline is None else deadline - time.time()
+
+        async def read(followed: Followed[Any]) -> Any:
+            wanted = () if whole_record else followed.glance_members
+            data = await client.send(followed.record_request, min(left, client.timing.final_read), wanted)
+            return followed.record_of(data) if whole_record else followed.glance_of(data)
+
+        if left > 0:
+            await self._look(read, enough=_LOOKED_AT // 2)
+
+    async def _look(self, read: Callable[[Followed[Any]], Awaitable[Any]], enough: int) -> None:
+        """Read records in order, `_LOOKED_AT` of them together, until not enough of these have ended."""
+
+        async def look_at(execution_id: str) -> None:
+            followed = _with_credits(EXECUTIONS.followed(execution_id))
             try:
-                record = await client.read_once(followed)
+                record = await read(followed)
             except WhiteRabbitError as error:
                 if retry.is_refused(error):
                     self._observe(Occurrence.REFUSAL)
@@ -167,10 +193,10 @@ class ManyExecutions(Generic[T]):
         unread = self._open
         for begin in range(0, len(unread), _LOOKED_AT):
             several = unread[begin : begin + _LOOKED_AT]
-            await _each(several, look_at, _LOOKED_AT)
-            if not all(execution_id in self._kept for execution_id in several):
+            await for_each(several, look_at, _LOOKED_AT)
+            ended = sum(execution_id in self._kept for execution_id in several)
+            if ended < min(enough, len(several)):
                 break
-        return self.have_ended
 
     @property
     def _open(self) -> list[str]:
@@ -215,23 +241,3 @@ def places() -> int:
     """Return how many executions are followed at the same time: half of the open files are left to others."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_FOLLOWED if limit == resource.RLIM_INFINITY else max(1, min(MAX_FOLLOWED, limit // 2))
-
-
-async def _each(ids: Sequence[str], work: Callable[[str], Awaitable[None]], at_once: int) -> None:
-    """Do the work for all ids, for so many at the same time; the first error ends it, and is raised."""
-    places = asyncio.Semaphore(at_once)
-
-    async def do(execution_id: str) -> None:
-        try:
-            await work(execution_id)
-        finally:
-            places.release()
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for execution_id in ids:
-                await places.acquire()
-                group.create_task(do(execution_id))
-                await asyncio.sleep(0)  # thousands at once would block the event loop
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None

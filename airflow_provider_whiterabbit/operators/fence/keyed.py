@@ -3,7 +3,8 @@
 A worker can't list the keys of Airflow's task state store, and each call takes about 10 milliseconds. So the store has
 no row for each key, but pages of up to `PAGE` records: a try reads a thousand records in some fifty calls. Afterwards
 each record that is written takes two calls: its page is read again and written. What several threads write at the same
-time takes two calls for each page: while one of them writes, the records of the others gather.
+time takes two calls for each page: while one of them writes, the records of the others gather. Threads that are known
+to write about the same time also wait a moment for each other.
 """
 
 from __future__ import annotations
@@ -23,17 +24,21 @@ from airflow_provider_whiterabbit.operators.submission import answer_key, page_k
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
 
+PATIENCE = 0.05
+"""Seconds for which a thread waits at most for what the others write: some calls of the store."""
+
 
 class KeyedRecords:
     """The records of a task instance's submissions by key. It is thread-safe, and the only one in its process.
 
     :param store: Airflow's task state store of the task instance; None before Airflow 3.3.
+    :param patience: seconds for which a thread waits at most for what the others write.
     """
 
     _last: ClassVar[tuple[Any, int, KeyedRecords] | None] = None
     """The task instance, the try, and the records that this process used last."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, patience: float = PATIENCE) -> None:
         self.taken: dict[str, Any] = {}
         """What this try has submitted, or has taken of an earlier try, by key."""
 
@@ -51,8 +56,10 @@ class KeyedRecords:
 
         self._store = store
         self._lock = threading.RLock()
-        self._gathering = threading.Lock()
+        self._gathering = threading.Condition()
         self._gathered: list[Change] = []  # what waits to be written together
+        self._writers = 1
+        self._patience = patience
         self._key_locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._pages = Pages(store)
 
@@ -85,7 +92,7 @@ class KeyedRecords:
 
     def set(self, key: str, record: Any) -> None:
         """Store the record under a key, or delete it if it is None. If that fails, it stays as it was."""
-        self._commit(Change(key, record))
+        self._commit(Change(key, record), waits=record is not None)  # a refusal is to stop the other threads soon
 
     def intend(self, key: str, record: Any, since: Any) -> bool:
         """Store the record under a key, unless another process has changed its page; return whether it is stored.
@@ -94,11 +101,16 @@ class KeyedRecords:
         """
         return self._commit(Change(key, record, is_intent=True, since=since))
 
-    def _commit(self, change: Change) -> bool:
-        """Write a change, together with those that other threads want to write at the same time."""
+    def expect(self, writers: int) -> None:
+        """Tell how many threads write again and again, so that each waits a moment for what the others write."""
         with self._gathering:
-            self._gathered.append(change)
+            self._writers = writers
+            self._gathering.notify_all()
+
+    def _commit(self, change: Change, *, waits: bool = True) -> bool:
+        """Write a change, together with those that other threads want to write at the same time."""
         try:
+            self._gather(change, self._patience if waits else 0)
             with self._lock:
                 is_mine = not change.is_done
                 if is_mine:
@@ -115,9 +127,19 @@ class KeyedRecords:
             ) from change.error
         return change.is_stored
 
+    def _gather(self, change: Change, patience: float) -> None:
+        """Put a change beside those of other threads, and wait so many seconds for those that are expected."""
+        with self._gathering:
+            self._gathered.append(change)
+            self._gathering.notify_all()
+            self._gathering.wait_for(
+                lambda: change not in self._gathered or len(self._gathered) >= self._writers, patience
+            )
+
     def _write_gathered(self) -> None:
         with self._gathering:
             changes, self._gathered = self._gathered, []
+            self._gathering.notify_all()
         self._pages.write(changes)
 
 
