@@ -110,7 +110,7 @@ class KeyedRecords:
     def _commit(self, change: Change, *, waits: bool = True) -> bool:
         """Write a change, together with those that other threads want to write at the same time."""
         try:
-            self._gather(change, self._patience if waits else 0)
+            self._gather(change, waits=waits)
             with self._lock:
                 is_mine = not change.is_done
                 if is_mine:
@@ -127,14 +127,16 @@ class KeyedRecords:
             ) from change.error
         return change.is_stored
 
-    def _gather(self, change: Change, patience: float) -> None:
-        """Put a change beside those of other threads, and wait so many seconds for those that are expected."""
+    def _gather(self, change: Change, *, waits: bool) -> None:
+        """Put a change beside those of other threads; perhaps wait a moment for those that are expected."""
         with self._gathering:
             self._gathered.append(change)
-            self._gathering.notify_all()
-            self._gathering.wait_for(
-                lambda: change not in self._gathered or len(self._gathered) >= self._writers, patience
-            )
+            if len(self._gathered) >= self._writers:
+                self._gathering.notify_all()
+            elif waits:
+                self._gathering.wait_for(
+                    lambda: change not in self._gathered or len(self._gathered) >= self._writers, self._patience
+                )
 
     def _write_gathered(self) -> None:
         with self._gathering:
