@@ -41,6 +41,7 @@ BODIES = {
     "keep-alives within events": b"data: 1\n:ping\n" + PING + b"data: 2\n" + PING + EVENT,
     "line ends with CR": b"data: 1\r\n\r\n:ping\r\n\r\n" + PING + b"data: 2\r\r" + PING,
     "a mark of the byte order": b"\xef\xbb\xbf" + PING + EVENT,
+    "no mark of the byte order": PING + b"\xef\xbb\xbfdata: 1\n\n" + EVENT,
     "keep-alives as data": b"data: :ping\n\n" + PING + EVENT,
     "colons within events": b"data\n\n:\n\ndata: 1\n" + b":\n\n" + EVENT,
 }
