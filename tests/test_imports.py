@@ -122,7 +122,7 @@ def imported_packages(path: Path) -> set[str]:
     ("library", "modules"),
     [
         ("requests", {"sync", "sync_io", "sync_sockets"}),
-        ("aiohttp", {"aio_connector", "aio_exchanges", "aio_io", "sharing"}),
+        ("aiohttp", {"aio_connector", "aio_exchanges", "aio_io", "aio_stream", "sharing"}),
         ("urllib3", {"sync_io", "sync_sockets"}),
     ],
 )

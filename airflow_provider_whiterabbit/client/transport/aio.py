@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar, cast
 
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.transport.aio_exchanges import ExchangingClient
-from airflow_provider_whiterabbit.client.transport.aio_io import EventStream
+from airflow_provider_whiterabbit.client.transport.aio_stream import EventStream
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
 from airflow_provider_whiterabbit.client.transport.opening import StreamOfWait
 from airflow_provider_whiterabbit.client.transport.sharing import join, leave

@@ -15,12 +15,12 @@ import aiohttp
 from airflow_provider_whiterabbit.client.transport.aio_connector import Connector, connector_of
 from airflow_provider_whiterabbit.client.transport.aio_io import (
     Answer,
-    EventStream,
     end_with_connection,
     read_whole,
     transport_errors,
 )
 from airflow_provider_whiterabbit.client.transport.aio_sending import SendingClient
+from airflow_provider_whiterabbit.client.transport.aio_stream import EventStream
 from airflow_provider_whiterabbit.client.transport.exchange import (
     EVENT_STREAM,
     JSON,

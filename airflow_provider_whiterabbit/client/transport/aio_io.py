@@ -1,32 +1,29 @@
-"""I/O with aiohttp for the asynchronous client: event streams and HTTP responses."""
+"""I/O with aiohttp for the asynchronous client: HTTP responses. `aio_stream` has the event streams."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Protocol
 
 import aiohttp
 
-from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.transport.bodies import BodyDecoder
-from airflow_provider_whiterabbit.client.transport.compression import PIECE_BYTES, STREAM_PIECE_BYTES, Decompressor
+from airflow_provider_whiterabbit.client.transport.compression import PIECE_BYTES
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, lower_case
-from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError, root_cause_text
+from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.outgoing import Outgoing
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
 from airflow_provider_whiterabbit.client.wire.json_skim import Skimmer
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
-from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
 PEEK_BYTES = 256 * 1024
 """Bytes of an HTTP response after which it is no longer kept if a few members of its JSON are enough."""
 
-
-_LOST = "the connection was lost within the answer"
+LOST = "the connection was lost within the answer"
+"""What is told of an answer whose connection ended before it."""
 
 
 class Body(Protocol):
@@ -99,7 +96,7 @@ def end_with_connection(answer: aiohttp.ClientResponse) -> None:
 
     def end(_: object = None) -> None:
         if not body.is_eof() and body.exception() is None:
-            body.set_exception(UnusableAnswerError(_LOST))
+            body.set_exception(UnusableAnswerError(LOST))
 
     def forget() -> None:
         if closed is not None:
@@ -120,102 +117,12 @@ def _take_note(closed: asyncio.Future[None]) -> None:
         closed.exception()
 
 
-class EventStream:
-    """An open event stream (Server-Sent Events) of an execution or workflow run.
-
-    :param max_event_bytes: largest event that is parsed, in bytes.
-    :param entry: is told of the bytes and of the end of the stream.
-    :param hiding: hides secrets in the library's text about the end of the stream.
-    :raises UnusableAnswerError: if the stream has an unknown content encoding.
-    """
-
-    __slots__ = ("_answer", "_decoder", "_decompressor", "_entry", "_hiding", "_pieces", "owner")
-
-    def __init__(self, answer: Answer, max_event_bytes: int, entry: RequestLog, hiding: Hiding) -> None:
-        self._answer = answer
-        self._decoder = EventDecoder(max_event_bytes)
-        self._decompressor = Decompressor(lower_case(answer.headers).get("content-encoding", ""), STREAM_PIECE_BYTES)
-        self._pieces: Iterator[bytes] | None = None
-        self._entry = entry
-        self._hiding = hiding
-        self.owner: Any = None
-        """The `OpenStreams` that the stream belongs to. Weak references would take more memory than the stream."""
-
-    async def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
-        """Return the JSON data of the stream's next events; None at the stream's end. For parameters, see `Read`.
-
-        :raises WhiteRabbitStreamError: if the stream is silent, or sends something that is not an event.
-        :raises WhiteRabbitTransportError: if it breaks.
-        """
-        clock = asyncio.get_running_loop().time
-        begun = last_byte_at = clock()
-        while True:
-            # One timer for all bytes until it is due: a timer for each keep-alive would cost more than all the rest.
-            timer = asyncio.timeout_at(min(last_byte_at + silence, begun + within))
-            try:
-                async with timer:
-                    while piece := await self._next_piece():
-                        last_byte_at = clock()
-                        if (events := self._decoder.feed(piece)) or last_byte_at >= begun + quiet:
-                            return events
-                return None
-            except UnusableAnswerError as error:
-                raise WhiteRabbitTransportError(f"the stream broke: {error}") from None
-            except (aiohttp.ClientError, OSError) as error:  # a TimeoutError too, the timer's or the connection's
-                if not timer.expired():
-                    cause = root_cause_text(error, self._hiding)
-                    raise WhiteRabbitTransportError(f"the stream broke: {cause}") from None
-            if clock() >= begun + within:
-                return []
-            if clock() >= last_byte_at + silence:
-                raise WhiteRabbitStreamError(f"the stream was silent for {silence:g} s")
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the event stream's connection is closed."""
-        return self._answer.closed
-
-    @property
-    def shares_connection(self) -> bool:
-        """Whether other streams use the event stream's connection too, which is one of HTTP/2."""
-        return not isinstance(self._answer, aiohttp.ClientResponse)
-
-    def close(self) -> None:
-        """Close the event stream's connection."""
-        self._entry.stream_closed()
-        self._answer.close()
-        if self.owner is not None:
-            self.owner.forget(self)
-
-    async def _next_piece(self) -> bytes:
-        """Return the next plain bytes of the stream; an empty bytes object at its end."""
-        while True:
-            if self._pieces is not None:
-                await asyncio.sleep(0)  # one chunk may hold thousands of events: the other waits get their turn
-                if piece := next(self._pieces, None):
-                    return piece
-                self._pieces = None
-            try:
-                chunk = await self._answer.content.readany()
-            except RuntimeError:  # of aiohttp, if it is closing the connection
-                raise UnusableAnswerError(_LOST) from None
-            if not chunk:
-                return b""
-            before = self._entry.received
-            self._entry.received += len(chunk)
-            # One turn of the loop for so many bytes is enough: a turn for each keep-alive costs a quarter more CPU.
-            is_due = before // STREAM_PIECE_BYTES < self._entry.received // STREAM_PIECE_BYTES
-            if not is_due and self._decompressor.is_plain:
-                return chunk
-            self._pieces = self._decompressor.feed(chunk)
-
-
 async def _next_chunk(answer: Answer) -> bytes:
     """Return the next bytes of a response's body as they were sent; an empty bytes object at the body's end."""
     try:
         return await answer.content.readany()
     except RuntimeError:  # of aiohttp, if it is closing the connection
-        raise UnusableAnswerError(_LOST) from None
+        raise UnusableAnswerError(LOST) from None
 
 
 async def read_whole(answer: Answer, max_bytes: int, entry: RequestLog, wanted: tuple[str, ...] = ()) -> Response:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from airflow_provider_whiterabbit.client.transport.aio_io import EventStream
+from airflow_provider_whiterabbit.client.transport.aio_stream import EventStream
 from airflow_provider_whiterabbit.client.wire.messages import Request
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.hiding import Hiding
-from airflow_provider_whiterabbit.client.transport import aio_io, sync_io
+from airflow_provider_whiterabbit.client.transport import aio_stream, sync_io
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
 from airflow_provider_whiterabbit.client.transport.sync_sockets import limited
@@ -92,10 +92,10 @@ def read(request: pytest.FixtureRequest, server: StreamServer) -> Iterator[Read]
         blocking.close()
         return
 
-    async def opened() -> tuple[aiohttp.ClientSession, aio_io.EventStream]:
+    async def opened() -> tuple[aiohttp.ClientSession, aio_stream.EventStream]:
         session = aiohttp.ClientSession(auto_decompress=False)
         answer, entry = await session.get(server.url), RequestLog(REQUEST, 1)
-        return session, aio_io.EventStream(answer, MAX_EVENT_BYTES, entry, Hiding([SECRET]))
+        return session, aio_stream.EventStream(answer, MAX_EVENT_BYTES, entry, Hiding([SECRET]))
 
     with asyncio.Runner() as runner:
         session, stream = runner.run(opened())
@@ -192,7 +192,7 @@ async def test_broken_chunks_with_aiohttp(server: StreamServer) -> None:
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         answer = await session.get(server.url)
         answer.content.set_exception(aiohttp.ClientPayloadError(f"Bad chunk size: {SECRET}"))
-        stream = aio_io.EventStream(answer, MAX_EVENT_BYTES, RequestLog(REQUEST, 1), Hiding([SECRET]))
+        stream = aio_stream.EventStream(answer, MAX_EVENT_BYTES, RequestLog(REQUEST, 1), Hiding([SECRET]))
         with pytest.raises(WhiteRabbitTransportError, match=r"the stream broke: .*Bad chunk size: \*\*\*$"):
             await stream.read(LONG, LONG, LONG)
         stream.close()

@@ -18,7 +18,7 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
-from airflow_provider_whiterabbit.client.transport.aio_io import EventStream
+from airflow_provider_whiterabbit.client.transport.aio_stream import EventStream
 from airflow_provider_whiterabbit.client.transport.compression import STREAM_PIECE_BYTES
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
 from airflow_provider_whiterabbit.client.wait.commands import Open, Read

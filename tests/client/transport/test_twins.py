@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from airflow_provider_whiterabbit.client.transport import aio, aio_io, sync, sync_io
+from airflow_provider_whiterabbit.client.transport import aio, aio_io, aio_stream, sync, sync_io
 
 
 def names_in_order(body: Iterable[ast.stmt]) -> list[str]:
@@ -41,13 +41,13 @@ def names_of_class(cls: type) -> list[str]:
     ("blocking", "asynchronous", "shared"),
     [
         (names_of_module(sync), names_of_module(aio), {"T"}),
-        (names_of_module(sync_io), names_of_module(aio_io), {"transport_errors", "EventStream", "read_whole"}),
+        (names_of_module(sync_io), names_of_module(aio_io), {"transport_errors", "read_whole"}),
         (
             names_of_class(sync.Client),
             names_of_class(aio.AsyncClient),
             {"__init__", "__enter__", "__exit__", "send", "read_once", "wait", "run"},
         ),
-        (names_of_class(sync_io.EventStream), names_of_class(aio_io.EventStream), {"__init__", "read", "close"}),
+        (names_of_class(sync_io.EventStream), names_of_class(aio_stream.EventStream), {"__init__", "read", "close"}),
     ],
     ids=["modules of the clients", "modules of connections", "clients", "streams"],
 )

@@ -178,7 +178,7 @@ class Multiplexer:
         self._allowance.take(len(data), now)
         for part in self._cutter.feed(data):
             if isinstance(part, Data) and (stream := self._streams[part.stream_id]).status:
-                self._on_data(stream, part.payload)
+                self._on_data(stream, part.payload, now)
             elif isinstance(part, GoAway):
                 self._on_go_away(part)
             else:
@@ -193,11 +193,12 @@ class Multiplexer:
         if self._flow.renew():
             self._on_output()
 
-    def _on_data(self, stream: Stream, data: bytes) -> None:
+    def _on_data(self, stream: Stream, data: bytes, now: float) -> None:
         """Take a frame DATA that was cut out."""
         self._flow.arrived(stream, len(data), is_cut_out=True)
         self._allowance.give_back(len(data) + _FRAME_BYTES)
-        stream.received(data)
+        if not stream.skips(data, now):
+            stream.received(data)
 
     def _on_bytes(self, data: bytes) -> None:
         for event in self._h2.receive_data(data):

@@ -39,6 +39,16 @@ class StreamOwner(Protocol):
         """Tell the server that the rest of an answer is not wanted."""
 
 
+class StreamReader(Protocol):
+    """What a stream needs of a reader that need not wake for all that arrives."""
+
+    def skips(self, data: bytes, now: float) -> bool:
+        """Take bytes for which the reader waits if it would only wait on after them; return whether it would.
+
+        :param now: when they arrived, by the clock of the event loop.
+        """
+
+
 class Stream:
     """A request that was sent, and its answer.
 
@@ -48,7 +58,7 @@ class Stream:
 
     __slots__ = (
         "__weakref__", "_connection", "_failure", "_has_ended", "_interim", "_missing", "_pieces", "_silence",
-        "_waiter", "cut_out", "headers", "identity", "is_known", "status", "unread", "window",
+        "_waiter", "cut_out", "headers", "identity", "is_known", "reader", "status", "unread", "window",
     )  # fmt: skip
 
     def __init__(self, connection: StreamOwner, identity: int, window: int, silence: float | None) -> None:
@@ -70,6 +80,8 @@ class Stream:
         """Those of them that arrived in frames of which h2 was not told."""
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.reader: StreamReader | None = None
+        """Is asked about what arrives while `readany` waits; None if `readany` is to return all of it."""
 
     # --- for the reader
 
@@ -112,6 +124,7 @@ class Stream:
     def close(self) -> None:
         """Stop reading. The connection lives on."""
         self._pieces.clear()
+        self.reader = None  # which refers to this stream
         if self.is_known:
             self._connection.reset(self)
             self.fail(UnusableAnswerError("the stream was closed"))
@@ -144,6 +157,19 @@ class Stream:
             self._missing = _length(length)
         self.status = int(status)
         self._wake()
+
+    def skips(self, data: bytes, now: float) -> bool:
+        """Take bytes of the body if they are read without waking the reader; return whether they are.
+
+        :param now: when they arrived, by the clock of the event loop.
+        """
+        # While a reader waits, nothing that arrived before is unread.
+        if self.reader is None or self._waiter is None or self._waiter.done() or not self.reader.skips(data, now):
+            return False
+        if self._missing is not None:
+            self._missing -= len(data)
+        self._connection.consumed(self)
+        return True
 
     def received(self, data: bytes) -> None:
         """Take bytes of the body."""

@@ -3,48 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated
 from h2.exceptions import FlowControlError
 
 from airflow_provider_whiterabbit.client.transport.http2.frames import FloodError
-from airflow_provider_whiterabbit.client.transport.http2.multiplexer import MAX_STREAMS, MAX_UNANSWERED, Multiplexer
+from airflow_provider_whiterabbit.client.transport.http2.multiplexer import MAX_STREAMS, MAX_UNANSWERED
 from airflow_provider_whiterabbit.client.transport.http2.protocol import CONNECTION_WINDOW, STREAM_WINDOW
-from airflow_provider_whiterabbit.client.transport.http2.stream import Stream
+from tests.client.transport.http2.recorder import HEADERS, Recorder
 
 FLOODS = {
     "pings": b"\0\0\x08\x06\0\0\0\0\0" + b"12345678",
     "settings": b"\0\0\0\x04\0\0\0\0\0",
     "changes of settings": b"\0\0\x06\x04\0\0\0\0\0" + b"\0\3\0\0\0\2",
 }
-HEADERS = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"x"), (b":path", b"/" + b"p" * 60)]
-
-
-class Recorder:
-    """A multiplexer that has been greeted by a server, how often it called back, and the server."""
-
-    def __init__(self) -> None:
-        self.outputs = self.changes = 0
-        self.server = H2Connection(H2Configuration(client_side=False))
-        self.server.initiate_connection()
-        self.streams = Multiplexer(0.0, self.on_output, self.on_change)
-        self.streams.feed(self.server.data_to_send(), 0.0)
-
-    def answered(self) -> Stream:
-        """Return a new stream, whose answer has begun."""
-        stream = self.streams.open(HEADERS, STREAM_WINDOW, None)
-        self.server.receive_data(self.streams.to_send())
-        self.server.send_headers(stream.identity, [(b":status", b"200")])
-        self.streams.feed(self.server.data_to_send(), 0.0)
-        return stream
-
-    def on_output(self) -> None:
-        self.outputs += 1
-
-    def on_change(self) -> None:
-        self.changes += 1
 
 
 def test_greeting() -> None:
