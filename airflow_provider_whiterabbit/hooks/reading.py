@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
 _reads_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, asyncio.Task[ClientSettings]]] = (
     WeakKeyDictionary()
 )
+_begun_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, float]] = WeakKeyDictionary()
 _in_use: WeakValueDictionary[object, ClientSettings] = WeakValueDictionary()
 _turns_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+
+READ_INTERVAL = 0.25
+"""Seconds between the beginnings of two reads of a connection. The triggerer takes seconds to start a thousand
+triggers, and a read takes milliseconds: without a pause, hundreds of reads would follow each other."""
 
 
 async def read_connection(hook: BaseHook, connection_id: str) -> ClientSettings:
@@ -62,7 +68,9 @@ async def read_together(
     connection_id: str,
     read: Callable[[BaseHook, str], Coroutine[Any, Any, ClientSettings]] = read_connection,
 ) -> ClientSettings:
-    """Read an Airflow connection; simultaneous callers share one read of the connection, and no result is cached.
+    """Read an Airflow connection; callers within `READ_INTERVAL` share one read, and no result is cached.
+
+    The first caller's read begins at once. Who comes soon after it waits, and shares a read that begins later.
 
     Each read takes several round trips to the triggerer's other process, most of them to mask secrets. If a thousand
     triggers that start together read the connection one by one, each of them waits for the reads of all others.
@@ -76,12 +84,22 @@ async def read_together(
     reading = reads.get(key)
     if reading is None:
         # A task of its own, which goes on if the first caller is cancelled.
-        reading = reads[key] = asyncio.create_task(read(hook, connection_id))
+        reading = reads[key] = asyncio.create_task(_read_at_pace(key, partial(read, hook, connection_id)))
         reading.add_done_callback(lambda _: reads.pop(key))
     settings = _shared(key, await asyncio.shield(reading))
     async with _turns_by_loop.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
         await asyncio.sleep(0)  # the callers go on one by one: all at once, a thousand of them block the event loop
     return settings
+
+
+async def _read_at_pace(key: object, read: Callable[[], Coroutine[Any, Any, ClientSettings]]) -> ClientSettings:
+    """Read a connection, `READ_INTERVAL` after the last read of it was begun at the earliest."""
+    loop = asyncio.get_running_loop()
+    begun = _begun_by_loop.setdefault(loop, {})
+    if (pause := begun.get(key, -READ_INTERVAL) + READ_INTERVAL - loop.time()) > 0:
+        await asyncio.sleep(pause)
+    begun[key] = loop.time()
+    return await read()
 
 
 def _shared(key: object, settings: ClientSettings) -> ClientSettings:

@@ -13,7 +13,7 @@ from airflow_provider_whiterabbit.client.transport.connection_settings import Cl
 from airflow_provider_whiterabbit.compat import BaseHook
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitConfigError
-from airflow_provider_whiterabbit.hooks.reading import read_connection, read_together
+from airflow_provider_whiterabbit.hooks.reading import READ_INTERVAL, read_connection, read_together
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 
 
@@ -89,3 +89,22 @@ async def test_the_first_caller_is_cancelled(gate: Gate) -> None:
     gate.opened.set()
     assert (await second).api_key
     assert gate.reads == 1
+
+
+async def test_one_after_the_other(gate: Gate) -> None:
+    """Callers that come one after the other, each when the read before is over, share few reads."""
+    gate.opened.set()
+    settings = await gate.start_read()
+    loop = asyncio.get_running_loop()
+    began, callers = loop.time(), []
+
+    async def read(hook: BaseHook, connection_id: str) -> ClientSettings:
+        gate.reads += 1
+        return settings
+
+    for _ in range(100):
+        callers.append(asyncio.create_task(read_together(WhiteRabbitHook("other"), "other", read)))
+        for _ in range(10):  # more turns of the loop than a read takes
+            await asyncio.sleep(0)
+    await asyncio.gather(*callers)
+    assert gate.reads <= 3 + (loop.time() - began) / READ_INTERVAL

@@ -16,6 +16,7 @@ from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.transport.aio_exchanges import ExchangingClient
 from airflow_provider_whiterabbit.client.transport.aio_stream import EventStream
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
+from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.opening import StreamOfWait
 from airflow_provider_whiterabbit.client.transport.sharing import join, leave
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
@@ -186,14 +187,20 @@ class AsyncClient(ExchangingClient):
         # Without file descriptors, requests wait for connections to use again. A submission keeps its turn.
         longest = self.timing.late_head if request.idempotent and not shared.streams.are_scarce else None
         turns = shared.record_turns if request.idempotent else shared.submission_turns
-        async with self._turn(turns, request, within, longest) as left:
-            return await self._with_valid_key(exchange, request, left)
+        try:
+            async with turns.taken(within, longest) as left:
+                return await self._with_valid_key(exchange, request, left)
+        except UnusableAnswerError as error:  # no turn
+            raise self.transport_error(request, error) from None
 
     async def _open(self, request: Request, within: float, max_event_bytes: int = MAX_EVENT_BYTES) -> EventStream:
         streams, refused_for = self._shared.streams, self.timing.retry_stream_after
         opening = partial(self._open_once, request, max_event_bytes, itertools.count(1))
-        async with self._turn(self._shared.stream_turns, request, within, self.timing.late_head) as left:
-            with streams.opening(refused_for):
-                stream = await self._with_valid_key(opening, request, left)
+        try:
+            async with self._shared.stream_turns.taken(within, self.timing.late_head) as left:
+                with streams.opening(refused_for):
+                    stream = await self._with_valid_key(opening, request, left)
+        except UnusableAnswerError as error:  # no turn
+            raise self.transport_error(request, error) from None
         streams.add(stream, refused_for)
         return stream

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -27,10 +27,9 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     Limits,
     lower_case,
 )
-from airflow_provider_whiterabbit.client.transport.failures import UnusableAnswerError
 from airflow_provider_whiterabbit.client.transport.outgoing import Outgoing
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
-from airflow_provider_whiterabbit.client.transport.sharing import SharedSession, Turns
+from airflow_provider_whiterabbit.client.transport.sharing import SharedSession
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitTransportError,
@@ -127,14 +126,3 @@ class ExchangingClient(SendingClient):
                     request.path,
                 )
             raise
-
-    @contextlib.asynccontextmanager
-    async def _turn(
-        self, turns: Turns, request: Request, within: float, longest: float | None = None
-    ) -> AsyncIterator[float]:
-        """Wait until one more request may wait for a response; yield the seconds that are left for the request."""
-        try:
-            async with turns.taken(within, longest) as left:
-                yield left
-        except UnusableAnswerError as error:
-            raise self.transport_error(request, error) from None

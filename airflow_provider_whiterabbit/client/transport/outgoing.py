@@ -35,7 +35,8 @@ class Outgoing:
         self.seconds = limits.read if is_stream else limits.total
         """The time limit of the exchange, from when the request is admitted."""
         self._ends = asyncio.get_running_loop().time() + limits.within
-        self.timer = asyncio.timeout_at(self._ends)
+        # A timer for never would be one more in the loop's heap, twice for each of thousands of waits.
+        self.timer = asyncio.timeout_at(None if limits.within == float("inf") else self._ends)
         """Ends the exchange, which is within it."""
         self.is_admitted = False
         """Whether the request was admitted, so that its time has begun."""

@@ -7,7 +7,6 @@ import contextlib
 import importlib
 import logging
 import ssl
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -46,24 +45,57 @@ class Turns:
         self._count = count
         self._free = asyncio.Semaphore(count)
 
-    @contextlib.asynccontextmanager
-    async def taken(self, within: float, longest: float | None = None) -> AsyncIterator[float]:
-        """Wait for a turn and keep the turn for an ``async with``; yield the seconds that are left of `within`.
+    def taken(self, within: float, longest: float | None = None) -> _Turn:
+        """Return what waits for a turn and keeps the turn for an ``async with``.
 
         :param longest: give the turn back after so many seconds although the request goes on.
-        :raises UnusableAnswerError: if there is no turn within so many seconds.
         """
+        return _Turn(self._free, self._count, within, longest)
+
+
+class _Turn:
+    """A turn of one request. Thousands of waits that start together queue for theirs: each keeps this one object.
+
+    :raises UnusableAnswerError: on entering, if there is no turn within so many seconds.
+    """
+
+    __slots__ = ("_count", "_free", "_is_taken", "_longest", "_timer", "_within")
+
+    def __init__(self, free: asyncio.Semaphore, count: int, within: float, longest: float | None) -> None:
+        self._free = free
+        self._count = count
+        self._within = within
+        self._longest = longest
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_taken = False
+
+    async def __aenter__(self) -> float:
+        """Wait for the turn; return the seconds that are left of `within`."""
         began = monotonic()
-        try:
-            async with asyncio.timeout(within):
-                await self._free.acquire()
-        except TimeoutError:
-            raise UnusableAnswerError(f"{self._count} other requests had no answer within {within:g} s") from None
-        with contextlib.ExitStack() as turn:
-            turn.callback(self._free.release)
-            if longest is not None:
-                turn.callback(asyncio.get_running_loop().call_later(longest, turn.close).cancel)
-            yield within - (monotonic() - began)
+        if not self._free.locked() or self._within == float("inf"):
+            await self._free.acquire()
+        else:
+            try:
+                async with asyncio.timeout(self._within):
+                    await self._free.acquire()
+            except TimeoutError:
+                text = f"{self._count} other requests had no answer within {self._within:g} s"
+                raise UnusableAnswerError(text) from None
+        self._is_taken = True
+        if self._longest is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._longest, self._give_back)
+        return self._within - (monotonic() - began)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None  # which refers to this object
+        if self._is_taken:
+            self._is_taken = False
+            self._free.release()
 
 
 class _Key(NamedTuple):

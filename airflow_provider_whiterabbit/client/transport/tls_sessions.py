@@ -62,15 +62,14 @@ class Sessions:
         pause is 4 s at first, and longer only if no session can be resumed after it.
         """
         offers: list[str] = []
-        token = _offers.set(offers)
+        # It is not reset: the context of each wait would then keep one more copy of all its variables.
+        _offers.set(offers)
         try:
             yield
         except OSError:
             if offers:
                 self._pause()
             raise
-        finally:
-            _offers.reset(token)
 
     def _pause(self) -> None:
         self._kept.clear()

@@ -71,7 +71,8 @@ class Multiplexer:
         self._allowance = Allowance(now)
         self._streams: dict[int, Stream] = {}
         self._cutter = FrameCutter(self._streams)
-        self._limit = MAX_STREAMS
+        self.limit = MAX_STREAMS
+        """How many streams the connection may have at once. Each request asks all connections of a pool for it."""
         self._unanswered = 0
         self._h2 = new_h2()
         self._flow = Flow(self._h2)
@@ -88,11 +89,6 @@ class Multiplexer:
 
     def __len__(self) -> int:
         return len(self._streams)
-
-    @property
-    def limit(self) -> int:
-        """How many streams the connection may have at once."""
-        return int(min(self._limit, self._h2.remote_settings.max_concurrent_streams))
 
     @property
     def is_over(self) -> bool:
@@ -118,7 +114,7 @@ class Multiplexer:
 
     def allow_no_more(self) -> None:
         """Open no more streams at once than there are now, because the server refused one."""
-        self._limit = max(1, len(self._streams))
+        self.limit = min(self.limit, max(1, len(self._streams)))
 
     def count_unanswered(self) -> None:
         """Count a request that had no answer in time: an edge may answer PING for a backend that is gone."""
@@ -208,7 +204,7 @@ class Multiplexer:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, RemoteSettingsChanged):
             self.is_greeted = True
-            self._limit = MAX_STREAMS
+            self.limit = min(MAX_STREAMS, self._h2.remote_settings.max_concurrent_streams)
             self._on_change()
             return
         stream = self._streams.get(getattr(event, "stream_id", None) or 0)
