@@ -51,8 +51,17 @@ def test_a_thousand(whiterabbit_emulator: Emulator, make_hook: MakeHook, caplog:
 def test_equal_ids_and_none(whiterabbit_emulator: Emulator) -> None:
     """Equal ids are followed once and have a result each; no ids have no results."""
     wr = whiterabbit_emulator
-    one, other = (wr.create_execution("SLOW", output=output, after=1) for output in (1, 2))
+    one, other = (wr.create_execution("SLOW", manual=True) for _ in range(2))
+
+    def complete() -> None:
+        wr.wait_for_request(kind="stream", count=2, timeout=60)
+        wr.complete(one, 1)
+        wr.complete(other, 2)
+
+    completing = threading.Thread(target=complete)
+    completing.start()
     results = WhiteRabbitHook().wait_for_executions(iter([one, other, one]))
+    completing.join()
     assert [result["output"] for result in results] == [1, 2, 1]
     assert len(wr.requests(kind="stream")) == 2
     assert WhiteRabbitHook().wait_for_executions([]) == []

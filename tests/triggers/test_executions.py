@@ -56,8 +56,11 @@ async def test_many(whiterabbit_emulator: Emulator, caplog: pytest.LogCaptureFix
 async def test_completed(whiterabbit_emulator: Emulator) -> None:
     """The trigger follows equal ids once, opens no stream for what has ended already, and reads no outputs."""
     wr = whiterabbit_emulator
-    ids = [wr.create_execution("SLOW", output=1, after=0.2), wr.create_execution("X", output=1)]
-    assert await only_payload_of(trigger([*ids, ids[0]])) == ended([*ids, ids[0]])
+    ids = [wr.create_execution("SLOW", manual=True), wr.create_execution("X", output=1)]
+    payload = asyncio.create_task(only_payload_of(trigger([*ids, ids[0]])))
+    await asyncio.to_thread(wr.wait_for_request, kind="stream")
+    wr.complete(ids[0], 1)
+    assert await payload == ended([*ids, ids[0]])
     assert len(wr.requests(kind="stream")) == 1
 
 
