@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.client.wait.target import EXECUTIONS
 from airflow_provider_whiterabbit.compat import AirflowFailException
@@ -55,6 +55,10 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         super()._check_arguments()
         _ = self._has_outputs, self._returns_failures, self._validates, self._checked_argument("at_once", at_once)
 
+    _last_deferred: ClassVar[list[str]] = []
+    """The ids with which this process last deferred a task. `dag.test()` resumes it here, and hands on the event alone;
+    there may be no XCom of the ids."""
+
     def _execute(self, context: Context, fence: Fence, started: datetime | None) -> Any:
         self._check_arguments()
         self._refuse_if_other_operator(fence)
@@ -72,6 +76,7 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         if not self._waits:
             return ids
         if self.deferrable and not many.have_ended and not is_nested(self, context):
+            WhiteRabbitManyComponentsOperator._last_deferred = ids
             return self._defer_until_end(ids, deadline, self._poll_seconds)
         return self._wait_in_worker(ids, deadline, context)
 
@@ -177,7 +182,7 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         :param event: the trigger's event.
         :param identity: ids of the executions; None in `dag.test()`, which hands on the event alone.
         """
-        ids = list(identity or self._pulled(context) or [])
+        ids = list(identity or self._pulled(context) or self._last_deferred)
         self._submitted = self._unfinished = self._named(name_of_many(ids))
         return self._results_after(event, ids, context)
 
