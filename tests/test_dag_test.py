@@ -123,6 +123,39 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     assert "The task fails instead of asking a person" in output
 
 
+MANY_FILE = """
+from airflow_provider_whiterabbit.compat import DAG
+from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
+
+with DAG("many_in_process", schedule=None) as dag:
+    arguments = {"module": "SLOW", "deferrable": True, "do_xcom_push": False}
+    one = WhiteRabbitExecuteComponentsOperator(task_id="one", inputs=[{"n": 1}, {"n": 2}], **arguments)
+    one >> WhiteRabbitExecuteComponentsOperator.partial(task_id="mapped", **arguments).expand(
+        inputs=[[{"n": 3}, {"n": 4}], [{"n": 5}]]
+    )
+
+if __name__ == "__main__":
+    print("STATE", dag.test().state)
+"""
+
+
+@needs_dag_test
+def test_many_inputs_without_xcom(whiterabbit_emulator: Emulator) -> None:
+    """A deferred task of many inputs ends although `dag.test()` does not hand on the ids, and no XCom has them."""
+    whiterabbit_emulator.script("SLOW", output=1, after=0.5)
+    folder = Path(os.environ["AIRFLOW_HOME"]) / "dags"
+    folder.mkdir(exist_ok=True)
+    dag_file = folder / "many_in_process.py"
+    dag_file.write_text(MANY_FILE)
+    command, environ = [sys.executable, str(dag_file)], os.environ | whiterabbit_emulator.environ
+    process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
+    dag_file.unlink()
+    output = process.stdout + process.stderr
+    assert "STATE success" in output, output[-6000:]
+    submitted = [entry.json["input"]["n"] for entry in whiterabbit_emulator.requests(kind="submit")]
+    assert sorted(submitted) == [1, 2, 3, 4, 5]
+
+
 FORKING_FILE = """
 import multiprocessing
 from airflow_provider_whiterabbit.compat import DAG, task

@@ -10,7 +10,7 @@ from itertools import groupby
 from airflow_provider_whiterabbit.doubts.airflow_api import AirflowApiError, RunApi
 from airflow_provider_whiterabbit.doubts.answers import Answer
 from airflow_provider_whiterabbit.operators.question import OPTIONS
-from airflow_provider_whiterabbit.operators.submission import addressed
+from airflow_provider_whiterabbit.operators.submission import addressed, owners_in
 
 _BATCH = 50
 """How many failed tasks are cleared at once. Their answers are stored before, and the moment between must be short."""
@@ -68,11 +68,15 @@ def _batches(answers: Sequence[Answer]) -> Iterator[list[Answer]]:
 def _send(run: RunApi, answer: Answer) -> bool:
     """Send one answer; return whether the task has to be cleared.
 
-    :raises Refused: if the record of the submission is not the one that was listed.
+    :raises Refused: if the record of the submission is not the one that was listed, or the id belongs to another key.
     """
     doubt = answer.doubt
-    if run.record(*doubt.place) != doubt.record:
+    records = run.records(*doubt.instance) if doubt.key else {"": run.record(*doubt.place)}
+    if records.get(doubt.key) != doubt.record:
         raise Refused("the record of the submission has changed meanwhile. List the doubts again.")
+    owner = owners_in(records).get(answer.target_id or "", doubt.key)
+    if owner != doubt.key:
+        raise Refused(f"the id {answer.target_id} is the one of the key {owner!r} of this task. Name another id.")
     if doubt.waits:
         values = {doubt.field: answer.target_id} if doubt.field and answer.target_id else {}
         run.answer(*doubt.instance, OPTIONS[answer.choice], values)

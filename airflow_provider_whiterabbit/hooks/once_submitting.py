@@ -16,7 +16,7 @@ from airflow_provider_whiterabbit.exceptions import (
 from airflow_provider_whiterabbit.hooks.once_types import Asked, Caller, Taken, metrics_of
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
-from airflow_provider_whiterabbit.operators.doubt import Doubt, Search
+from airflow_provider_whiterabbit.operators.doubt import Doubt, Found, Search
 from airflow_provider_whiterabbit.operators.fence import Fence, keyed_fence_of
 from airflow_provider_whiterabbit.operators.fence.guarded_store import check_process
 from airflow_provider_whiterabbit.operators.fence.keyed import records_of
@@ -97,6 +97,8 @@ class KeyedSubmissions:
         if earlier is None:
             return False
         found = asked.search.result(earlier)
+        if isinstance(found, Found) and (owner := self._records.owner(found.target_id, key)) != key:
+            found = asked.search.belongs_to(owner, found)
         if isinstance(found, Doubt):
             self._settle(key, found, fence, taken.target)
             return False
@@ -104,7 +106,6 @@ class KeyedSubmissions:
             return False
         taken.target_id, taken.record = found.target_id, found.record
         self._records.taken[key] = taken
-        self._records.owners.setdefault(found.target_id, key)
         # Else the record says all of this already. But after a clear that submits anew, it says that it is of before.
         if self._resubmits_cleared or earlier.answer or earlier.request is None:
             fence.adopt(found.target_id, earlier)
@@ -125,7 +126,7 @@ class KeyedSubmissions:
         key, taken, fence = asked.key, asked.taken, asked.fence
 
         def keep(target_id: str) -> None:
-            owner = self._records.owners.setdefault(target_id, key)
+            owner = self._records.owner(target_id, key)
             if owner != key:  # one of the two submissions may not run
                 raise WhiteRabbitUncertainSubmissionError(
                     f"White Rabbit's answer has the id {target_id}, which is the id of {owner} already"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.client import checks
@@ -74,6 +75,8 @@ class WhiteRabbitComponentOperator(SecretNamesMixin, JsonFilesMixin, WhiteRabbit
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        for name, value in {"module": module, "callback": callback, "callback_url": callback_url}.items():
+            self._unless_template(value, partial(self._refuse_secret, name))
         self.callback: Any = self._unless_template(callback, callback_of)
         if self.callback is not False and callback_url is not None:
             raise WhiteRabbitInputError("give callback or callback_url, not both")
@@ -113,8 +116,7 @@ class WhiteRabbitComponentOperator(SecretNamesMixin, JsonFilesMixin, WhiteRabbit
         callback = self._checked_argument("callback", callback_of)
         callback_url = self._checked_argument("callback_url", _callback_url)
         for name, value in {"module": module, "callback": callback, "callback_url": callback_url}.items():
-            if isinstance(value, str) and MARK in value:
-                raise WhiteRabbitInputError(f"{name} can't name a secret; only values in input and config can")
+            self._refuse_secret(name, value)
         return self.whiterabbit_hook.component_request(
             module,
             input=input_value,
@@ -124,6 +126,11 @@ class WhiteRabbitComponentOperator(SecretNamesMixin, JsonFilesMixin, WhiteRabbit
             callback=callback,
             **options,
         )
+
+    def _refuse_secret(self, name: str, value: Any) -> None:
+        if isinstance(value, str) and MARK in value:
+            places = " and ".join(self._secret_arguments)
+            raise WhiteRabbitInputError(f"{name} can't name a secret; only values in {places} can")
 
     def _checked_object(self, value: Any, name: str) -> Any:
         checked = super()._checked_object(value, name)

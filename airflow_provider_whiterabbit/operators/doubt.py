@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Literal, cast, get_args
 
 from airflow_provider_whiterabbit.client.text import clean
@@ -21,6 +20,7 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitNotFoundError,
 )
 from airflow_provider_whiterabbit.operators.fence import Fence
+from airflow_provider_whiterabbit.operators.submission import Kind as Kind
 from airflow_provider_whiterabbit.operators.submission import Submission
 
 log = logging.getLogger(__name__)
@@ -36,15 +36,6 @@ OnDoubt = Literal["fail", "resubmit", "ask"]
 
 Choice = Literal["there", "earlier", "submit", "stop"]
 """How a person settles a doubt: the submission is there under a given id, take the earlier one, submit now, or stop."""
-
-
-class Kind(StrEnum):
-    """The kinds of doubt, as messages and records name them."""
-
-    UNCERTAIN = "uncertain"
-    OTHER_REQUEST = "other request"
-    GONE = "gone"
-    PERHAPS_CLEARED = "perhaps cleared"
 
 
 CHOICES: dict[Kind, tuple[Choice, ...]] = {
@@ -211,7 +202,23 @@ class Search:
         if record is not None and problem is None:
             log.info("Submitted before, as %s answered: %s is %s", earlier.answer.get("by"), record.id, record.progress)
             return Found(earlier, record)
-        problem = f"The answer {named!r:.100} can't be right: {problem}."
+        return self._remaining(earlier, f"The answer {named!r:.100} can't be right: {problem}.")
+
+    def belongs_to(self, owner: str, found: Found) -> Doubt:
+        """Return the doubt about an earlier submission whose id a person has named, and which has another key.
+
+        :param owner: the other key.
+        """
+        earlier = found.earlier
+        if found.target_id == earlier.target_id:
+            which = self._earlier(earlier, "The")
+            facts = f"{which}, is the one of the key {owner!r} of this task. Two keys can't share an id."
+            return Doubt(Kind.GONE, earlier, facts)
+        problem = f"The answer {found.target_id!r} can't be right: it is the one of the key {owner!r} of this task."
+        return self._remaining(earlier, problem)
+
+    def _remaining(self, earlier: Submission, problem: str) -> Doubt:
+        """Return the doubt that an answer has not settled."""
         if earlier.target_id is None:
             return self.uncertain(earlier, problem=problem)
         kind = next((kind for kind in Kind if kind == earlier.doubt), Kind.GONE)

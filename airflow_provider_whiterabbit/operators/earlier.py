@@ -18,8 +18,7 @@ from airflow_provider_whiterabbit.operators.doubt import (
     configured_on_doubt,
 )
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of
-from airflow_provider_whiterabbit.operators.fence.keyed import records_of
-from airflow_provider_whiterabbit.operators.inputs import is_key
+from airflow_provider_whiterabbit.operators.replaced import refuse_many
 from airflow_provider_whiterabbit.operators.submission import Submission
 from airflow_provider_whiterabbit.waiting import WaitingMixin, is_nested
 
@@ -103,27 +102,14 @@ class EarlierMixin(WaitingMixin):
         for risk in () if self._answered else fence.risks(earlier):
             self.log.warning("%s", risk)
         if earlier is None:
-            self._refuse_if_many(fence, context)
+            if self._doubt_option() != "resubmit":
+                refuse_many(fence, context)
             return None
         found = self._search(fence).result(earlier)
         if isinstance(found, Doubt):
             self._settle(found, fence, context)
             return None
         return found
-
-    def _refuse_if_many(self, fence: Fence, context: Context) -> None:
-        """Refuse to submit what the task may have submitted as an operator of many inputs, before the DAG was changed.
-
-        :raises AirflowFailException: if there are its records.
-        """
-        if not fence.survives_retries or context["ti"].try_number == 1 or self._doubt_option() == "resubmit":
-            return
-        records = records_of(context)
-        if keys := list(filter(is_key, records.keys())):
-            raise AirflowFailException(
-                f"An earlier try of this task was another operator, and has submitted {len(keys):,} inputs. So nothing "
-                "was submitted now. Give this operator a task_id of its own, or start another DAG run."
-            )
 
     def _search(self, fence: Fence) -> Search:
         return Search(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.client.wait.target import EXECUTIONS
-from airflow_provider_whiterabbit.compat import AirflowFailException
 from airflow_provider_whiterabbit.ending.verdict import name_of_many
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
@@ -20,6 +19,7 @@ from airflow_provider_whiterabbit.operators.doubt import other_module
 from airflow_provider_whiterabbit.operators.fence import has_store
 from airflow_provider_whiterabbit.operators.fence.keyed import records_of
 from airflow_provider_whiterabbit.operators.inputs import at_once, inputs_of, key_of
+from airflow_provider_whiterabbit.operators.replaced import refuse_one
 from airflow_provider_whiterabbit.triggers.executions import WhiteRabbitExecutionsTrigger
 from airflow_provider_whiterabbit.waiting import is_nested
 from airflow_provider_whiterabbit.waiting_for_many import Ended, WaitingForManyMixin
@@ -55,9 +55,14 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         super()._check_arguments()
         _ = self._has_outputs, self._returns_failures, self._validates, self._checked_argument("at_once", at_once)
 
+    _last_deferred: ClassVar[list[str]] = []
+    """The ids with which this process last deferred a task. `dag.test()` resumes it here, and hands on the event alone;
+    there may be no XCom of the ids."""
+
     def _execute(self, context: Context, fence: Fence, started: datetime | None) -> Any:
         self._check_arguments()
-        self._refuse_if_other_operator(fence)
+        if self._doubt_option() != "resubmit":
+            refuse_one(fence)
         if has_store(context) and records_of(context).keys():
             self._submitted = "A part of the inputs"  # so a retry may find it, if this try fails from here on
         self._complete_inputs()
@@ -72,21 +77,9 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         if not self._waits:
             return ids
         if self.deferrable and not many.have_ended and not is_nested(self, context):
+            WhiteRabbitManyComponentsOperator._last_deferred = ids
             return self._defer_until_end(ids, deadline, self._poll_seconds)
         return self._wait_in_worker(ids, deadline, context)
-
-    def _refuse_if_other_operator(self, fence: Fence) -> None:
-        """Refuse to submit what an operator of one input may have submitted, which the task had before the DAG changed.
-
-        :raises AirflowFailException: if there is its record.
-        """
-        earlier = fence.earlier() if fence.survives_retries else None
-        if earlier is not None and self._doubt_option() != "resubmit":
-            raise AirflowFailException(
-                f"An earlier try of this task was another operator, and has submitted {earlier.subject or 'something'} "
-                f"at {earlier.at} as {earlier.target_id or 'an unknown execution'}. So nothing was submitted now. Give "
-                "this operator a task_id of its own, or start another DAG run."
-            )
 
     def _complete_inputs(self) -> None:
         self._complete_object("config")
@@ -177,7 +170,7 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         :param event: the trigger's event.
         :param identity: ids of the executions; None in `dag.test()`, which hands on the event alone.
         """
-        ids = list(identity or self._pulled(context) or [])
+        ids = list(identity or self._pulled(context) or self._last_deferred)
         self._submitted = self._unfinished = self._named(name_of_many(ids))
         return self._results_after(event, ids, context)
 

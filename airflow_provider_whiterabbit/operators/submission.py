@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.client.text import clean
@@ -31,6 +32,15 @@ _NOT_ASKED = ("waitForMs", "callbackSecret", "callbackHeaders")
 """Fields of a request that may change while it stays the same request: they say how, not what is executed."""
 
 _ROUNDS = 10_000
+
+
+class Kind(StrEnum):
+    """The kinds of doubt about a submission, as messages and records name them."""
+
+    UNCERTAIN = "uncertain"
+    OTHER_REQUEST = "other request"
+    GONE = "gone"
+    PERHAPS_CLEARED = "perhaps cleared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,28 @@ def records_in(stored: Mapping[str, Any]) -> dict[str, Any]:
         if name.startswith(f"{COUNT_KEY}_") and isinstance(page, dict):
             records |= page
     return records
+
+
+def owners_in(records: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys of submissions by the ids of what was submitted, from the records of a task by key.
+
+    If several records have one id, the id belongs to the one that the provider has stored: a person may have put it
+    into another by mistake.
+    """
+    owners: dict[str, str] = {}
+    for is_by_hand in (False, True):
+        for key, record in records.items():
+            target_id = record.get("id") if isinstance(record, dict) else record
+            if not isinstance(target_id, str) or not target_id.strip() or _is_by_hand(record) is not is_by_hand:
+                continue
+            if not (isinstance(record, dict) and record.get("doubt") == Kind.GONE):  # it is not the right id then
+                owners.setdefault(target_id.strip(), key)
+    return owners
+
+
+def _is_by_hand(record: Any) -> bool:
+    """Return whether a person has written the id in a record."""
+    return not isinstance(record, dict) or "stored" not in record or is_edited(record)
 
 
 def is_edited(record: dict[str, Any]) -> bool:

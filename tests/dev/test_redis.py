@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from dev.harness import redis as redis_module
 from dev.harness.redis import Redis
 
 
@@ -15,7 +14,7 @@ from dev.harness.redis import Redis
 def redis() -> Iterator[Redis]:
     """Run a Redis server."""
     try:
-        redis_module.program()
+        Redis.program()
     except FileNotFoundError as error:
         pytest.skip(str(error))
     with Redis() as redis:

@@ -91,6 +91,22 @@ def test_changed_meanwhile(airflow: FakeAirflow, command: Command, pages: dict[s
     assert out.splitlines()[-1] == "1 settled, 0 skipped, 1 refused"
 
 
+@pytest.mark.parametrize(("owner", "target_id"), [("a", "e-1"), ("by hand", "e-2"), ("c/é", "e-3")])
+def test_id_of_another_key(
+    airflow: FakeAirflow, command: Command, pages: dict[str, Any], tmp_path: Path, owner: str, target_id: str
+) -> None:
+    """The id of what was submitted under another key of the task is refused, and the task is not cleared."""
+    airflow.instances = {PLACE: Instance("failed", others=pages)}
+    file = tmp_path / "doubts.json"
+    command("--output", str(file), "--kind", "uncertain")
+    (entry,) = json.loads(file.read_text())
+    file.write_text(json.dumps([entry | {"answer": "there", "id": target_id}]))
+    status, out, err = command("--answers", str(file))
+    assert (status, out) == (1, "0 settled, 0 skipped, 1 refused\n")
+    assert f"refused: pay, key 'b': the id {target_id} is the one of the key {owner!r} of this task" in err
+    assert airflow.writes == []
+
+
 def test_one_batch(airflow: FakeAirflow, command: Command) -> None:
     """All answers of a task are stored before it is cleared, however many they are."""
     for name in ("a", "b"):

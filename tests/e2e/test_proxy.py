@@ -18,7 +18,7 @@ from benchmarks import process
 from benchmarks.server import get_json
 from benchmarks.tls_server import NAME, PROTOCOLS, Served, serving_tls
 from dev.harness.polling import until
-from dev.harness.squid import Squid, program
+from dev.harness.squid import Squid
 
 pytestmark = [pytest.mark.e2e]
 
@@ -29,7 +29,7 @@ WAITS = 3
 def squid() -> Iterator[Squid]:
     """Run squid, which alone knows the server's name; skip the test if it is not installed."""
     try:
-        program()
+        Squid.program()
     except FileNotFoundError as error:
         pytest.skip(str(error))
     with Squid({NAME: "127.0.0.1"}) as squid:

@@ -18,6 +18,7 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.compat import DAG, AirflowFailException, TaskDeferred, task
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
 from airflow_provider_whiterabbit.secrets import secret
 from dev.harness.standins import FakeAirflow
 from tests.failing import fails_for_good
@@ -243,6 +244,18 @@ def test_other_arguments(airflow: FakeAirflow, whiterabbit_emulator: Emulator, p
     with fails_for_good(exc.WhiteRabbitInputError, f"^{place} can't name a secret"):
         airflow.run(render(component_operator(**arguments)))
     assert not whiterabbit_emulator.journal
+
+
+@pytest.mark.parametrize("place", ["module", "callback_url", "callback"])
+def test_other_arguments_of_a_dag(place: str) -> None:
+    """A literal that names a secret is refused when the DAG is parsed, and the message names the arguments that may."""
+    arguments = {"module": "PAY", place: API}
+    with pytest.raises(
+        exc.WhiteRabbitInputError, match=f"^{place} can't name a secret; only values in input and config"
+    ):
+        component_operator(**arguments)
+    with pytest.raises(exc.WhiteRabbitInputError, match=f"^{place} can't name a secret; only values in inputs and con"):
+        WhiteRabbitExecuteComponentsOperator(task_id="pay", inputs=[], **arguments)
 
 
 @pytest.mark.parametrize("arguments", [{"input": {"a": "${secret:x}"}}, {"allowed_secrets": "x"}, {"config": {API: 1}}])

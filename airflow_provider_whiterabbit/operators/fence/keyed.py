@@ -42,9 +42,6 @@ class KeyedRecords:
         self.taken: dict[str, Any] = {}
         """What this try has submitted, or has taken of an earlier try, by key."""
 
-        self.owners: dict[str, str] = {}
-        """The keys of `taken` by the ids of what was submitted under them."""
-
         self.unsure: set[str] = set()
         """The keys under which this try has begun to submit. Where there is no store, nothing else tells them."""
 
@@ -55,6 +52,7 @@ class KeyedRecords:
         """The level with which the id of each submission is logged."""
 
         self._store = store
+        self._owners: dict[str, str] | None = None  # None before it is asked for
         self._lock = threading.RLock()
         self._gathering = threading.Condition()
         self._gathered: list[Change] = []  # what waits to be written together
@@ -80,6 +78,16 @@ class KeyedRecords:
         """
         with self._lock:
             return self._pages.keys()
+
+    def owner(self, target_id: str, key: str) -> str:
+        """Return the key that an id belongs to; if there is none, it belongs to this key from now on.
+
+        :raises WhiteRabbitProtocolError: if the records can't be read.
+        """
+        with self._lock:
+            if self._owners is None:
+                self._owners = {} if self._store is None else self._pages.owners()
+            return self._owners.setdefault(target_id, key)
 
     def place(self, key: str) -> Place:
         """Return the place of the record under a key."""

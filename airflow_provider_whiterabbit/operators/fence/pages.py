@@ -16,7 +16,7 @@ from typing import Any
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 from airflow_provider_whiterabbit.operators.fence.places import set_for_ever
-from airflow_provider_whiterabbit.operators.submission import COUNT_KEY, page_key
+from airflow_provider_whiterabbit.operators.submission import COUNT_KEY, owners_in, page_key
 
 PAGE = 20
 """How many records a page has at most. With the longest keys, a page remains below the 64 KiB up to which Airflow's
@@ -66,6 +66,10 @@ class Pages:
         :raises WhiteRabbitProtocolError: if the records can't be read.
         """
         return [key for page in self._loaded() for key in page]
+
+    def owners(self) -> dict[str, str]:
+        """Return the keys of the records by the ids of what was submitted."""
+        return owners_in({key: record for page in self._loaded() for key, record in page.items()})
 
     def get(self, key: str) -> Any:
         """Return the record under a key; None if there is none."""
