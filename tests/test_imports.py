@@ -121,7 +121,7 @@ def imported_packages(path: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("library", "modules"),
     [
-        ("requests", {"sync", "sync_io", "sync_sessions", "sync_sockets"}),
+        ("requests", {"sync", "sync_io", "sync_sockets"}),
         ("aiohttp", {"aio_connector", "aio_exchanges", "aio_io", "sharing"}),
         ("urllib3", {"sync_io", "sync_sockets"}),
     ],

@@ -191,7 +191,7 @@ class LimitedAdapter(HTTPAdapter):
     """
 
     def __init__(self, contexts: Contexts | None, pool_maxsize: int) -> None:
-        self._contexts = contexts
+        self.contexts = contexts
         super().__init__(pool_maxsize=pool_maxsize)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -201,8 +201,8 @@ class LimitedAdapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Limit the connections that are made through a proxy."""
-        if self._contexts is not None:
-            kwargs["proxy_ssl_context"] = self._contexts.proxy
+        if self.contexts is not None:
+            kwargs["proxy_ssl_context"] = self.contexts.proxy
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
@@ -210,11 +210,11 @@ class LimitedAdapter(HTTPAdapter):
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Use the TLS context, where `requests` would have urllib3 load all certificates for each connection."""
         host, tls = super().build_connection_pool_key_attributes(*args, **kwargs)
-        if self._contexts is not None:
-            tls = {"cert_reqs": "CERT_REQUIRED", "ssl_context": self._contexts.server}
+        if self.contexts is not None:
+            tls = {"cert_reqs": "CERT_REQUIRED", "ssl_context": self.contexts.server}
         return host, tls
 
     def cert_verify(self, *args: Any) -> None:
         """Leave the certificates to the TLS context, if there is one."""
-        if self._contexts is None:
+        if self.contexts is None:
             super().cert_verify(*args)
