@@ -54,11 +54,7 @@ def tls_context(trust_store: str, client_cert: str | None, client_key: str | Non
     :raises WhiteRabbitConfigError: if the client certificate can't be used.
     :raises OSError: if the CA certificates can't be read.
     """
-    folder = trust_store if Path(trust_store).is_dir() else None
-    try:
-        context = ssl.create_default_context(cafile=None if folder else trust_store, capath=folder)
-    except OSError as error:  # which does not name the file
-        raise OSError(f"the CA certificates in {trust_store!r:.300} can't be read: {error}") from None
+    context = _trusting(trust_store)
     context.hostname_checks_common_name = False  # as browsers and urllib3 do
     _load(context, client_cert, client_key)
     return context
@@ -75,6 +71,15 @@ def stamp(*paths: str | None) -> tuple[int, ...]:
             status = os.stat(path)  # noqa: PTH116 (a text)
             stamps += (status.st_mtime_ns, status.st_size, status.st_ino)
     return tuple(stamps)
+
+
+def _trusting(trust_store: str) -> ssl.SSLContext:
+    folder = trust_store if Path(trust_store).is_dir() else None
+    try:
+        return ssl.create_default_context(cafile=None if folder else trust_store, capath=folder)
+    except OSError as error:  # which does not name the file
+        unreadable = OSError(f"the CA certificates in {trust_store!r:.300} can't be read: {error}")
+    raise unreadable  # without a cause, which the message of a failed request would show instead
 
 
 def _load(context: ssl.SSLContext, client_cert: str | None, client_key: str | None) -> None:
