@@ -195,7 +195,7 @@ class Client(SendingClient):
     ) -> EventStream:
         limits = dataclasses.replace(limits, total=min(limits.read, limits.total))  # of the head, or of an error
         with RequestLog(request, next(attempts)) as entry, transport_errors(self, request, limits):
-            answer = self._start(self._adapters.kept(self.settings), request, limits, EVENT_STREAM)
+            answer = self._start(self._adapter_for(request), request, limits, EVENT_STREAM)
             try:
                 head = Response(answer.status_code, lower_case(answer.headers), b"", time.time())
                 if head.status != 200:
@@ -212,17 +212,14 @@ class Client(SendingClient):
         with (
             RequestLog(request, next(attempts)) as entry,
             transport_errors(self, request, limits),
-            self._adapter_for(request) as adapter,
-            self._start(adapter, request, limits, JSON) as answer,
+            self._start(self._adapter_for(request), request, limits, JSON) as answer,
         ):
             response = read_whole(answer, self.settings.max_answer_bytes, entry)
         return self._data_of(request, response)
 
-    def _adapter_for(self, request: Request) -> contextlib.AbstractContextManager[LimitedAdapter]:
-        if request.idempotent:
-            return contextlib.nullcontext(self._adapters.kept(self.settings))
+    def _adapter_for(self, request: Request) -> LimitedAdapter:
         # A connection that was kept alive may be dead. On a fresh one it is known whether anything was sent.
-        return self._adapters.fresh(self.settings)
+        return self._adapters.current(self.settings, keeps=request.idempotent)
 
     def _start(self, adapter: LimitedAdapter, request: Request, limits: Limits, accept: str) -> requests.Response:
         """Send a request without a `requests.Session`, which would follow redirects, and use cookies and .netrc."""

@@ -180,34 +180,50 @@ def _limited(pool: Any) -> Any:
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
 
-_POOLS = {scheme: _limited(pool) for scheme, pool in urllib3.poolmanager.pool_classes_by_scheme.items()}
+def _forgetful(pool: Any) -> Any:
+    """Return a class of connection pools that keeps no connection: each request gets a new one."""
+
+    class Pool(pool):  # type: ignore[misc]
+        def _get_conn(self, timeout: float | None = None) -> Any:
+            return self._new_conn()
+
+        def _put_conn(self, conn: Any) -> None:
+            if conn is not None:
+                conn.close()
+
+    return Pool
+
+
+_KEEPING = {scheme: _limited(pool) for scheme, pool in urllib3.poolmanager.pool_classes_by_scheme.items()}
+_FORGETFUL = {scheme: _forgetful(pool) for scheme, pool in _KEEPING.items()}
 
 
 class LimitedAdapter(HTTPAdapter):
     """An HTTP adapter whose connections keep the limits of `limited`, within which alone they can be used.
 
     :param contexts: the TLS of its connections; None if it has none with TLS.
-    :param pool_maxsize: how many connections it keeps.
+    :param keeps: whether it keeps connections alive for further requests.
     """
 
-    def __init__(self, contexts: Contexts | None, pool_maxsize: int) -> None:
+    def __init__(self, contexts: Contexts | None, *, keeps: bool) -> None:
         self.contexts = contexts
-        super().__init__(pool_maxsize=pool_maxsize)
+        self._pools = _KEEPING if keeps else _FORGETFUL
+        super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Limit the connections that are made directly to the server, without a proxy."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Limit the connections that are made through a proxy."""
         if self.contexts is not None:
             kwargs["proxy_ssl_context"] = self.contexts.proxy
         manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+        manager.pool_classes_by_scheme = self._pools
         return manager
 
-    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Use the TLS context, where `requests` would have urllib3 load all certificates for each connection."""
         host, tls = super().build_connection_pool_key_attributes(*args, **kwargs)
         if self.contexts is not None:
@@ -217,4 +233,4 @@ class LimitedAdapter(HTTPAdapter):
     def cert_verify(self, *args: Any) -> None:
         """Leave the certificates to the TLS context, if there is one."""
         if self.contexts is None:
-            super().cert_verify(*args)
+            super().cert_verify(*args)  # type: ignore[no-untyped-call]

@@ -70,7 +70,7 @@ def _shared(context: ssl.SSLContext) -> ssl.SSLContext:
     """Prepare a context for urllib3 and for many threads, and let its connections resume TLS sessions."""
     context.set_alpn_protocols(["http/1.1"])
     # urllib3 sets them for each connection. Another thread, without the GIL, may be copying them in OpenSSL meanwhile.
-    context.set_alpn_protocols = _ignore  # type: ignore[method-assign]
+    context.set_alpn_protocols = _ignore  # type: ignore[method-assign, assignment]
     context.post_handshake_auth = True  # as urllib3 does: a server may ask for a certificate later
     Sessions(context)
     return context

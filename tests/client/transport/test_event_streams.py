@@ -87,7 +87,7 @@ def read(request: pytest.FixtureRequest, server: StreamServer) -> Iterator[Read]
     """Open the server's stream with each transport, and yield the method that reads it."""
     if request.param == "requests":
         with limited(Limits(connect=LONG, read=LONG, total=LONG)):
-            answer = LimitedAdapter(None, 1).send(requests.Request("GET", server.url).prepare(), stream=True)
+            answer = LimitedAdapter(None, keeps=False).send(requests.Request("GET", server.url).prepare(), stream=True)
         blocking = sync_io.EventStream(answer, MAX_EVENT_BYTES, RequestLog(REQUEST, 1), Hiding([SECRET]))
         yield blocking.read
         blocking.close()
