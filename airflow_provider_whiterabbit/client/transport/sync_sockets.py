@@ -13,9 +13,12 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
+import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 
 from airflow_provider_whiterabbit.client.transport.connecting import connected
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
@@ -223,12 +226,17 @@ class LimitedAdapter(HTTPAdapter):
         manager.pool_classes_by_scheme = self._pools
         return manager
 
-    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        """Use the TLS context, where `requests` would have urllib3 load all certificates for each connection."""
-        host, tls = super().build_connection_pool_key_attributes(*args, **kwargs)
-        if self.contexts is not None:
-            tls = {"cert_reqs": "CERT_REQUIRED", "ssl_context": self.contexts.server}
-        return host, tls
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return a pool with the TLS context; `requests` would have urllib3 load certificates for each connection."""
+        if self.contexts is None:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        url = urlsplit(str(request.url))
+        proxy = select_proxy(request.url, proxies)
+        manager = self.proxy_manager_for(proxy) if proxy else self.poolmanager
+        tls = {"cert_reqs": "CERT_REQUIRED", "ssl_context": self.contexts.server}
+        return manager.connection_from_host(url.hostname, url.port, url.scheme, pool_kwargs=tls)
 
     def cert_verify(self, *args: Any) -> None:
         """Leave the certificates to the TLS context, if there is one."""
