@@ -232,8 +232,8 @@ class LimitedAdapter(HTTPAdapter):
         """Return a pool with the TLS context; `requests` would have urllib3 load certificates for each connection."""
         if self.contexts is None:
             return super().get_connection_with_tls_context(request, verify, proxies, cert)
-        url = urlsplit(str(request.url))
-        proxy = select_proxy(request.url, proxies)
+        address = str(request.url)
+        url, proxy = urlsplit(address), select_proxy(address, proxies)
         manager = self.proxy_manager_for(proxy) if proxy else self.poolmanager
         tls = {"cert_reqs": "CERT_REQUIRED", "ssl_context": self.contexts.server}
         return manager.connection_from_host(url.hostname, url.port, url.scheme, pool_kwargs=tls)
