@@ -42,15 +42,16 @@ def connect_proxy(context: ssl.SSLContext | None = None) -> Iterator[Proxy]:
     proxy, ready = Proxy(), threading.Event()
 
     async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            stack.callback(writer.close)
             head = await reader.readuntil(b"\r\n\r\n")
             target = head.split()[1].decode()
             proxy.targets.append(target.partition(":")[0])
             proxy.certificates.append(writer.get_extra_info("peercert") or None)
             there, back = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
+            stack.callback(back.close)
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
             await asyncio.gather(_copy(reader, back), _copy(there, writer))
-        writer.close()
 
     async def serve() -> None:
         server = await asyncio.start_server(tunnel, "127.0.0.1", 0, ssl=context)
