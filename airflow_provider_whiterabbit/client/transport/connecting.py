@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ def connected(host: str, port: int, seconds: float, options: Sequence[tuple[Any,
 
 def _resolved(host: str, port: int, seconds: float) -> list[tuple[Any, ...]]:
     """Return the addresses of a host. A name server that does not answer can hold `getaddrinfo` for minutes."""
+    if _is_address(host):  # which no name server is asked for
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     answer: Future[list[tuple[Any, ...]]] = Future()
 
     def resolve() -> None:
@@ -53,6 +56,14 @@ def _resolved(host: str, port: int, seconds: float) -> list[tuple[Any, ...]]:
         return answer.result(seconds)
     except TimeoutError:
         raise TooSlowError(f"the name {host} was not resolved within {seconds:g} s") from None
+
+
+def _is_address(host: str) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, ValueError):
+            socket.inet_pton(family, host)
+            return True
+    return False
 
 
 def _connected(

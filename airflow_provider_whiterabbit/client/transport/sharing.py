@@ -110,14 +110,14 @@ class _Key(NamedTuple):
     http2: bool
     silence: float
     stamp: tuple[int, ...]
-    """When the client's certificate changed: after it was renewed, new waits get a session with the new one."""
+    """Of the certificates' files: after one was renewed, new waits get a session with the new one."""
 
     @classmethod
     def of(cls, settings: ClientSettings, silence: float) -> Self:
         certificate = (settings.client_cert, settings.client_key)
         limits = (settings.requests_per_second, settings.requests_at_once)
         http2 = settings.http2 and urlsplit(settings.base_url).scheme == "https"
-        stamped = stamp(*certificate)
+        stamped = stamp(settings.trust_store, *certificate)
         return cls(settings.base_url, settings.trust_store, *certificate, *limits, http2, silence, stamped)
 
 

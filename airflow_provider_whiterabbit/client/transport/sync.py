@@ -22,14 +22,14 @@ from airflow_provider_whiterabbit.client.transport.exchange import (
     lower_case,
 )
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
+from airflow_provider_whiterabbit.client.transport.sync_adapters import Adapters
 from airflow_provider_whiterabbit.client.transport.sync_io import (
     EventStream,
-    IsolatedSession,
-    KeptSession,
     read_whole,
     transport_errors,
 )
 from airflow_provider_whiterabbit.client.transport.sync_sending import SendingClient
+from airflow_provider_whiterabbit.client.transport.sync_sockets import LimitedAdapter
 from airflow_provider_whiterabbit.client.wait.commands import Close, Command, Get, Open, Read, Sleep
 from airflow_provider_whiterabbit.client.wait.followed import Followed, R, Snapshot
 from airflow_provider_whiterabbit.client.wait.follower import follow
@@ -64,7 +64,7 @@ class Client(SendingClient):
         read_again: Callable[[], ClientSettings] | None = None,
     ) -> None:
         super().__init__(settings, timing, sleep, read_again)
-        self._session = KeptSession()
+        self._adapters = Adapters(settings, self._proxy)
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +74,7 @@ class Client(SendingClient):
 
     def close(self) -> None:
         """Close the HTTP connections that the client keeps alive."""
-        self._session.close()
+        self._adapters.close()
 
     def send(self, request: Request, within: float = _FOREVER) -> Any:
         """Send a request once, and again if its clock or its key was wrong; return the response's JSON.
@@ -195,7 +195,7 @@ class Client(SendingClient):
     ) -> EventStream:
         limits = dataclasses.replace(limits, total=min(limits.read, limits.total))  # of the head, or of an error
         with RequestLog(request, next(attempts)) as entry, transport_errors(self, request, limits):
-            answer = self._start(self._session.current(), request, limits, EVENT_STREAM)
+            answer = self._start(self._adapter_for(request), request, limits, EVENT_STREAM)
             try:
                 head = Response(answer.status_code, lower_case(answer.headers), b"", time.time())
                 if head.status != 200:
@@ -209,28 +209,25 @@ class Client(SendingClient):
             return stream
 
     def _exchange(self, request: Request, attempts: Iterator[int], limits: Limits) -> Any:
-        with contextlib.ExitStack() as stack:
-            entry = stack.enter_context(RequestLog(request, next(attempts)))
-            # A connection that was kept alive may be dead. On a fresh one it is known whether anything was sent.
-            session = self._session.current() if request.idempotent else stack.enter_context(IsolatedSession())
-            try:
-                with transport_errors(self, request, limits), self._start(session, request, limits, JSON) as answer:
-                    response = read_whole(answer, self.settings.max_answer_bytes, entry)
-            except WhiteRabbitTransportError as error:
-                error.sent = request.idempotent or session.adapter.connected
-                raise
+        with (
+            RequestLog(request, next(attempts)) as entry,
+            transport_errors(self, request, limits),
+            self._start(self._adapter_for(request), request, limits, JSON) as answer,
+        ):
+            response = read_whole(answer, self.settings.max_answer_bytes, entry)
         return self._data_of(request, response)
 
-    def _start(self, session: requests.Session, request: Request, limits: Limits, accept: str) -> requests.Response:
-        return session.request(
-            request.method,
-            self._url(request),
-            data=request.body,
-            headers=self._headers(request, accept),
-            timeout=(limits.connect, limits.read),
-            verify=self.settings.trust_store,
-            cert=(cert, self.settings.client_key or cert) if (cert := self.settings.client_cert) else None,
-            proxies={"http": self._proxy, "https": self._proxy} if self._proxy else None,
-            allow_redirects=False,  # a redirect would carry the API key to another host
+    def _adapter_for(self, request: Request) -> LimitedAdapter:
+        # A connection that was kept alive may be dead. On a fresh one it is known whether anything was sent.
+        return self._adapters.current(self.settings, keeps=request.idempotent)
+
+    def _start(self, adapter: LimitedAdapter, request: Request, limits: Limits, accept: str) -> requests.Response:
+        """Send a request without a `requests.Session`, which would follow redirects, and use cookies and .netrc."""
+        headers = {**self._headers(request, accept), "Connection": "keep-alive"}
+        prepared = requests.Request(request.method, self._url(request), headers, data=request.body).prepare()
+        return adapter.send(
+            prepared,
             stream=True,
+            timeout=(limits.connect, limits.read),
+            proxies={"http": self._proxy, "https": self._proxy} if self._proxy else None,
         )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 
 import requests
@@ -19,7 +17,7 @@ from airflow_provider_whiterabbit.client.transport.compression import STREAM_PIE
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, Limits, lower_case
 from airflow_provider_whiterabbit.client.transport.failures import TooSlowError, UnusableAnswerError, root_cause_text
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
-from airflow_provider_whiterabbit.client.transport.sync_sockets import LimitedAdapter, limited
+from airflow_provider_whiterabbit.client.transport.sync_sockets import limited
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
@@ -33,58 +31,19 @@ _TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OS
 """The errors of a failed HTTP request; `requests` does not wrap all errors of urllib3, and none during raw reads."""
 
 
-class IsolatedSession(requests.Session):
-    """A `requests` session that follows no redirect, and uses no cookies, no .netrc and no environment variables.
-
-    The settings read proxies and certificates from the environment, for both clients alike. The session is used within
-    `limited`.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.adapter = LimitedAdapter()
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, self.adapter)
-        self.trust_env = False
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return None for a redirect, or `requests` would read the redirect's whole body and parse its target."""
-        return
-
-
-class KeptSession:
-    """The session of a client that keeps its connections alive, which belong to one process.
-
-    After a fork, parent and child would read each other's answers from the connections that both inherit.
-    """
-
-    def __init__(self) -> None:
-        self._session, self._process = IsolatedSession(), os.getpid()
-
-    def current(self) -> IsolatedSession:
-        """Return the session of this process. In a child, closing the inherited session leaves the parent's alone."""
-        if self._process != os.getpid():
-            self.close()
-            self._session, self._process = IsolatedSession(), os.getpid()
-        return self._session
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
-
-
 @contextlib.contextmanager
 def transport_errors(client: ClientBase, request: Request, limits: Limits) -> Iterator[None]:
     """Turn unusable HTTP responses and the errors of requests and urllib3 into `WhiteRabbitTransportError`.
 
     :param limits: time limits of the exchange, after which it is raised as well.
     """
-    try:
-        with limited(limits, client.settings.max_answer_bytes + _HEAD_BYTES):
+    with limited(limits, client.settings.max_answer_bytes + _HEAD_BYTES) as allowance:
+        try:
             yield
-    except (UnusableAnswerError, *_TRANSPORT_ERRORS) as error:
-        raise client.transport_error(request, error) from None
+        except (UnusableAnswerError, *_TRANSPORT_ERRORS) as error:
+            failure = client.transport_error(request, error)
+            failure.sent = request.idempotent or allowance.connected  # another request has a fresh connection
+            raise failure from None
 
 
 class EventStream:

@@ -13,13 +13,18 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
+import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 
 from airflow_provider_whiterabbit.client.transport.connecting import connected
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
 from airflow_provider_whiterabbit.client.transport.failures import TooSlowError, UnusableAnswerError
+from airflow_provider_whiterabbit.client.transport.sync_tls import Contexts
+from airflow_provider_whiterabbit.client.transport.tls_sessions import Sessions
 
 T = TypeVar("T")
 
@@ -28,11 +33,13 @@ MAX_INTERIM = 100
 
 
 @dataclass(slots=True)
-class _Allowance:
+class Allowance:
     """What the sockets of a thread may take: the time of `limits`, and so many bytes."""
 
     limits: Limits
     bytes_left: float
+    connected: bool = False
+    """Whether a new connection was established (TLS included), before which nothing of a request is sent on it."""
 
     def seconds(self) -> float:
         """Return how long the socket may wait for its next byte."""
@@ -41,23 +48,25 @@ class _Allowance:
         return min(self.limits.read, left)
 
     def receive(self, count: int) -> None:
+        """Count bytes that the socket has received."""
         self.bytes_left -= count
         if self.bytes_left < 0:
             raise UnusableAnswerError("the answer has too many bytes besides its body")
 
 
-_allowance: ContextVar[_Allowance] = ContextVar("whiterabbit_allowance")
+_allowance: ContextVar[Allowance] = ContextVar("whiterabbit_allowance")
 
 
 @contextlib.contextmanager
-def limited(limits: Limits, max_bytes: float = float("inf")) -> Iterator[None]:
+def limited(limits: Limits, max_bytes: float = float("inf")) -> Iterator[Allowance]:
     """Limit the time and the bytes of all sockets of `LimitedAdapter` that this thread uses meanwhile.
 
     Within it, a socket raises `TooSlowError`, or `UnusableAnswerError` for too many bytes.
     """
-    token = _allowance.set(_Allowance(limits, max_bytes))
+    allowance = Allowance(limits, max_bytes)
+    token = _allowance.set(allowance)
     try:
-        yield
+        yield allowance
     finally:
         _allowance.reset(token)
 
@@ -145,53 +154,91 @@ class _FinalResponse(http.client.HTTPResponse):
         raise UnusableAnswerError(f"more than {MAX_INTERIM} interim responses (1xx) came instead of an answer")
 
 
+def _limited(pool: Any) -> Any:
+    """Return a class of urllib3's connection pools, whose connections keep the limits of `limited`."""
+
+    class Connection(pool.ConnectionCls):  # type: ignore[misc]
+        sock: Any
+        response_class = _FinalResponse
+
+        def _new_conn(self) -> Any:
+            seconds = _allowance.get().limits.connect
+            host = self._dns_host.strip("[]")
+            try:
+                return _LimitedSocket(connected(host, self.port, seconds, self.socket_options or ()))
+            except (ConnectionResetError, BrokenPipeError) as error:
+                # urllib3 takes these for a server that answers early, and would read from a socket that is None.
+                raise ConnectionAbortedError(str(error)) from error
+
+        def _connect_tls_proxy(self, *args: Any) -> Any:
+            return _LimitedSocket(super()._connect_tls_proxy(*args))
+
+        def connect(self) -> None:
+            with Sessions.connecting():
+                super().connect()
+            if not isinstance(self.sock, _LimitedSocket):
+                self.sock = _LimitedSocket(self.sock)
+            _allowance.get().connected = True
+
+    return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+
+
+def _forgetful(pool: Any) -> Any:
+    """Return a class of connection pools that keeps no connection: each request gets a new one."""
+
+    class Pool(pool):  # type: ignore[misc]
+        def _get_conn(self, timeout: float | None = None) -> Any:
+            return self._new_conn()
+
+        def _put_conn(self, conn: Any) -> None:
+            if conn is not None:
+                conn.close()
+
+    return Pool
+
+
+_KEEPING = {scheme: _limited(pool) for scheme, pool in urllib3.poolmanager.pool_classes_by_scheme.items()}
+_FORGETFUL = {scheme: _forgetful(pool) for scheme, pool in _KEEPING.items()}
+
+
 class LimitedAdapter(HTTPAdapter):
     """An HTTP adapter whose connections keep the limits of `limited`, within which alone they can be used.
 
-    It records if a connection was established (TLS included), before which nothing of a request is sent.
+    :param contexts: the TLS of its connections; None if it has none with TLS.
+    :param keeps: whether it keeps connections alive for further requests.
     """
 
-    connected = False
+    def __init__(self, contexts: Contexts | None, *, keeps: bool) -> None:
+        self.contexts = contexts
+        self._pools = _KEEPING if keeps else _FORGETFUL
+        super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Limit the connections that are made directly to the server, without a proxy."""
         super().init_poolmanager(*args, **kwargs)
-        self._limit(self.poolmanager)
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Limit the connections that are made through a proxy."""
+        if self.contexts is not None:
+            kwargs["proxy_ssl_context"] = self.contexts.proxy
         manager = super().proxy_manager_for(proxy, **kwargs)
-        self._limit(manager)
+        manager.pool_classes_by_scheme = self._pools
         return manager
 
-    def _limit(self, manager: urllib3.PoolManager) -> None:
-        manager.pool_classes_by_scheme = {
-            scheme: self._limited(pool) for scheme, pool in urllib3.poolmanager.pool_classes_by_scheme.items()
-        }
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """Return a pool with the TLS context; `requests` would have urllib3 load certificates for each connection."""
+        if self.contexts is None:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        address = str(request.url)
+        url, proxy = urlsplit(address), select_proxy(address, proxies)
+        manager = self.proxy_manager_for(proxy) if proxy else self.poolmanager
+        tls = {"cert_reqs": "CERT_REQUIRED", "ssl_context": self.contexts.server}
+        return manager.connection_from_host(url.hostname, url.port, url.scheme, pool_kwargs=tls)
 
-    def _limited(self, pool: Any) -> Any:
-        adapter = self
-
-        class Connection(pool.ConnectionCls):  # type: ignore[misc]
-            sock: Any
-            response_class = _FinalResponse
-
-            def _new_conn(self) -> Any:
-                seconds = _allowance.get().limits.connect
-                host = self._dns_host.strip("[]")
-                try:
-                    return _LimitedSocket(connected(host, self.port, seconds, self.socket_options or ()))
-                except (ConnectionResetError, BrokenPipeError) as error:
-                    # urllib3 takes these for a server that answers early, and would read from a socket that is None.
-                    raise ConnectionAbortedError(str(error)) from error
-
-            def _connect_tls_proxy(self, *args: Any) -> Any:
-                return _LimitedSocket(super()._connect_tls_proxy(*args))
-
-            def connect(self) -> None:
-                super().connect()
-                if not isinstance(self.sock, _LimitedSocket):
-                    self.sock = _LimitedSocket(self.sock)
-                adapter.connected = True
-
-        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
+    def cert_verify(self, *args: Any) -> None:
+        """Leave the certificates to the TLS context, if there is one."""
+        if self.contexts is None:
+            super().cert_verify(*args)  # type: ignore[no-untyped-call]

@@ -38,7 +38,7 @@ def check_files(client_cert: str | None, client_key: str | None) -> None:
 
 
 def check_client_certificate(client_cert: str | None, client_key: str | None) -> None:
-    """Parse a client certificate and its key, for clear errors; `requests` loads them for each new connection.
+    """Parse a client certificate and its key, for clear errors before anything is sent.
 
     :raises WhiteRabbitConfigError: if they can't be used. The message names the extra field.
     """
@@ -52,20 +52,34 @@ def tls_context(trust_store: str, client_cert: str | None, client_key: str | Non
     :param client_cert: file with the client's certificate, perhaps followed by those of its authorities.
     :param client_key: file with the private key; None if it is in the certificate's file.
     :raises WhiteRabbitConfigError: if the client certificate can't be used.
+    :raises OSError: if the CA certificates can't be read.
     """
-    folder = trust_store if Path(trust_store).is_dir() else None
-    context = ssl.create_default_context(cafile=None if folder else trust_store, capath=folder)
+    context = _trusting(trust_store)
+    context.hostname_checks_common_name = False  # as browsers and urllib3 do
     _load(context, client_cert, client_key)
     return context
 
 
-def stamp(client_cert: str | None, client_key: str | None) -> tuple[int, ...]:
-    """Return when the files of a client certificate changed last, in nanoseconds: a renewed one is to be read again."""
-    stamps = []
-    for path in filter(None, (client_cert, client_key)):
+def stamp(*paths: str | None) -> tuple[int, ...]:
+    """Return numbers that change when one of these files is changed or replaced: a renewed one is to be read again.
+
+    :param paths: files, and folders, of which only the list of entries counts; None is skipped.
+    """
+    stamps: list[int] = []
+    for path in filter(None, paths):
         with contextlib.suppress(OSError):
-            stamps.append(os.stat(path).st_mtime_ns)  # noqa: PTH116 (a text)
+            status = os.stat(path)  # noqa: PTH116 (a text)
+            stamps += (status.st_mtime_ns, status.st_size, status.st_ino)
     return tuple(stamps)
+
+
+def _trusting(trust_store: str) -> ssl.SSLContext:
+    folder = trust_store if Path(trust_store).is_dir() else None
+    try:
+        return ssl.create_default_context(cafile=None if folder else trust_store, capath=folder)
+    except OSError as error:  # which does not name the file
+        unreadable = OSError(f"the CA certificates in {trust_store!r:.300} can't be read: {error}")
+    raise unreadable  # without a cause, which the message of a failed request would show instead
 
 
 def _load(context: ssl.SSLContext, client_cert: str | None, client_key: str | None) -> None:

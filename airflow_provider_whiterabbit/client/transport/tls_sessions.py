@@ -1,7 +1,8 @@
 """Resumes TLS sessions: a server that drops thousands of event streams is not asked for as many full handshakes.
 
-A resumed handshake needs no certificates and no signature, which are most of a handshake's work on both sides. asyncio
-does not resume sessions. `ssl.SSLContext.sslobject_class` is the documented way to change the TLS of one context only.
+A resumed handshake needs no certificates and no signature, which are most of a handshake's work on both sides. Neither
+asyncio nor urllib3 resumes sessions. `ssl.SSLContext.sslobject_class` and `sslsocket_class` are the documented ways to
+change the TLS of one context only.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import contextlib
 import ssl
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 from airflow_provider_whiterabbit.client.clock import monotonic
+from airflow_provider_whiterabbit.client.transport.failures import TooSlowError
 
 LONGEST_TRUST = 3600.0
 """Seconds for which sessions are resumed after a full handshake, which alone checks the server's certificate."""
@@ -24,9 +26,9 @@ few minutes only."""
 _LONGEST_EXPONENT = 6
 """After so many failures in a row, 4 to this power is longer than `LONGEST_TRUST`."""
 
-_offers: ContextVar[list[str]] = ContextVar("whiterabbit_tls_offers")
-"""The servers to which the connection that is being established has offered a session. asyncio's callbacks see the same
-list as the task that connects."""
+_offers: ContextVar[list[Sessions]] = ContextVar("whiterabbit_tls_offers")
+"""Where the sessions are from that the connection that is being established has offered, to a proxy and to the server.
+asyncio's callbacks see the same list as the task that connects."""
 
 
 class _Kept(NamedTuple):
@@ -36,8 +38,25 @@ class _Kept(NamedTuple):
     """When the server's certificate was checked."""
 
 
+class _Tls(Protocol):
+    """What `Sessions` needs of the TLS of a connection."""
+
+    checked_at: float
+    session: ssl.SSLSession | None
+
+    @property
+    def server_hostname(self) -> str | None: ...
+
+    @property
+    def session_reused(self) -> bool | None: ...
+
+    def version(self) -> str | None: ...
+
+
 class Sessions:
     """The TLS sessions of one context, by the name of the server that the certificate was checked for.
+
+    Threads may share the context.
 
     A session is used for more than one connection, which RFC 8446 (appendix C.4) discourages, because an observer sees
     that the connections have the same client. The address of the client shows the same.
@@ -52,23 +71,25 @@ class Sessions:
         self._failures = 0
         self._kept: dict[str, _Kept] = {}
         self._paused_until = clock()
-        context.sslobject_class = type("ResumingObject", (_ResumingObject,), {"sessions": self})
+        context.sslobject_class = type("ResumingObject", (_Resuming, ssl.SSLObject), {"sessions": self})
+        context.sslsocket_class = type("ResumingSocket", (_Resuming, ssl.SSLSocket), {"sessions": self})
 
+    @staticmethod
     @contextlib.contextmanager
-    def connecting(self) -> Iterator[None]:
+    def connecting() -> Iterator[None]:
         """Establish a connection in a ``with``; if it fails after it has offered a session, offer none for a while.
 
         Some servers break a handshake that resumes a session. A server that stops in this moment looks the same, so the
         pause is 4 s at first, and longer only if no session can be resumed after it.
         """
-        offers: list[str] = []
+        offers: list[Sessions] = []
         # It is not reset: the context of each wait would then keep one more copy of all its variables.
         _offers.set(offers)
         try:
             yield
-        except OSError:
-            if offers:
-                self._pause()
+        except (OSError, TooSlowError):
+            for sessions in set(offers):
+                sessions._pause()
             raise
 
     def _pause(self) -> None:
@@ -77,16 +98,16 @@ class Sessions:
             self._failures = min(self._failures + 1, _LONGEST_EXPONENT)
             self._paused_until = now + min(4.0**self._failures, LONGEST_TRUST)
 
-    def offer(self, tls: _ResumingObject) -> None:
+    def offer(self, tls: _Tls) -> None:
         """Resume the session of an earlier connection to the same server in a new connection, if there is one."""
         name, now = tls.server_hostname or "", self._clock()
         kept = self._kept.get(name)
         if kept is not None and now >= self._paused_until and now - kept.checked_at < LONGEST_TRUST:
             tls.session = kept.session
             tls.checked_at = kept.checked_at
-            _offers.get([]).append(name)
+            _offers.get([]).append(self)
 
-    def keep(self, tls: _ResumingObject) -> None:
+    def keep(self, tls: _Tls) -> None:
         """Keep the session of a connection whose server has sent something, so perhaps a ticket too."""
         name, now = tls.server_hostname, self._clock()
         if not name:
@@ -101,7 +122,7 @@ class Sessions:
             self._kept[name] = _Kept(session, now, tls.checked_at if tls.session_reused else now)
 
 
-class _ResumingObject(ssl.SSLObject):
+class _Resuming:
     """The TLS of one connection, which resumes an earlier session; with TLS 1.3, a ticket follows the handshake."""
 
     sessions: Sessions
@@ -109,17 +130,17 @@ class _ResumingObject(ssl.SSLObject):
     _has_begun = False
     _has_read = False
 
-    def do_handshake(self) -> None:
+    def do_handshake(self, *block: bool) -> None:
         """Begin or continue the handshake."""
         if not self._has_begun:
             self._has_begun = True
-            self.sessions.offer(self)
-        super().do_handshake()
+            self.sessions.offer(cast(_Tls, self))
+        super().do_handshake(*block)  # type: ignore[misc]
 
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 (the name in `SSLObject`)
-        """Read up to so many bytes, as `ssl.SSLObject.read` does."""
-        read = super().read(len, buffer)
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 (the name in `ssl`)
+        """Read up to so many bytes, as the `read` of `ssl.SSLObject` and `ssl.SSLSocket` does."""
+        read = super().read(len, buffer)  # type: ignore[misc]
         if not self._has_read:
             self._has_read = True
-            self.sessions.keep(self)
+            self.sessions.keep(cast(_Tls, self))
         return read

@@ -113,6 +113,31 @@ def test_a_name_server_that_does_not_answer(whiterabbit_emulator: Emulator, monk
     assert not error.value.sent
 
 
+def test_connections_of_submissions(whiterabbit_emulator: Emulator) -> None:
+    """Each submission has a new connection, which the client closes; requests for records share one."""
+    received: list[int] = []
+    closed = threading.Semaphore(0)
+
+    def answer(connection: socket.socket) -> None:
+        number = 0
+        while read_request(connection).strip():
+            number += 1
+            connection.sendall(answer_for("e-1"))
+        received.append(number)
+        closed.release()
+
+    with concurrent_server(answer) as port:
+        with Client(settings_for(whiterabbit_emulator, f"http://127.0.0.1:{port}")) as client:
+            for _ in range(3):
+                client.submit(api.execute_component("PAY"))
+                client.send(api.get_execution("e-1"))
+            for _ in range(3):
+                assert closed.acquire(timeout=60)
+            assert received == [1, 1, 1]
+        assert closed.acquire(timeout=60)
+    assert received == [1, 1, 1, 3]
+
+
 async def test_an_answer_that_nobody_has_asked_for(whiterabbit_emulator: Emulator) -> None:
     """A connection on which something arrives while it is idle is not used again."""
     requests: list[bytes] = []

@@ -11,13 +11,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+import requests
 
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.transport import aio_stream, sync_io
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
-from airflow_provider_whiterabbit.client.transport.sync_sockets import limited
+from airflow_provider_whiterabbit.client.transport.sync_sockets import LimitedAdapter, limited
 from airflow_provider_whiterabbit.client.wire.sse import MAX_EVENT_BYTES, event_data
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 
@@ -86,7 +87,7 @@ def read(request: pytest.FixtureRequest, server: StreamServer) -> Iterator[Read]
     """Open the server's stream with each transport, and yield the method that reads it."""
     if request.param == "requests":
         with limited(Limits(connect=LONG, read=LONG, total=LONG)):
-            answer = sync_io.IsolatedSession().get(server.url, stream=True)
+            answer = LimitedAdapter(None, keeps=False).send(requests.Request("GET", server.url).prepare(), stream=True)
         blocking = sync_io.EventStream(answer, MAX_EVENT_BYTES, RequestLog(REQUEST, 1), Hiding([SECRET]))
         yield blocking.read
         blocking.close()
