@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_whiterabbit.client.retry import is_refused
@@ -117,11 +118,18 @@ class KeyedSubmissions:
         """How often a call is attempted at most."""
         return self._caller.get_conn().settings.request_attempts
 
-    def submit(self, asked: Asked, request: Request, attempts: int | None = None) -> Any:
+    def submit(
+        self,
+        asked: Asked,
+        request: Request,
+        attempts: int | None = None,
+        on_error: Callable[[WhiteRabbitError], None] = lambda _: None,
+    ) -> Any:
         """Submit what stands under a key; return the answer.
 
         :param request: the request with the secrets in it.
         :param attempts: how often to send it at most, if nothing has received it; None for as often as other calls.
+        :param on_error: is told of an error before it is recorded and raised.
         """
         key, taken, fence = asked.key, asked.taken, asked.fence
 
@@ -141,10 +149,12 @@ class KeyedSubmissions:
         try:
             return client.submit(request, taken.target, keep, attempts)
         except WhiteRabbitUncertainSubmissionError as error:
+            on_error(error)
             if self._on_doubt != "resubmit":  # else the retry submits anew
                 self._fail(key, asked.search.uncertain(intent, error), fence, taken.target)
             raise
         except WhiteRabbitError as error:
+            on_error(error)
             fence.withdraw()
             if is_refused(error):
                 self._metrics(taken.target).count(Metric.REFUSALS)

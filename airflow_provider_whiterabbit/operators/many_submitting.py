@@ -22,6 +22,7 @@ from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException
 from airflow_provider_whiterabbit.exceptions import (
+    WhiteRabbitError,
     WhiteRabbitRateLimitError,
     WhiteRabbitTimeoutError,
     WhiteRabbitTransportError,
@@ -154,8 +155,8 @@ class ManySubmissions:
         self._submissions.expect(self._working)
         if indexes:
             with ThreadPoolExecutor(self._working, thread_name_prefix="whiterabbit-submitting") as pool:
-                running = {pool.submit(self._work, work) for _ in range(self._working)}
                 try:
+                    running = {pool.submit(self._work, work) for _ in range(self._working)}
                     while running:
                         running = wait(running, self._plan.timing.tally_interval).not_done
                         if running:
@@ -212,12 +213,17 @@ class ManySubmissions:
     def _submit(self, index: int) -> None:
         asked = self._asked.pop(index, None) or self._ask(index)
         failures = 0
+
+        def stop_unless_busy(error: WhiteRabbitError) -> None:
+            if not self._may_wait(error, failures + 1):
+                self.stop()  # before the record of this input is written, which may wait for those of other threads
+
         while True:
             if self._seconds_left() <= 0:
                 raise WhiteRabbitTimeoutError(str(self))
             try:
                 # A single attempt: the pauses of the client would neither heed the deadline nor `stop`.
-                self._submissions.submit(asked, self._plan.filled(index), attempts=1)
+                self._submissions.submit(asked, self._plan.filled(index), attempts=1, on_error=stop_unless_busy)
             except (WhiteRabbitRateLimitError, WhiteRabbitTransportError) as error:
                 failures += 1
                 if not self._may_wait(error, failures):
@@ -232,7 +238,7 @@ class ManySubmissions:
         deadline = self._plan.deadline
         return threading.TIMEOUT_MAX if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
 
-    def _may_wait(self, error: WhiteRabbitRateLimitError | WhiteRabbitTransportError, failures: int) -> bool:
+    def _may_wait(self, error: WhiteRabbitError, failures: int) -> bool:
         """Return whether an input is submitted again later, because it was not received for certain."""
         if not _is_busy(error):
             return isinstance(error, WhiteRabbitTransportError) and failures < self._submissions.attempts

@@ -79,6 +79,25 @@ def test_those_that_have_ended_need_no_stream(whiterabbit_emulator: Emulator) ->
     assert streamed == set(running)
 
 
+def test_a_record_that_hangs_delays_the_others_little(whiterabbit_emulator: Emulator) -> None:
+    """If one of the records that are read first does not come, the rest is followed by streams, not read one by one."""
+    wr = whiterabbit_emulator
+    ids = [wr.create_execution("X", output=1) for _ in range(96)]
+    hold = wr.fault(effects.Hold(), kind="record")
+
+    def release() -> None:
+        wr.wait_for_request(kind="stream", timeout=60)
+        wr.release(hold)
+
+    releasing = threading.Thread(target=release)
+    releasing.start()
+    hook = WhiteRabbitHook()
+    hook.timing = Timing(final_read=0.2)
+    assert len(hook.wait_for_executions(ids)) == 96
+    releasing.join()
+    assert len(wr.requests(kind="stream")) > 32
+
+
 def test_without_outputs(whiterabbit_emulator: Emulator) -> None:
     """Without outputs, a result has the id, the status, the credits and the error."""
     wr = whiterabbit_emulator

@@ -458,7 +458,8 @@ def test_every_call_of_the_store(wr: Emulator, error: BaseException, after: bool
             results = task.run(pay(*orders))
         assert results == receipts(*orders), point
         assert sorted(paid(wr)) == sorted(orders), point
-    assert 0 < doubts < points
+    # After a single failure, the store is soon as it was; a kill leaves what it holds.
+    assert doubts == 0 if isinstance(error, Exception) else 0 < doubts < points
 
 
 def _with_input(wr: Emulator) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -576,7 +577,7 @@ def test_threads_that_are_expected(is_one_late: bool) -> None:
         records.expect(1)
         writing.result(timeout=60)
     records.expect(2)
-    records.set("1", None)  # as after a refusal
+    records.amend("1", None)  # as after a refusal
     assert len(store.records) == PAGE - 1
 
 

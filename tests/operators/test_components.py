@@ -273,6 +273,15 @@ def test_what_is_under_way_is_recorded(airflow: FakeAirflow, wr: Emulator) -> No
 
 
 @needs_store
+def test_a_refusal_stops_the_others_at_once(airflow: FakeAirflow, wr: Emulator) -> None:
+    """When an input is refused, those that are under way are submitted, and no others behind them."""
+    refuse(wr, 422, where=lambda entry: bool(entry.json) and entry.json["input"]["to"] == "p0")
+    with pytest.raises(AirflowFailException, match=r"inputs\[0\]"):
+        airflow.run(pay(*(f"p{number}" for number in range(400)), at_once=100))
+    assert len(paid(wr)) <= 100
+
+
+@needs_store
 def test_too_many_requests(airflow: FakeAirflow, wr: Emulator, read_log: Callable[[], str]) -> None:
     """While White Rabbit has too many requests, inputs wait, and fewer of them are submitted at once."""
     refuse(wr, 429, times=40)

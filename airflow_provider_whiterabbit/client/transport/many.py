@@ -163,18 +163,21 @@ class ManyExecutions(Generic[T]):
 
         At the first places where most still run, it stops. Those behind were submitted later.
         """
-        left = float("inf") if deadline is None else deadline - time.time()
+        ends = float("inf") if deadline is None else deadline
 
         async def read(followed: Followed[Any]) -> Any:
             wanted = () if whole_record else followed.glance_members
-            data = await client.send(followed.record_request, min(left, client.timing.final_read), wanted)
+            within = min(ends - time.time(), client.timing.final_read)
+            data = await client.send(followed.record_request, within, wanted)
             return followed.record_of(data) if whole_record else followed.glance_of(data)
 
-        if left > 0:
-            await self._look(read, enough=_LOOKED_AT // 2)
+        await self._look(read, enough=_LOOKED_AT // 2, deadline=ends)
 
-    async def _look(self, read: Callable[[Followed[Any]], Awaitable[Any]], enough: int) -> None:
-        """Read records in order, `_LOOKED_AT` of them together, until not enough of these have ended."""
+    async def _look(
+        self, read: Callable[[Followed[Any]], Awaitable[Any]], enough: int, deadline: float = float("inf")
+    ) -> None:
+        """Read records in order, `_LOOKED_AT` of them together, until not enough of these have ended, or one fails."""
+        failures: list[WhiteRabbitError] = []
 
         async def look_at(execution_id: str) -> None:
             followed = _with_credits(EXECUTIONS.followed(execution_id))
@@ -186,16 +189,19 @@ class ManyExecutions(Generic[T]):
                 if not retry.is_transient(error):
                     raise
                 self._tally.narrator(followed.name).tell_trouble(error)
+                failures.append(error)
             else:
                 if record.is_terminal:
                     self._end(record)
 
         unread = self._open
         for begin in range(0, len(unread), _LOOKED_AT):
+            if time.time() >= deadline:
+                break
             several = unread[begin : begin + _LOOKED_AT]
             await for_each(several, look_at, _LOOKED_AT)
             ended = sum(execution_id in self._kept for execution_id in several)
-            if ended < min(enough, len(several)):
+            if failures or ended < min(enough, len(several)):
                 break
 
     @property

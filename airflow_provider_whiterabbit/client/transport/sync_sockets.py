@@ -28,6 +28,9 @@ from airflow_provider_whiterabbit.client.transport.tls_sessions import Sessions
 
 T = TypeVar("T")
 
+_MOST_KEPT = 100
+"""How many connections to a host are kept alive: as many as a task's threads use at once at most."""
+
 MAX_INTERIM = 100
 """How many interim responses (1xx) are skipped before a response."""
 
@@ -211,7 +214,7 @@ class LimitedAdapter(HTTPAdapter):
     def __init__(self, contexts: Contexts | None, *, keeps: bool) -> None:
         self.contexts = contexts
         self._pools = _KEEPING if keeps else _FORGETFUL
-        super().__init__()
+        super().__init__(pool_maxsize=_MOST_KEPT)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Limit the connections that are made directly to the server, without a proxy."""

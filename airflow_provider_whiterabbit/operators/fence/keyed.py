@@ -99,8 +99,12 @@ class KeyedRecords:
             return self._pages.get(key)
 
     def set(self, key: str, record: Any) -> None:
-        """Store the record under a key, or delete it if it is None. If that fails, it stays as it was."""
-        self._commit(Change(key, record), waits=record is not None)  # a refusal is to stop the other threads soon
+        """Store the record under a key. If that fails, it stays as it was."""
+        self._commit(Change(key, record, is_fact=True))
+
+    def amend(self, key: str, record: Any) -> None:
+        """Store the record under a key, or delete it if it is None, unless another process has changed it."""
+        self._commit(Change(key, record), waits=False)  # after a refusal, the other threads are to stop soon
 
     def intend(self, key: str, record: Any, since: Any) -> bool:
         """Store the record under a key, unless another process has changed its page; return whether it is stored.
@@ -147,10 +151,17 @@ class KeyedRecords:
                 )
 
     def _write_gathered(self) -> None:
-        with self._gathering:
-            changes, self._gathered = self._gathered, []
-            self._gathering.notify_all()
-        self._pages.write(changes)
+        changes: list[Change] = []
+        try:
+            with self._gathering:
+                changes, self._gathered = self._gathered, []
+                self._gathering.notify_all()
+            self._pages.write(changes)
+        except BaseException as error:  # perhaps that of a signal, before anything was written
+            for change in changes:
+                change.error = change.error or (None if change.is_done else error)
+                change.is_done = True
+            raise
 
 
 class _KeyedPlace(Place):
@@ -179,8 +190,11 @@ class _KeyedPlace(Place):
     def set(self, record: Any) -> None:
         self._records.set(self._key, record)
 
+    def amend(self, record: Any) -> None:
+        self._records.amend(self._key, record)
+
     def delete(self) -> None:
-        self._records.set(self._key, None)
+        self._records.amend(self._key, None)
 
     def answer(self) -> Any:
         """Read the answer, if there can be one: a person answers a doubt, and an intent that a killed try has left."""

@@ -8,6 +8,7 @@ A page that is written first is also counted, in a row of its own, so that a pag
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ class Change:
 
     :param is_intent: whether it is stored only if no other process has changed the page.
     :param since: for an intent, the record that the thread has found.
+    :param is_fact: whether it is stored also if another process has changed the record. Others must not lose an id.
     :param number: the number of the page; None until it is changed in memory.
     :param before: the record that it replaces in memory.
     :param is_done: whether another thread need not write it any more.
@@ -39,6 +41,7 @@ class Change:
     record: Any
     is_intent: bool = False
     since: Any = None
+    is_fact: bool = False
     number: int | None = None
     before: Any = None
     is_stored: bool = False
@@ -82,19 +85,45 @@ class Pages:
 
         An error of the store is the `error` of the changes that it concerns.
         """
+        hole: Exception | None = None  # why a new page could not be written; the store has none after a missing one
         try:
             for number in sorted({self._apply(change) for change in changes}):
-                self._write(number, [change for change in changes if change.number == number])
+                several = [change for change in changes if change.number == number]
+                try:
+                    if hole is not None and number >= self._counted:
+                        raise hole
+                    self._write(number, several)
+                except Exception as error:
+                    if number >= self._counted:
+                        hole = error
+                    self._fail(several, error)
+                    self._undo_intents(number, several)
         except BaseException as error:
-            for change in reversed(changes):
-                if not change.is_done:
-                    self._undo(change)
-                    change.error = error
+            self._fail(changes, error)
             if not isinstance(error, Exception):
                 raise
         finally:
-            for change in changes:
-                change.is_done = True
+            self._drop_unwritten()
+
+    def _fail(self, changes: Sequence[Change], error: BaseException) -> None:
+        """Undo in memory what is not stored."""
+        for change in reversed(changes):
+            if not change.is_done:
+                self._undo(change)
+                change.error, change.is_done = error, True
+
+    def _undo_intents(self, number: int, changes: Sequence[Change]) -> None:
+        """Write a page as it was, because the store may have intents although it has failed: they would be doubts."""
+        page = self._loaded()[number] or None
+        if all(change.is_intent for change in changes) and any(each != page for each in self._possible[number]):
+            with contextlib.suppress(Exception):
+                self._store_page(number)
+
+    def _drop_unwritten(self) -> None:
+        """Forget pages that could not be written."""
+        pages = self._pages or []
+        while len(pages) > self._counted and not pages[-1]:
+            pages.pop()
 
     def _apply(self, change: Change) -> int:
         """Change the record in memory, and return the number of its page."""
@@ -122,7 +151,7 @@ class Pages:
         stored = self._store.get(page_key(number))
         has_changed = stored not in self._possible[number]
         for change in changes:
-            if change.is_intent and (has_changed or change.before != change.since):
+            if self._is_outdated(change, stored, has_changed=has_changed):
                 self._undo(change)
                 change.is_done = True
         changes = [change for change in changes if not change.is_done]
@@ -133,15 +162,26 @@ class Pages:
             for key, record in stored.items():
                 if key not in keys:  # what another process has stored counts
                     self._put(number, key, record)
-        page = copy.deepcopy(self._loaded()[number])
-        self._possible[number].append(page)
-        set_for_ever(self._store, page_key(number), page)
-        self._possible[number] = [page]
+        self._store_page(number)
         if number >= self._counted:
             set_for_ever(self._store, COUNT_KEY, {"pages": number + 1})
             self._counted = number + 1
         for change in changes:
             change.is_stored = change.is_done = True
+
+    def _is_outdated(self, change: Change, stored: Any, *, has_changed: bool) -> bool:
+        """Return whether a change must not be stored, because another process has changed the page or the record."""
+        if change.is_intent:
+            return has_changed or change.before != change.since
+        return (
+            has_changed and not change.is_fact and isinstance(stored, dict) and stored.get(change.key) != change.before
+        )
+
+    def _store_page(self, number: int) -> None:
+        page = copy.deepcopy(self._loaded()[number])
+        self._possible[number].append(page)
+        set_for_ever(self._store, page_key(number), page)
+        self._possible[number] = [page]
 
     def _number_for(self, key: str) -> int:
         """Return the number of the page that has a key, or will have it."""

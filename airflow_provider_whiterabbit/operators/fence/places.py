@@ -41,6 +41,10 @@ class Place(ABC):
         """Store a record, which never expires."""
 
     @abstractmethod
+    def amend(self, record: Any) -> None:
+        """Store a record, which does not count if another process has written one meanwhile."""
+
+    @abstractmethod
     def delete(self) -> None:
         """Delete the record."""
 
@@ -78,6 +82,10 @@ class TaskPlace(Place):
     def set(self, record: Any) -> None:
         """Store a record."""
         set_for_ever(self._store, KEY, record)
+
+    def amend(self, record: Any) -> None:
+        """Store a record."""
+        self.set(record)
 
     def delete(self) -> None:
         """Delete the record."""

@@ -100,7 +100,7 @@ class StoredFence(Fence):
             if self._before is None:
                 self._place.delete()
             else:
-                self._place.set(self._before)
+                self._place.amend(self._before)
         except Exception:
             log.exception("The intent could not be deleted; a retry of this task will call the submission uncertain")
 
@@ -114,7 +114,7 @@ class StoredFence(Fence):
         if is_edited(record):
             record = {name: value for name, value in record.items() if name not in ("max_tries", "request", "answer")}
         self._place.delete_answer()
-        self._place.set({"id": None} | record | {"stored": record.get("id")} | entries)
+        self._place.amend({"id": None} | record | {"stored": record.get("id")} | entries)
 
     def is_cleared(self, earlier: Submission) -> bool | None:
         """Return whether a user has cleared the Airflow task since an earlier submission; None if it can't be told.
