@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_provider_whiterabbit.client import retry
-from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.compat import AirflowException, AirflowFailException
 from airflow_provider_whiterabbit.exceptions import (
@@ -29,6 +28,7 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 from airflow_provider_whiterabbit.operators.inputs import index_of, key_of
 from airflow_provider_whiterabbit.operators.many_failures import failure_of, listed
+from airflow_provider_whiterabbit.operators.many_patience import Patience, is_busy
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wait.timing import Timing
@@ -37,11 +37,6 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.hooks.once_types import Asked, Taken
 
 log = logging.getLogger(__name__)
-
-PATIENCE = 600.0
-"""Seconds for which inputs are submitted again while White Rabbit takes none, because there are too many requests."""
-
-_LONGEST_PAUSE = 60.0
 
 _MAX_DOUBTS = 100
 """After so many doubts, no more are looked for: a killed try leaves one for each input that was under way."""
@@ -87,7 +82,7 @@ class ManySubmissions:
         self._indexes: Iterator[int] = iter(())  # of the inputs that wait for a thread
         self._allowed = plan.at_once
         self._working = 0
-        self._accepted_at = monotonic()
+        self._patience = Patience(plan.timing.first_pause)
         self._still_run = False
         self._is_finding = True  # what earlier tries have submitted
 
@@ -213,51 +208,38 @@ class ManySubmissions:
     def _submit(self, index: int) -> None:
         asked = self._asked.pop(index, None) or self._ask(index)
         failures = 0
-
-        def stop_unless_busy(error: WhiteRabbitError) -> None:
-            if not self._may_wait(error, failures + 1):
-                self.stop()  # before the record of this input is written, which may wait for those of other threads
-
         while True:
             if self._seconds_left() <= 0:
                 raise WhiteRabbitTimeoutError(str(self))
             try:
                 # A single attempt: the pauses of the client would neither heed the deadline nor `stop`.
-                self._submissions.submit(asked, self._plan.filled(index), attempts=1, on_error=stop_unless_busy)
+                self._submissions.submit(asked, self._plan.filled(index), 1, partial(self._stop_unless_busy, failures))
             except (WhiteRabbitRateLimitError, WhiteRabbitTransportError) as error:
                 failures += 1
-                if not self._may_wait(error, failures):
+                if not self._patience.may_wait(error, failures, self._submissions.attempts):
                     raise
-                if self._stopped.wait(min(self._pause(failures, error), self._seconds_left())):
+                if is_busy(error):
+                    self._submit_fewer()
+                if self._stopped.wait(min(self._patience.pause(error, failures), self._seconds_left())):
                     return
                 continue
-            self._still_run, self._accepted_at, self._taken[index] = True, monotonic(), asked.taken
+            self._patience.accepted()
+            self._still_run, self._taken[index] = True, asked.taken
             return
+
+    def _stop_unless_busy(self, failures: int, error: WhiteRabbitError) -> None:
+        """Stop the other threads before the record of a failed input is written, which may wait for theirs."""
+        if not self._patience.may_wait(error, failures + 1, self._submissions.attempts):
+            self.stop()
 
     def _seconds_left(self) -> float:
         deadline = self._plan.deadline
         return threading.TIMEOUT_MAX if deadline is None else max(0.0, (deadline - datetime.now(UTC)).total_seconds())
 
-    def _may_wait(self, error: WhiteRabbitError, failures: int) -> bool:
-        """Return whether an input is submitted again later, because it was not received for certain."""
-        if not _is_busy(error):
-            return isinstance(error, WhiteRabbitTransportError) and failures < self._submissions.attempts
-        return monotonic() - self._accepted_at < PATIENCE
-
-    def _pause(self, failures: int, error: Exception) -> float:
-        """Return how many seconds to pause; if White Rabbit is busy, submit half as many inputs at the same time."""
-        if not _is_busy(error):
-            return retry.pause_after(failures, error, first=self._plan.timing.first_pause)
+    def _submit_fewer(self) -> None:
+        """Submit half as many inputs at the same time from now on."""
         with self._lock:
             fewer = max(1, self._allowed // 2)
             if fewer < self._allowed:
                 log.warning("White Rabbit has too many requests: from now on, %d inputs are submitted at once", fewer)
             self._allowed = fewer
-        return retry.pause_after(failures, error, longest=_LONGEST_PAUSE, first=self._plan.timing.first_pause)
-
-
-def _is_busy(error: Exception) -> bool:
-    """Return whether White Rabbit asks for patience."""
-    return isinstance(error, WhiteRabbitRateLimitError) or (
-        isinstance(error, WhiteRabbitTransportError) and error.retry_after is not None
-    )
