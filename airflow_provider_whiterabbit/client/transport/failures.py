@@ -19,6 +19,9 @@ _PROXY_PASSWORD = re.compile(r"//[^/@\s]*@")  # some errors show the proxy's add
 _CLIENT_REFUSED = re.compile(r"ALERT_\w*(CERTIFICATE|UNKNOWN_CA)")
 """The names of the alerts (RFC 8446, section 6.2) with which a server refuses a client's certificate, or its lack."""
 
+_LIBRARIES = ("aiohttp", "h2", "http", "requests", "ssl", "urllib3")
+"""The packages whose errors, as well as those of the operating system, can be the cause of a failed exchange."""
+
 _MAX_CAUSE = 500
 """How many characters of a library's error a message shows at most."""
 
@@ -101,7 +104,13 @@ def _root_cause(error: BaseException) -> BaseException:
 
 
 def _inner(error: BaseException) -> Any:
-    inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
+    inner = getattr(error, "reason", None) or error.__cause__ or _transport_error_or_none(error.__context__)
     if inner is None:  # urllib3 puts the error of a handshake into an argument
         return next((argument for argument in error.args if isinstance(argument, BaseException)), None)
     return inner
+
+
+def _transport_error_or_none(context: BaseException | None) -> BaseException | None:
+    """Return what led to an error; None if that is what the task's code was handling when it sent the request."""
+    is_library_s = type(context).__module__.partition(".")[0] in _LIBRARIES
+    return context if is_library_s or isinstance(context, OSError | EOFError) else None

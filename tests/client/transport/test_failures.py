@@ -110,3 +110,24 @@ def test_what_libraries_quote(error: Exception, shown: str) -> None:
     """Where answers may repeat secrets that are not known, a message shows only what quotes no answer."""
     assert root_cause_text(error, Withholding()) == shown
     assert "Kj7d" not in root_cause_text(error, Hiding(["Kj7dYw2mZq91XvbT"]))
+
+
+@pytest.mark.parametrize("outer", [KeyError("order"), KeyboardInterrupt()], ids=repr)
+def test_what_the_code_handles_is_no_cause(outer: BaseException) -> None:
+    """A request that is sent while the task's code handles an error does not fail because of that error."""
+
+    def send() -> None:
+        try:
+            raise ConnectionRefusedError("refused")
+        except ConnectionRefusedError:
+            raise aiohttp.ClientError  # noqa: B904 (as libraries do)
+
+    def handle() -> None:
+        try:
+            raise outer
+        except BaseException:
+            send()
+
+    with pytest.raises(aiohttp.ClientError) as caught:
+        handle()
+    assert root_cause_text(caught.value, Hiding()) == "ConnectionRefusedError: refused"
