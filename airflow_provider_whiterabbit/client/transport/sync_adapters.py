@@ -21,6 +21,7 @@ class Adapters:
         self._has_tls_proxy = (proxy or "").lower().startswith("https:")
         self._has_tls = self._has_tls_proxy or settings.base_url.lower().startswith("https:")
         self._adapters: dict[bool, LimitedAdapter] = {}
+        self._inherited: list[dict[bool, LimitedAdapter]] = []
         self._begin()
 
     def current(self, settings: ClientSettings, *, keeps: bool) -> LimitedAdapter:
@@ -41,12 +42,16 @@ class Adapters:
         return adapter
 
     def close(self) -> None:
-        """Close the connections that are kept alive."""
-        for adapter in self._adapters.values():
-            adapter.close()
+        """Close the connections that this process keeps alive."""
+        if self._process == os.getpid():
+            for adapter in self._adapters.values():
+                adapter.close()
 
     def _begin(self) -> None:
-        """Begin anew in this process. In a child, closing what it inherits leaves the parent's connections alone."""
-        self.close()
+        """Begin anew in this process. A child neither closes nor frees what it inherits.
+
+        A thread of the parent may have held one of its locks at the fork. Nobody would release it here.
+        """
+        self._inherited.append(self._adapters)
         self._adapters = {}
         self._tls, self._process = ClientTls(has_tls_proxy=self._has_tls_proxy), os.getpid()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -176,6 +178,31 @@ def test_a_client_of_before_a_fork(client: Client, whiterabbit_emulator: Emulato
         os.waitpid(process, 0)
         assert os.read(reader, 100) == b"{1}"
         os.close(reader)
+
+
+def test_a_fork_while_a_thread_holds_a_lock(client: Client, whiterabbit_emulator: Emulator) -> None:
+    """A child does not wait for the locks that threads of the parent held at the fork: nobody releases them there."""
+    followed = EXECUTION.followed(whiterabbit_emulator.create_execution("X", output=7))
+    client.read(followed)
+    pools = client._adapters.current(client.settings, keeps=True).poolmanager.pools
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(pools.lock.acquire).result()
+        reader, writer = os.pipe()
+        if not (process := os.fork()):
+            with contextlib.suppress(BaseException):
+                output = client.read(followed).output
+                client.close()
+                os.write(writer, repr(output).encode())
+            os._exit(0)
+        thread.submit(pools.lock.release).result()
+    os.close(writer)
+    is_done = select.select([reader], [], [], 60)[0]
+    if not is_done:
+        os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    assert is_done, "the child waits for a lock"
+    assert os.read(reader, 100) == b"7"
+    os.close(reader)
 
 
 def test_submission_beside_a_dead_keep_alive_connection(client: Client, whiterabbit_emulator: Emulator) -> None:
