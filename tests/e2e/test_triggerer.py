@@ -159,7 +159,8 @@ def test_operator_ends_in_the_triggerer(ended_runs: EndedRuns) -> None:
     run = ended_runs.runs["operator_end"]
     assert run.task("end_completed").state == "success"
     assert run.xcom("show_end_completed") == ["dict", OUTPUT]
-    assert "The task ended in the triggerer" in run.log("end_completed")
+    # The triggerer writes the log beside the end of the task.
+    until(lambda: "The task ended in the triggerer" in run.log("end_completed"), "the last line of the log", 60)
     assert run.task("end_failed").state == "failed"
     assert ERROR["message"] in run.log("end_failed")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -82,8 +83,15 @@ def test_longer_than_inline(airflow: FakeAirflow, component: Component) -> None:
 
 def test_in_the_worker(airflow: FakeAirflow, component: Component) -> None:
     """Waiting in the worker takes one submission, one stream, and at most three reads of the record."""
-    component.wr.script("PAY", output={"paid": 1}, after=0.1)
-    assert airflow.run(component.operator(deferrable=False)) == {"paid": 1}
+    component.wr.script("PAY", manual=True)
+
+    def complete() -> None:
+        component.wr.wait_for_request(kind="stream", timeout=60)
+        component.wr.complete(component.newest, {"paid": 1})
+
+    with ThreadPoolExecutor(1) as completing:
+        completing.submit(complete)
+        assert airflow.run(component.operator(deferrable=False)) == {"paid": 1}
     kinds = [entry.kind for entry in component.wr.journal]
     assert (kinds.count("submit"), kinds.count("stream")) == (1, 1)
     assert kinds.count("record") <= 3  # before the stream, with the stream, and after the end
