@@ -55,9 +55,9 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         super()._check_arguments()
         _ = self._has_outputs, self._returns_failures, self._validates, self._checked_argument("at_once", at_once)
 
-    _last_deferred: ClassVar[list[str]] = []
-    """The ids with which this process last deferred a task. `dag.test()` resumes it here, and hands on the event alone;
-    there may be no XCom of the ids."""
+    _deferred_here: ClassVar[dict[str, list[str]]] = {}
+    """The ids with which this process has deferred tasks, by their name in the trigger's event. `dag.test()` resumes
+    the tasks in the same process, and hands on the event alone; there may be no XCom of the ids."""
 
     def _execute(self, context: Context, fence: Fence, started: datetime | None) -> Any:
         self._check_arguments()
@@ -77,7 +77,7 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         if not self._waits:
             return ids
         if self.deferrable and not many.have_ended and not is_nested(self, context):
-            WhiteRabbitManyComponentsOperator._last_deferred = ids
+            self._deferred_here[name_of_many(ids)] = ids
             return self._defer_until_end(ids, deadline, self._poll_seconds)
         return self._wait_in_worker(ids, deadline, context)
 
@@ -170,7 +170,8 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         :param event: the trigger's event.
         :param identity: ids of the executions; None in `dag.test()`, which hands on the event alone.
         """
-        ids = list(identity or self._pulled(context) or self._last_deferred)
+        name = str(event.get(EXECUTIONS.id_name)) if isinstance(event, dict) else ""
+        ids = list(identity or self._pulled(context) or self._deferred_here.get(name, ()))
         self._submitted = self._unfinished = self._named(name_of_many(ids))
         return self._results_after(event, ids, context)
 
