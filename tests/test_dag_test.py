@@ -123,6 +123,20 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     assert "The task fails instead of asking a person" in output
 
 
+def output_of(name: str, text: str, wr: Emulator) -> str:
+    """Run a DAG file that ends with `dag.test()`, in a process of its own; return what it prints."""
+    folder = Path(os.environ["AIRFLOW_HOME"]) / "dags"
+    folder.mkdir(exist_ok=True)
+    dag_file = folder / f"{name}.py"
+    dag_file.write_text(text)
+    command, environ = [sys.executable, str(dag_file)], os.environ | wr.environ
+    process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
+    dag_file.unlink()
+    output = process.stdout + process.stderr
+    assert "STATE success" in output, output[-6000:]
+    return output
+
+
 MANY_FILE = """
 from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
@@ -143,15 +157,7 @@ if __name__ == "__main__":
 def test_many_inputs_without_xcom(whiterabbit_emulator: Emulator) -> None:
     """A deferred task of many inputs ends although `dag.test()` does not hand on the ids, and no XCom has them."""
     whiterabbit_emulator.script("SLOW", output=1, after=0.5)
-    folder = Path(os.environ["AIRFLOW_HOME"]) / "dags"
-    folder.mkdir(exist_ok=True)
-    dag_file = folder / "many_in_process.py"
-    dag_file.write_text(MANY_FILE)
-    command, environ = [sys.executable, str(dag_file)], os.environ | whiterabbit_emulator.environ
-    process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
-    dag_file.unlink()
-    output = process.stdout + process.stderr
-    assert "STATE success" in output, output[-6000:]
+    output_of("many_in_process", MANY_FILE, whiterabbit_emulator)
     submitted = [entry.json["input"]["n"] for entry in whiterabbit_emulator.requests(kind="submit")]
     assert sorted(submitted) == [1, 2, 3, 4, 5]
 
@@ -186,15 +192,7 @@ if __name__ == "__main__":
 @needs_dag_test
 def test_processes_of_a_task(whiterabbit_emulator: Emulator) -> None:
     """A process that the code of a task forks submits nothing under a key, also if the task has not done so before."""
-    folder = Path(os.environ["AIRFLOW_HOME"]) / "dags"
-    folder.mkdir(exist_ok=True)
-    dag_file = folder / "forking.py"
-    dag_file.write_text(FORKING_FILE)
-    command, environ = [sys.executable, str(dag_file)], os.environ | whiterabbit_emulator.environ
-    process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
-    dag_file.unlink()
-    output = process.stdout + process.stderr
-    assert "STATE success" in output, output[-6000:]
+    output = output_of("forking", FORKING_FILE, whiterabbit_emulator)
     children = next(line for line in output.splitlines() if "CHILDREN" in line)
     assert children.count("Keys belong to the process of the task") == 2, children
     assert "PARENT 2" in output
