@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias, get_args
 
 from airflow_provider_whiterabbit.client import checks
@@ -70,8 +69,11 @@ class WaitingForManyMixin(WaitingMixin):
         from airflow_provider_whiterabbit.client.transport.many import ManyExecutions
         from airflow_provider_whiterabbit.client.wait.occurrences import ignore
 
-        keep = partial(Ended.of, outputs=self._has_outputs)
-        return ManyExecutions(ids, keep, self.whiterabbit_hook.timing, observe or ignore)
+        return ManyExecutions(ids, self._kept, self.whiterabbit_hook.timing, observe or ignore)
+
+    def _kept(self, record: Any) -> Ended:
+        """Return what is kept of an execution that has ended."""
+        return Ended.of(record, outputs=self._has_outputs)
 
     def _results_after(self, event: Any, ids: Sequence[str], context: Context) -> list[dict[str, Any]]:
         """Read the records of the executions after the trigger's event, and return the task's result."""

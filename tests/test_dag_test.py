@@ -142,7 +142,7 @@ from airflow_provider_whiterabbit.compat import DAG
 from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
 
 with DAG("many_in_process", schedule=None) as dag:
-    arguments = {"module": "SLOW", "deferrable": True, "do_xcom_push": False}
+    arguments = {"module": "SLOW", "deferrable": True, "inline_wait": 0, "do_xcom_push": False}
     one = WhiteRabbitExecuteComponentsOperator(task_id="one", inputs=[{"n": 1}, {"n": 2}], **arguments)
     one >> WhiteRabbitExecuteComponentsOperator.partial(task_id="mapped", **arguments).expand(
         inputs=[[{"n": 3}, {"n": 4}], [{"n": 5}]]

@@ -69,9 +69,13 @@ class TaskMetrics:
         try:
             yield
         except endings:
-            self._report(Metric.WAITED_SECONDS, time.monotonic() - started, None)
+            self.waited(time.monotonic() - started)
             raise
-        self._report(Metric.WAITED_SECONDS, time.monotonic() - started, None)
+        self.waited(time.monotonic() - started)
+
+    def waited(self, seconds: float) -> None:
+        """Report how long a wait took."""
+        self._report(Metric.WAITED_SECONDS, seconds, None)
 
     def _report(self, metric: Metric, value: float, module: Any) -> None:
         # A subclass of an operator for workflows may have an attribute `module` of its own, which can be anything.

@@ -10,8 +10,9 @@ from airflow_provider_whiterabbit.compat import conf
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.base import WhiteRabbitSubmitOperator
-from airflow_provider_whiterabbit.operators.inputs import AT_ONCE, literal_inputs, readable_again
+from airflow_provider_whiterabbit.operators.inputs import AT_ONCE, INLINE_WAIT, literal_inputs, readable_again
 from airflow_provider_whiterabbit.operators.inputs import at_once as at_once_of
+from airflow_provider_whiterabbit.operators.inputs import inline_wait as inline_wait_of
 from airflow_provider_whiterabbit.operators.many_components import WhiteRabbitManyComponentsOperator
 from airflow_provider_whiterabbit.templated import flag
 from airflow_provider_whiterabbit.waiting_for_many import OnFailedExecutions
@@ -53,6 +54,8 @@ class WhiteRabbitExecuteComponentsOperator(WhiteRabbitManyComponentsOperator):
         scheduled (see `airflow_provider_whiterabbit.assets`). A name, templated, adds an event of `assets.named(name)`.
     :param at_once: how many inputs are submitted at the same time, 1 to 100; templated. With 1, White Rabbit receives
         them strictly in order.
+    :param inline_wait: seconds or `timedelta`, 0 to 60, for which the worker looks for the ends before the task defers:
+        the results of short executions are there sooner, and no other worker starts. Templated.
     :param outputs: whether the results have the outputs; templated. Without them, read large outputs by their ids.
     :param allowed_secrets: the names of secrets, as `secrets.secret` returns them, that values of `inputs` and `config`
         may hold which the DAG does not write itself, such as another task's output. It can't be mapped.
@@ -84,6 +87,7 @@ class WhiteRabbitExecuteComponentsOperator(WhiteRabbitManyComponentsOperator):
         "callback_url",
         "callback",
         "at_once",
+        "inline_wait",
         "outputs",
         "validate",
         *WhiteRabbitSubmitOperator.template_fields,
@@ -102,6 +106,7 @@ class WhiteRabbitExecuteComponentsOperator(WhiteRabbitManyComponentsOperator):
         callback_url: str | XComArg | None = None,
         callback: bool | str | XComArg = False,
         at_once: int | Rendered = AT_ONCE,
+        inline_wait: Seconds = INLINE_WAIT,
         outputs: bool | Rendered = True,
         allowed_secrets: Collection[str] = (),
         validate: bool | Rendered = False,
@@ -141,4 +146,5 @@ class WhiteRabbitExecuteComponentsOperator(WhiteRabbitManyComponentsOperator):
         inputs = readable_again(inputs, is_mapped=self._is_from_mapped)
         self.inputs: Any = self._unless_template(inputs, literal_inputs)
         self.at_once: Any = self._unless_template(at_once, at_once_of)
+        self.inline_wait: Any = self._unless_template(inline_wait, inline_wait_of)
         self.outputs: Any = self._unless_template(outputs, lambda value: flag(value, "outputs"))

@@ -13,7 +13,7 @@ from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.operators.json_files import members
 from airflow_provider_whiterabbit.secrets import check_names
-from airflow_provider_whiterabbit.templated import as_number, check_json, is_deferred
+from airflow_provider_whiterabbit.templated import as_number, check_json, is_deferred, seconds
 
 MAX_INPUTS = 10_000
 """How many inputs one task submits at most."""
@@ -21,7 +21,11 @@ MAX_INPUTS = 10_000
 AT_ONCE = 20
 """How many inputs are submitted at the same time, unless the task says otherwise: their records fill one page."""
 
+INLINE_WAIT = 10.0
+"""Seconds for which the worker looks for the ends before the task defers: about what deferring costs."""
+
 _MAX_AT_ONCE = 100
+_MAX_INLINE_WAIT = 60.0
 
 _KEY = re.compile(r"inputs\[([0-9]{1,9})\]")
 
@@ -50,6 +54,11 @@ def is_key(key: str) -> bool:
 def at_once(value: Any) -> int:
     """Return how many inputs are submitted at the same time, from the number or its text."""
     return checks.whole_number(as_number(value), "at_once", 1, _MAX_AT_ONCE)
+
+
+def inline_wait(value: Any) -> float:
+    """Return for how many seconds the worker looks for the ends, from seconds, their text or a `timedelta`."""
+    return seconds(value, "inline_wait", _MAX_INLINE_WAIT)
 
 
 def literal_inputs(value: Any) -> list[Any]:

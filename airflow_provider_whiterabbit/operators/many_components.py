@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.client.wait.target import EXECUTIONS
@@ -18,7 +19,7 @@ from airflow_provider_whiterabbit.operators.component_base import WhiteRabbitCom
 from airflow_provider_whiterabbit.operators.doubt import other_module
 from airflow_provider_whiterabbit.operators.fence import has_store
 from airflow_provider_whiterabbit.operators.fence.keyed import records_of
-from airflow_provider_whiterabbit.operators.inputs import at_once, inputs_of, key_of
+from airflow_provider_whiterabbit.operators.inputs import at_once, inline_wait, inputs_of, key_of
 from airflow_provider_whiterabbit.operators.replaced import refuse_one
 from airflow_provider_whiterabbit.triggers.executions import WhiteRabbitExecutionsTrigger
 from airflow_provider_whiterabbit.waiting import is_nested
@@ -44,6 +45,7 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
 
     inputs: Any
     at_once: Any
+    inline_wait: Any
 
     _secret_arguments = ("inputs", "config")
     _json_arguments = ("config",)
@@ -53,7 +55,12 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
 
     def _check_arguments(self) -> None:
         super()._check_arguments()
-        _ = self._has_outputs, self._returns_failures, self._validates, self._checked_argument("at_once", at_once)
+        _ = self._has_outputs, self._returns_failures, self._validates, self._seconds_inline
+        _ = self._checked_argument("at_once", at_once)
+
+    @property
+    def _seconds_inline(self) -> float:
+        return self._checked_argument("inline_wait", inline_wait)
 
     _deferred_here: ClassVar[dict[str, list[str]]] = {}
     """The ids with which this process has deferred tasks, by their name in the trigger's event. `dag.test()` resumes
@@ -77,6 +84,9 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
         if not self._waits:
             return ids
         if self.deferrable and not many.have_ended and not is_nested(self, context):
+            executions = self._executions(ids, self._whiterabbit_metrics.observe)
+            if self._end_inline(executions, deadline):
+                return self._results(executions, context)
             self._deferred_here[name_of_many(ids)] = ids
             return self._defer_until_end(ids, deadline, self._poll_seconds)
         return self._wait_in_worker(ids, deadline, context)
@@ -149,6 +159,20 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
     def _pulled_id(self, context: Context) -> str | None:
         ids = self._pulled(context)
         return name_of_many(ids) if isinstance(ids, list) else None
+
+    def _end_inline(self, executions: ManyExecutions[Ended], deadline: datetime | None) -> bool:
+        """Return whether all executions end while the worker looks for that: deferring takes longer than short ones."""
+        inline = self._seconds_inline
+        if deadline is not None:
+            inline = min(inline, (deadline - datetime.now(UTC)).total_seconds())
+        if inline <= 0:
+            return False
+        started = time.monotonic()
+        with self._as_task_timeout():
+            have_ended = self.whiterabbit_hook.run_async(lambda client: executions.look_for(client, inline))
+        if have_ended:
+            self._whiterabbit_metrics.waited(time.monotonic() - started)
+        return have_ended
 
     def _wait_in_worker(self, ids: list[str], deadline: datetime | None, context: Context) -> list[dict[str, Any]]:
         metrics, hook = self._whiterabbit_metrics, self.whiterabbit_hook

@@ -406,14 +406,17 @@ def test_tables_of_many() -> None:
     """The table has a row for each way; the goals compare the ways."""
     mapped = {"executions": 100, "cpu": 80.0, "seconds": 80.0, "rows": 5000, "known": None}
     one = {"executions": 100, "cpu": 1.5, "seconds": 5.25, "rows": 100, "known": 0.1}
-    data = {"mapped": mapped, "one_task": one}
+    deferred = {"executions": 100, "cpu": 2.5, "seconds": 30.5, "rows": 120, "known": 0.2}
+    data = {"mapped": mapped, "one_task": one, "deferred": deferred}
     assert [row[1:] for row in many.table(data)[1:]] == [
         ["100", "80.0", "80.0", "5,000", ""],
         ["100", "1.5", "5.2", "100", "0.10"],
+        ["100", "2.5", "30.5", "120", "0.20"],
     ]
-    assert [goal.met for goal in many.goals(data)] == [True] * 4
+    assert [goal.met for goal in many.goals(data)] == [True] * 5
     data["one_task"] = {"executions": 101, "cpu": 1.7, "seconds": 5.5, "rows": 100, "known": 1.1}
-    assert [goal.met for goal in many.goals(data)] == [False] * 4
+    data["deferred"] = {**deferred, "known": 1.2}
+    assert [goal.met for goal in many.goals(data)] == [False] * 5
 
 
 def test_submissions() -> None:

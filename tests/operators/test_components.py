@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -44,7 +46,7 @@ def wr(whiterabbit_emulator: Emulator) -> Emulator:
 
 def pay(*payees: str, **arguments: Any) -> WhiteRabbitExecuteComponentsOperator:
     """Return a task that pays each payee."""
-    given = {"module": "PAY", "inputs": [{"to": payee} for payee in payees], **arguments}
+    given = {"module": "PAY", "inputs": [{"to": payee} for payee in payees], "inline_wait": 0, **arguments}
     return WhiteRabbitExecuteComponentsOperator(task_id="pay", **given)
 
 
@@ -111,6 +113,41 @@ def test_deferred(airflow: FakeAirflow, wr: Emulator) -> None:
     for entry, execution in zip(paid(wr), wr.executions, strict=True):
         wr.complete(execution["id"], {"paid": entry})
     assert payees_in(resume(airflow, deferred, pay(deferrable=True))) == list(PAYEES)
+
+
+@pytest.mark.parametrize("inline_wait", [30, "30", timedelta(seconds=30)], ids=str)
+def test_short_ones(airflow: FakeAirflow, wr: Emulator, inline_wait: Any) -> None:
+    """A task whose executions end soon does not defer, and reads one record at a time while the first one runs."""
+    wr.script("PAY", output=lambda inputs, _: {"paid": inputs["to"]}, after=0.7)
+    results = airflow.run(pay(*PAYEES, deferrable=True, inline_wait=inline_wait))
+    assert payees_in(results) == list(PAYEES)
+    kinds = Counter(entry.kind for entry in wr.journal)
+    assert set(kinds) == {"submit", "record"}
+    assert kinds["submit"] == 5
+    assert kinds["record"] < 12  # some for the first one, and one for each; more if one ends between two reads
+
+
+def test_long_ones(airflow: FakeAirflow, wr: Emulator) -> None:
+    """A task that has looked for a while at executions that run defers, and those that had ended are not lost."""
+    wr.script("PAY", Script(output={"paid": "alice"}), Script(manual=True))
+    waiting = pay("alice", "bob", deferrable=True, inline_wait=0.1, at_once=1)
+    deferred = deferral(airflow, waiting)
+    wr.complete(wr.executions[1]["id"], {"paid": "bob"})
+    assert payees_in(resume(airflow, deferred, waiting)) == ["alice", "bob"]
+
+
+def test_inline_within_the_timeout(airflow: FakeAirflow, wr: Emulator) -> None:
+    """The worker looks no longer than the task may take; the trigger then finds that the time is up."""
+    wr.script("PAY", manual=True)
+    waiting = pay("alice", deferrable=True, inline_wait=60, timeout=0.5)
+    with pytest.raises(exc.WhiteRabbitTimeoutError):
+        resume(airflow, deferral(airflow, waiting), waiting)
+
+
+def test_outage_while_looking(airflow: FakeAirflow, wr: Emulator) -> None:
+    """An outage while the worker looks delays the end, and fails nothing."""
+    wr.fault(effects.Answer(503, {}), kind="record", times=2)
+    assert payees_in(airflow.run(pay("alice", deferrable=True, inline_wait=30))) == ["alice"]
 
 
 def test_ids_alone(airflow: FakeAirflow, wr: Emulator) -> None:
@@ -489,6 +526,9 @@ def test_too_many(airflow: FakeAirflow) -> None:
         {"at_once": 0},
         {"at_once": 101},
         {"at_once": "many"},
+        {"inline_wait": -1},
+        {"inline_wait": 61},
+        {"inline_wait": "soon"},
         {"outputs": "no"},
         {"on_failed_execution": "resubmit"},
         {"on_doubt": "ask"},

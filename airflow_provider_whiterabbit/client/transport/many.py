@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_whiterabbit.client import retry
+from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.for_each import for_each
@@ -39,6 +40,9 @@ MAX_FOLLOWED = 1_000
 
 _LOOKED_AT = 32
 """How many records are read together, before the rest is read only if these have ended."""
+
+_LOOK_INTERVAL = 0.5
+"""Seconds between two looks at the records while their ends are expected soon."""
 
 _PATIENCE = 300.0
 """Seconds for which records of executions that have ended are tried to be read."""
@@ -155,8 +159,21 @@ class ManyExecutions(Generic[T]):
             self._observe(Occurrence.POLL)
             return await client.read_once(followed)
 
-        await self._look(read, enough=_LOOKED_AT)
+        await self._look(read, enough=_LOOKED_AT, first=1)
         return self.have_ended
+
+    async def look_for(self, client: AsyncClient, seconds: float) -> bool:
+        """Look at the records again and again for some seconds; return whether all have ended.
+
+        While the first one runs, that takes one request each time, and it opens no event streams.
+        """
+        ends = monotonic() + seconds
+        while not await self.look(client):
+            left = ends - monotonic()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(left, _LOOK_INTERVAL))
+        return True
 
     async def _find_ended(self, client: AsyncClient, deadline: float | None, *, whole_record: bool) -> None:
         """Find those that have ended already, which need no stream: in the order in which they were submitted.
@@ -174,9 +191,16 @@ class ManyExecutions(Generic[T]):
         await self._look(read, enough=_LOOKED_AT // 2, deadline=ends)
 
     async def _look(
-        self, read: Callable[[Followed[Any]], Awaitable[Any]], enough: int, deadline: float = float("inf")
+        self,
+        read: Callable[[Followed[Any]], Awaitable[Any]],
+        enough: int,
+        deadline: float = float("inf"),
+        first: int = _LOOKED_AT,
     ) -> None:
-        """Read records in order, `_LOOKED_AT` of them together, until not enough of these have ended, or one fails."""
+        """Read records in order, `_LOOKED_AT` of them together, until not enough of these have ended, or one fails.
+
+        :param first: how many are read together at first; then twice as many each time.
+        """
         failures: list[WhiteRabbitError] = []
 
         async def look_at(execution_id: str) -> None:
@@ -194,11 +218,10 @@ class ManyExecutions(Generic[T]):
                 if record.is_terminal:
                     self._end(record)
 
-        unread = self._open
-        for begin in range(0, len(unread), _LOOKED_AT):
-            if time.time() >= deadline:
-                break
-            several = unread[begin : begin + _LOOKED_AT]
+        unread, count = self._open, first
+        while unread and time.time() < deadline:
+            several, unread = unread[:count], unread[count:]
+            count = min(2 * count, _LOOKED_AT)
             await for_each(several, look_at, _LOOKED_AT)
             ended = sum(execution_id in self._kept for execution_id in several)
             if failures or ended < min(enough, len(several)):

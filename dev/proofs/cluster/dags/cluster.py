@@ -82,7 +82,7 @@ def create_tasks(found: list[Unit]) -> None:
     workflow.expand(workflow_id=names_of(found, "workflow"))
     once.expand(names=names_by_task(found, "once"))
     many = WhiteRabbitExecuteComponentsOperator.partial(
-        task_id="many", module=MODULE, deferrable=True, poll_interval=MAX_PAUSE
+        task_id="many", module=MODULE, deferrable=True, inline_wait=0, poll_interval=MAX_PAUSE
     )
     many.expand(inputs=[[{"unit": name} for name in names] for names in names_by_task(found, "many")])
 

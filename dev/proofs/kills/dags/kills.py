@@ -54,6 +54,7 @@ for name, is_deferrable in {"kills_many": True, "kills_many_worker": False}.item
             **PAY,
             inputs=[{"payee": "alice"}, {"payee": "bob"}],
             at_once=1,
+            inline_wait=0,
             retries=2,
             deferrable=is_deferrable,
         )
