@@ -153,7 +153,8 @@ def _touch_queue(session: Session, asset: AssetModel, dag_ids: frozenset[str], e
 
     A run takes the events up to the time of its row in the queue, and Airflow leaves a row as it is when another event
     comes. Without the update, the newest event would wait for the run of the next event, however late it comes. The
-    update waits for a scheduler that is taking the row, and then finds no row.
+    update waits for a scheduler that is taking the row, and then finds no row. The scheduler of Airflow 3.1 takes it
+    without a lock: an event between its first look and its end still waits for the next one.
 
     :param event_time: time of the newest event. A later time would hide the next event of a server whose clock is late.
     """
