@@ -19,7 +19,7 @@ from airflow_provider_whiterabbit.client.transport.tls_buffers import (
     STREAM_BUFFER_BYTES,
     ReadBuffers,
 )
-from airflow_provider_whiterabbit.client.transport.tls_sessions import Sessions
+from airflow_provider_whiterabbit.client.transport.tls_sessions import Sessions, note_end
 
 KEPT_FOR = 4.0
 """Seconds for which a connection is kept for a further request: less than the 5 seconds after which Node.js closes it.
@@ -136,6 +136,8 @@ def _abort_when_closed(protocol: asyncio.BaseProtocol, transport: asyncio.Transp
 
     Over TLS, asyncio would wait for the server's goodbye for 30 seconds, and go on reading what the server sends.
     """
+    if transport is not None and transport.is_closing():
+        note_end(transport)
 
     def abort() -> None:
         if transport is not None and getattr(protocol, "transport", None) is None:  # else the connection is kept

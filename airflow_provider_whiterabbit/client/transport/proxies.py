@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from airflow_provider_whiterabbit.client import checks
@@ -30,12 +30,21 @@ def proxy_for(base_url: str) -> str | None:
         return None
     if "://" not in found:
         found = f"http://{found}"
-    if not checks.is_http_url(found):
+    if not checks.is_http_url(found) or not _is_usable(found):
         raise WhiteRabbitConfigError(
             f"The proxy for {url.scheme} in the environment must be an http:// or https:// URL; "
             "set NO_PROXY for White Rabbit's host to connect without it."
         )
     return found
+
+
+def _is_usable(proxy: str) -> bool:
+    """Return whether the clients' libraries read a URL as the standard library does, and can send its password."""
+    try:
+        unquote(urlsplit(proxy).netloc.rpartition("@")[0]).encode("latin-1")  # the charset of Basic authentication
+    except UnicodeEncodeError:
+        return False
+    return "\\" not in proxy
 
 
 def _contains(entry: str, address: _Address, port: int | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from typing import Any, cast
@@ -17,7 +18,7 @@ from airflow_provider_whiterabbit.client.transport.compression import STREAM_PIE
 from airflow_provider_whiterabbit.client.transport.exchange import ClientBase, Limits, lower_case
 from airflow_provider_whiterabbit.client.transport.failures import TooSlowError, UnusableAnswerError, root_cause_text
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
-from airflow_provider_whiterabbit.client.transport.sync_sockets import limited
+from airflow_provider_whiterabbit.client.transport.sync_limits import limited
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
 from airflow_provider_whiterabbit.client.wire.sse import EventDecoder
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
@@ -62,6 +63,7 @@ class EventStream:
         self._pieces: Iterator[bytes] = iter(())
         self._entry = entry
         self._hiding = hiding
+        self._process = os.getpid()
 
     def read(self, silence: float, within: float, quiet: float) -> list[Any] | None:
         """Return the JSON data of the stream's next events; None at the stream's end. For parameters, see `Read`.
@@ -69,6 +71,8 @@ class EventStream:
         :raises WhiteRabbitStreamError: if the stream is silent, or sends something that is not an event.
         :raises WhiteRabbitTransportError: if it breaks.
         """
+        if os.getpid() != self._process:
+            raise WhiteRabbitStreamError("the stream belongs to the process that has opened it")
         begun = monotonic()
         while (left := begun + within - monotonic()) > 0:
             try:

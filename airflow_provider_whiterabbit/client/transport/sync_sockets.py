@@ -6,12 +6,10 @@ in interim responses, in the extension of a chunk, in trailers) would never reac
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import io
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from dataclasses import dataclass
+import ssl
+from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,8 +19,8 @@ from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 
 from airflow_provider_whiterabbit.client.transport.connecting import connected
-from airflow_provider_whiterabbit.client.transport.exchange import Limits
 from airflow_provider_whiterabbit.client.transport.failures import TooSlowError, UnusableAnswerError
+from airflow_provider_whiterabbit.client.transport.sync_limits import allowance
 from airflow_provider_whiterabbit.client.transport.sync_tls import Contexts
 from airflow_provider_whiterabbit.client.transport.tls_sessions import Sessions
 
@@ -35,46 +33,7 @@ MAX_INTERIM = 100
 """How many interim responses (1xx) are skipped before a response."""
 
 
-@dataclass(slots=True)
-class Allowance:
-    """What the sockets of a thread may take: the time of `limits`, and so many bytes."""
-
-    limits: Limits
-    bytes_left: float
-    connected: bool = False
-    """Whether a new connection was established (TLS included), before which nothing of a request is sent on it."""
-
-    def seconds(self) -> float:
-        """Return how long the socket may wait for its next byte."""
-        if (left := self.limits.left) <= 0:
-            raise TooSlowError(f"the answer was not complete after {self.limits.total:g} s")
-        return min(self.limits.read, left)
-
-    def receive(self, count: int) -> None:
-        """Count bytes that the socket has received."""
-        self.bytes_left -= count
-        if self.bytes_left < 0:
-            raise UnusableAnswerError("the answer has too many bytes besides its body")
-
-
-_allowance: ContextVar[Allowance] = ContextVar("whiterabbit_allowance")
-
-
-@contextlib.contextmanager
-def limited(limits: Limits, max_bytes: float = float("inf")) -> Iterator[Allowance]:
-    """Limit the time and the bytes of all sockets of `LimitedAdapter` that this thread uses meanwhile.
-
-    Within it, a socket raises `TooSlowError`, or `UnusableAnswerError` for too many bytes.
-    """
-    allowance = Allowance(limits, max_bytes)
-    token = _allowance.set(allowance)
-    try:
-        yield allowance
-    finally:
-        _allowance.reset(token)
-
-
-class _LimitedSocket:
+class LimitedSocket:
     """A socket, or what urllib3 uses as one, that keeps the limits of `limited`; all the rest is the socket's own."""
 
     __slots__ = ("_socket",)
@@ -94,27 +53,42 @@ class _LimitedSocket:
     def _io_refs(self, count: int) -> None:
         self._socket._io_refs = count
 
+    def gettimeout(self) -> float:
+        """Return how long a handshake of TLS on this socket may take, whose own socket asks for it."""
+        return min(allowance().limits.connect, allowance().seconds())
+
     def makefile(self, mode: str, *_: Any, **__: Any) -> io.BufferedReader:
         """Return a file to read the socket's bytes, the only kind that `http.client` asks for."""
         return io.BufferedReader(_LimitedFile(self._socket.makefile(mode, buffering=0), self._in_time))
 
     def recv(self, size: int, *flags: int) -> bytes:
+        """Receive up to so many bytes."""
         return bytes(self._in_time(lambda: self._socket.recv(size, *flags)))
 
     def sendall(self, data: Any, *flags: int) -> None:
+        """Send all bytes.
+
+        :raises BrokenPipeError: if the server reads no more, also over TLS.
+        """
         with memoryview(data) as view, view.cast("B") as rest:
             sent = 0
-            while sent < len(rest):
-                sent += self._in_time(lambda: self._socket.send(rest[sent:], *flags))  # noqa: B023 (called at once)
+            try:
+                while sent < len(rest):
+                    sent += self._in_time(lambda: self._socket.send(rest[sent:], *flags))  # noqa: B023 (called at once)
+            except ssl.SSLError as error:
+                if error.errno in (ssl.SSL_ERROR_SYSCALL, ssl.SSL_ERROR_EOF):
+                    # urllib3 then reads the answer of a server that has refused the request early.
+                    raise BrokenPipeError(str(error)) from error
+                raise
 
     def _in_time(self, action: Callable[[], T]) -> T:
         """Send or receive once, for as long as the limits allow."""
-        seconds = _allowance.get().seconds()
+        seconds = allowance().seconds()
         self._socket.settimeout(seconds)
         try:
             return action()
         except TimeoutError:
-            _allowance.get().seconds()  # if the time is over in all, this says so
+            allowance().seconds()  # if the time is over in all, this says so
             raise TooSlowError(f"nothing arrived for {seconds:g} s") from None
 
 
@@ -130,7 +104,7 @@ class _LimitedFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         count = int(self._in_time(lambda: self._file.readinto(buffer)))
-        _allowance.get().receive(count)
+        allowance().receive(count)
         return count
 
     def close(self) -> None:
@@ -165,23 +139,23 @@ def _limited(pool: Any) -> Any:
         response_class = _FinalResponse
 
         def _new_conn(self) -> Any:
-            seconds = _allowance.get().limits.connect
+            seconds = allowance().limits.connect
             host = self._dns_host.strip("[]")
             try:
-                return _LimitedSocket(connected(host, self.port, seconds, self.socket_options or ()))
+                return LimitedSocket(connected(host, self.port, seconds, self.socket_options or ()))
             except (ConnectionResetError, BrokenPipeError) as error:
                 # urllib3 takes these for a server that answers early, and would read from a socket that is None.
                 raise ConnectionAbortedError(str(error)) from error
 
         def _connect_tls_proxy(self, *args: Any) -> Any:
-            return _LimitedSocket(super()._connect_tls_proxy(*args))
+            return LimitedSocket(super()._connect_tls_proxy(*args))
 
         def connect(self) -> None:
             with Sessions.connecting():
                 super().connect()
-            if not isinstance(self.sock, _LimitedSocket):
-                self.sock = _LimitedSocket(self.sock)
-            _allowance.get().connected = True
+            if not isinstance(self.sock, LimitedSocket):
+                self.sock = LimitedSocket(self.sock)
+            allowance().connected = True
 
     return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 

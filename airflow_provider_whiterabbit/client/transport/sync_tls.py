@@ -62,8 +62,8 @@ class ClientTls:
 
     def _loaded(self, trust_store: str, client_cert: str | None, client_key: str | None) -> Contexts:
         server = _shared(tls_context(trust_store, client_cert, client_key))
-        has_own = self._has_tls_proxy and client_cert is not None
-        return Contexts(server, _shared(tls_context(trust_store, None, None)) if has_own else server)
+        # The sessions of a proxy are not for a server with the same name.
+        return Contexts(server, _shared(tls_context(trust_store, None, None)) if self._has_tls_proxy else server)
 
 
 def _shared(context: ssl.SSLContext) -> ssl.SSLContext:

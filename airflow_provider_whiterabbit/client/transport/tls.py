@@ -69,7 +69,7 @@ def stamp(*paths: str | None) -> tuple[int, ...]:
     for path in filter(None, paths):
         with contextlib.suppress(OSError):
             status = os.stat(path)  # noqa: PTH116 (a text)
-            stamps += (status.st_mtime_ns, status.st_size, status.st_ino)
+            stamps += (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
     return tuple(stamps)
 
 

@@ -7,8 +7,10 @@ change the TLS of one context only.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, cast
@@ -37,6 +39,9 @@ class _Kept(NamedTuple):
     checked_at: float
     """When the server's certificate was checked."""
 
+    expires_at: float
+    """When the server's certificate expires, in Unix seconds: a resumed handshake does not check it."""
+
 
 class _Tls(Protocol):
     """What `Sessions` needs of the TLS of a connection."""
@@ -51,6 +56,8 @@ class _Tls(Protocol):
     def session_reused(self) -> bool | None: ...
 
     def version(self) -> str | None: ...
+
+    def getpeercert(self) -> Any: ...
 
 
 class Sessions:
@@ -102,7 +109,9 @@ class Sessions:
         """Resume the session of an earlier connection to the same server in a new connection, if there is one."""
         name, now = tls.server_hostname or "", self._clock()
         kept = self._kept.get(name)
-        if kept is not None and now >= self._paused_until and now - kept.checked_at < LONGEST_TRUST:
+        if kept is None or now < self._paused_until:
+            return
+        if now - kept.checked_at < LONGEST_TRUST and time.time() < kept.expires_at:
             tls.session = kept.session
             tls.checked_at = kept.checked_at
             _offers.get([]).append(self)
@@ -119,7 +128,17 @@ class Sessions:
             return
         session = tls.session
         if session is not None and (session.has_ticket or tls.version() != "TLSv1.3"):
-            self._kept[name] = _Kept(session, now, tls.checked_at if tls.session_reused else now)
+            expires_at = float(ssl.cert_time_to_seconds(tls.getpeercert()["notAfter"]))
+            self._kept[name] = _Kept(session, now, tls.checked_at if tls.session_reused else now, expires_at)
+
+    def read_failed(self, tls: _Tls) -> None:
+        """Note that a connection has ended before its server has sent something.
+
+        The client's part of a resumed handshake ends before the server's: a server, or a middlebox, that does not like
+        it breaks the connection only now.
+        """
+        if tls.session_reused:
+            self._pause()
 
 
 class _Resuming:
@@ -139,8 +158,30 @@ class _Resuming:
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002 (the name in `ssl`)
         """Read up to so many bytes, as the `read` of `ssl.SSLObject` and `ssl.SSLSocket` does."""
-        read = super().read(len, buffer)  # type: ignore[misc]
-        if not self._has_read:
-            self._has_read = True
-            self.sessions.keep(cast(_Tls, self))
+        if self._has_read:
+            return super().read(len, buffer)  # type: ignore[misc]
+        try:
+            read = super().read(len, buffer)  # type: ignore[misc]
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, TimeoutError):
+            raise  # there is nothing yet
+        except OSError:
+            self._note_first(is_end=True)
+            raise
+        self._note_first(is_end=not read)
         return read
+
+    def note_end(self) -> None:
+        """Note that the server has ended the connection."""
+        if not self._has_read:
+            self._note_first(is_end=True)
+
+    def _note_first(self, *, is_end: bool) -> None:
+        self._has_read = True
+        (self.sessions.read_failed if is_end else self.sessions.keep)(cast(_Tls, self))
+
+
+def note_end(transport: asyncio.BaseTransport | None) -> None:
+    """Note that the server has ended a connection of asyncio, which reads nothing after that."""
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    if isinstance(tls, _Resuming):
+        tls.note_end()

@@ -18,7 +18,8 @@ from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.transport import aio_stream, sync_io
 from airflow_provider_whiterabbit.client.transport.exchange import Limits
 from airflow_provider_whiterabbit.client.transport.request_log import RequestLog
-from airflow_provider_whiterabbit.client.transport.sync_sockets import LimitedAdapter, limited
+from airflow_provider_whiterabbit.client.transport.sync_limits import limited
+from airflow_provider_whiterabbit.client.transport.sync_sockets import LimitedAdapter
 from airflow_provider_whiterabbit.client.wire.sse import MAX_EVENT_BYTES, event_data
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitStreamError, WhiteRabbitTransportError
 

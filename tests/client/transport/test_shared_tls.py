@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import socket
 import ssl
@@ -19,7 +20,12 @@ import trustme
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
+from airflow_provider_whiterabbit.client.transport.exchange import Limits
 from airflow_provider_whiterabbit.client.transport.sync import Client
+from airflow_provider_whiterabbit.client.transport.sync_limits import limited
+from airflow_provider_whiterabbit.client.transport.sync_sockets import LimitedSocket
+from airflow_provider_whiterabbit.client.transport.sync_tls import ClientTls
+from airflow_provider_whiterabbit.client.wait.target import EXECUTION
 from airflow_provider_whiterabbit.emulator import Emulator
 from tests.client.servers import concurrent_server, read_request
 from tests.client.transport.tls_servers import NAME
@@ -46,6 +52,10 @@ class Server:
         """The serial numbers of the clients' certificates; None for a client without one."""
         self.breaks = threading.Event()
         """Set to close the next connection within its handshake."""
+        self.drops_resumed = False
+        """Whether a connection that has resumed a session is closed after its handshake."""
+        self.early = b""
+        """What is sent instead of an answer, before the request is read, and closes the connection."""
         self.port = 0
         self.renew()
 
@@ -78,6 +88,9 @@ class Server:
             return
         with self.context.wrap_socket(connection, server_side=True) as tls:
             self.reused.append(bool(tls.session_reused))
+            if self.early or (self.drops_resumed and tls.session_reused):
+                tls.sendall(self.early)
+                return
             self.clients.append((tls.getpeercert() or {}).get("serialNumber"))
             self.requests.append(read_request(tls))
             tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY))
@@ -200,6 +213,18 @@ def test_renewed_authority(whiterabbit_emulator: Emulator, tls: Server, caplog: 
     assert tls.reused == [False, False, True, True, True, False]
 
 
+def test_authority_replaced_in_place(whiterabbit_emulator: Emulator, tls: Server) -> None:
+    """A file that was changed is noticed although its size and its time are the old ones, as in built images."""
+    with Client(tls.settings(whiterabbit_emulator), AT_ONCE) as client:
+        client.submit(PAY)
+        before, trusted = tls.ca_file.stat(), tls.ca_file.read_bytes()
+        tls.ca_file.write_bytes(trustme.CA().cert_pem.bytes()[: len(trusted)].ljust(len(trusted)))
+        os.utime(tls.ca_file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert tls.ca_file.stat().st_size == before.st_size
+        with pytest.raises(exc.WhiteRabbitTransportError, match="certificate"):
+            client.submit(PAY, attempts=1)
+
+
 def test_authority_that_is_no_longer_trusted(whiterabbit_emulator: Emulator, tls: Server) -> None:
     """If the file of CA certificates is replaced, the server's certificate is checked against the new ones."""
     with Client(tls.settings(whiterabbit_emulator, request_attempts=1)) as client:
@@ -252,6 +277,86 @@ def test_handshake_that_breaks(whiterabbit_emulator: Emulator, tls: Server) -> N
         client.submit(PAY)
     assert tls.reused == [False, True, False, False]
     assert len(tls.requests) == 4
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_connection_that_breaks_after_it_has_resumed(
+    whiterabbit_emulator: Emulator, tls: Server, version: ssl.TLSVersion
+) -> None:
+    """If a server drops connections because they have resumed a session, that makes one submission uncertain."""
+    tls.renew(version)
+    tls.drops_resumed = True
+    with Client(tls.settings(whiterabbit_emulator), AT_ONCE) as client:
+        client.submit(PAY)
+        with pytest.raises(exc.WhiteRabbitUncertainSubmissionError):
+            client.submit(PAY)
+        for _ in range(3):
+            client.submit(PAY)
+    assert tls.reused == [False, True, False, False, False]
+
+
+@pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
+def test_early_refusals(whiterabbit_emulator: Emulator, tls: Server, is_large: bool) -> None:
+    """A server that refuses before it has read the request, and closes, has refused; as without TLS, that is known."""
+    tls.renew(ssl.TLSVersion.TLSv1_2)  # with TLS 1.3, the unread tickets of the handshake reset the connection
+    tls.early = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+    request = api.execute_component("PAY", {"text": "x" * 3_000_000}) if is_large else PAY
+    settings = tls.settings(whiterabbit_emulator)
+    for _ in range(5):
+        with Client(settings) as client, pytest.raises(exc.WhiteRabbitResponseError, match="413"):
+            client.submit(request)
+
+
+@pytest.mark.parametrize("has_certificate", [False, True])
+def test_contexts_of_proxies(whiterabbit_emulator: Emulator, tls: Server, has_certificate: bool) -> None:
+    """A proxy with TLS has a context of its own: it may have the server's name, under which sessions are kept."""
+    settings = tls.settings(whiterabbit_emulator, **(tls.client_files() if has_certificate else {}))
+    contexts = ClientTls(has_tls_proxy=True).current(settings)
+    assert contexts.proxy is not contexts.server
+    alone = ClientTls(has_tls_proxy=False).current(settings)
+    assert alone.proxy is alone.server
+
+
+def test_time_of_a_handshake(whiterabbit_emulator: Emulator, tls: Server) -> None:
+    """A handshake has no more time than what is left of the exchange, as after a proxy that has taken most of it."""
+    connecting, listener = socket.socketpair()
+    limits = Limits(connect=60, read=60, total=50)
+    with connecting, listener, limited(limits):
+        assert 0 < LimitedSocket(connecting).gettimeout() <= 50
+
+
+def test_stream_of_another_process(whiterabbit_emulator: Emulator) -> None:
+    """A child process can't read the parent's stream, which would take away its bytes."""
+    execution_id = whiterabbit_emulator.create_execution("PAY", manual=True)
+    with Client(settings_for(whiterabbit_emulator)) as client:
+        events = client.events(EXECUTION.followed(execution_id))
+        next(events)
+
+        def read(answers: Any) -> None:
+            try:
+                next(events)
+            except Exception as error:
+                answers.send(str(error))
+
+        answer, answers = multiprocessing.get_context("fork").Pipe(duplex=False)
+        child = multiprocessing.get_context("fork").Process(target=read, args=(answers,))
+        child.start()
+        assert "belongs to the process that has opened it" in answer.recv()
+        child.join()
+        whiterabbit_emulator.complete(execution_id, 1)
+        assert list(events)[-1].status.succeeded
+
+
+@pytest.mark.parametrize("password", ["p%E2%82%AC", "hunter2\\x"], ids=["charset", "backslash"])
+def test_proxy_that_cannot_be_used(
+    whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    """A URL that the clients' libraries read otherwise, or a password that they can't send, is refused at once."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:{password}@127.0.0.1:9")
+    settings = settings_for(whiterabbit_emulator, "https://whiterabbit.invalid")
+    with pytest.raises(exc.WhiteRabbitConfigError, match="proxy for https") as caught:
+        Client(settings)
+    assert password.partition("\\")[0] not in str(caught.value)
 
 
 @pytest.mark.parametrize("has_tls", [False, True], ids=["http", "https"])

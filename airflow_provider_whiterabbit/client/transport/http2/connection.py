@@ -18,6 +18,7 @@ from airflow_provider_whiterabbit.client.transport.http2.frames import FloodErro
 from airflow_provider_whiterabbit.client.transport.http2.multiplexer import Fields, Multiplexer
 from airflow_provider_whiterabbit.client.transport.http2.stream import Stream
 from airflow_provider_whiterabbit.client.transport.http2.watch import Watch
+from airflow_provider_whiterabbit.client.transport.tls_sessions import note_end
 
 ALPN = "h2"
 
@@ -171,8 +172,10 @@ class Connection(asyncio.BufferedProtocol):
     # --- the end
 
     def _lose(self, reason: str) -> None:
-        if not self._streams.has_answered and not self.is_closed:
-            self._streams.failure = self._streams.failure or reason
+        if not self.is_closed:
+            note_end(self._transport)
+            if not self._streams.has_answered:
+                self._streams.failure = self._streams.failure or reason
         self._end(UnusableAnswerError(reason))
 
     def _break_off(self, failure: str) -> None:
