@@ -54,7 +54,7 @@ class WhiteRabbitExecuteComponentsOperator(WhiteRabbitManyComponentsOperator):
         scheduled (see `airflow_provider_whiterabbit.assets`). A name, templated, adds an event of `assets.named(name)`.
     :param at_once: how many inputs are submitted at the same time, 1 to 100; templated. With 1, White Rabbit receives
         them strictly in order.
-    :param inline_wait: seconds or `timedelta`, 0 to 60, for which the worker looks for the ends before the task defers:
+    :param inline_wait: seconds or `timedelta`, 0 to 15, for which the worker looks for the ends before the task defers:
         the results of short executions are there sooner, and no other worker starts. Templated.
     :param outputs: whether the results have the outputs; templated. Without them, read large outputs by their ids.
     :param allowed_secrets: the names of secrets, as `secrets.secret` returns them, that values of `inputs` and `config`

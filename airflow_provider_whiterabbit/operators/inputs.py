@@ -25,7 +25,6 @@ INLINE_WAIT = 10.0
 """Seconds for which the worker looks for the ends before the task defers: about what deferring costs."""
 
 _MAX_AT_ONCE = 100
-_MAX_INLINE_WAIT = 60.0
 
 _KEY = re.compile(r"inputs\[([0-9]{1,9})\]")
 
@@ -58,7 +57,7 @@ def at_once(value: Any) -> int:
 
 def inline_wait(value: Any) -> float:
     """Return for how many seconds the worker looks for the ends, from seconds, their text or a `timedelta`."""
-    return seconds(value, "inline_wait", _MAX_INLINE_WAIT)
+    return seconds(value, "inline_wait", checks.MAX_INLINE_WAIT)
 
 
 def literal_inputs(value: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from airflow_provider_whiterabbit.operators.component_base import WhiteRabbitCom
 from airflow_provider_whiterabbit.operators.doubt import other_module
 from airflow_provider_whiterabbit.operators.fence import has_store
 from airflow_provider_whiterabbit.operators.fence.keyed import records_of
-from airflow_provider_whiterabbit.operators.inputs import at_once, inline_wait, inputs_of, key_of
+from airflow_provider_whiterabbit.operators.inputs import INLINE_WAIT, at_once, inline_wait, inputs_of, key_of
 from airflow_provider_whiterabbit.operators.replaced import refuse_one
 from airflow_provider_whiterabbit.triggers.executions import WhiteRabbitExecutionsTrigger
 from airflow_provider_whiterabbit.waiting import is_nested
@@ -45,7 +45,7 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
 
     inputs: Any
     at_once: Any
-    inline_wait: Any
+    inline_wait: Any = INLINE_WAIT
 
     _secret_arguments = ("inputs", "config")
     _json_arguments = ("config",)

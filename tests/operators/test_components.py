@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -115,7 +116,7 @@ def test_deferred(airflow: FakeAirflow, wr: Emulator) -> None:
     assert payees_in(resume(airflow, deferred, pay(deferrable=True))) == list(PAYEES)
 
 
-@pytest.mark.parametrize("inline_wait", [30, "30", timedelta(seconds=30)], ids=str)
+@pytest.mark.parametrize("inline_wait", [15, "15", timedelta(seconds=15)], ids=str)
 def test_short_ones(airflow: FakeAirflow, wr: Emulator, inline_wait: Any) -> None:
     """A task whose executions end soon does not defer, and reads one record at a time while the first one runs."""
     wr.script("PAY", output=lambda inputs, _: {"paid": inputs["to"]}, after=0.7)
@@ -139,15 +140,35 @@ def test_long_ones(airflow: FakeAirflow, wr: Emulator) -> None:
 def test_inline_within_the_timeout(airflow: FakeAirflow, wr: Emulator) -> None:
     """The worker looks no longer than the task may take; the trigger then finds that the time is up."""
     wr.script("PAY", manual=True)
-    waiting = pay("alice", deferrable=True, inline_wait=60, timeout=0.5)
+    waiting = pay("alice", deferrable=True, inline_wait=15, timeout=0.5)
     with pytest.raises(exc.WhiteRabbitTimeoutError):
         resume(airflow, deferral(airflow, waiting), waiting)
+
+
+def test_hanging_server_while_looking(airflow: FakeAirflow, wr: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that does not answer holds the worker no longer than the time to look."""
+    patient = wr.connection["extra"] | {"request_timeout": 600}
+    monkeypatch.setenv("AIRFLOW_CONN_PATIENT", json.dumps(wr.connection | {"extra": patient}))
+    held = wr.fault(effects.Hold(before=True), kind="record")
+    deferral(airflow, pay("alice", deferrable=True, inline_wait=0.1, whiterabbit_conn_id="patient"))
+    wr.release(held)
+
+
+def test_pause_while_looking(airflow: FakeAirflow, wr: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """During a pause that White Rabbit asks for, which ends after the time to look, the worker does not wait."""
+    # Under another name of the host, because the pause holds for all clients of this process.
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_PAUSED", json.dumps(wr.connection | {"host": wr.url.replace("127.0.0.1", "localhost")})
+    )
+    wr.fault(effects.Answer(429, {}, retry_after=60), kind="record")
+    deferral(airflow, pay("alice", deferrable=True, inline_wait=15, whiterabbit_conn_id="paused"))
+    assert len(wr.requests(kind="record")) == 1
 
 
 def test_outage_while_looking(airflow: FakeAirflow, wr: Emulator) -> None:
     """An outage while the worker looks delays the end, and fails nothing."""
     wr.fault(effects.Answer(503, {}), kind="record", times=2)
-    assert payees_in(airflow.run(pay("alice", deferrable=True, inline_wait=30))) == ["alice"]
+    assert payees_in(airflow.run(pay("alice", deferrable=True, inline_wait=15))) == ["alice"]
 
 
 def test_ids_alone(airflow: FakeAirflow, wr: Emulator) -> None:
@@ -527,7 +548,7 @@ def test_too_many(airflow: FakeAirflow) -> None:
         {"at_once": 101},
         {"at_once": "many"},
         {"inline_wait": -1},
-        {"inline_wait": 61},
+        {"inline_wait": 15.1},
         {"inline_wait": "soon"},
         {"outputs": "no"},
         {"on_failed_execution": "resubmit"},
