@@ -25,6 +25,9 @@ READ_INTERVAL = 0.25
 """Seconds between the beginnings of two reads of a connection. The triggerer takes seconds to start a thousand
 triggers, and a read takes milliseconds: without a pause, hundreds of reads would follow each other."""
 
+LONGEST_READ = 60.0
+"""Seconds after which a read has failed: a secrets backend that hangs once must not hold all triggers from then on."""
+
 
 async def read_connection(hook: BaseHook, connection_id: str) -> ClientSettings:
     """Read an Airflow connection with asynchronous calls, and mask the connection's secrets in the logs.
@@ -67,6 +70,7 @@ async def read_together(
     hook: BaseHook,
     connection_id: str,
     read: Callable[[BaseHook, str], Coroutine[Any, Any, ClientSettings]] = read_connection,
+    longest: float = LONGEST_READ,
 ) -> ClientSettings:
     """Read an Airflow connection; callers within `READ_INTERVAL` share one read, and no result is cached.
 
@@ -77,14 +81,16 @@ async def read_together(
 
     :param hook: the hook that the connection is for.
     :param read: reads the connection.
+    :param longest: seconds that a read may take.
     :raises WhiteRabbitConfigError: if a field of the connection is not valid.
+    :raises TimeoutError: if the read takes longer than `longest` seconds.
     """
     reads = _reads_by_loop.setdefault(asyncio.get_running_loop(), {})
     key = (type(hook), connection_id)
     reading = reads.get(key)
     if reading is None:
         # A task of its own, which goes on if the first caller is cancelled.
-        reading = reads[key] = asyncio.create_task(_read_at_pace(key, partial(read, hook, connection_id)))
+        reading = reads[key] = asyncio.create_task(_read_at_pace(key, partial(read, hook, connection_id), longest))
         reading.add_done_callback(lambda _: reads.pop(key))
     settings = _shared(key, await asyncio.shield(reading))
     async with _turns_by_loop.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
@@ -92,14 +98,22 @@ async def read_together(
     return settings
 
 
-async def _read_at_pace(key: object, read: Callable[[], Coroutine[Any, Any, ClientSettings]]) -> ClientSettings:
+async def _read_at_pace(
+    key: object, read: Callable[[], Coroutine[Any, Any, ClientSettings]], longest: float
+) -> ClientSettings:
     """Read a connection, `READ_INTERVAL` after the last read of it was begun at the earliest."""
     loop = asyncio.get_running_loop()
     begun = _begun_by_loop.setdefault(loop, {})
     if (pause := begun.get(key, -READ_INTERVAL) + READ_INTERVAL - loop.time()) > 0:
         await asyncio.sleep(pause)
     begun[key] = loop.time()
-    return await read()
+    try:
+        async with asyncio.timeout(longest) as limit:
+            return await read()
+    except TimeoutError:
+        if limit.expired():
+            raise TimeoutError(f"it was not read within {longest:g} s") from None
+        raise
 
 
 def _shared(key: object, settings: ClientSettings) -> ClientSettings:

@@ -81,6 +81,21 @@ async def test_failure(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await gate.start_read("other")).api_key
 
 
+async def test_a_read_that_hangs(gate: Gate) -> None:
+    """A read that hangs fails those who share it; the next one reads anew."""
+
+    def start_read(longest: float) -> asyncio.Task[ClientSettings]:
+        return asyncio.create_task(read_together(WhiteRabbitHook("other"), "other", gate.read, longest))
+
+    hanging = [start_read(0.1) for _ in range(3)]
+    for reading in hanging:
+        with pytest.raises(TimeoutError, match=r"it was not read within 0\.1 s"):
+            await reading
+    gate.opened.set()
+    await start_read(60)
+    assert gate.reads == 2
+
+
 async def test_the_first_caller_is_cancelled(gate: Gate) -> None:
     """If the first caller is cancelled, the others still get the result of its read."""
     first, second = gate.start_read(), gate.start_read()
