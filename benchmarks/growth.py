@@ -25,8 +25,9 @@ from dev.harness.postgres import Postgres
 
 TITLE = "Growth"
 PAGE = ROOT / "docs" / "beyond-one-machine.md"
-TRIGGERERS = (1, 2, 4)
-COUNTS = (1000, 4000)
+CROWDS = {1: (1000, 4000), 2: (2000,), 4: (4000,)}
+"""Numbers of waits by the number of triggerers: a thousand for each triggerer, and four thousand in a single one."""
+
 IDLE_SECONDS = 60.0
 """Seconds for which the waits only wait, while queries and CPU time are counted."""
 
@@ -134,7 +135,7 @@ def measure(smoke: bool) -> Any:
     byte_server = ByteServer()
     rows: list[dict[str, Any]] = []
     with byte_server.running():
-        for triggerers in (1, 2) if smoke else TRIGGERERS:
+        for triggerers in (1, 2) if smoke else CROWDS:
             # The server is a new one too: it remembers all executions that have ended.
             with (
                 server.serving(PING_INTERVAL) as url,
@@ -149,7 +150,7 @@ def _rows(deployment: Deployment, crowds: Crowds, triggerers: int, smoke: bool) 
     seconds = 3.0 if smoke else IDLE_SECONDS
     crowds.end(WAY, crowds.start(WAY, 2 * TASKS, TIMEOUT), BURST_SECONDS, TIMEOUT)
     without = deployment.load(seconds)
-    for count in (40,) if smoke else COUNTS:
+    for count in (40,) if smoke else CROWDS[triggerers]:
         timeout = TIMEOUT + count * TIMEOUT_PER_WAIT
         started = crowds.start(WAY, count, timeout)
         divided = deployment.divided()
