@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.own_fields import OwnFieldsMixin
@@ -32,11 +32,15 @@ class _Changed(NamedTuple):
         return any(mark in self.text for mark in ("{{", "{%", "{#"))
 
 
+_Place: TypeAlias = tuple[str, ...]
+"""Where a value is, such as ``("input", ".amounts", "[3]")``: as one text, ``.a.b`` could be one name or two."""
+
+
 class NativeRenderingMixin(OwnFieldsMixin):
     """Mixin for Airflow tasks that refuse a text which is no text any more."""
 
-    _natively_rendered: Mapping[str, _Changed] = {}
-    """The texts in template fields that became something else, by their places, such as ``input.amounts[3]``."""
+    _natively_rendered: Mapping[_Place, _Changed] = {}
+    """The texts in template fields that became something else, by their places."""
 
     def _render_own_fields(self, fields: list[str], context: Any, *args: Any, **kwargs: Any) -> None:
         """Render the template fields, and remember each text that became something else."""
@@ -44,7 +48,7 @@ class NativeRenderingMixin(OwnFieldsMixin):
         super()._render_own_fields(fields, context, *args, **kwargs)
         for name, value in given.items():
             # Airflow 2 may render a task twice; the texts are those of the first time.
-            found = _changes(value, getattr(self, name, None), name)
+            found = _changes(value, getattr(self, name, None), (name,))
             self._natively_rendered = {**dict(found), **self._natively_rendered}
 
     @contextlib.contextmanager
@@ -56,16 +60,17 @@ class NativeRenderingMixin(OwnFieldsMixin):
         :param names: the arguments.
         :raises WhiteRabbitInputError: if a text without a template became another value.
         """
-        changed = {place: change for name in names for place, change in self._still_changed(getattr(self, name), name)}
-        for place, change in changed.items():
+        changed = [found for name in names for found in self._still_changed(getattr(self, name), (name,))]
+        for place, change in changed:
             if not change.is_template:
                 raise WhiteRabbitInputError(
-                    f"{place}: the DAG holds a text here, but Airflow made another value of it, {_REMEDY}"
+                    f"{''.join(place)}: the DAG holds a text here, but Airflow made another value of it, {_REMEDY}"
                 )
         try:
             yield
         except WhiteRabbitInputError as error:
-            wrong = next((place for place in changed if _is_about(place, str(error))), None)
+            texts = ("".join(place) for place, _ in changed)
+            wrong = next((text for text in texts if _is_about(text, str(error))), None)
             if wrong is None:
                 raise
             raise WhiteRabbitInputError(
@@ -73,18 +78,18 @@ class NativeRenderingMixin(OwnFieldsMixin):
                 f"value, {_REMEDY}"
             ) from None
 
-    def _still_changed(self, value: Any, place: str) -> Iterator[tuple[str, _Changed]]:
+    def _still_changed(self, value: Any, place: _Place) -> Iterator[tuple[_Place, _Changed]]:
         """Yield the places in an argument whose value is still what Airflow made of a text, and what it was."""
         change = self._natively_rendered.get(place)
         # A template for a whole object is what the option is for.
-        if change is not None and _is_same(change.rendered, value) and not (_is_name(place) and _is_object(value)):
+        if change is not None and _is_same(change.rendered, value) and not (len(place) == 1 and _is_object(value)):
             yield place, change
         else:
             for key, member in _members(value):
-                yield from self._still_changed(member, place + key)
+                yield from self._still_changed(member, (*place, key))
 
 
-def _changes(given: Any, rendered: Any, place: str) -> Iterator[tuple[str, _Changed]]:
+def _changes(given: Any, rendered: Any, place: _Place) -> Iterator[tuple[_Place, _Changed]]:
     """Yield the place and the change of each text that was rendered to something else: Airflow keeps the structure."""
     if isinstance(given, str):
         if not isinstance(rendered, str):
@@ -93,7 +98,7 @@ def _changes(given: Any, rendered: Any, place: str) -> Iterator[tuple[str, _Chan
     members = dict(_members(rendered))
     for key, member in _members(given):
         if key in members:
-            yield from _changes(member, members[key], place + key)
+            yield from _changes(member, members[key], (*place, key))
 
 
 def _members(value: Any) -> Iterator[tuple[str, Any]]:
@@ -107,10 +112,6 @@ def _members(value: Any) -> Iterator[tuple[str, Any]]:
 def _is_same(one: Any, other: Any) -> bool:
     """Return whether two values are the same; only what Python has literals for is compared, as some classes raise."""
     return one is other or (type(one) is type(other) and isinstance(one, _LITERALS) and bool(one == other))
-
-
-def _is_name(place: str) -> bool:
-    return "." not in place and "[" not in place
 
 
 def _is_object(value: Any) -> bool:

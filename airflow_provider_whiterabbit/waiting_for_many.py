@@ -79,6 +79,7 @@ class WaitingForManyMixin(WaitingMixin):
         """Read the records of the executions after the trigger's event, and return the task's result."""
         with self._as_task_timeout():
             ended_id(event, self.waits_for, name_of_many(ids))
+        self._unfinished = None
         self._hide_named_secrets()
         many = self._executions(ids)
         self.whiterabbit_hook.run_async(many.read)
@@ -101,7 +102,8 @@ class WaitingForManyMixin(WaitingMixin):
         if ends:
             status = str((failed or ends)[0].record.status)
             name = name_of_many([end.record.id for end in ends])
-            self._lineage_seen = SeenRun(name, status, many.total_usage, failure=failure)
+            failed_with = None if self._returns_failures else failure
+            self._lineage_seen = SeenRun(name, status, many.total_usage, failure=failed_with)
         if failure is not None and not self._returns_failures:
             raise AirflowFailException(failure)
         if self.do_xcom_push and not is_nested(self, context):

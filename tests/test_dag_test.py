@@ -123,8 +123,11 @@ def test_all_ways_of_waiting(whiterabbit_emulator: Emulator) -> None:
     assert "The task fails instead of asking a person" in output
 
 
-def output_of(name: str, text: str, wr: Emulator) -> str:
-    """Run a DAG file that ends with `dag.test()`, in a process of its own; return what it prints."""
+def output_of(name: str, text: str, wr: Emulator, state: str = "success") -> str:
+    """Run a DAG file that ends with `dag.test()`, in a process of its own; return what it prints.
+
+    :param state: how the DAG run ends.
+    """
     folder = Path(os.environ["AIRFLOW_HOME"]) / "dags"
     folder.mkdir(exist_ok=True)
     dag_file = folder / f"{name}.py"
@@ -133,7 +136,7 @@ def output_of(name: str, text: str, wr: Emulator) -> str:
     process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=600)
     dag_file.unlink()
     output = process.stdout + process.stderr
-    assert "STATE success" in output, output[-6000:]
+    assert f"STATE {state}" in output, output[-6000:]
     return output
 
 
@@ -160,6 +163,37 @@ def test_many_inputs_without_xcom(whiterabbit_emulator: Emulator) -> None:
     output_of("many_in_process", MANY_FILE, whiterabbit_emulator)
     submitted = [entry.json["input"]["n"] for entry in whiterabbit_emulator.requests(kind="submit")]
     assert sorted(submitted) == [1, 2, 3, 4, 5]
+
+
+MAPPED_DATA_FILE = """
+from pathlib import Path
+from airflow_provider_whiterabbit.compat import DAG, task
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+
+Path(__file__).with_name("other.json").write_text('{"file": "of the DAGs"}')
+PAY = {"module": "SLOW", "wait_for_completion": False}
+
+with DAG("mapped_data", schedule=None) as dag:
+
+    @task
+    def names():
+        return ["other.json"]
+
+    WhiteRabbitExecuteComponentOperator.partial(task_id="input", **PAY).expand(input=names())
+    WhiteRabbitExecuteComponentOperator.partial(task_id="config", **PAY).expand(config=names())
+    WhiteRabbitExecuteComponentOperator.partial(task_id="file", **PAY).expand(input=["other.json"])
+
+if __name__ == "__main__":
+    print("STATE", dag.test().state)
+"""
+
+
+@needs_dag_test
+def test_mapped_data_names_no_file(whiterabbit_emulator: Emulator) -> None:
+    """A text that comes from another task, to be mapped over, is not the name of a file; one in the DAG file is."""
+    output_of("mapped_data", MAPPED_DATA_FILE, whiterabbit_emulator, "failed")
+    submitted = [entry.json for entry in whiterabbit_emulator.requests(kind="submit")]
+    assert [(body["input"], body["config"]) for body in submitted] == [({"file": "of the DAGs"}, {})]
 
 
 FORKING_FILE = """

@@ -44,6 +44,8 @@ def rendered(native: bool = True, **arguments: Any) -> Any:
         ({"input": {"flag": "True"}}, "input.flag"),
         ({"input": {"memo": ""}}, "input.memo"),
         ({"input": {"memo": "[1, 2]"}}, "input.memo"),
+        ({"input": {"a.b": "100", "a": {"b": "{{ count }}"}}}, "input.a.b"),
+        ({"input": {"a[0]": "100", "a": ["{{ count }}"]}}, r"input.a\[0\]"),
         ({"input": {"count": 100, "amount": "100"}}, "input.amount"),
         ({"config": {"input": {"a": 5}, "a": "5"}, "input": {"a": 5}}, "config.a"),
         ({"callback": "2024"}, "callback"),

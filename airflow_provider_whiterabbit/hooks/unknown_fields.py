@@ -15,6 +15,12 @@ log = logging.getLogger(__name__)
 
 _PREFIX = "extra__whiterabbit__"
 _MAX_NAME = 100
+
+_ELSEWHERE = {
+    **dict.fromkeys(("api_secret", "apisecret", "secret", "secret_key", "private_key", "password"), "password"),
+    **dict.fromkeys(("host", "url", "base_url", "api_url", "endpoint"), "host"),
+}
+"""The fields of the connection itself in which users look for nothing else than these names say."""
 _MAX_WARNINGS = 20
 """Of how many unknown fields of a connection there is a warning at most."""
 
@@ -47,9 +53,12 @@ def _warnings(connection_id: str, names: Iterable[Any]) -> list[str]:
 
 
 def _warning(connection_id: str, name: str) -> str:
-    similar = difflib.get_close_matches(name.lower().removeprefix(_PREFIX), CONN_FIELDS, n=1)
+    plain = name.lower().removeprefix(_PREFIX)
+    similar = difflib.get_close_matches(plain, CONN_FIELDS, n=1)
     connection = connection_id and f" {connection_id}"
     hint = f"; did you mean '{similar[0]}'?" if similar else " and ignores"
+    if plain in _ELSEWHERE:
+        hint = f"; did you mean the connection's {_ELSEWHERE[plain]}?"
     return f"The connection{connection} has an extra field '{name}', which this provider does not know{hint}"
 
 

@@ -90,11 +90,12 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
         :raises WhiteRabbitError: if callbacks could not be replayed.
         """
         self._checked_source(self.submitted)
-        ignore = _different(self.ignore, "ignore")
+        ignore = self._checked_argument("ignore", lambda ids: _different(ids, "ignore"))
         max_replays = self._checked_argument("max_replays", _max_replays)
         if self.submitted is None:
             recovery = Recovery(self._hook, Progress(), max_replays, ignore)
-            for execution_id in _different(self.execution_ids, "execution_ids"):
+            ids = self._checked_argument("execution_ids", lambda ids: _different(ids, "execution_ids"))
+            for execution_id in ids:
                 recovery.look_at(execution_id)
         else:
             recovery = self._recover(context, max_replays, ignore)

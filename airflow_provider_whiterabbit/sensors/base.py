@@ -22,7 +22,7 @@ from airflow_provider_whiterabbit.compat import (
 from airflow_provider_whiterabbit.computed import ComputedAttribute
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles
 from airflow_provider_whiterabbit.ending.verdict import INVALID, no_retry_mends
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitTimeoutError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitOutputError, WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles, starts_in_triggerer
@@ -229,12 +229,13 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
     def _ending_for_good(self) -> Iterator[None]:
         """End the task without retries after an error that no retry mends.
 
-        With `soft_fail`, that would skip the task; with `silent_fail`, the sensor shall poke on.
+        With `soft_fail`, that would skip the task; with `silent_fail`, the sensor shall poke on, but not after the end.
         """
         try:
             yield
         except WhiteRabbitError as error:
-            if no_retry_mends(error, INVALID) and not (self.soft_fail or self.never_fail or self.silent_fail):
+            pokes_on = self.silent_fail and not isinstance(error, WhiteRabbitOutputError)
+            if no_retry_mends(error, INVALID) and not (self.soft_fail or self.never_fail or pokes_on):
                 raise AirflowFailException(str(error)) from error
             raise
 

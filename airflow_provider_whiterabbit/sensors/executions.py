@@ -10,7 +10,7 @@ from airflow_provider_whiterabbit.client.defaults import POKE_INTERVAL
 from airflow_provider_whiterabbit.client.wait.target import EXECUTIONS
 from airflow_provider_whiterabbit.compat import PokeReturnValue, conf
 from airflow_provider_whiterabbit.ending.verdict import name_of_many
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitInputError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.sensors.hiding import HidingSensor
@@ -86,6 +86,11 @@ class WhiteRabbitExecutionsSensor(WaitingForManyMixin, HidingSensor):
         timeout: Seconds | None = None,
         **kwargs: Unpack[SensorParameters],
     ) -> None:
+        for name in ("start_from_trigger", "end_from_trigger"):
+            if name in kwargs:
+                raise WhiteRabbitInputError(
+                    f"{name} can't be set here: a worker always starts and ends a sensor of many executions"
+                )
         super().__init__(
             whiterabbit_conn_id=whiterabbit_conn_id,
             deferrable=deferrable,

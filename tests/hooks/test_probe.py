@@ -39,6 +39,13 @@ def test_unknown_fields(make_hook: MakeHook, extra: dict[str, Any], works: bool,
     assert tested[1].endswith(f" {what}")
 
 
+@pytest.mark.parametrize(("name", "field"), [("api_secret", "password"), ("private_key", "password"), ("url", "host")])
+def test_fields_of_the_connection_itself(make_hook: MakeHook, name: str, field: str) -> None:
+    """A private key in a field of its own is not said to be another secret."""
+    _, message = make_hook(**{name: "x"}).test_connection()
+    assert message.endswith(f"'{name}', which this provider does not know; did you mean the connection's {field}?")
+
+
 def test_fields_of_the_form(make_hook: MakeHook, whiterabbit_emulator: Emulator) -> None:
     """The form of Airflow 2 sends its fields under two names; a field that has the long name alone is not read."""
     key = {"api_key": whiterabbit_emulator.api_key, "extra__whiterabbit__api_key": whiterabbit_emulator.api_key}

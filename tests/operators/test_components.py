@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections import Counter
@@ -492,6 +493,22 @@ def test_kill(airflow: FakeAirflow, wr: Emulator, read_log: Callable[[], str]) -
     assert paid(wr) == ["alice", "bob"]
 
 
+def test_kill_while_records_are_read(airflow: FakeAirflow, wr: Emulator, read_log: Callable[[], str]) -> None:
+    """A task that is killed when all executions have ended does not say that some may be running."""
+    wr.script("PAY", output={"paid": "alice"}, after=0.2)
+    task = pay("alice", deferrable=True)
+    deferred = deferral(airflow, task)
+
+    class KilledOperator(WhiteRabbitExecuteComponentsOperator):
+        def _kept(self, record: Any) -> Any:
+            self.on_kill()
+            return super()._kept(record)
+
+    resumed = KilledOperator(task_id="pay", module="PAY", inputs=[{"to": "alice"}], deferrable=True)
+    assert payees_in(resume(airflow, deferred, resumed)) == ["alice"]
+    assert "may still be running" not in read_log()
+
+
 def test_kill_after_the_end(airflow: FakeAirflow, wr: Emulator, read_log: Callable[[], str]) -> None:
     """When nothing runs any more, or a trigger waits, a kill logs nothing."""
     done, deferring = pay("alice"), pay("bob", deferrable=True)
@@ -661,6 +678,16 @@ def test_lineage(airflow: FakeAirflow, wr: Emulator) -> None:
     assert facts["subject"] == "PAY"
     assert facts["credits_spent"] == 2.5
     assert task.operator_extra_links == ()
+
+
+@pytest.mark.parametrize("choice", ["return", "fail"])
+def test_lineage_of_failures(airflow: FakeAirflow, wr: Emulator, choice: str) -> None:
+    """Executions that have failed are an error of the task only if they fail it."""
+    wr.script("PAY", error={"message": "no funds"})
+    task = pay("alice", on_failed_execution=choice)
+    with contextlib.nullcontext() if choice == "return" else pytest.raises(AirflowFailException):
+        airflow.run(task)
+    assert bool(task._lineage_facts()["failure"]) == (choice == "fail")
 
 
 def test_other_module(airflow: FakeAirflow, wr: Emulator) -> None:

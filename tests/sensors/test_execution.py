@@ -51,6 +51,15 @@ def test_output(airflow: FakeAirflow, whiterabbit_emulator: Emulator, deferrable
     assert airflow.run(sensor(execution_id, deferrable=deferrable)) == output
 
 
+@pytest.mark.parametrize("lenient", ["silent_fail", ""])
+def test_output_that_cannot_be_stored(airflow: FakeAirflow, whiterabbit_emulator: Emulator, lenient: str) -> None:
+    """An output that Airflow can't store fails the task at once; no further poke would mend it, or count it again."""
+    execution_id = whiterabbit_emulator.create_execution("X", output="\0")
+    with pytest.raises(AirflowFailException, match="U\\+0000"):
+        airflow.run(sensor(execution_id, poke_interval=0.1, timeout=60, **({lenient: True} if lenient else {})))
+    assert len(whiterabbit_emulator.requests(kind="record")) == 1
+
+
 @pytest.mark.parametrize("deferrable", [False, True])
 @pytest.mark.parametrize("lenient", ["soft_fail", "never_fail", ""])
 def test_failed(airflow: FakeAirflow, whiterabbit_emulator: Emulator, deferrable: bool, lenient: str) -> None:
