@@ -47,7 +47,7 @@ ALWAYS_NEWEST := $(patsubst %,--exclude-newer-package=%=2100-01-01,quickjs-ng ti
 # How the tests run, for two cores. Those that start no Airflow processes wait half of the time: five of them fit. Of those
 # on a real Airflow, two processes run a module each; tests/e2e/conftest.py lets one process run all that share an Airflow.
 UNIT := -n 5 --dist worksteal
-REAL := -n 2 --dist loadfile tests/e2e
+REAL := -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
 ALONE := tests/client/transport tests/triggers
 # Other targets run the other tests.
 HERE := not kills and not bad_day and not ui

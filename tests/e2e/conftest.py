@@ -27,6 +27,9 @@ SHARING = {
 }
 """The modules that share the session's Airflow."""
 
+LONGEST = [f"test_{name}" for name in ("callbacks_heard", "demo", "callbacks", "tutorial", "triggerer")]
+"""The modules that take longest, although some have few tests: beside those that share an Airflow, they begin."""
+
 
 class SharingScheduling(LoadFileScheduling):
     """A way of pytest-xdist to distribute tests: one process runs all modules that share the session's Airflow."""
@@ -45,11 +48,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Check that no other module shares the session's Airflow."""
+    """Check that no other module shares the session's Airflow; sort the tests so that the longest modules begin."""
+    items.sort(key=_place)
     for item in items:
         is_sharing = "airflow" in getattr(item, "fixturenames", ()) and not hasattr(item.module, "airflow")
         if item.get_closest_marker("e2e") and is_sharing and item.path.stem not in SHARING:
             raise pytest.UsageError(f"{item.path} shares the session's Airflow: it belongs to SHARING in {__file__}")
+
+
+def _place(item: pytest.Item) -> int:
+    name = item.path.stem if item.path.parent == Path(__file__).parent else ""  # all tests of the session come here
+    return 0 if name in SHARING else 1 + (LONGEST.index(name) if name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")
