@@ -45,7 +45,8 @@ OLDEST_AND_NEWEST := $(firstword $(OLDER)) 3.3=2100-01-01
 ALWAYS_NEWEST := $(patsubst %,--exclude-newer-package=%=2100-01-01,quickjs-ng time-machine)
 
 # How the tests run, for two cores. Those that start no Airflow processes wait half of the time: five of them fit. Of those
-# on a real Airflow, two processes run a module each; tests/e2e/conftest.py lets one process run all that share an Airflow.
+# on a real Airflow, three processes run a module each; tests/e2e/conftest.py lets one process run all that share an Airflow,
+# and sorts the modules: the longest begin.
 UNIT := -n 5 --dist worksteal
 REAL := -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
 ALONE := tests/client/transport tests/triggers

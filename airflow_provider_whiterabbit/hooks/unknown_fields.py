@@ -20,7 +20,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("api_secret", "apisecret", "secret", "secret_key", "private_key", "password"), "password"),
     **dict.fromkeys(("host", "url", "base_url", "api_url", "endpoint"), "host"),
 }
-"""The fields of the connection itself in which users look for nothing else than these names say."""
+"""Names of extra fields with which users mean a field of the connection itself, and that field."""
 _MAX_WARNINGS = 20
 """Of how many unknown fields of a connection there is a warning at most."""
 
@@ -56,9 +56,8 @@ def _warning(connection_id: str, name: str) -> str:
     plain = name.lower().removeprefix(_PREFIX)
     similar = difflib.get_close_matches(plain, CONN_FIELDS, n=1)
     connection = connection_id and f" {connection_id}"
-    hint = f"; did you mean '{similar[0]}'?" if similar else " and ignores"
-    if plain in _ELSEWHERE:
-        hint = f"; did you mean the connection's {_ELSEWHERE[plain]}?"
+    meant = f"the connection's {_ELSEWHERE[plain]}" if plain in _ELSEWHERE else similar and f"'{similar[0]}'"
+    hint = f"; did you mean {meant}?" if meant else " and ignores"
     return f"The connection{connection} has an extra field '{name}', which this provider does not know{hint}"
 
 

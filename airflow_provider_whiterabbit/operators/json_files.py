@@ -65,7 +65,8 @@ class JsonFilesMixin(TemplatedMixin):
     def _render_own_fields(self, fields: list[str], context: Any, *args: Any, **kwargs: Any) -> None:
         """Render the template fields; read the files of a mapped task, and of a DAG that Airflow has not loaded."""
         ours = self._fields_of_this_provider()
-        # What was rendered, or comes from another task to be mapped over, is data, which may not name a file.
+        # What was rendered, or comes from another task to be mapped over, is data, which may not name a file. Airflow
+        # passes the set of the identities (`id`) of the latter.
         data = next((argument for argument in (*args, *kwargs.values()) if isinstance(argument, set)), set())
         names = [name for name in self._json_arguments if name in fields and name not in self._were_rendered]
         self._read_files([name for name in names if id(getattr(self, name, None)) not in data])

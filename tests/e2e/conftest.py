@@ -28,7 +28,7 @@ SHARING = {
 """The modules that share the session's Airflow."""
 
 LONGEST = [f"test_{name}" for name in ("callbacks_heard", "demo", "callbacks", "tutorial", "triggerer")]
-"""The modules that take longest, although some have few tests: beside those that share an Airflow, they begin."""
+"""The modules that take longest, although some have few tests. They begin, with those that share an Airflow."""
 
 
 class SharingScheduling(LoadFileScheduling):

@@ -29,7 +29,7 @@ def connected(host: str, port: int, seconds: float, options: Sequence[tuple[Any,
     for number, address in enumerate(addresses):
         share = (ends - monotonic()) / (len(addresses) - number)
         try:
-            return _connected(address, max(share, 0.001), seconds, options)  # 0 would mean without a limit
+            return _connected(address, max(share, 0.001), options)  # 0 would mean without a limit
         except TimeoutError:
             failure = TooSlowError(f"no connection within {seconds:g} s")
         except OSError as error:
@@ -66,9 +66,7 @@ def _is_address(host: str) -> bool:
     return False
 
 
-def _connected(
-    address: tuple[Any, ...], share: float, seconds: float, options: Sequence[tuple[Any, ...]]
-) -> socket.socket:
+def _connected(address: tuple[Any, ...], share: float, options: Sequence[tuple[Any, ...]]) -> socket.socket:
     family, kind, protocol, _, place = address
     connection = socket.socket(family, kind, protocol)
     try:
@@ -76,7 +74,6 @@ def _connected(
             connection.setsockopt(*option)
         connection.settimeout(share)
         connection.connect(place)
-        connection.settimeout(seconds)  # of the TLS handshake
     except BaseException:
         connection.close()
         raise
