@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import socket
@@ -40,10 +41,11 @@ def tls_server(context: ssl.SSLContext, handle: Callable[[ssl.SSLSocket], None])
 
 
 def buffers() -> list[int]:
-    """Return the sizes of the read buffers of this process's open TLS connections with asyncio, the smallest first."""
+    """Return the sizes of the read buffers of the running event loop's open TLS connections, the smallest first."""
+    loop = asyncio.get_running_loop()  # another test may have ended its loop with connections that were still open
     return sorted(
         len(protocol._ssl_buffer)
         for protocol in gc.get_objects()
         # Not isinstance: some of Airflow's objects import what they stand for when they are asked for their class.
-        if type(protocol) is SSLProtocol and protocol._transport is not None
+        if type(protocol) is SSLProtocol and protocol._loop is loop and protocol._transport is not None
     )
