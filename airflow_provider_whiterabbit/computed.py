@@ -1,4 +1,4 @@
-"""`ComputedAttribute`: an attribute of an Airflow task that is computed as late as possible: when it is read."""
+"""Attributes of Airflow tasks that are computed when they are read, or changed when they are set."""
 
 from __future__ import annotations
 
@@ -30,3 +30,27 @@ class ComputedAttribute:
 
     def __set__(self, task: Any, value: Any) -> None:
         vars(task)[self._name] = value
+
+
+class ChangedAttribute:
+    """A descriptor: an attribute of a task whose value is changed when it is set, by whom and whenever that is.
+
+    :param change: returns the value to keep for the value that was set.
+    """
+
+    def __init__(self, change: Callable[[Any], Any]) -> None:
+        self._change = change
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, task: Any, owner: type | None = None) -> Any:
+        if task is None:
+            return self
+        try:
+            return vars(task)[self._name]
+        except KeyError:
+            raise AttributeError(f"{type(task).__name__} has no {self._name} yet") from None
+
+    def __set__(self, task: Any, value: Any) -> None:
+        vars(task)[self._name] = self._change(value)

@@ -90,10 +90,11 @@ def fixed_flag(value: Any, name: str) -> None:
         raise WhiteRabbitInputError(f"{name} must be True or False, and can't be a template; got {value!r:.50}")
 
 
-def ids_of(value: Any, name: str) -> list[str]:
+def ids_of(value: Any, name: str, template: Any = None) -> list[str]:
     """Return ids from a list of them, from what can be read like one, or from the text of a JSON array.
 
     :param name: the argument's name, for the error.
+    :param template: what was rendered to the value, for an error about one id of a list.
     :raises WhiteRabbitInputError: if it is something else, or something in it is not an id.
     """
     if isinstance(value, str):
@@ -103,14 +104,14 @@ def ids_of(value: Any, name: str) -> list[str]:
             value = None
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise WhiteRabbitInputError(f"{name} must be a list of ids, or a template that renders to a JSON array of ids")
-    return checks.identifiers(value, name)
+    return checks.identifiers(value, name, template if isinstance(template, list | tuple) else ())
 
 
 def literal_ids(value: Any, name: str) -> Any:
     """Check ids that are known when the DAG is parsed, and return them; unchanged if some are templates."""
     if isinstance(value, Iterator):  # it can be read once
         value = list(value)
-    if not (isinstance(value, list | tuple | set) and any(map(is_deferred, value))):
+    if not _holds_templates(value):
         ids_of(value, name)
     return value
 
@@ -141,6 +142,10 @@ def as_number(value: Any) -> Any:
     return value
 
 
+def _holds_templates(value: Any) -> bool:
+    return isinstance(value, list | tuple | set) and any(map(is_deferred, value))
+
+
 def _literal(value: Any, depth: int) -> Any:
     """Return a value without what Airflow renders, and without floats that JSON has: their text costs an import."""
     if isinstance(value, float) and math.isfinite(value):
@@ -163,7 +168,7 @@ class TemplatedMixin(OwnFieldsMixin):
         """Render the template fields, and remember the templates."""
         given = {name: getattr(self, name, None) for name in fields}
         # Airflow 2 may render a task twice.
-        templates = {name: value for name, value in given.items() if is_deferred(value)}
+        templates = {name: value for name, value in given.items() if is_deferred(value) or _holds_templates(value)}
         self._unrendered = {**templates, **self._unrendered}
         super()._render_own_fields(fields, context, *args, **kwargs)
 
@@ -220,9 +225,16 @@ class TemplatedMixin(OwnFieldsMixin):
         try:
             return check(value)
         except WhiteRabbitInputError as error:
-            if name not in self._unrendered:
+            if not is_deferred(self._unrendered.get(name)):
                 raise
             raise WhiteRabbitInputError(f"{error} (rendered from {self._template_of(name)})") from None
+
+    def _checked_ids(self, name: str) -> list[str]:
+        """Return a rendered argument that is a list of ids; an error names the list's template, or that of the one id.
+
+        :raises WhiteRabbitInputError: if it is no list of ids.
+        """
+        return self._checked_argument(name, lambda ids: ids_of(ids, name, self._unrendered.get(name)))
 
     def _template_of(self, name: str) -> str:
         return f"{str(self._unrendered[name])!r:.{_MAX_SHOWN}}"

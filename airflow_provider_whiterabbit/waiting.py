@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.compat import AirflowTaskTimeout, conf
-from airflow_provider_whiterabbit.computed import ComputedAttribute
+from airflow_provider_whiterabbit.computed import ChangedAttribute, ComputedAttribute
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles, task_obstacles
 from airflow_provider_whiterabbit.ending.storable import check_storable
 from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, ended_id, result_of
@@ -42,11 +42,15 @@ def configured(option: str, argument: bool | None) -> bool:
 
 
 def limited(timeout: Any) -> float:
-    """Return a task's timeout in seconds. Infinity becomes a number: Airflow stores template fields as JSON.
+    """Return a task's timeout in seconds; infinity as a number, because Airflow stores template fields as JSON.
 
     :raises WhiteRabbitInputError: if it is no timeout.
     """
     return min(seconds(timeout, "timeout"), _NO_END)
+
+
+def _finite(timeout: Any) -> Any:
+    return _NO_END if isinstance(timeout, float) and timeout == math.inf else timeout
 
 
 def _extra_links() -> tuple[WhiteRabbitLink, ...]:
@@ -90,8 +94,8 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
     timeout_error: ClassVar[type[Exception]]
     """The exception that the task raises when the task's `timeout` has passed."""
 
-    timeout: Any
-    """Seconds, or a template; None for no end. A cluster policy or a subclass may set a `timedelta`."""
+    timeout: Any = ChangedAttribute(_finite)
+    """Seconds, or a template; None for no end. A cluster policy or a subclass may set a `timedelta` or infinity."""
 
     @cached_property
     def whiterabbit_hook(self) -> WhiteRabbitHook:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,15 +53,19 @@ def identifier(value: Any, name: str, template: Any = None) -> str:
     return value
 
 
-def identifiers(value: Any, name: str) -> list[str]:
+def identifiers(value: Any, name: str, templates: Sequence[Any] = ()) -> list[str]:
     """Check that a value is a list of ids, or can be read like one, and return the list.
 
     :param name: the argument's name, for the error, which has the position too.
+    :param templates: what was rendered to the ids, for the error; empty if nothing was.
     :raises WhiteRabbitInputError: if it is not, or something in it is not an id as `identifier` wants it.
     """
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise WhiteRabbitInputError(f"{name} must be a list of ids, got {type(value).__name__}")
-    return [identifier(item, f"{name}[{index}]") for index, item in enumerate(value)]
+    return [
+        identifier(item, f"{name}[{index}]", templates[index] if index < len(templates) else None)
+        for index, item in enumerate(value)
+    ]
 
 
 def headers(value: Any, name: str, error: type[Exception]) -> dict[str, str]:

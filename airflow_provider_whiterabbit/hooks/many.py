@@ -40,8 +40,8 @@ class WaitingForManyHook(ConnectedHook):
 
         :param execution_ids: their ids; the results have the same order. No ids have no results.
         :param timeout: seconds or `timedelta`; `None` waits without end.
-        :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of a record where streaming is
-            refused.
+        :param poll_interval: seconds or `timedelta` between two reads of a record while streaming is refused; less than
+            1 second counts as 1 second.
         :param outputs: whether the results have the outputs. Without them, thousands of results need little memory.
         :raises WhiteRabbitError: where an event loop runs, which this would block.
         :raises WhiteRabbitTimeoutError: when the time is up. Its attribute `ended` holds the results of those that had

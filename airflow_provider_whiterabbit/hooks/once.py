@@ -114,8 +114,8 @@ class Once:
         """Wait until what stands under a key has ended, successfully or not; return its record.
 
         :param timeout: seconds or `timedelta`; `None` waits without end.
-        :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of the record where streaming
-            is refused.
+        :param poll_interval: seconds or `timedelta` between two reads of the record while streaming is refused; less
+            than 1 second counts as 1 second.
         :raises WhiteRabbitInputError: if this try has asked for nothing under the key.
         :raises WhiteRabbitTimeoutError: when the time is up.
         """

@@ -165,8 +165,8 @@ class WhiteRabbitHook(WaitingForManyHook):
         """Follow an execution's event stream until the execution has ended, successfully or not; return the record.
 
         :param timeout: seconds or `timedelta`; `None` waits without end.
-        :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of the record where streaming
-            is refused.
+        :param poll_interval: seconds or `timedelta` between two reads of the record while streaming is refused; less
+            than 1 second counts as 1 second.
         :raises WhiteRabbitTimeoutError: when the time is up.
         """
         return self._wait(EXECUTION.followed(execution_id), timeout, poll_interval)

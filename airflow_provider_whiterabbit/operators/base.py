@@ -60,8 +60,8 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
     :param timeout: seconds or `timedelta` from the task's start after which `WhiteRabbitTimeoutError` is raised;
         templated. The execution or run is not cancelled, and a retry waits for it again. `execution_timeout` bounds the
         wait too, also while deferred.
-    :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of the record while streaming is
-        refused; templated.
+    :param poll_interval: seconds or `timedelta` between two reads of the record while streaming is refused; less than
+        1 second counts as 1 second; templated.
     :param on_failed_execution: what happens after FAILED: ``fail`` ends the task without retries; ``resubmit`` lets a
         retry submit anew (Airflow 3.3+). Templated.
     :param on_doubt: what happens if an earlier submission of the task may not have arrived, was another request, or is

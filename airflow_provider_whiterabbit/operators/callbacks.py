@@ -11,7 +11,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.operators.recovery import Recovery, ReplayOutcome
 from airflow_provider_whiterabbit.operators.submissions import Progress, Submissions
-from airflow_provider_whiterabbit.templated import TemplatedMixin, as_number, connection_id, ids_of, literal_ids
+from airflow_provider_whiterabbit.templated import TemplatedMixin, as_number, connection_id, literal_ids
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -90,11 +90,11 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
         :raises WhiteRabbitError: if callbacks could not be replayed.
         """
         self._checked_source(self.submitted)
-        ignore = self._checked_argument("ignore", lambda ids: _different(ids, "ignore"))
+        ignore = self._different_ids("ignore")
         max_replays = self._checked_argument("max_replays", _max_replays)
         if self.submitted is None:
             recovery = Recovery(self._hook, Progress(), max_replays, ignore)
-            ids = self._checked_argument("execution_ids", lambda ids: _different(ids, "execution_ids"))
+            ids = self._different_ids("execution_ids")
             for execution_id in ids:
                 recovery.look_at(execution_id)
         else:
@@ -123,6 +123,10 @@ class WhiteRabbitReplayCallbacksOperator(TemplatedMixin, BaseOperator):
     def _hook(self) -> WhiteRabbitHook:
         return WhiteRabbitHook(self._checked_argument("whiterabbit_conn_id", connection_id))
 
+    def _different_ids(self, name: str) -> list[str]:
+        """Return the ids of an argument without duplicates, in the given order."""
+        return list(dict.fromkeys(self._checked_ids(name)))
+
     def _checked_source(self, submitted: Any) -> Any:
         if (submitted is None) == (self.execution_ids is None):
             raise WhiteRabbitInputError("give execution_ids or submitted, and not both")
@@ -146,8 +150,3 @@ def _max_replays(value: Any) -> int:
     if type(number) is not int or number < 1:
         raise WhiteRabbitInputError(f"max_replays must be an integer of at least 1, got {number!r:.100}")
     return number
-
-
-def _different(ids: Any, name: str) -> list[str]:
-    """Return ids without duplicates, in the given order."""
-    return list(dict.fromkeys(ids_of(ids, name)))

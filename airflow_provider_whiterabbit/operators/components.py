@@ -67,8 +67,8 @@ class WhiteRabbitExecuteComponentsOperator(WhiteRabbitManyComponentsOperator):
     :param timeout: seconds or `timedelta` from the task's start after which `WhiteRabbitTimeoutError` is raised;
         templated. The executions are not cancelled, and a retry waits for them again. `execution_timeout` bounds the
         wait too, also while deferred.
-    :param poll_interval: seconds or `timedelta`, 1 second or more, between two reads of a record while streaming is
-        refused; templated.
+    :param poll_interval: seconds or `timedelta` between two reads of a record while streaming is refused; less than
+        1 second counts as 1 second; templated.
     :param on_failed_execution: what happens if some executions have failed, after all have ended: ``fail`` fails the
         task without retries; ``return`` returns the results, with their errors. Templated.
     :param on_doubt: what happens if an earlier submission of an input may not have arrived, was another request, or is

@@ -14,7 +14,7 @@ from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbi
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.sensors.hiding import HidingSensor
-from airflow_provider_whiterabbit.templated import flag, ids_of, literal_ids
+from airflow_provider_whiterabbit.templated import flag, literal_ids
 from airflow_provider_whiterabbit.triggers.executions import WhiteRabbitExecutionsTrigger
 from airflow_provider_whiterabbit.waiting_for_many import (
     Ended,
@@ -112,7 +112,7 @@ class WhiteRabbitExecutionsSensor(WaitingForManyMixin, HidingSensor):
         :raises WhiteRabbitInputError: if they are not a list of ids.
         """
         with self._naming_native_rendering("execution_ids"):
-            return self._checked_argument("execution_ids", lambda ids: ids_of(ids, "execution_ids"))
+            return self._checked_ids("execution_ids")
 
     @property
     def _id_text(self) -> str:

@@ -57,7 +57,7 @@ class WhiteRabbitTrigger(BaseTrigger):
 
     :param identity: id of the execution or run.
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``.
-    :param poll_interval: seconds, 1 or more, between two reads of the record while streaming is refused.
+    :param poll_interval: seconds between two reads of the record while streaming is refused; less than 1 counts as 1.
     :param deadline: when to give up; an aware wall-clock time, since a trigger outlives processes.
     :param timeout: seconds from the task's start after which to give up, for a task that starts in the triggerer. There
         Airflow sets `timeout_after`, which must be `GRACE` later. In other tasks they count from the trigger's start:

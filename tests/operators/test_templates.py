@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -227,6 +228,27 @@ def test_serialized() -> None:
         WhiteRabbitExecuteComponentOperator(task_id="endless", module="PAY", timeout=float("inf"))
     assert serialized(dag).get_task("pay").timeout == "{{ params.timeout }}"
     assert serialized(dag).get_task("endless").timeout < float("inf")
+
+
+@pytest.mark.parametrize("by", ["policy", "subclass"])
+@pytest.mark.parametrize("task_class", [WhiteRabbitExecuteComponentOperator, WhiteRabbitExecutionSensor])
+def test_endless_by(task_class: Any, by: str) -> None:
+    """An endless timeout of a cluster policy or a subclass can be stored as JSON too, and never ends."""
+
+    class Endless(task_class):  # type: ignore[misc]
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            if by == "subclass":
+                self.timeout = float("inf")
+
+    arguments = {"module": "PAY"} if task_class is WhiteRabbitExecuteComponentOperator else {"execution_id": "e"}
+    with DAG("stored", schedule=None) as dag:
+        task = Endless(task_id="endless", timeout=5, **arguments)
+    if by == "policy":
+        task.timeout = float("inf")
+    assert task._deadline(None) is None
+    json.dumps(task.timeout, allow_nan=False)
+    assert serialized(dag).get_task("endless").timeout == task.timeout
 
 
 def test_replays() -> None:

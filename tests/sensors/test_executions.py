@@ -303,3 +303,15 @@ def test_lineage(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
     facts = task._lineage_facts()
     assert (facts["identity"], facts["status"], facts["credits_spent"]) == (name_of_many(ids), "FAILED", 2)
     assert facts["failure"] is None
+
+
+@pytest.mark.parametrize("options", [{}, {"deferrable": True}], ids=str)
+def test_one_id_that_is_missing(airflow: FakeAirflow, whiterabbit_emulator: Emulator, options: dict[str, Any]) -> None:
+    """An error about one of several ids names its place and its template, before anything is sent."""
+    with DAG("ids", schedule=None):
+        task = sensor(["e-1", "{{ params.first }}", "{{ params.last }}"], **options)
+    task.render_template_fields({"params": {"first": "e-2", "last": ""}})
+    message = r"execution_ids\[2\] must be an id .*got '' \(rendered from '\{\{ params.last \}\}'\)"
+    with fails_for_good(exc.WhiteRabbitInputError, message):
+        airflow.run(task)
+    assert not whiterabbit_emulator.journal
