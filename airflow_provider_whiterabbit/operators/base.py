@@ -26,7 +26,7 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.masking import failure_of
-from airflow_provider_whiterabbit.operators.doubt import other_module
+from airflow_provider_whiterabbit.operators.doubt import OnDoubt, OnFailedExecution, other_module
 from airflow_provider_whiterabbit.operators.earlier import OnClear
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
 from airflow_provider_whiterabbit.operators.submission import digest
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from airflow_provider_whiterabbit.compat import Context, XComArg
-    from airflow_provider_whiterabbit.operators.doubt import OnDoubt, OnFailedExecution
     from airflow_provider_whiterabbit.parameters import OperatorParameters, Rendered, Seconds
 
 
@@ -123,7 +122,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         )
         self.on_doubt = self._unless_template(
             on_doubt,
-            lambda word: None if word is None else checks.choice(word, "on_doubt", get_args(self._doubt_choices)),
+            lambda word: None if word is None else checks.choice(word, "on_doubt", get_args(OnDoubt)),
         )
         self.on_clear = self._unless_template(on_clear, lambda word: checks.choice(word, "on_clear", get_args(OnClear)))
         self.assigned_users = assigned_users

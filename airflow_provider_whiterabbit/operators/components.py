@@ -73,8 +73,8 @@ class WhiteRabbitExecuteComponentsOperator(WhiteRabbitManyComponentsOperator):
         task without retries; ``return`` returns the results, with their errors. Templated.
     :param on_doubt: what happens if an earlier submission of an input may not have arrived, was another request, or is
         unknown to White Rabbit: ``fail`` ends the task without retries and says how to settle the doubts; ``resubmit``
-        submits anew, so everything may happen twice. The default is ``[whiterabbit] on_doubt``, or ``fail``; ``ask``
-        counts as ``fail`` here. Templated.
+        submits anew, so everything may happen twice. The default is ``[whiterabbit] on_doubt``, or ``fail``. ``ask``,
+        of that option or of the DAG's ``default_args``, counts as ``fail`` with a warning. Templated.
     :param on_clear: what happens if the task is cleared after executions have ended: ``reattach`` takes them again, as
         a retry does, and submits only what never was; ``resubmit`` submits their inputs anew. Templated.
     """
@@ -94,7 +94,6 @@ class WhiteRabbitExecuteComponentsOperator(WhiteRabbitManyComponentsOperator):
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"inputs": "json", "config": "json"}
     _failed_choices = OnFailedExecutions
-    _doubt_choices = OnManyDoubts
 
     def __init__(
         self,

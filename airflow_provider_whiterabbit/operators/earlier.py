@@ -35,10 +35,9 @@ class EarlierMixin(WaitingMixin):
     on_failed_execution: Any
     on_doubt: Any
     on_clear: Any
-    """Words of `_failed_choices`, `_doubt_choices` and `OnClear`, or templates of them."""
+    """Words of `_failed_choices`, `OnDoubt` and `OnClear`, or templates of them."""
 
     _failed_choices: ClassVar[Any] = OnFailedExecution
-    _doubt_choices: ClassVar[Any] = OnDoubt
 
     assigned_users: list[dict[str, str]] | None
 
@@ -82,7 +81,7 @@ class EarlierMixin(WaitingMixin):
 
     def _doubt_option(self) -> OnDoubt:
         if self._rendered_argument("on_doubt") is not None:
-            return cast(OnDoubt, self._chosen("on_doubt", self._doubt_choices))
+            return cast(OnDoubt, self._chosen("on_doubt", OnDoubt))
         return configured_on_doubt()
 
     def _named(self, target_id: str) -> str:

@@ -570,7 +570,7 @@ def test_too_many(airflow: FakeAirflow) -> None:
         {"inline_wait": "soon"},
         {"outputs": "no"},
         {"on_failed_execution": "resubmit"},
-        {"on_doubt": "ask"},
+        {"on_doubt": "never"},
         {"on_clear": "never"},
     ],
     ids=str,
@@ -587,10 +587,15 @@ def test_wrong_options(airflow: FakeAirflow, wr: Emulator, arguments: dict[str, 
     assert not wr.journal
 
 
-def test_ask(airflow: FakeAirflow, wr: Emulator, monkeypatch: pytest.MonkeyPatch, read_log: Callable[[], str]) -> None:
-    """The deployment's option `ask` counts as `fail`."""
-    monkeypatch.setenv("AIRFLOW__WHITERABBIT__ON_DOUBT", "ask")
-    airflow.run(pay("alice"))
+@pytest.mark.parametrize("of", ["deployment", "DAG"])
+def test_ask(
+    airflow: FakeAirflow, wr: Emulator, monkeypatch: pytest.MonkeyPatch, read_log: Callable[[], str], of: str
+) -> None:
+    """The option `ask` of the deployment, or of the DAG for all its operators, counts as `fail`."""
+    monkeypatch.setenv("AIRFLOW__WHITERABBIT__ON_DOUBT", "ask" if of == "deployment" else "resubmit")
+    with DAG("asks", schedule=None, default_args={"on_doubt": "ask"} if of == "DAG" else {}):
+        task = pay("alice")
+    airflow.run(task)
     assert "The task fails instead of asking a person: it submits many inputs" in read_log()
 
 

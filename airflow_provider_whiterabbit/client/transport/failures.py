@@ -90,6 +90,8 @@ def _explained(error: Exception, host: str, source: str, hiding: Hiding) -> tupl
         return f"a certificate was refused: {text}", remedy
     if isinstance(cause, ssl.SSLError) and _CLIENT_REFUSED.search(cause.reason or ""):
         return f"the server wants another client certificate: {text}", "; check the connection's 'client_cert'"
+    if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":  # OpenSSL's name for any other bytes
+        return f"the other side does not speak TLS: {text}", f"; check {source}, its scheme and its port"
     return text, ""
 
 

@@ -34,6 +34,17 @@ def refused_certificate(verify_code: int) -> ssl.SSLCertVerificationError:
     return error
 
 
+def no_tls() -> ssl.SSLError:
+    """Return the error of a TLS client whose server answers in plain HTTP, without the place in Python's source."""
+    client = ssl.create_default_context().wrap_bio(answer := ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="x")
+    answer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with pytest.raises(ssl.SSLError) as caught:
+        client.do_handshake()
+    error = ssl.SSLError(1, caught.value.args[1].partition(" (_ssl")[0])
+    error.reason = caught.value.reason
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "cause", "remedy"),
     [
@@ -55,6 +66,11 @@ def refused_certificate(verify_code: int) -> ssl.SSLCertVerificationError:
             refused_certificate(20),
             "a certificate was refused: SSLCertVerificationError: not trusted",
             "; if a company's own CA signed it, set the connection's 'ca_bundle'",
+        ),
+        (
+            no_tls(),
+            "the other side does not speak TLS: SSLError: [SSL: WRONG_VERSION_NUMBER] wrong version number",
+            "; check the connection's host, its scheme and its port",
         ),
         (refused_certificate(10), "a certificate was refused: SSLCertVerificationError: not trusted", ""),
     ],
