@@ -6,8 +6,11 @@ of a submission are hidden earlier, in White Rabbit's answers: see `client.hidin
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.compat import redact
 
 
@@ -16,11 +19,25 @@ def masked(text: str) -> str:
     return str(redact(text))
 
 
+def masked_error(error: Any) -> Any:
+    """Return an error from White Rabbit, any JSON value, with ``***`` in place of each secret that Airflow knows."""
+    try:
+        return Hiding(mask=masked).data(json.loads(json.dumps(error)), is_error=True)
+    except RecursionError:  # such an error is not shown
+        return error
+
+
 def failure_of(record: Any) -> str:
     """Return why an execution or workflow run did not complete, without the secrets that Airflow knows.
 
     White Rabbit's error may repeat what it was sent. OpenLineage's listener knows the secrets of its own start alone.
+    The text is cut to a length after the secrets are gone: nothing would find half a secret.
 
     :param record: the record of an execution or workflow run that has ended.
     """
+    if hasattr(record, "stages"):
+        stages = tuple(replace(stage, error=masked_error(stage.error)) for stage in record.stages)
+        record = replace(record, stages=stages, cancel_reason=masked_error(record.cancel_reason))
+    else:
+        record = replace(record, error=masked_error(record.error))
     return masked(record.failure)

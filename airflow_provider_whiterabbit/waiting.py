@@ -32,6 +32,12 @@ MAX_WAIT_SECONDS = 10 * 365 * 24 * 60 * 60.0
 
 _NO_END = MAX_WAIT_SECONDS + 1
 
+_FAIL = "__fail__"
+"""The name of the method with which Airflow resumes a deferred task whose trigger failed or timed out."""
+
+_DEFERRAL_TIMEOUTS = ("Trigger timeout", "Trigger/execution timeout")
+"""The error texts with which Airflow 3 and Airflow 2.11 resume a deferred task whose trigger timed out."""
+
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
 
@@ -204,6 +210,18 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
             if self._wait_seconds == self._timeout_seconds or self.execution_timeout is None:
                 raise self.timeout_error(str(error)) from None
             raise AirflowTaskTimeout(str(error)) from None
+
+    def _refuse_deferral_timeout(self, next_method: str, next_kwargs: dict[str, Any] | None, what: str) -> None:
+        """Raise the exception of the task's timeout if Airflow resumes the task because nothing has waited in time.
+
+        :param what: what the task waited for, as part of a sentence.
+        :raises Exception: `timeout_error` or `AirflowTaskTimeout`.
+        """
+        if next_method == _FAIL and (next_kwargs or {}).get("error") in _DEFERRAL_TIMEOUTS:
+            with self._as_task_timeout():
+                raise WhiteRabbitTimeoutError(
+                    f"Airflow's deferral timeout fired before a triggerer saw the end of {what}"
+                )
 
     def _push_link(self, context: Context, target_id: str) -> None:
         """Store the link to White Rabbit's dashboard as XCom, once per process, if the connection has a template.

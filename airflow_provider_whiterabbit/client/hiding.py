@@ -46,11 +46,16 @@ _WORDS = re.compile(r"[A-Za-z_ ]{1,60}")
 
 
 class Hiding:
-    """The secrets that are hidden. With secrets it can't be pickled, and its `repr` shows none."""
+    """The secrets that are hidden. With secrets it can't be pickled, and its `repr` shows none.
 
-    __slots__ = ("_pattern", "_shared", "_values")
+    :param mask: hides other secrets in a text, those that Airflow knows; None if there is nothing that does. It is used
+        for errors alone, before they are cut: what is left of a secret would not be found later.
+    """
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
+    __slots__ = ("_pattern", "_shared", "_values", "mask")
+
+    def __init__(self, values: Iterable[str] = (), mask: Callable[[str], str] | None = None) -> None:
+        self.mask = mask
         self._values = _NONE
         self._pattern: re.Pattern[str] | None = None
         self._shared = _NONE
@@ -59,7 +64,7 @@ class Hiding:
     def __reduce__(self) -> Any:
         if self._values:
             raise TypeError("an object that holds secrets can't be pickled")
-        return type(self), ()
+        return type(self), ((), self.mask)
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -81,7 +86,7 @@ class Hiding:
 
     def error(self, text: str) -> str:
         """Return the text of an error, in which three stars also take the place of parts of secrets."""
-        text = self.text(text)
+        text = self.text(text if self.mask is None else self.mask(text))
         if not self._shared:
             return text
         if len(text) > _MAX_SHARED:
@@ -108,7 +113,7 @@ class Hiding:
 
     def body(self, body: bytes) -> bytes:
         """Return the body of a refusal without secrets and parts of secrets."""
-        if not self:
+        if not self and self.mask is None:
             return body
         try:
             return json.dumps(self.data(json.loads(body), is_error=True)).encode()
@@ -120,7 +125,7 @@ class Hiding:
 
         :param is_error: whether all of it is an error.
         """
-        if not self:
+        if not self and not (is_error and self.mask):
             return data
         box = [data]
         todo: list[tuple[Any, bool, bool]] = [(box, is_error, False)]  # no recursion: answers can be nested deeply

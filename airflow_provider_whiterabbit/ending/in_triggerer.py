@@ -20,6 +20,7 @@ from airflow_provider_whiterabbit.ending.storable import check_storable
 from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
 from airflow_provider_whiterabbit.links import LINK_KEY
+from airflow_provider_whiterabbit.masking import failure_of
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
 
@@ -103,7 +104,7 @@ async def _end(
         if succeeded:
             task.log.info("The task ended in the triggerer: success")
             return TaskSuccessEvent()
-        failure = record.failure
+        failure = failure_of(record)
     task.log.info("Skipping the task because soft_fail or never_fail is set: %s", failure)
     return TaskSkippedEvent()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from airflow_provider_whiterabbit.compat import BaseHook
 from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
 from airflow_provider_whiterabbit.hooks.secret_values import SecretReadingMixin
+from airflow_provider_whiterabbit.masking import masked
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
@@ -50,19 +51,24 @@ class ConnectedHook(SecretReadingMixin, BaseHook):
         from airflow_provider_whiterabbit.hooks.reading import read_together
 
         read = partial(read_together, self, self.whiterabbit_conn_id)
-        return AsyncClient(await read(), self.timing, read_again=read)
+        client = AsyncClient(await read(), self.timing, read_again=read)
+        client.hiding.mask = masked
+        return client
 
     @property
     def _known_base_url(self) -> str | None:
         """The base URL of White Rabbit's API; None if the hook has not read its connection."""
         client: Client | None = vars(self).get("_client")
-        return None if client is None else client.settings.base_url
+        settings: ClientSettings | None = vars(self).get("_settings") if client is None else client.settings
+        return None if settings is None else settings.base_url
 
     @cached_property
     def _client(self) -> Client:
         from airflow_provider_whiterabbit.client.transport.sync import Client
 
-        return Client(self._settings, self.timing, read_again=partial(self._read_settings, self.whiterabbit_conn_id))
+        client = Client(self._settings, self.timing, read_again=partial(self._read_settings, self.whiterabbit_conn_id))
+        client.hiding.mask = masked
+        return client
 
     @cached_property
     def _settings(self) -> ClientSettings:

@@ -202,6 +202,8 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
             self._submitted = None if xcom is None else self._named(xcom)
             self._lineage_saw_id(xcom)
         with self._ending_for_good(context):
+            submitted = (self._submitted or f"The {self.waits_for.noun}").replace("The ", "the ", 1)
+            self._refuse_deferral_timeout(next_method, next_kwargs, submitted)
             return super().resume_execution(next_method, next_kwargs, context)
 
     def _pulled_id(self, context: Context) -> str | None:

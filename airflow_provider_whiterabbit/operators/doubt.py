@@ -19,6 +19,7 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
     WhiteRabbitNotFoundError,
 )
+from airflow_provider_whiterabbit.masking import failure_of
 from airflow_provider_whiterabbit.operators.fence import Fence
 from airflow_provider_whiterabbit.operators.submission import Kind as Kind
 from airflow_provider_whiterabbit.operators.submission import Submission
@@ -186,7 +187,7 @@ class Search:
             )
             return Doubt(Kind.PERHAPS_CLEARED, earlier, facts)
         if record.is_terminal and self.may_resubmit(record):
-            log.info("Submitting anew: %s", record.failure)
+            log.info("Submitting anew: %s", failure_of(record))
             return None
         return Found(earlier, record)
 

@@ -17,6 +17,7 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitServerError,
     WhiteRabbitTransportError,
 )
+from airflow_provider_whiterabbit.masking import masked_error
 from airflow_provider_whiterabbit.operators.submissions import Progress, Tries
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _state(callback: Callback) -> str:
     from airflow_provider_whiterabbit.client.records.fields import error_text  # a DAG file does not need it
 
     attempts = "unknown" if callback.attempt_count is None else callback.attempt_count
-    error = "none" if callback.last_error is None else error_text(callback.last_error, 200)
+    error = "none" if callback.last_error is None else error_text(masked_error(callback.last_error), 200)
     return f"attempts: {attempts}, last error: {error}"
 
 

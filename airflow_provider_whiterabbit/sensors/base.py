@@ -22,7 +22,7 @@ from airflow_provider_whiterabbit.compat import (
 from airflow_provider_whiterabbit.computed import ComputedAttribute
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles
 from airflow_provider_whiterabbit.ending.verdict import INVALID, no_retry_mends
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitOutputError, WhiteRabbitTimeoutError
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitOutputError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles, starts_in_triggerer
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_whiterabbit.compat import Context, XComArg
     from airflow_provider_whiterabbit.parameters import Seconds, SensorParameters
-
-
-_FAIL = "__fail__"
-"""The name of the method with which Airflow resumes a deferred task whose trigger failed or timed out."""
-
-_DEFERRAL_TIMEOUTS = ("Trigger timeout", "Trigger/execution timeout")
-"""The error texts with which Airflow 3 and Airflow 2.11 resume a deferred task whose trigger timed out."""
 
 
 def _poke_seconds(value: Any) -> float:
@@ -212,12 +205,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         """Resume the task; with `soft_fail`, Airflow's own method would skip the task even after a lost connection."""
         next_kwargs = self._take_deferred_secrets(next_kwargs)
         with self._skipping():
-            if next_method == _FAIL and (next_kwargs or {}).get("error") in _DEFERRAL_TIMEOUTS:
-                with self._as_task_timeout():
-                    raise WhiteRabbitTimeoutError(
-                        f"Airflow's deferral timeout fired before a triggerer saw the end of the {self.waits_for.noun} "
-                        f"{self._id_text}"
-                    )
+            self._refuse_deferral_timeout(next_method, next_kwargs, f"the {self.waits_for.noun} {self._id_text}")
             if self.start_from_trigger and self.ends_in_triggerer:
                 # No worker has logged it before, and the triggerer can't know it.
                 for obstacle in code_obstacles(self):

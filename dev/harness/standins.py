@@ -126,6 +126,10 @@ class FakeTaskInstance:
             self.happened.append("xcom")
         self.pushes.append((key, value))
 
+    def xcom_pull(self, *, key: str, **_: Any) -> Any:
+        """Return an XCom that the task itself has stored, or None."""
+        return self.xcoms.get(key)
+
     def get_first_reschedule_date(self, context: Any) -> None:
         """Return None: a sensor in reschedule mode runs for the first time."""
 

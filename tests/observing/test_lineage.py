@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from airflow_provider_whiterabbit.observing.lineage import MAX_TEXT, SeenRun
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
+from airflow_provider_whiterabbit.sensors.executions import WhiteRabbitExecutionsSensor
 from airflow_provider_whiterabbit.sensors.workflow import WhiteRabbitWorkflowRunSensor
 from dev.harness.standins import FakeAirflow
 
@@ -81,6 +83,19 @@ def test_own_hook(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
     del expected["host"]
     assert known(task).items() >= expected.items()
     assert "host" not in known(task)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_host_of_many(airflow: FakeAirflow, whiterabbit_emulator: Emulator, ended: bool) -> None:
+    """A sensor of many executions tells the host as soon as it has read their records."""
+    ids = [whiterabbit_emulator.create_execution("X", manual=True) for _ in range(2)]
+    if ended:
+        for execution_id in ids:
+            whiterabbit_emulator.complete(execution_id, {"a": 1})
+    task = WhiteRabbitExecutionsSensor(task_id="many", execution_ids=ids, deferrable=True)
+    with contextlib.nullcontext() if ended else pytest.raises(TaskDeferred):
+        airflow.run(task)
+    assert known(task)["host"] == urlsplit(whiterabbit_emulator.url).netloc
 
 
 def test_before_the_task_runs(whiterabbit_emulator: Emulator) -> None:

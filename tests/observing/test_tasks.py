@@ -210,6 +210,18 @@ def test_timeout_in_the_worker(airflow: FakeAirflow, remote: Remote, statsd: Sta
     assert len(statsd.timers["whiterabbit.waited.seconds", tags]) == 1  # type: ignore[index]
 
 
+def test_deferral_timeout(airflow: FakeAirflow, remote: Remote, statsd: StatsdServer) -> None:
+    """A deferral that Airflow ends because no triggerer runs is a timeout too."""
+    remote.script("ACTIVE")
+    operator = remote.operator(timeout=60, deferrable=True)
+    with pytest.raises(TaskDeferred):
+        airflow.run(operator)
+    with pytest.raises((WhiteRabbitTimeoutError, AirflowFailException)):
+        operator.resume_execution("__fail__", {"error": "Trigger timeout"}, airflow.context(operator))
+    tags = EXECUTION if isinstance(remote, Component) else RUN
+    assert counters(statsd) == {("submitted", tags_of(remote)): 1, ("timeouts", tags): 1}
+
+
 def test_poking_sensor(airflow: FakeAirflow, whiterabbit_emulator: Emulator, statsd: StatsdServer) -> None:
     """A sensor that pokes counts its polls and refusals, and the end with the module that the record names."""
     wr = whiterabbit_emulator

@@ -21,6 +21,7 @@ from airflow_provider_whiterabbit.compat import (
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from dev.harness.standins import FakeAirflow, submission_record
 from tests.operators.remotes import Component, Remote
+from tests.versions import HAS_STORE
 
 
 @pytest.fixture
@@ -282,3 +283,22 @@ def test_on_kill_after_the_end(
     assert len(remote.wr.requests(kind=remote.submit)) == 1
     task.on_kill()
     assert "may still be running" not in read_log()
+
+
+@pytest.mark.parametrize("error", ["Trigger timeout", "Trigger/execution timeout"])
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [({"timeout": 60}, exc.WhiteRabbitTimeoutError), ({"execution_timeout": timedelta(hours=1)}, AirflowTaskTimeout)],
+)
+def test_deferral_timeout(
+    airflow: FakeAirflow, remote: Remote, error: str, arguments: dict[str, Any], expected: type[BaseException]
+) -> None:
+    """Airflow's own deferral timeout, by the name of each version, raises the same as the trigger's, with the id."""
+    operator = remote.operator(deferrable=True, **arguments)
+    remote.script("ACTIVE")
+    with pytest.raises(TaskDeferred):
+        airflow.run(operator)
+    text = rf"before a triggerer saw the end of the (execution|workflow run) {remote.newest}"
+    with pytest.raises(expected if HAS_STORE else AirflowFailException, match=text):
+        operator.resume_execution("__fail__", {"error": error}, airflow.context(operator))
+    assert remote.submissions

@@ -118,7 +118,7 @@ class Execution(HasStatus):
         callback = lenient(record, "callback", of_type(dict))
         output, error = _strict_outcome(record, status, "execution record")
         if status == ExecutionStatus.COMPLETED and error is not None:
-            warn_of(record, f"the status is {status} although there is an error: {error_text(error):.300}")
+            warn_of(record, f"the status is {status} although there is an error")
         return cls(
             id=execution_id,
             status=status,

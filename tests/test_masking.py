@@ -1,0 +1,98 @@
+"""Errors of White Rabbit never show a secret that Airflow knows, also not the half of one that is cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_whiterabbit import exceptions as exc
+from airflow_provider_whiterabbit.client.records.execution import Execution
+from airflow_provider_whiterabbit.client.records.workflow_run import WorkflowRun
+from airflow_provider_whiterabbit.compat import mask_secret
+from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.masking import failure_of, masked_error
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from dev.harness.standins import FakeAirflow
+from tests.failing import fails_for_good
+
+SECRET = 'https://user:p"assword-of-the-rpc@rpc.example.org/v1/9f8e7d6c5b4a39281706'
+FRAGMENT = "assword"
+
+
+@pytest.fixture(autouse=True)
+def known_to_airflow(forget_secrets: None, emulator_connection: None) -> None:
+    """Let Airflow know the secret, as it does with the password of a connection that a template has read."""
+    mask_secret(SECRET)
+
+
+def cut_anywhere() -> Iterator[str]:
+    """Yield texts with the secret at each place at which something that cuts texts might cut it."""
+    for before in (*range(200, 320, 20), *range(430, 520, 15), *range(1050, 1220, 20), *range(1500, 2020, 20)):
+        yield f"{'y' * before} POST {SECRET} failed {'z' * 3000}"
+
+
+def record_of(error: Any) -> Execution:
+    """Return the record of an execution that has failed with an error."""
+    return Execution.from_dict({"id": "e-1", "status": "FAILED", "module": "PAY", "output": None, "error": error})
+
+
+@pytest.mark.parametrize("wrap", [str, lambda text: {"message": text}, lambda text: {"a": [{"b": text, text: 1}]}])
+def test_failed_executions(wrap: Any) -> None:
+    """The secret is hidden before the error is cut, as a text, as a message and deep in JSON."""
+    for text in cut_anywhere():
+        found = failure_of(record_of(wrap(text)))
+        assert FRAGMENT not in found, found
+        assert "PAY" in found
+
+
+def test_failed_workflow_runs() -> None:
+    """The same holds for the errors of stages, and for the reason of a cancellation."""
+    for text in cut_anywhere():
+        stages = [{"id": f"s-{number}", "status": "FAILED", "error": {"message": text}} for number in range(3)]
+        failed = {"id": "r-1", "status": "FAILED", "runStages": stages}
+        canceled = {"id": "r-1", "status": "CANCELED", "runStages": [], "cancelReason": text}
+        for record in failed, canceled:
+            assert FRAGMENT not in failure_of(WorkflowRun.from_dict(record))
+
+
+def test_records_are_not_changed() -> None:
+    """The record itself, which a task can return, keeps the error as it is; errors without secrets are shown whole."""
+    record = record_of({"message": SECRET, "é": 1})
+    failure_of(record)
+    assert record.error == {"message": SECRET, "é": 1}
+    assert failure_of(record_of({"é": ["Zürich", 1.5, None]})).endswith('FAILED: {"é": ["Zürich", 1.5, null]}')
+    nested: Any = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert "nested too deeply" in failure_of(record_of(nested))
+    assert masked_error(None) is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500])
+def test_refusals(whiterabbit_emulator: Emulator, status: int) -> None:
+    """A refusal that repeats the input, in either form of the API's errors or in none, shows no part of the secret."""
+    hook = WhiteRabbitHook()
+    for text in list(cut_anywhere())[::4]:
+        one, many = {"code": "BAD", "message": text}, {"errors": [{"code": text, "message": [text]}]}
+        for body in (one, many, json.dumps(text)[1:]):
+            answer = effects.Answer(status, body)
+            whiterabbit_emulator.fault(answer, kind="submit")
+            with pytest.raises(exc.WhiteRabbitError) as refused:
+                hook.execute_component("PAY", {"rpc": SECRET})
+            assert FRAGMENT not in str(refused.value)
+            assert FRAGMENT not in repr(refused.value.__cause__)
+            whiterabbit_emulator.clear_faults()
+
+
+@pytest.mark.airflow
+def test_task(whiterabbit_emulator: Emulator) -> None:
+    """The error of a task whose submission is refused shows the reason, without the secret, and so does its cause."""
+    whiterabbit_emulator.fault(effects.Answer(400, {"code": "BAD", "message": f"{'y' * 450} {SECRET}"}), kind="submit")
+    task = WhiteRabbitExecuteComponentOperator(task_id="pay", module="PAY", input={"rpc": SECRET})
+    with fails_for_good(exc.WhiteRabbitInvalidRequestError, r"yyy \*\*\*") as failed:
+        FakeAirflow().run(task)
+    assert FRAGMENT not in f"{failed.value} {failed.value.__cause__!r}"
