@@ -7,16 +7,22 @@ of a submission are hidden earlier, in White Rabbit's answers: see `client.hidin
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
 from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.compat import redact
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def masked(text: str) -> str:
-    """Return a text with ``***`` in place of each secret that Airflow knows in this process."""
-    return str(redact(text))
+    """Return a text with ``***`` in place of each secret that Airflow knows in this process.
+
+    A lone surrogate becomes U+FFFD: Airflow's masker searches UTF-8, so it would leave such a text as it is.
+    """
+    return str(redact(_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)))
 
 
 def masked_error(error: Any) -> Any:

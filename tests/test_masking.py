@@ -59,6 +59,14 @@ def test_failed_workflow_runs() -> None:
             assert FRAGMENT not in failure_of(WorkflowRun.from_dict(record))
 
 
+def test_half_an_emoji() -> None:
+    """A lone surrogate, which Airflow's masker can't search, hides no secret from it, and no warning shows the text."""
+    for error in (f"\ud83d {SECRET}", {"message": f"{SECRET} \udc00"}, {"\ud83d": [SECRET, {SECRET: "\udfff"}]}):
+        found = failure_of(record_of(error))
+        assert FRAGMENT not in found, found
+        assert "***" in found
+
+
 def test_records_are_not_changed() -> None:
     """The record itself, which a task can return, keeps the error as it is; errors without secrets are shown whole."""
     record = record_of({"message": SECRET, "é": 1})

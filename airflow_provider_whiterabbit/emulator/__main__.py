@@ -62,7 +62,7 @@ def _fail(reason: str) -> int:
 
 
 def _port(text: str) -> int:
-    if not 0 <= int(text) <= 65535:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
     return int(text)
 

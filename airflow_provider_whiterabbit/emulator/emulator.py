@@ -233,7 +233,9 @@ class Emulator:
     def wait_for_delivery(self, execution_id: str, *, count: int = 1, timeout: float = 10.0) -> None:
         """Wait until `count` callback deliveries of an execution have succeeded or failed.
 
+        :param timeout: seconds.
         :raises ValueError: if the execution has no callback.
+        :raises TimeoutError: when the time is up. The message says what happened instead.
         """
         execution = self._call(lambda: self._world.execution(execution_id))
         if execution.callback.url is None:
@@ -336,7 +338,11 @@ class Emulator:
         self._call(self._world.close_streams if identity is None else lambda: self._world.topic(identity).close())
 
     def wait_for_stream(self, identity: str, *, count: int = 1, timeout: float = 10.0) -> None:
-        """Wait until `count` event streams of an execution or workflow run are open; 0 waits until all are closed."""
+        """Wait until `count` event streams of an execution or workflow run are open; 0 waits until all are closed.
+
+        :param timeout: seconds.
+        :raises TimeoutError: when the time is up. The message says what happened instead.
+        """
         topic = self._call(lambda: self._world.topic(identity))
         enough = (lambda: len(topic) >= count) if count else (lambda: len(topic) == 0)
         self._wait_until(
@@ -360,7 +366,11 @@ class Emulator:
         skip: int = 0,
         times: int | None = 1,
     ) -> Fault:
-        """Add a simulated fault (see `Fault`), by default for one request. Method `release` ends the effect `Hold`."""
+        """Add a simulated fault, by default for one request. Method `release` ends the effect `Hold`.
+
+        :param effect: what happens, such as ``effects.Answer(503)``; the other parameters are those of `Fault`.
+        :raises ValueError: if no request can match, or as `Fault` does.
+        """
         fault = Fault(effect, kind, method, path, skip, times, module, where)
 
         def add() -> None:
@@ -412,10 +422,12 @@ class Emulator:
         answered: bool = False,
         timeout: float = 10.0,
     ) -> list[Entry]:
-        """Wait until the emulator has received `count` matching requests, and return all matching requests.
+        """Wait until the emulator has received `count` requests that match as in `requests`; return all that match.
 
         :param answered: count only requests whose answer has begun.
+        :param timeout: seconds.
         :raises ValueError: if no request can match.
+        :raises TimeoutError: when the time is up. The message lists what has arrived instead.
         """
 
         def matching() -> list[Entry]:

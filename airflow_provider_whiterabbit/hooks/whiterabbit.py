@@ -145,7 +145,11 @@ class WhiteRabbitHook(WaitingForManyHook):
         return api.execute_component(module, **arguments)
 
     def get_execution(self, execution_id: str) -> Execution:
-        """Read the record of an execution from White Rabbit."""
+        """Read the record of an execution from White Rabbit.
+
+        :raises WhiteRabbitNotFoundError: if White Rabbit does not know the id.
+        :raises WhiteRabbitError: if the record can't be read, also not after some attempts.
+        """
         return self.get_conn().read(EXECUTION.followed(execution_id))
 
     def stream_execution(self, execution_id: str) -> Iterator[ExecutionEvent]:
@@ -172,7 +176,10 @@ class WhiteRabbitHook(WaitingForManyHook):
         return self._wait(EXECUTION.followed(execution_id), timeout, poll_interval)
 
     def redeliver_callback(self, execution_id: str) -> None:
-        """Ask White Rabbit to deliver the callback of an execution again."""
+        """Ask White Rabbit to deliver the callback of an execution again.
+
+        :raises WhiteRabbitError: if White Rabbit refuses, or can't be reached.
+        """
         from airflow_provider_whiterabbit.client import api
 
         self.get_conn().call(api.redeliver_callback(execution_id))
@@ -198,11 +205,17 @@ class WhiteRabbitHook(WaitingForManyHook):
         return str(answer[WORKFLOW_RUN.answer_id])
 
     def get_workflow_run(self, workflow_run_id: str) -> WorkflowRun:
-        """Read the record of a workflow run, with its stages and their outputs."""
+        """Read the record of a workflow run, with its stages and their outputs.
+
+        :raises WhiteRabbitError: as `get_execution`.
+        """
         return self.get_conn().read(WORKFLOW_RUN.followed(workflow_run_id))
 
     def stream_workflow_run(self, workflow_run_id: str) -> Iterator[WorkflowRunEvent]:
-        """Yield the events of a workflow run's stream until the run has ended or the server closes the stream."""
+        """Yield the events of a workflow run's stream until the run has ended or the server closes the stream.
+
+        :raises WhiteRabbitStreamError: as `stream_execution`.
+        """
         return cast("Iterator[WorkflowRunEvent]", self.get_conn().events(WORKFLOW_RUN.followed(workflow_run_id)))
 
     def wait_for_workflow_run(

@@ -107,12 +107,14 @@ def test_what_keeps_it_from_starting(wr: Emulator, options: list[str], problem: 
     assert result.stderr.count("\n") == 1
 
 
-def test_the_options_of_the_command_line() -> None:
+def test_the_options_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     """``--component`` and ``--control-host`` may be repeated; a port must be one."""
     options = argument_parser().parse_args(["--component", "A", "--component", "B", "--control-host", "wr"])
     assert (options.component, options.control_host, options.port) == (["A", "B"], ["wr"], 0)
-    with pytest.raises(SystemExit):
-        argument_parser().parse_args(["--port", "65536"])
+    for port in ("65536", "-1", "x", "1.5", "\N{SUPERSCRIPT TWO}"):
+        with pytest.raises(SystemExit):
+            argument_parser().parse_args([f"--port={port}"])
+        assert "a port is a number from 0 to 65535" in capsys.readouterr().err
 
 
 def test_the_pytest_fixture(tmp_path):
