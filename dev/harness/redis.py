@@ -30,6 +30,13 @@ class Redis(ServerProcess):
         connection.sendall(b"PING\r\n")
         return connection.recv(16).startswith(b"+PONG")
 
+    def number(self, command: str) -> int:
+        """Send a command whose answer is an integer, such as ``LLEN default``, and return the integer."""
+        with socket.create_connection(("127.0.0.1", self._port), timeout=10) as connection:
+            connection.sendall(f"{command}\r\n".encode())
+            with connection.makefile() as answers:
+                return int(answers.readline().removeprefix(":"))
+
     @classmethod
     def program(cls) -> str:
         """Return the path of Redis's server.

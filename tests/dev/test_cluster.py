@@ -23,6 +23,18 @@ SENSOR = Unit(0, "triggerer", 0, 0, 5.0)
 WORKFLOW = Unit(0, "workflow", 0, 0, 5.0)
 ONCE = tuple(Unit(0, "once", 0, key, 5.0) for key in range(2))
 MANY = tuple(Unit(0, "many", 0, key, 5.0) for key in range(2))
+
+
+def record(output: Any, status: str = "COMPLETED", error: Any = None) -> dict[str, Any]:
+    """Return the record of an execution, or a stage."""
+    return {"status": status, "output": output, "error": error}
+
+
+def run_record(*outputs: Any, status: str = "COMPLETED", stage_status: str = "COMPLETED") -> dict[str, Any]:
+    """Return the record of a workflow run whose stages have these outputs."""
+    return {"status": status, "runStages": [record(output, stage_status) for output in outputs]}
+
+
 ALL = (COMPONENT, CALLED, SENSOR, WORKFLOW, *ONCE, *MANY)
 SUCCESS = Task("success", 1, 1)
 FACTS = Facts(
@@ -33,9 +45,9 @@ FACTS = Facts(
         COMPONENT.task: COMPONENT.result,
         CALLED.task: "execution-1",
         SENSOR.task: SENSOR.result,
-        WORKFLOW.task: {"runStages": [{"output": WORKFLOW.result}] * 2},
+        WORKFLOW.task: run_record(WORKFLOW.result, WORKFLOW.result),
         ONCE[0].task: {unit.name: unit.result for unit in ONCE},
-        MANY[0].task: [{"output": unit.result} for unit in MANY],
+        MANY[0].task: [record(unit.result) for unit in MANY],
     },
     records={unit.task: [Record("", False, None)] for unit in (COMPONENT, CALLED, WORKFLOW)}
     | {units[0].task: [Record(unit.record_key, False, None) for unit in units] for units in (ONCE, MANY)},
@@ -87,9 +99,40 @@ def test_a_wrong_result_under_a_key() -> None:
     assert numbers(row(results={**FACTS.results, ONCE[0].task: swapped})) == (7, 0, 0, 1, 0, 1)
 
 
-@pytest.mark.parametrize("result", [None, [], [{"output": unit.result} for unit in reversed(MANY)], [{}, {}]])
+@pytest.mark.parametrize(
+    "result",
+    [
+        run_record(WORKFLOW.result),
+        run_record(*[WORKFLOW.result] * 3),
+        run_record(WORKFLOW.result, WORKFLOW.result, status="FAILED"),
+        run_record(WORKFLOW.result, WORKFLOW.result, stage_status="FAILED"),
+    ],
+)
+def test_a_wrong_workflow_run(result: Any) -> None:
+    """A run with another number of stages, or that is not completed, is wrong."""
+    assert numbers(row(results={**FACTS.results, WORKFLOW.task: result})) == (7, 0, 0, 1, 0, 1)
+
+
+def test_another_key() -> None:
+    """A task that returns the result of a key that is not its own is wrong."""
+    results = {unit.name: unit.result for unit in ONCE} | {"case-0-once-9-0": COMPONENT.result}
+    assert numbers(row(results={**FACTS.results, ONCE[0].task: results})) == (6, 0, 0, 2, 0, 2)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        [],
+        [record(unit.result) for unit in reversed(MANY)],
+        [{}, {}],
+        [record(unit.result, "FAILED") for unit in MANY],
+        [record(unit.result, error={"message": "no"}) for unit in MANY],
+        [record(unit.result) for unit in (*MANY, COMPONENT)],
+    ],
+)
 def test_a_wrong_result_of_many(result: Any) -> None:
-    """The results of many inputs are compared in the order of the inputs."""
+    """The results of many inputs are compared in the order of the inputs, with their number and their statuses."""
     assert numbers(row(results={**FACTS.results, MANY[0].task: result})) == (6, 0, 0, 2, 0, 2)
 
 
@@ -120,6 +163,43 @@ def test_a_doubt(record: Record) -> None:
     """A doubt is allowed only about a submission that was in flight when a part failed."""
     assert numbers(failed(COMPONENT, record, in_flight=frozenset({COMPONENT}))) == (7, 1, 0, 0, 0, 0)
     assert numbers(failed(COMPONENT, record, in_flight=frozenset({CALLED}))) == (7, 1, 0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("state", ["skipped", "removed", "upstream_failed"])
+def test_no_doubt(state: str) -> None:
+    """Only a task that has failed has ended with a doubt."""
+    found = row(
+        tasks={**FACTS.tasks, COMPONENT.task: Task(state, 2, 1)},
+        records={**FACTS.records, COMPONENT.task: [Record("", True, None)]},
+        in_flight=frozenset({COMPONENT}),
+    )
+    assert numbers(found) == (7, 0, 0, 1, 0, 1)
+
+
+@pytest.mark.parametrize("unit", [COMPONENT, CALLED, WORKFLOW, ONCE[1], MANY[1]], ids=lambda unit: unit.name)
+@pytest.mark.parametrize("left", [None, (True, None), (True, "uncertain"), (False, "gone")])
+def test_the_record_of_a_success(unit: Unit, left: tuple[bool, str | None] | None) -> None:
+    """A task that has succeeded has the id of its submission in its record, and no doubt."""
+    kept = [each for each in FACTS.records[unit.task] if each.key != unit.record_key]
+    mine = [] if left is None else [Record(unit.record_key, *left)]
+    assert len(row(records={**FACTS.records, unit.task: [*kept, *mine]}).problems) == 1
+
+
+@pytest.mark.parametrize("units", [ONCE, MANY], ids=["once", "many"])
+def test_the_others_of_a_doubted_task(units: tuple[Unit, ...]) -> None:
+    """Of the other keys of a task with a doubt, what has an id was submitted, and what was submitted has a record."""
+    doubt = Record(units[1].record_key, True, None)
+    known = Record(units[0].record_key, False, None)
+    changes = {"tasks": {**FACTS.tasks, units[0].task: Task("failed", 2, 1)}, "in_flight": frozenset({units[1]})}
+    without = FACTS.submissions - Counter([units[0].name])
+    for records, submissions, problems in (
+        ((known, doubt), FACTS.submissions, 0),
+        ((doubt,), without, 0),
+        ((known, doubt), without, 1),
+        ((doubt,), FACTS.submissions, 1),
+    ):
+        found = row(records={**FACTS.records, units[0].task: records}, submissions=submissions, **changes)
+        assert len(found.problems) == problems
 
 
 @pytest.mark.parametrize("units", [ONCE, MANY], ids=["once", "many"])
@@ -153,14 +233,91 @@ def test_late_submissions() -> None:
     assert not Report({CASES[0]: row()}).problems
 
 
+def test_missing_evidence() -> None:
+    """A run without cases, a journal that has become shorter and runs of unknown executions are problems."""
+    assert Report().problems == ["no case has run"]
+    rows = {case: row() for case in CASES}
+    assert Report(rows, lost=Counter([COMPONENT.name])).problems
+    assert Report(rows, unknown_runs=[""]).problems
+    assert not Report(rows).missing(Options(7))
+    assert Report(rows).missing(Options(7, executions=8))
+    assert Report({CASES[0]: row()}).missing(Options(7)) == [case.name for case in CASES[1:]]
+
+
+class Bed:
+    """A cluster in which a failure hits nothing: it notes what is done to it, and answers as told."""
+
+    def __init__(self, ages: list[dict[int, float]], held: dict[int, int]) -> None:
+        self.ages, self.held, self.done = ages, held, list[str]()
+        self.ledger = self.airflow = self
+
+    def until(self, condition: Any, what: str) -> Any:
+        """Ask twice, instead of waiting."""
+        found = condition() or condition()
+        if not found:
+            raise TimeoutError(what)
+        return found
+
+    def heartbeats(self, _job_type: str) -> dict[int, float]:
+        """Return the next heartbeats."""
+        return self.ages.pop(0) if len(self.ages) > 1 else self.ages[0]
+
+    def waits(self) -> dict[int, int]:
+        """Return how many waits each triggerer has."""
+        return self.held
+
+    def count(self, _state: str) -> int:
+        """Return that enough tasks are deferred."""
+        return 9
+
+    def kill(self, name: str) -> set[int]:
+        """Note the kill."""
+        self.done.append(f"kill {name}")
+        return {1}
+
+    def start(self, name: str) -> None:
+        """Note the start."""
+        self.done.append(f"start {name}")
+
+
+FRESH, GONE = {1: 0.5, 2: 0.5}, {1: 9.0, 2: 0.5}
+
+
+def kill_triggerer(bed: Bed) -> str:
+    """Run the case with a made-up cluster."""
+    return next(case for case in CASES if case.name == "triggerer").fail(bed)  # type: ignore[arg-type]
+
+
+def test_the_killed_triggerer_had_waits() -> None:
+    """The case tells how many waits the killed triggerer had."""
+    bed = Bed([FRESH, FRESH, GONE], {1: 3, 2: 5})
+    assert kill_triggerer(bed) == "3 waits"
+    assert bed.done == ["kill triggerer", "start triggerer"]
+
+
+def test_the_first_triggerer_had_no_waits() -> None:
+    """The second triggerer is killed if the first one had no waits."""
+    bed = Bed([FRESH, GONE, {2: 0.5, 3: 0.5}, {2: 9.0, 3: 0.5}], {2: 8})
+    assert kill_triggerer(bed) == "8 waits"
+    assert bed.done == ["kill triggerer", "start triggerer", "kill triggerer-2", "start triggerer-2"]
+
+
+def test_no_triggerer_had_waits() -> None:
+    """A failure that hits nothing, or that did not happen, is an error."""
+    with pytest.raises(TimeoutError, match="had waits"):
+        kill_triggerer(Bed([FRESH, GONE, {2: 0.5, 3: 0.5}, {2: 9.0, 3: 0.5}], {}))
+    with pytest.raises(TimeoutError, match="heartbeats of triggerer to end"):
+        kill_triggerer(Bed([FRESH], {1: 3, 2: 5}))
+
+
 def test_page() -> None:
     """The page has a place for the table, whose last row has the sums."""
     assert re.search(f"{BEGIN}.*{END}", PAGE.read_text(), flags=re.DOTALL)
     lines = markdown(Options(seed=7), Report({case: row() for case in CASES[:2]})).splitlines()
     assert lines[2:5] == [
-        f"| {CASES[0].title} | 8 | 7 | 8 | 0 | 0 | 0 | 0 | 0 |",
-        f"| {CASES[1].title} | 8 | 7 | 8 | 0 | 0 | 0 | 0 | 0 |",
-        "| **together** | 16 | 14 | 16 | 0 | 0 | 0 | 0 | 0 |",
+        f"| {CASES[0].title} | nothing | 8 | 7 | 8 | 0 | 0 | 0 | 0 | 0 |",
+        f"| {CASES[1].title} | nothing | 8 | 7 | 8 | 0 | 0 | 0 | 0 | 0 |",
+        "| **together** | | 16 | 14 | 16 | 0 | 0 | 0 | 0 | 0 |",
     ]
 
 

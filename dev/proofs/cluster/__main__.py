@@ -54,7 +54,8 @@ def main() -> int:
     parsed = arguments()
     options = Options(parsed.seed, parsed.executions, parsed.patience, parsed.only)
     start = time.monotonic()
-    print(f"{options.executions} executions in {len(CASES)} cases on a cluster with Celery; seed {options.seed}")
+    cases = f"{len(CASES)} cases" + (f", of which {len(options.only)} run," if options.only else "")
+    print(f"{options.executions} executions in {cases} on a cluster with Celery; seed {options.seed}")
     print(LAYOUT.format("what fails", *HEADINGS, ""), flush=True)
     report = run_cases(
         options,
@@ -62,7 +63,9 @@ def main() -> int:
         lambda case, row: print(line(case, row), flush=True),
     )
     print_end(report, options, time.monotonic() - start)
-    if parsed.write:
+    if missing := report.missing(options):
+        print(f"This run does not prove all: it lacks {', '.join(missing)}")
+    if parsed.write and not report.problems and not missing:
         write_page(options, report)
     return 1 if report.problems else 0
 

@@ -26,8 +26,18 @@ SELECT run.partition_key, instance.state, instance.try_number, xcom.value
 FROM dag_run AS run
 LEFT JOIN task_instance AS instance ON instance.dag_id = run.dag_id AND instance.run_id = run.run_id
 LEFT JOIN xcom ON xcom.dag_id = run.dag_id AND xcom.run_id = run.run_id AND xcom.key = 'return_value'
-WHERE run.dag_id = :dag_id AND run.partition_key IS NOT NULL
+WHERE run.dag_id = :dag_id
 """
+
+_WAITS = "SELECT triggerer_id, count(*) FROM trigger WHERE triggerer_id IS NOT NULL GROUP BY triggerer_id"
+_SCHEDULED = """
+SELECT queued_by_job_id, count(*) FROM task_instance
+WHERE state IN ('queued', 'running') AND queued_by_job_id IS NOT NULL GROUP BY queued_by_job_id
+"""
+_HEARTBEATS = """
+SELECT id, extract(epoch FROM now() - latest_heartbeat) FROM job WHERE job_type = :job_type AND state = 'running'
+"""
+_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 
 Place = tuple[str, int]
 """A task id and a map index."""
@@ -104,12 +114,31 @@ class Ledger:
         }
 
     def called(self) -> dict[str, list[Called]]:
-        """Return the runs that callbacks have started, by the id of the execution."""
+        """Return the runs that callbacks have started, by the id of the execution; empty for a run without one."""
         found: defaultdict[str, list[Called]] = defaultdict(list)
         for execution_id, *columns in self._query(_CALLED, CALLED_DAG):
-            found[execution_id].append(Called(*columns))
+            found[execution_id or ""].append(Called(*columns))
         return found
 
+    def waits(self) -> dict[int, int]:
+        """Return how many waits each triggerer has, by the id of its job."""
+        return {row[0]: row[1] for row in self._ask(_WAITS)}
+
+    def scheduled(self) -> dict[int, int]:
+        """Return how many queued and running tasks each scheduler has sent to the workers, by the id of its job."""
+        return {row[0]: row[1] for row in self._ask(_SCHEDULED)}
+
+    def heartbeats(self, job_type: str) -> dict[int, float]:
+        """Return how many seconds ago each running job had its last heartbeat, by its id."""
+        return {row[0]: float(row[1]) for row in self._ask(_HEARTBEATS, job_type=job_type)}
+
+    def sessions(self) -> int:
+        """Return how many sessions of others the database has."""
+        return int(self._ask(_SESSIONS)[0][0])
+
     def _query(self, sql: str, dag_id: str) -> list[Any]:
+        return self._ask(sql, dag_id=dag_id)
+
+    def _ask(self, sql: str, **values: str) -> list[Any]:
         with self._engine.connect() as connection:
-            return list(connection.execute(sqlalchemy.text(sql), {"dag_id": dag_id}))
+            return list(connection.execute(sqlalchemy.text(sql), values))

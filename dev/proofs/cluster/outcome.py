@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from dev.harness.airflow_api import FINISHED
 from dev.proofs.cluster.ledger import Called, Place, Record, Task
-from dev.proofs.cluster.plan import SENSORS, Unit
+from dev.proofs.cluster.plan import SENSORS, STAGES, Unit
 
 End = Literal["ended", "doubted", "stuck", "wrong"]
 
@@ -53,6 +53,7 @@ class Row:
     :param wrong: tasks that failed without a doubt, or returned something else.
     :param stuck: tasks that did not end.
     :param problems: what differs from the promise.
+    :param hit: what the failure has hit, such as ``4 waits``; empty if it did not happen.
     """
 
     executions: int
@@ -64,17 +65,22 @@ class Row:
     wrong: int
     stuck: int
     problems: tuple[str, ...]
+    hit: str = ""
 
 
-def row_of(units: Sequence[Unit], facts: Facts, problem: str = "") -> Row:
+def row_of(units: Sequence[Unit], facts: Facts, hit: str = "nothing", problem: str = "") -> Row:
     """Compare what has become of the units of a case with the promise.
 
+    :param hit: what the failure has hit.
     :param problem: a problem that is already known; empty if there is none.
     """
     ends: Counter[End] = Counter()
     problems = [problem] if problem else []
+    mates: defaultdict[Place, list[Unit]] = defaultdict(list)
     for unit in units:
-        end, wrong = _end_of(unit, facts)
+        mates[unit.task].append(unit)
+    for unit in units:
+        end, wrong = _end_of(unit, mates[unit.task], facts)
         ends[end] += 1
         problems += [f"{unit.name}: {text}" for text in (wrong, _wrong_submissions(unit, end, facts)) if text]
     mine = [facts.submissions[unit.name] for unit in units]
@@ -90,6 +96,7 @@ def row_of(units: Sequence[Unit], facts: Facts, problem: str = "") -> Row:
         wrong=ends["wrong"],
         stuck=ends["stuck"],
         problems=tuple(problems),
+        hit=hit,
     )
 
 
@@ -98,11 +105,24 @@ def _wrong_submissions(unit: Unit, end: End, facts: Facts) -> str:
     count = facts.submissions[unit.name]
     if count > (0 if unit.way in SENSORS else 1):
         return f"{count} submissions"
-    return "a result without a submission" if end == "ended" and not count and unit.way not in SENSORS else ""
+    if unit.way in SENSORS:
+        return ""
+    record = next((found for found in facts.records.get(unit.task, ()) if found.key == unit.record_key), None)
+    has_id = record is not None and not record.is_intent
+    if not count and (has_id or end == "ended"):
+        return "an id or a result without a submission"
+    if count and record is None:
+        return "a submission without a record"
+    if end == "ended" and (record is None or record.is_intent or record.doubt):
+        return f"a result, and the record of the submission is {record}"
+    return ""
 
 
-def _end_of(unit: Unit, facts: Facts) -> tuple[End, str]:
-    """Return how the task of a unit has ended, and what is wrong with it."""
+def _end_of(unit: Unit, mates: Sequence[Unit], facts: Facts) -> tuple[End, str]:
+    """Return how the task of a unit has ended, and what is wrong with it.
+
+    :param mates: all units of the task, in their order.
+    """
     task = facts.tasks.get(unit.task, NO_TASK)
     if task.state not in FINISHED:
         return "stuck", f"the task is {task.state} in try {task.try_number}"
@@ -111,21 +131,26 @@ def _end_of(unit: Unit, facts: Facts) -> tuple[End, str]:
     result = facts.results.get(unit.task)
     if unit.way == "called":
         return _end_of_run(unit, result, facts)
-    if unit.way == "once":
-        result = (result or {}).get(unit.name)
-    elif unit.way == "many":
-        outputs = [one.get("output") for one in result or ()]
-        result = outputs[unit.key] if unit.key < len(outputs) else None
+    if unit.way == "once" and isinstance(result, dict) and result.keys() == {mate.name for mate in mates}:
+        result = result[unit.name]
+    elif unit.way == "many" and isinstance(result, list) and len(result) == len(mates):
+        result = _completed(result[unit.key]).get("output")
     elif unit.way == "workflow":
-        outputs = [stage["output"] for stage in (result or {}).get("runStages", ())]
-        result = unit.result if outputs and all(output == unit.result for output in outputs) else outputs
+        outputs = [_completed(stage).get("output") for stage in _completed(result).get("runStages", ())]
+        result = unit.result if outputs == [unit.result] * STAGES else outputs
     return ("ended", "") if result == unit.result else ("wrong", f"the task has returned {result}")
+
+
+def _completed(record: Any) -> dict[str, Any]:
+    """Return a record or a stage if it is completed, and an empty one otherwise."""
+    is_completed = isinstance(record, dict) and record.get("status") == "COMPLETED" and not record.get("error")
+    return record if is_completed else {}
 
 
 def _failed(unit: Unit, task: Task, facts: Facts) -> tuple[End, str]:
     """Return how a task has ended that has failed: with a doubt about a submission that was in flight, or wrongly."""
     doubts = [record for record in facts.records.get(unit.task, ()) if record.doubt or record.is_intent]
-    if not doubts:
+    if not doubts or task.state != "failed":
         return "wrong", f"the task is {task.state} after {task.try_number} tries, without a doubt"
     in_flight = {other.record_key for other in facts.in_flight if other.task == unit.task}
     if unfounded := [record for record in doubts if record.key not in in_flight]:

@@ -41,6 +41,9 @@ KEYED = frozenset({"once", "many"})
 
 KEYS = 3
 
+STAGES = 2
+"""How many stages each workflow has."""
+
 SHORTEST, LONGEST = 4.0, 40.0
 """Seconds that an execution takes. Those that a task waits for in its worker take no longer than `IN_WORKER`."""
 

@@ -11,11 +11,17 @@ from random import Random
 from dev.harness.airflow_api import FINISHED
 from dev.proofs.cluster.cases import CASES, Case
 from dev.proofs.cluster.outcome import Facts, Row, row_of
-from dev.proofs.cluster.plan import SENSORS, Unit, units
+from dev.proofs.cluster.plan import MIX, SENSORS, Unit, units
 from dev.proofs.cluster.testbed import Testbed, cluster
 
 EXECUTIONS = 300
 PATIENCE = 90.0
+LONGEST_CASE = 420.0
+"""Seconds after which the tasks of a case that have not ended count as stuck, also if they change all the time."""
+
+AFTERWARDS = 30.0
+"""Seconds after the last case in which nothing may be submitted any more, and no callback may start another run."""
+
 MOMENT = (1 / 6, 1 / 2)
 """The share of its submissions after which the part of a case fails, at least and at most."""
 
@@ -39,8 +45,10 @@ class Options:
 class Report:
     """What happened.
 
-    :param rows: the rows of the table by their cases.
+    :param rows: the rows of the table by their cases, as they are some time after the last case.
     :param late: submissions that arrived after the end of their case, by the unit's name.
+    :param lost: submissions that White Rabbit had received at the end of their case, and does not know any more.
+    :param unknown_runs: ids of executions that the proof does not know, and whose callbacks have started runs.
     :param redelivered: tasks that Celery has delivered once more, in all cases.
     :param restarts: components that exited by themselves and were started again.
     :param log: the ends of the logs, if something differs from the promise.
@@ -48,6 +56,8 @@ class Report:
 
     rows: dict[Case, Row] = field(default_factory=dict)
     late: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+    unknown_runs: Sequence[str] = ()
     redelivered: int = 0
     restarts: Counter[str] = field(default_factory=Counter)
     log: str = ""
@@ -56,7 +66,16 @@ class Report:
     def problems(self) -> list[str]:
         """What differs from the promise."""
         late = [f"{name}: {count} submissions after the end of its case" for name, count in self.late.items()]
+        late += [f"{name}: {count} submissions are not known any more" for name, count in self.lost.items()]
+        late += [f"a callback of the execution {found!r} has started a run" for found in self.unknown_runs]
+        late += [] if self.rows else ["no case has run"]
         return [*(problem for row in self.rows.values() for problem in row.problems), *late]
+
+    def missing(self, options: Options) -> list[str]:
+        """Return what keeps the report from being one of all cases with all ways to submit."""
+        missing = [case.name for case in CASES if case not in self.rows]
+        few = options.executions < len(CASES) * len(MIX)
+        return [*missing, *(["some ways to submit: there are too few executions"] if few else [])]
 
 
 def run_cases(options: Options, on_line: Callable[[str], object], on_row: Callable[[Case, Row], object]) -> Report:
@@ -66,7 +85,7 @@ def run_cases(options: Options, on_line: Callable[[str], object], on_row: Callab
     :param on_row: is called with each row when its case has ended.
     """
     plan = {"seed": options.seed, "cases": len(CASES), "executions": options.executions}
-    rows: dict[Case, Row] = {}
+    ran: list[_Ran] = []
     submitted: Counter[str] = Counter()
     with cluster(options.seed, plan) as bed:
         on_line(f"the cluster is well; its files are in {bed.airflow.home}")
@@ -74,21 +93,40 @@ def run_cases(options: Options, on_line: Callable[[str], object], on_row: Callab
             if options.only and case.name not in options.only:
                 continue
             share = Random(f"{options.seed} {number}").uniform(*MOMENT)  # noqa: S311 (nothing secret)
-            facts, problem = _run_case(bed, case, found, share, options, on_line)
-            rows[case] = row_of(found, facts, problem)
+            hit, problem = _run_case(bed, case, found, share, options, on_line)
+            ran.append(_Ran(case, found, frozenset(bed.in_flight), hit, problem))
+            facts = bed.until(bed.facts, "the database to answer")
             submitted += Counter({unit.name: facts.submissions[unit.name] for unit in found})
-            on_row(case, rows[case])
-        report = Report(rows, bed.submissions() - submitted, bed.redelivered(), bed.restarts)
+            on_row(case, ran[-1].row(facts))
+        on_line(f"looking whether anything happens in {AFTERWARDS:g} s after the last case")
+        time.sleep(AFTERWARDS)
+        rows = {one.case: one.row(bed.facts_of(one.units, one.in_flight)) for one in ran}
+        now = bed.submissions()
+        report = Report(rows, now - submitted, submitted - now, bed.unknown_runs(), bed.redelivered(), bed.restarts)
         return replace(report, log=bed.airflow.explain()) if report.problems else report
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """A case that has run; `in_flight`, `hit` and `problem` are as in `row_of` and in its `Facts`."""
+
+    case: Case
+    units: list[Unit]
+    in_flight: frozenset[Unit]
+    hit: str
+    problem: str
+
+    def row(self, facts: Facts) -> Row:
+        return row_of(self.units, facts, self.hit, self.problem)
 
 
 def _run_case(
     bed: Testbed, case: Case, found: list[Unit], share: float, options: Options, on_line: Callable[[str], object]
-) -> tuple[Facts, str]:
+) -> tuple[str, str]:
     """Start the executions of a case, let a part fail meanwhile, and wait for all ends.
 
     :param share: the share of the submissions that have arrived when the part fails.
-    :return: also what has kept the part from failing or returning; empty if nothing has.
+    :return: what the failure has hit, and what has kept the part from failing or returning; one of both is empty.
     """
     start = time.monotonic()
 
@@ -104,24 +142,27 @@ def _run_case(
         submissions = bed.submissions()
         return sum(submissions[name] > 0 for name in wanted)
 
-    problem = ""
+    hit = problem = ""
     try:
         bed.until(lambda: arrived() >= share * len(wanted), "submissions to arrive")
         say(f"{arrived()} of {len(wanted)} submissions have arrived")
-        case.fail(bed)
-        say(f"the failure is over; {len(bed.in_flight)} submissions were in flight when it began")
-    except TimeoutError as error:
+        hit = case.fail(bed)
+        say(f"the failure is over; it hit {hit}, and {len(bed.in_flight)} submissions may be doubted")
+    except (TimeoutError, RuntimeError) as error:
         problem = f"{case.title}: {error}"
-    _wait_for_ends(bed, found, options.patience)
+    _wait_for_ends(bed, found, options.patience, start + LONGEST_CASE)
     say("all tasks have ended, or are stuck")
-    return bed.until(bed.facts, "the database to answer"), problem
+    return hit, problem
 
 
-def _wait_for_ends(bed: Testbed, found: list[Unit], patience: float) -> None:
-    """Wait until all tasks and all runs of callbacks have ended, or nothing has changed for `patience` seconds."""
+def _wait_for_ends(bed: Testbed, found: list[Unit], patience: float, until: float) -> None:
+    """Wait until all tasks and all runs of callbacks have ended, or nothing has changed for `patience` seconds.
+
+    :param until: when to give up in any case, by the monotonic clock.
+    """
     latest: object = None
     changed_at = time.monotonic()
-    while time.monotonic() < changed_at + patience:
+    while time.monotonic() < min(changed_at + patience, until):
         facts = bed.until(bed.facts, "the database to answer")
         runs = {unit: facts.runs_of(unit) for unit in found if unit.way == "called"}
         states = [*facts.tasks.values(), *runs.values()]

@@ -16,9 +16,11 @@ BEGIN, END = "<!-- written by make cluster -->", "<!-- end of the table of make 
 HEADINGS = ("executions", "submitted", "ended", "retried", "doubted", "twice", "wrong", "stuck")
 LAYOUT = "{:<66}  " + "  ".join(f"{{:>{len(heading)}}}" for heading in HEADINGS) + "  {}"
 LEGEND = """\
-ended: executions whose result Airflow has. retried: tasks that needed more than one try. doubted: executions whose task
-ended with a doubt, because its submission was in flight when a part failed. twice: submissions beyond one for each
-execution. wrong: tasks that failed without a doubt, or have another result. stuck: tasks that did not end."""
+what it hit: the waits of the killed triggerer, the tasks that the killed scheduler had sent to the workers, the
+messages that Redis lost. ended: executions whose result Airflow has. retried: tasks that needed more than one try.
+doubted: executions whose task ended with a doubt, because its submission was in flight when a part failed. twice:
+submissions beyond one for each execution. wrong: tasks that failed without a doubt, or have another result. stuck:
+tasks that did not end."""
 
 
 def counts(row: Row) -> tuple[int, ...]:
@@ -33,7 +35,7 @@ def totals(report: Report) -> list[int]:
 
 def line(case: Case, row: Row) -> str:
     """Return a line of the table for the terminal."""
-    return LAYOUT.format(case.title, *counts(row), "unexpected" if row.problems else "ok")
+    return LAYOUT.format(case.title, *counts(row), f"{'unexpected' if row.problems else 'ok'}; hit: {row.hit or '-'}")
 
 
 def summary(report: Report) -> str:
@@ -49,11 +51,11 @@ def markdown(options: Options, report: Report) -> str:
     """Return the Markdown of the table and of what it does not show."""
 
     def lines() -> Iterator[str]:
-        yield f"| what fails | {' | '.join(HEADINGS)} |"
-        yield f"| --- |{' ---: |' * len(HEADINGS)}"
+        yield f"| what fails | what it hit | {' | '.join(HEADINGS)} |"
+        yield f"| --- | --- |{' ---: |' * len(HEADINGS)}"
         for case, row in report.rows.items():
-            yield f"| {case.title} | {' | '.join(map(str, counts(row)))} |"
-        yield f"| **together** | {' | '.join(map(str, totals(report)))} |"
+            yield f"| {case.title} | {row.hit} | {' | '.join(map(str, counts(row)))} |"
+        yield f"| **together** | | {' | '.join(map(str, totals(report)))} |"
 
     return "\n".join([*lines(), "", LEGEND, "", f"{summary(report)} The seed of this run was {options.seed}."])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from dev.harness.postgres import Postgres
 from dev.harness.redis import Redis
 from dev.proofs.cluster.ledger import Ledger
 from dev.proofs.cluster.outcome import Facts
-from dev.proofs.cluster.plan import CALLED_DAG, MODULE, MODULES, SENSORS, Unit, output_of
+from dev.proofs.cluster.plan import CALLED_DAG, CALLED_MODULE, MODULE, MODULES, SENSORS, STAGES, Unit, output_of
 from dev.proofs.cluster.settings import settings
 
 DAGS = Path(__file__).parent / "dags"
@@ -87,7 +87,7 @@ class Testbed:
                 self.wr.script(module, *(Script(output=output_of, after=unit.seconds) for unit in mine))
         for unit in units:
             if unit.way == "workflow":
-                stages = [{"module": MODULE, "output": unit.result, "after": unit.seconds / 2} for _ in range(2)]
+                stages = [{"module": MODULE, "output": unit.result, "after": unit.seconds / STAGES}] * STAGES
                 self.wr.script_workflow(unit.name, stages)  # type: ignore[arg-type]  # these are its keys
         ids = {
             unit.name: self.wr.create_execution(MODULE, {"unit": unit.name}, output=output_of, after=unit.seconds)
@@ -113,25 +113,40 @@ class Testbed:
         """Remember which submissions are in flight now."""
         self.in_flight.update(self.intents())
 
+    def note_in_flight_in(self, pids: Set[int]) -> int:
+        """Remember which submissions are in flight in these processes, and return their number."""
+        tasks = self.ledger.tasks(self.units[0].dag_id)
+        found = {unit for unit in self.intents() if unit.task in tasks and tasks[unit.task].pid in pids}
+        self.in_flight |= found
+        return len(found)
+
     def is_in_flight_in(self, worker: str) -> bool:
         """Whether a submission is in flight in a process of this worker."""
-        tasks = self.ledger.tasks(self.units[0].dag_id)
-        pids = {process.pid for process in self.airflow.processes(worker)}
+        tasks, pids = self.ledger.tasks(self.units[0].dag_id), self.pids(worker)
         return any(unit.task in tasks and tasks[unit.task].pid in pids for unit in self.intents())
 
     def facts(self) -> Facts:
         """Return what Airflow and White Rabbit know of the case now."""
-        ledger, dag_id = self.ledger, self.units[0].dag_id
+        return self.facts_of(self.units, frozenset(self.in_flight))
+
+    def facts_of(self, units: Sequence[Unit], in_flight: Set[Unit]) -> Facts:
+        """Return what Airflow and White Rabbit know now of a case's units, some of which were in flight."""
+        ledger, dag_id = self.ledger, units[0].dag_id
         tasks, called = ledger.tasks(dag_id), ledger.called()
         return Facts(
             self.submissions(),
-            frozenset(self.in_flight),
+            in_flight,
             tasks,
             ledger.results(dag_id),
             ledger.records(dag_id),
             ledger.execution_ids(dag_id),
             called,
         )
+
+    def unknown_runs(self) -> list[str]:
+        """Return the ids of executions that are not those of the proof, and whose callbacks have started runs."""
+        known = {record["id"] for record in self.wr.executions if record["module"] == CALLED_MODULE}
+        return sorted(self.ledger.called().keys() - known)
 
     def count(self, state: str) -> int:
         """Return how many tasks of the case are in a state."""
@@ -148,10 +163,26 @@ class Testbed:
         """Return how many deliveries were not the first one of their task."""
         return sum(count - 1 for count in self.deliveries().values())
 
-    def kill(self, component: str) -> None:
-        """Kill a component and all processes that it started; note what is in flight then."""
+    def pids(self, component: str) -> set[int]:
+        """Return the ids of the processes of a component."""
+        return {process.pid for process in self.airflow.processes(component)}
+
+    def kill(self, component: str) -> set[int]:
+        """Kill a component and all processes that it started, and return their ids.
+
+        :raises RuntimeError: if it did not run, or one is still alive.
+        """
+        killed = self.pids(component)
         self.airflow.kill(component)
-        self.note_in_flight()
+        if not killed or any(map(_is_alive, killed)):
+            raise RuntimeError(f"{component} was not killed: its processes are {killed}")
+        return killed
+
+    def connections(self, server: str) -> int:
+        """Return how many connections an API server has."""
+        port = int(self.airflow.url_of(server).rpartition(":")[2])
+        open_ones = (found for found in psutil.net_connections("tcp") if found.status == psutil.CONN_ESTABLISHED)
+        return sum(found.laddr.port == port for found in open_ones)
 
     def until(self, condition: Callable[[], T | None], what: str, timeout: float = STEP_TIMEOUT) -> T:
         """Wait for a condition, and meanwhile restart the components that exit by themselves."""
@@ -173,6 +204,13 @@ class Testbed:
         """Wait until Airflow says that its parts are healthy, and knows all DAGs."""
         self.until(lambda: _is_healthy(self.api.health()), "Airflow to be healthy")
         self.until(lambda: self.api.call("GET", f"/dags/{CALLED_DAG}"), "the DAGs to be parsed")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _is_healthy(health: dict[str, dict[str, str | None]]) -> bool:
