@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 WIDTH = 4.7
@@ -69,6 +70,8 @@ def draw(plot: Callable[[Figure], None], title: str, path: Path) -> None:
 def _fit(figure: Figure) -> None:
     """Put axes below each other, the legend below all of them, and long names of rows above their rows."""
     figure.set_size_inches(WIDTH, WIDTH)
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) if axis.get_scale() == "log"):
+        _write_numbers(axis)
     figure.draw_without_rendering()  # only now do the axes know their labels
     rows = [_names_above(axes) for axes in figure.axes]
     grid = figure.add_gridspec(len(figure.axes), 1)
@@ -79,10 +82,20 @@ def _fit(figure: Figure) -> None:
     figure.set_size_inches(WIDTH, height)
 
 
+def _write_numbers(axis: Axis) -> None:
+    """Write the numbers of a logarithmic axis in full: an exponent is too small for a phone."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _names_above(axes: Axes) -> int:
     """Write the names of rows above the rows, and return the number of rows; 0 if the axis has numbers."""
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    if not any(re.search("[a-z]{2}", label) for label in labels if not label.startswith("$")):  # $10^2$ is a number
+    if not any(re.search("[a-z]{2}", label) for label in labels):
         return 0
     places = axes.get_yticks()
     for place, label in zip(places, labels, strict=True):

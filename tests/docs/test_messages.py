@@ -119,9 +119,11 @@ def test_text_blocks() -> None:
 
 def is_shown(function: ast.expr) -> bool:
     """Whether a function makes an error of the provider, or writes an error or a warning to a log."""
+    if isinstance(function, ast.Attribute) and function.attr == "ArgumentTypeError":
+        return True
     if isinstance(function, ast.Attribute):
         return function.attr in LOGGED and ast.unparse(function.value).endswith(("log", "logger", "warnings"))
-    return isinstance(function, ast.Name) and re.fullmatch(r"WhiteRabbit\w*Error", function.id) is not None
+    return isinstance(function, ast.Name) and re.fullmatch(r"(WhiteRabbit|AirflowApi)\w*Error", function.id) is not None
 
 
 def shown_by(tree: ast.AST) -> Iterator[str]:
@@ -139,9 +141,8 @@ def shown_by(tree: ast.AST) -> Iterator[str]:
 
 
 def shown() -> list[str]:
-    """Return the texts that the package shows to users as errors and warnings; the emulator has a page of its own."""
-    paths = [path for path in sorted(PACKAGE.rglob("*.py")) if "emulator" not in path.relative_to(PACKAGE).parts]
-    return sorted({text for path in paths for text in shown_by(ast.parse(path.read_text()))} - FRAMES)
+    """Return the texts that the package shows to users as errors and warnings."""
+    return sorted({text for path in PACKAGE.rglob("*.py") for text in shown_by(ast.parse(path.read_text()))} - FRAMES)
 
 
 def words_of(message: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A hook of mkdocs: names the version that the site describes at the foot of each page, and widens the front page."""
+"""A hook of mkdocs: the version that the site describes at the foot of each page, and what single pages need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,18 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Give the front page the width of the table of contents, so that one screen shows its DAG and the DAG's output."""
+    """Change the options of single pages.
+
+    The front page gets the width of the table of contents, so that one screen shows its DAG and the DAG's output. The
+    search finds a message on the page that explains it before pages that have the same words.
+    """
     if page.is_homepage:
         page.meta["hide"] = ["toc"]
+    if page.file.src_uri == "troubleshooting.md":
+        page.meta["search"] = {"boost": 100}
     return markdown
+
+
+def on_post_build(config: Any) -> None:
+    """Remove the theme's page for unknown addresses: its links are right at the root of a server alone."""
+    (Path(config.site_dir) / "404.html").unlink(missing_ok=True)
