@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_provider_whiterabbit.client.hiding import Hiding
+from airflow_provider_whiterabbit.client.text import TOO_DEEP
 from airflow_provider_whiterabbit.compat import redact
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -29,8 +30,8 @@ def masked_error(error: Any) -> Any:
     """Return an error from White Rabbit, any JSON value, with ``***`` in place of each secret that Airflow knows."""
     try:
         return Hiding(mask=masked).data(json.loads(json.dumps(error)), is_error=True)
-    except RecursionError:  # such an error is not shown
-        return error
+    except RecursionError:
+        return TOO_DEEP
 
 
 def failure_of(record: Any) -> str:

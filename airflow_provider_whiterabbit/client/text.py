@@ -14,6 +14,9 @@ import re
 MAX_LENGTH = 2_000
 """How many characters a message has at most, with the note that it was cut."""
 
+TOO_DEEP = "an error that is nested too deeply to be shown"
+"""What messages show instead of an error of White Rabbit whose JSON is nested too deeply for Python."""
+
 _UNFIT = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # bidi controls last
 )

@@ -19,7 +19,7 @@ import pendulum
 
 from airflow_provider_whiterabbit.client.clock import monotonic
 from airflow_provider_whiterabbit.client.records.status import TERMINAL
-from airflow_provider_whiterabbit.client.text import MAX_LENGTH, clean, one_line
+from airflow_provider_whiterabbit.client.text import MAX_LENGTH, TOO_DEEP, clean, one_line
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ def error_text(error: Any, limit: int = MAX_LENGTH) -> str:
     try:
         text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
     except RecursionError:
-        text = "an error that is nested too deeply to be shown"
+        text = TOO_DEEP
     return clean(text, limit)
 
 
