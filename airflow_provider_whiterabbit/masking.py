@@ -11,25 +11,39 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_whiterabbit.client.hiding import Hiding
+from airflow_provider_whiterabbit.client import hiding
 from airflow_provider_whiterabbit.client.text import TOO_DEEP
 from airflow_provider_whiterabbit.compat import redact
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPES = re.compile(r'(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))+')
 
 
 def masked(text: str) -> str:
     """Return a text with ``***`` in place of each secret that Airflow knows in this process.
 
-    A lone surrogate becomes U+FFFD: Airflow's masker searches UTF-8, so it would leave such a text as it is.
+    A secret is found as it is, and as JSON in a text writes it; a text with the latter comes back without JSON's
+    escapes. A lone surrogate becomes U+FFFD: Airflow's masker searches UTF-8, so it would leave such a text as it is.
     """
+    text = _masked(text)
+    if "\\" in text:
+        plain = _ESCAPES.sub(lambda escapes: str(json.loads(f'"{escapes[0]}"')), text)
+        if (found := _masked(plain)) != _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", plain):
+            return found
+    return text
+
+
+def _masked(text: str) -> str:
     return str(redact(_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)))
+
+
+hiding.known = masked
 
 
 def masked_error(error: Any) -> Any:
     """Return an error from White Rabbit, any JSON value, with ``***`` in place of each secret that Airflow knows."""
     try:
-        return Hiding(mask=masked).data(json.loads(json.dumps(error)), is_error=True)
+        return hiding.Hiding().data(json.loads(json.dumps(error)), is_error=True)
     except RecursionError:
         return TOO_DEEP
 
@@ -43,8 +57,13 @@ def failure_of(record: Any) -> str:
     :param record: the record of an execution or workflow run that has ended.
     """
     if hasattr(record, "stages"):
-        stages = tuple(replace(stage, error=masked_error(stage.error)) for stage in record.stages)
+        stages = tuple(map(_masked_part, record.stages))
         record = replace(record, stages=stages, cancel_reason=masked_error(record.cancel_reason))
     else:
-        record = replace(record, error=masked_error(record.error))
+        record = _masked_part(record)
     return masked(record.failure)
+
+
+def _masked_part(part: Any) -> Any:
+    """Return the record of an execution, or a stage, whose error and module have no secrets."""
+    return replace(part, error=masked_error(part.error), module=masked_error(part.module))

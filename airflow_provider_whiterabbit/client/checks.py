@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_provider_whiterabbit.client.hiding import quoted
 from airflow_provider_whiterabbit.client.text import one_line
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 
@@ -47,8 +48,8 @@ def identifier(value: Any, name: str, template: Any = None) -> str:
         )
     if not _SAFE_ID.fullmatch(value) or value == "None":
         raise WhiteRabbitInputError(
-            f"{name} must be an id as White Rabbit gave it (letters, digits, '-', '_', '.', '~'), got {value!r:.100}"
-            f"{origin}"
+            f"{name} must be an id as White Rabbit gave it (letters, digits, '-', '_', '.', '~'), got "
+            f"{quoted(value, 100)}{origin}"
         )
     return value
 

@@ -45,17 +45,29 @@ _STARS = re.compile(r"\*{4,}")
 _WORDS = re.compile(r"[A-Za-z_ ]{1,60}")
 
 
+known: Callable[[str], str] = str
+"""Returns a text of an error without the secrets that Airflow knows in this process: Airflow has one list of them. The
+module `masking` sets it; without Airflow there are none. It must be called before a text is cut, because nothing finds
+half a secret."""
+
+
+def quoted(value: Any, limit: int) -> str:
+    """Return what White Rabbit sent, for the text of an error: as Python writes it, without secrets, and cut.
+
+    :param limit: how many characters the text has at most.
+    """
+    return (repr(known(value)) if isinstance(value, str) else known(repr(value)))[:limit]
+
+
 class Hiding:
     """The secrets that are hidden. With secrets it can't be pickled, and its `repr` shows none.
 
-    :param mask: hides other secrets in a text, those that Airflow knows; None if there is nothing that does. It is used
-        for errors alone, before they are cut: what is left of a secret would not be found later.
+    In errors, those are hidden too that Airflow knows (`known`).
     """
 
-    __slots__ = ("_pattern", "_shared", "_values", "mask")
+    __slots__ = ("_pattern", "_shared", "_values")
 
-    def __init__(self, values: Iterable[str] = (), mask: Callable[[str], str] | None = None) -> None:
-        self.mask = mask
+    def __init__(self, values: Iterable[str] = ()) -> None:
         self._values = _NONE
         self._pattern: re.Pattern[str] | None = None
         self._shared = _NONE
@@ -64,7 +76,7 @@ class Hiding:
     def __reduce__(self) -> Any:
         if self._values:
             raise TypeError("an object that holds secrets can't be pickled")
-        return type(self), ((), self.mask)
+        return type(self), ()
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -86,7 +98,7 @@ class Hiding:
 
     def error(self, text: str) -> str:
         """Return the text of an error, in which three stars also take the place of parts of secrets."""
-        text = self.text(text if self.mask is None else self.mask(text))
+        text = self.text(known(text))
         if not self._shared:
             return text
         if len(text) > _MAX_SHARED:
@@ -113,7 +125,7 @@ class Hiding:
 
     def body(self, body: bytes) -> bytes:
         """Return the body of a refusal without secrets and parts of secrets."""
-        if not self and self.mask is None:
+        if not self and known is str:
             return body
         try:
             return json.dumps(self.data(json.loads(body), is_error=True)).encode()
@@ -125,7 +137,7 @@ class Hiding:
 
         :param is_error: whether all of it is an error.
         """
-        if not self and not (is_error and self.mask):
+        if not self and not is_error:
             return data
         box = [data]
         todo: list[tuple[Any, bool, bool]] = [(box, is_error, False)]  # no recursion: answers can be nested deeply
@@ -142,11 +154,17 @@ class Hiding:
                         holder[key] = self.error(item)
                 elif isinstance(item, dict | list):
                     todo.append((item, as_error, as_output))
-                elif (as_error or as_output) and str(item) in self._values:  # a number
+                elif self._is_secret_number(item, as_error=as_error, as_output=as_output):
                     holder[key] = HIDDEN
             if isinstance(holder, dict) and (error or output):
                 _hide_keys(holder, self.error if error else self.text)
         return box[0]
+
+    def _is_secret_number(self, number: Any, *, as_error: bool, as_output: bool) -> bool:
+        text = str(number)
+        if (as_error or as_output) and text in self._values:
+            return True
+        return as_error and type(number) in (int, float) and known(text) != text
 
 
 class Withholding(Hiding):

@@ -17,6 +17,7 @@ from typing import Any
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitOutputError
+from airflow_provider_whiterabbit.masking import masked
 
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
@@ -46,8 +47,8 @@ def check_storable(result: Any, target: Target[Any], target_id: str, part: str =
         read = f"WhiteRabbitHook.get_{target.id_name.removesuffix('_id')}"
         raise WhiteRabbitOutputError(
             f"{target.noun.capitalize()} {target_id} has {'completed' if part == 'output' else 'failed'} and is paid "
-            f"for, but Airflow can't store its {part} as XCom: it has {what} at {clean(place, _MAX_PLACE)}. Read the "
-            f"{part} with {read}, use an XCom backend that can store it, or set do_xcom_push=False"
+            f"for, but Airflow can't store its {part} as XCom: it has {what} at {clean(masked(place), _MAX_PLACE)}. "
+            f"Read the {part} with {read}, use an XCom backend that can store it, or set do_xcom_push=False"
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from airflow_provider_whiterabbit.compat import BaseHook
 from airflow_provider_whiterabbit.hooks.connection import check_conn_id, secrets_of, settings_of
 from airflow_provider_whiterabbit.hooks.secret_values import SecretReadingMixin
-from airflow_provider_whiterabbit.masking import masked
+from airflow_provider_whiterabbit.masking import masked as masked  # with it, errors hide what Airflow knows
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
@@ -51,9 +51,7 @@ class ConnectedHook(SecretReadingMixin, BaseHook):
         from airflow_provider_whiterabbit.hooks.reading import read_together
 
         read = partial(read_together, self, self.whiterabbit_conn_id)
-        client = AsyncClient(await read(), self.timing, read_again=read)
-        client.hiding.mask = masked
-        return client
+        return AsyncClient(await read(), self.timing, read_again=read)
 
     @property
     def _known_base_url(self) -> str | None:
@@ -66,9 +64,7 @@ class ConnectedHook(SecretReadingMixin, BaseHook):
     def _client(self) -> Client:
         from airflow_provider_whiterabbit.client.transport.sync import Client
 
-        client = Client(self._settings, self.timing, read_again=partial(self._read_settings, self.whiterabbit_conn_id))
-        client.hiding.mask = masked
-        return client
+        return Client(self._settings, self.timing, read_again=partial(self._read_settings, self.whiterabbit_conn_id))
 
     @cached_property
     def _settings(self) -> ClientSettings:

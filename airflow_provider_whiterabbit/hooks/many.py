@@ -13,7 +13,6 @@ from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
 from airflow_provider_whiterabbit.hooks.connected import ConnectedHook
-from airflow_provider_whiterabbit.masking import masked
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
@@ -72,7 +71,6 @@ class WaitingForManyHook(ConnectedHook):
 
         async def run() -> T:
             async with AsyncClient(settings, self.timing, read_again) as client:
-                client.hiding.mask = masked
                 client.hiding.add(self.secret_values.known())
                 return await work(client)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from airflow_provider_whiterabbit.client.text import clean, one_line
-from airflow_provider_whiterabbit.masking import failure_of
+from airflow_provider_whiterabbit.masking import failure_of, masked
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -123,4 +123,4 @@ class LineageMixin:
 
 
 def _short(text: str | None) -> str | None:
-    return None if text is None else one_line(text, MAX_TEXT)
+    return None if text is None else one_line(masked(text), MAX_TEXT)

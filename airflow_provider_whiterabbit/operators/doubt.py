@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
+from airflow_provider_whiterabbit.client.hiding import quoted
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wait.target import Target
 from airflow_provider_whiterabbit.compat import conf
@@ -263,4 +264,4 @@ def other_module(record: Any, asked: str | None) -> str | None:
     module = getattr(record, "module", None)
     if asked is None or module in (None, asked):
         return None
-    return f"the module {module!r:.100}, not {asked}"
+    return f"the module {quoted(module, 100)}, not {asked}"

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import pendulum
 
 from airflow_provider_whiterabbit.client.clock import monotonic
+from airflow_provider_whiterabbit.client.hiding import quoted
 from airflow_provider_whiterabbit.client.records.status import TERMINAL
 from airflow_provider_whiterabbit.client.text import MAX_LENGTH, TOO_DEEP, clean, one_line
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError
@@ -67,9 +68,9 @@ def strict_status(data: Mapping[str, Any], statuses: type[S], where: str, *, is_
         goes_on = completed is False or (is_part and completed is None)
         if not isinstance(status, str) or not status or not goes_on:
             raise WhiteRabbitProtocolError(
-                f"{where}: the status {status!r:.80} is unknown; known are {', '.join(statuses)}"
+                f"{where}: the status {quoted(status, 80)} is unknown; known are {', '.join(statuses)}"
             ) from None
-        warn_of(data, f"the status {status!r:.80} is unknown and counts as not ended")
+        warn_of(data, f"the status {quoted(status, 80)} is unknown and counts as not ended")
         return status
     if known in TERMINAL and completed is False:
         warn_of(data, f"the status is {known} although 'completed' is false; the status counts")
@@ -89,7 +90,7 @@ def stage_status(data: Mapping[str, Any], statuses: type[S], where: str) -> S | 
     except ValueError:
         if not isinstance(status, str) or not status:
             return strict_status(data, statuses, where)
-        _warn(f"a stage: the status {status!r:.80} is unknown and counts as not ended")
+        _warn(f"a stage: the status {quoted(status, 80)} is unknown and counts as not ended")
         return status
 
 
@@ -142,7 +143,7 @@ def warn_of(data: Mapping[str, Any], text: str) -> None:
 
     :param data: its record or event.
     """
-    _warn(f"{data.get('id')!r:.100}: {text}")
+    _warn(f"{quoted(data.get('id'), 100)}: {text}")
 
 
 MAX_WARNINGS = 100

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
+from airflow_provider_whiterabbit.client.hiding import quoted
+
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
 """The terminal statuses: after one of these statuses, an execution, workflow run or stage never changes its status."""
 
@@ -59,7 +61,7 @@ class StageStatus(Status):
 
 def status_text(status: Any) -> str:
     """Return a status as text for a message; an unknown one in quotes and cut."""
-    return str(status) if isinstance(status, Status) else f"{status!r:.80}"
+    return str(status) if isinstance(status, Status) else quoted(status, 80)
 
 
 class HasStatus:

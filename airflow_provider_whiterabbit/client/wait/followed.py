@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_provider_whiterabbit.client import api
+from airflow_provider_whiterabbit.client.hiding import quoted
 from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
 from airflow_provider_whiterabbit.client.records.glance import Glance
 from airflow_provider_whiterabbit.client.records.status import TERMINAL, ExecutionStatus, Status, WorkflowRunStatus
@@ -146,7 +147,7 @@ class Followed(Generic[R]):
 
     def _with_same_id(self, snapshot: S) -> S:
         if snapshot.id != self.id:
-            raise WhiteRabbitProtocolError(f"{self.name}: the answer belongs to another id, {snapshot.id!r:.100}")
+            raise WhiteRabbitProtocolError(f"{self.name}: the answer belongs to another id, {quoted(snapshot.id, 100)}")
         return snapshot
 
 
