@@ -11,7 +11,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_whiterabbit.client import hiding
+from airflow_provider_whiterabbit.client import known_secrets
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.text import TOO_DEEP
 from airflow_provider_whiterabbit.compat import redact
 
@@ -37,13 +38,13 @@ def _masked(text: str) -> str:
     return str(redact(_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)))
 
 
-hiding.known = masked
+known_secrets.hide = masked
 
 
 def masked_error(error: Any) -> Any:
     """Return an error from White Rabbit, any JSON value, with ``***`` in place of each secret that Airflow knows."""
     try:
-        return hiding.Hiding().data(json.loads(json.dumps(error)), is_error=True)
+        return Hiding().data(json.loads(json.dumps(error)), is_error=True)
     except RecursionError:
         return TOO_DEEP
 

@@ -1,42 +1,29 @@
-"""What all tasks that wait for White Rabbit share: deferring, deadlines, the dashboard link and the credits spent."""
+"""What all tasks that wait for White Rabbit share: deferring, the dashboard link, secrets and the credits spent."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.client.wait.target import Target
-from airflow_provider_whiterabbit.compat import AirflowTaskTimeout, conf
-from airflow_provider_whiterabbit.computed import ChangedAttribute, ComputedAttribute
+from airflow_provider_whiterabbit.compat import conf
+from airflow_provider_whiterabbit.computed import ComputedAttribute
+from airflow_provider_whiterabbit.deadlines import DeadlineMixin
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles, task_obstacles
 from airflow_provider_whiterabbit.ending.storable import check_storable
 from airflow_provider_whiterabbit.ending.verdict import USAGE_KEY, ended_id, result_of
-from airflow_provider_whiterabbit.exceptions import WhiteRabbitTimeoutError
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.links import LINK_KEY, WhiteRabbitLink
 from airflow_provider_whiterabbit.native import NativeRenderingMixin
 from airflow_provider_whiterabbit.observing.lineage import LineageMixin
-from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.observing.tasks import TaskMetrics
 from airflow_provider_whiterabbit.secrets import SecretName, as_names
-from airflow_provider_whiterabbit.templated import TemplatedMixin, connection_id, seconds
+from airflow_provider_whiterabbit.templated import TemplatedMixin, connection_id
 from airflow_provider_whiterabbit.triggers.base import GRACE, WhiteRabbitTrigger
-
-MAX_WAIT_SECONDS = 10 * 365 * 24 * 60 * 60.0
-"""Longest timeout, in seconds; a longer timeout counts as no timeout: the deadline would be beyond the calendar."""
-
-_NO_END = MAX_WAIT_SECONDS + 1
-
-_FAIL = "__fail__"
-"""The name of the method with which Airflow resumes a deferred task whose trigger failed or timed out."""
-
-_DEFERRAL_TIMEOUTS = ("Trigger timeout", "Trigger/execution timeout")
-"""The error texts with which Airflow 3 and Airflow 2.11 resume a deferred task whose trigger timed out."""
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
@@ -45,18 +32,6 @@ if TYPE_CHECKING:
 def configured(option: str, argument: bool | None) -> bool:
     """Return a task's argument; if the argument is None, Airflow's option of that name in section ``[whiterabbit]``."""
     return conf.getboolean("whiterabbit", option, fallback=False) if argument is None else argument
-
-
-def limited(timeout: Any) -> float:
-    """Return a task's timeout in seconds; infinity as a number, because Airflow stores template fields as JSON.
-
-    :raises WhiteRabbitInputError: if it is no timeout.
-    """
-    return min(seconds(timeout, "timeout"), _NO_END)
-
-
-def _finite(timeout: Any) -> Any:
-    return _NO_END if isinstance(timeout, float) and timeout == math.inf else timeout
 
 
 def _extra_links() -> tuple[WhiteRabbitLink, ...]:
@@ -68,7 +43,7 @@ def _ends_in_triggerer(task: WaitingMixin) -> bool:
     return task.deferrable and configured("end_from_trigger", task._end_option)
 
 
-class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
+class WaitingMixin(DeadlineMixin, LineageMixin, NativeRenderingMixin, TemplatedMixin):
     """Mixin for Airflow tasks that wait for an execution or a workflow run."""
 
     operator_extra_links: Any = ComputedAttribute(_extra_links, lambda task: _extra_links())
@@ -96,12 +71,6 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
 
     _linked_id: str | None = None
     """The id whose dashboard link was stored in this process."""
-
-    timeout_error: ClassVar[type[Exception]]
-    """The exception that the task raises when the task's `timeout` has passed."""
-
-    timeout: Any = ChangedAttribute(_finite)
-    """Seconds, or a template; None for no end. A cluster policy or a subclass may set a `timedelta` or infinity."""
 
     @cached_property
     def whiterabbit_hook(self) -> WhiteRabbitHook:
@@ -178,50 +147,6 @@ class WaitingMixin(LineageMixin, NativeRenderingMixin, TemplatedMixin):
             return next_kwargs
         self._deferred_secrets = as_names(next_kwargs["secrets"], "secrets")
         return {name: value for name, value in next_kwargs.items() if name != "secrets"}
-
-    @property
-    def _timeout_seconds(self) -> float:
-        return self._checked_argument("timeout", lambda value: math.inf if value is None else seconds(value, "timeout"))
-
-    @property
-    def _wait_seconds(self) -> float:
-        """The shorter of the task's `timeout` and `execution_timeout`, in seconds."""
-        return min(
-            self._timeout_seconds,
-            math.inf if self.execution_timeout is None else self.execution_timeout.total_seconds(),
-        )
-
-    def _deadline(self, started: datetime | None) -> datetime | None:
-        """Return the time at which the task stops waiting; None if the task has no timeout.
-
-        :param started: from when the timeout counts; None for now, as in Airflow 2.11's `dag.test()`.
-        """
-        if self._wait_seconds > MAX_WAIT_SECONDS:
-            return None
-        return (started or datetime.now(UTC)) + timedelta(seconds=self._wait_seconds)
-
-    @contextlib.contextmanager
-    def _as_task_timeout(self) -> Iterator[None]:
-        """Raise the exception of the task's timeout that came first, `timeout` or `execution_timeout`."""
-        try:
-            yield
-        except WhiteRabbitTimeoutError as error:
-            self._whiterabbit_metrics.count(Metric.TIMEOUTS)
-            if self._wait_seconds == self._timeout_seconds or self.execution_timeout is None:
-                raise self.timeout_error(str(error)) from None
-            raise AirflowTaskTimeout(str(error)) from None
-
-    def _refuse_deferral_timeout(self, next_method: str, next_kwargs: dict[str, Any] | None, what: str) -> None:
-        """Raise the exception of the task's timeout if Airflow resumes the task because nothing has waited in time.
-
-        :param what: what the task waited for, as part of a sentence.
-        :raises Exception: `timeout_error` or `AirflowTaskTimeout`.
-        """
-        if next_method == _FAIL and (next_kwargs or {}).get("error") in _DEFERRAL_TIMEOUTS:
-            with self._as_task_timeout():
-                raise WhiteRabbitTimeoutError(
-                    f"Airflow's deferral timeout fired before a triggerer saw the end of {what}"
-                )
 
     def _push_link(self, context: Context, target_id: str) -> None:
         """Store the link to White Rabbit's dashboard as XCom, once per process, if the connection has a template.

@@ -15,13 +15,14 @@ NAME = "airflow_provider_whiterabbit"
 PACKAGE = Path(airflow_provider_whiterabbit.__file__).parent
 
 LAYERS: tuple[tuple[str, ...], ...] = (
+    ("client.known_secrets",),
     ("client.hiding", "client.text", "compat", "computed", "templates"),
     ("forked", "masking"),
     ("exceptions", "get_provider_info", "links", "observing", "own_fields", "parameters"),
     ("client.checks", "client.clock", "client.defaults", "client.naming", "printing", "secrets"),
     ("client.wire", "client.records"),
     ("client.api", "client.catalogue", "client.retry", "client.webhooks", "native", "templated"),
-    ("client.wait",),
+    ("client.wait", "deadlines"),
     ("client.transport",),
     ("operators.submission",),
     ("operators.fence",),

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_whiterabbit.client.hiding import quoted
+from airflow_provider_whiterabbit.client.known_secrets import quoted
 from airflow_provider_whiterabbit.client.text import one_line
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
+from airflow_provider_whiterabbit.client import known_secrets
+
 HIDDEN = "***"
 """What stands in place of a secret, as in Airflow's logs."""
 
@@ -45,24 +47,10 @@ _STARS = re.compile(r"\*{4,}")
 _WORDS = re.compile(r"[A-Za-z_ ]{1,60}")
 
 
-known: Callable[[str], str] = str
-"""Returns a text of an error without the secrets that Airflow knows in this process: Airflow has one list of them. The
-module `masking` sets it; without Airflow there are none. It must be called before a text is cut, because nothing finds
-half a secret."""
-
-
-def quoted(value: Any, limit: int) -> str:
-    """Return what White Rabbit sent, for the text of an error: as Python writes it, without secrets, and cut.
-
-    :param limit: how many characters the text has at most.
-    """
-    return (repr(known(value)) if isinstance(value, str) else known(repr(value)))[:limit]
-
-
 class Hiding:
     """The secrets that are hidden. With secrets it can't be pickled, and its `repr` shows none.
 
-    In errors, those are hidden too that Airflow knows (`known`).
+    In errors, those are hidden too that Airflow knows (`known_secrets`).
     """
 
     __slots__ = ("_pattern", "_shared", "_values")
@@ -98,7 +86,7 @@ class Hiding:
 
     def error(self, text: str) -> str:
         """Return the text of an error, in which three stars also take the place of parts of secrets."""
-        text = self.text(known(text))
+        text = self.text(known_secrets.hide(text))
         if not self._shared:
             return text
         if len(text) > _MAX_SHARED:
@@ -125,7 +113,7 @@ class Hiding:
 
     def body(self, body: bytes) -> bytes:
         """Return the body of a refusal without secrets and parts of secrets."""
-        if not self and known is str:
+        if not self and known_secrets.hide is str:
             return body
         try:
             return json.dumps(self.data(json.loads(body), is_error=True)).encode()
@@ -164,7 +152,7 @@ class Hiding:
         text = str(number)
         if (as_error or as_output) and text in self._values:
             return True
-        return as_error and type(number) in (int, float) and known(text) != text
+        return as_error and type(number) in (int, float) and known_secrets.hide(text) != text
 
 
 class Withholding(Hiding):

@@ -18,6 +18,7 @@ from airflow_provider_whiterabbit.compat import (
     BaseOperator,
     conf,
 )
+from airflow_provider_whiterabbit.deadlines import MAX_WAIT_SECONDS, limited
 from airflow_provider_whiterabbit.ending.verdict import INVALID, UNAUTHORIZED, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitInputError,
@@ -32,7 +33,7 @@ from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_st
 from airflow_provider_whiterabbit.operators.submission import digest
 from airflow_provider_whiterabbit.operators.submitting import SubmittingMixin
 from airflow_provider_whiterabbit.templated import connection_id, fixed_flag, flag, seconds
-from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, is_nested, limited
+from airflow_provider_whiterabbit.waiting import is_nested
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -20,6 +20,7 @@ from airflow_provider_whiterabbit.compat import (
     conf,
 )
 from airflow_provider_whiterabbit.computed import ComputedAttribute
+from airflow_provider_whiterabbit.deadlines import MAX_WAIT_SECONDS, limited
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles
 from airflow_provider_whiterabbit.ending.verdict import INVALID, no_retry_mends
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitOutputError
@@ -27,7 +28,7 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles, starts_in_triggerer
 from airflow_provider_whiterabbit.templated import connection_id, fixed_flag, seconds
-from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS, WaitingMixin, configured, limited
+from airflow_provider_whiterabbit.waiting import WaitingMixin, configured
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_whiterabbit.deadlines import MAX_WAIT_SECONDS
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles, overridden_methods, version_obstacles
 from airflow_provider_whiterabbit.templated import is_deferred
 from airflow_provider_whiterabbit.triggers.base import GRACE
-from airflow_provider_whiterabbit.waiting import MAX_WAIT_SECONDS
 
 if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs

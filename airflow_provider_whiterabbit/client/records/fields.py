@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pendulum
 
 from airflow_provider_whiterabbit.client.clock import monotonic
-from airflow_provider_whiterabbit.client.hiding import quoted
+from airflow_provider_whiterabbit.client.known_secrets import quoted
 from airflow_provider_whiterabbit.client.records.status import TERMINAL
 from airflow_provider_whiterabbit.client.text import MAX_LENGTH, TOO_DEEP, clean, one_line
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitProtocolError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_whiterabbit.client.hiding import quoted
+from airflow_provider_whiterabbit.client.known_secrets import quoted
 
 TERMINAL = frozenset({"COMPLETED", "FAILED", "CANCELED"})
 """The terminal statuses: after one of these statuses, an execution, workflow run or stage never changes its status."""

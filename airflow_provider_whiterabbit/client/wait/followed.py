@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from airflow_provider_whiterabbit.client import api
-from airflow_provider_whiterabbit.client.hiding import quoted
+from airflow_provider_whiterabbit.client.known_secrets import quoted
 from airflow_provider_whiterabbit.client.records.execution import Execution, ExecutionEvent
 from airflow_provider_whiterabbit.client.records.glance import Glance
 from airflow_provider_whiterabbit.client.records.status import TERMINAL, ExecutionStatus, Status, WorkflowRunStatus

@@ -10,7 +10,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from airflow_provider_whiterabbit import exceptions as exc
-from airflow_provider_whiterabbit.client import checks, hiding
+from airflow_provider_whiterabbit.client import checks, known_secrets
+from airflow_provider_whiterabbit.client.hiding import Hiding
 from airflow_provider_whiterabbit.client.text import clean
 from airflow_provider_whiterabbit.client.wire.json_in import integer
 from airflow_provider_whiterabbit.client.wire.messages import Request, Response
@@ -67,7 +68,7 @@ def data_of(request: Request, response: Response, other_signature: str | None = 
     try:
         return json.loads(response.body, parse_int=integer)
     except (ValueError, RecursionError):
-        kind = hiding.known(response.headers.get("content-type", "no content type"))
+        kind = known_secrets.hide(response.headers.get("content-type", "no content type"))
         raise exc.WhiteRabbitTransportError(
             f"{request.method} {request.path}: the answer with status {response.status} is not JSON ({kind:.60}); "
             "perhaps a proxy sent it"
@@ -86,7 +87,7 @@ def submitted_id(request: Request, data: Any, field: str) -> str:
     except exc.WhiteRabbitInputError:
         raise exc.WhiteRabbitUncertainSubmissionError(
             f"White Rabbit accepted {request.method} {request.path}, but its answer has no usable '{field}': "
-            f"{json.dumps(hiding.Hiding().data(_telling(data), is_error=True)):.300}"
+            f"{json.dumps(Hiding().data(_telling(data), is_error=True)):.300}"
         ) from None
 
 
