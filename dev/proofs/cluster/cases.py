@@ -33,7 +33,7 @@ def nothing(_bed: Testbed) -> str:
 def kill_worker(bed: Testbed) -> str:
     """Kill a worker while it submits. Celery delivers its tasks again, and Airflow tries them again."""
     before = bed.redelivered()
-    bed.until(lambda: bed.is_in_flight_in(WORKER), "a submission to be in flight in the worker")
+    bed.until(lambda: bed.in_flight_in(bed.pids(WORKER)), "a submission to be in flight in the worker")
     hit = bed.note_in_flight_in(bed.kill(WORKER))
     bed.airflow.start(WORKER)
     bed.until(lambda: bed.redelivered() > before, "Celery to deliver a task again")
@@ -65,7 +65,7 @@ def kill_server(bed: Testbed) -> str:
 def freeze_worker(bed: Testbed) -> str:
     """Suspend a worker while it submits, until its tasks run elsewhere; then both run them."""
     before = bed.redelivered()
-    bed.until(lambda: bed.is_in_flight_in(WORKER), "a submission to be in flight in the worker")
+    bed.until(lambda: bed.in_flight_in(bed.pids(WORKER)), "a submission to be in flight in the worker")
     bed.airflow.freeze(WORKER)
     hit = bed.note_in_flight_in(bed.pids(WORKER))
     frozen_at = time.monotonic()

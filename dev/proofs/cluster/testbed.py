@@ -115,15 +115,14 @@ class Testbed:
 
     def note_in_flight_in(self, pids: Set[int]) -> int:
         """Remember which submissions are in flight in these processes, and return their number."""
-        tasks = self.ledger.tasks(self.units[0].dag_id)
-        found = {unit for unit in self.intents() if unit.task in tasks and tasks[unit.task].pid in pids}
+        found = self.in_flight_in(pids)
         self.in_flight |= found
         return len(found)
 
-    def is_in_flight_in(self, worker: str) -> bool:
-        """Whether a submission is in flight in a process of this worker."""
-        tasks, pids = self.ledger.tasks(self.units[0].dag_id), self.pids(worker)
-        return any(unit.task in tasks and tasks[unit.task].pid in pids for unit in self.intents())
+    def in_flight_in(self, pids: Set[int]) -> set[Unit]:
+        """Return the units whose submission is in flight in one of these processes now."""
+        tasks = self.ledger.tasks(self.units[0].dag_id)
+        return {unit for unit in self.intents() if unit.task in tasks and tasks[unit.task].pid in pids}
 
     def facts(self) -> Facts:
         """Return what Airflow and White Rabbit know of the case now."""
