@@ -156,6 +156,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 @needs_dag_test
 def test_many_inputs_without_xcom(whiterabbit_emulator: Emulator) -> None:
     """A deferred task of many inputs ends although `dag.test()` does not hand on the ids, and no XCom has them."""

@@ -49,6 +49,7 @@ def echo(input: Any, config: Any) -> Any:  # noqa: A002 (White Rabbit's word)
     return {"echo": [input, config]}
 
 
+@pytest.mark.long
 @pytest.mark.airflow
 @needs_dag_test
 def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path, own_database: dict[str, str]) -> None:

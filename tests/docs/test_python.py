@@ -1,4 +1,7 @@
-"""Every Python block runs, DAGs with `dag.test()` and tests with pytest, and passes mypy."""
+"""Every Python block runs, DAGs with `dag.test()` and tests with pytest, and passes mypy.
+
+`make test` runs those of the README, `make test-all` those of all pages.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -203,44 +207,52 @@ def test_compiles(block: Block) -> None:
 
 
 @pytest.mark.airflow
-def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
-    """Airflow parses each DAG without an error, and a run of each DAG succeeds, unchanged, against the emulator.
-
-    The README's first example submits what the component takes, and its output has the form that the README shows.
-    """
-    for block in DAGS.values():
-        name = f"{block.page.replace('/', '_')}_{block.line}"
-        (tmp_path / name).mkdir()
-        (tmp_path / name / f"{name}.py").write_text(block.text)
-    wr = whiterabbit_emulator
-    wr.script_workflow("demo-2", [{"module": "RANDOM_UUID"}])
-    ids = [wr.create_execution("RANDOM_UUID") for _ in range(2)]
-    conf = {"execution_id": ids[0], "execution_ids": ids, "workflow_run_id": wr.create_run("demo")}
-    conf |= {"hash": "0x1", "transaction": "0200"}
-    wr.settings.callback_attempts = 1
-    environ = os.environ | EXAMPLE_VARIABLES
-    environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(tmp_path)
-    connection = wr.connection
-    connection["extra"] |= {"callback_secret": "whsec_of_the_pages"}
-    environ["AIRFLOW_CONN_WHITERABBIT_DEFAULT"] = json.dumps(connection)
-    environ["AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL"] = f"{wr.url}/nobody-listens-here"
-    command = [sys.executable, "-c", DRIVER, str(tmp_path), json.dumps(conf)]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    runs = [line.split() for line in done.stdout.splitlines() if line.startswith("RUN ")]
-    count = sum(len(re.findall(r"@dag\(|with DAG\(", text)) for text in DAGS)
-    assert [run[2] for run in runs] == ["success"] * count, done.stdout[-20_000:] + done.stderr[-5000:]
-    readme = next(block for block in PYTHON if block.page == "README.md")
-    assert readme.text in DAGS
-    assert ["RUN", re.findall(r'DAG\("(\w+)"', readme.text)[0], "success"] in runs
+def test_readme(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
+    """The README's DAG succeeds, submits what it should, and its output has the form that the README shows."""
+    (block,) = (block for block in HERE if block.page == "README.md" and block.is_dag)
+    conf = {"transaction": "0200"}
+    assert run_dags(whiterabbit_emulator, tmp_path, [block], conf) == re.findall(r'DAG\("(\w+)"', block.text)
     submission = {
         "module": "BROADCAST_BITCOIN_TRANSACTION",
         "input": {"signedTransaction": conf["transaction"]},
         "config": {"network": "testnet"},
     }
-    assert submission in [entry.json for entry in wr.requests(kind="submit")]
+    assert [entry.json for entry in whiterabbit_emulator.requests(kind="submit")] == [submission]
     shown = re.findall(r"^The output is the XCom of the task: `(.+)`$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    outputs = [record["output"] for record in wr.executions if record["module"] == submission["module"]]
-    assert [list(json.loads(text)) for text in shown] == [list(output) for output in outputs[:1]]
+    outputs = [record["output"] for record in whiterabbit_emulator.executions]
+    assert [list(json.loads(text)) for text in shown] == [list(output) for output in outputs]
+
+
+@pytest.mark.long
+@pytest.mark.airflow
+def test_dags(whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
+    """Airflow parses each DAG without an error, and a run of each DAG succeeds, unchanged, against the emulator."""
+    wr = whiterabbit_emulator
+    wr.script_workflow("demo-2", [{"module": "RANDOM_UUID"}])
+    ids = [wr.create_execution("RANDOM_UUID") for _ in range(2)]
+    conf = {"execution_id": ids[0], "execution_ids": ids, "workflow_run_id": wr.create_run("demo")}
+    run_dags(wr, tmp_path, list(DAGS.values()), conf | {"hash": "0x1", "transaction": "0200"})
+
+
+def run_dags(wr: Emulator, folder: Path, shown: list[Block], conf: dict[str, Any]) -> list[str]:
+    """Run all DAGs of code blocks in one process of Airflow's, check that each succeeds, and return their ids."""
+    for block in shown:
+        name = f"{block.page.replace('/', '_')}_{block.line}"
+        (folder / name).mkdir()
+        (folder / name / f"{name}.py").write_text(block.text)
+    wr.settings.callback_attempts = 1
+    environ = os.environ | EXAMPLE_VARIABLES
+    environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(folder)
+    connection = wr.connection
+    connection["extra"] |= {"callback_secret": "whsec_of_the_pages"}
+    environ["AIRFLOW_CONN_WHITERABBIT_DEFAULT"] = json.dumps(connection)
+    environ["AIRFLOW__WHITERABBIT__CALLBACK_BASE_URL"] = f"{wr.url}/nobody-listens-here"
+    command = [sys.executable, "-c", DRIVER, str(folder), json.dumps(conf)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    runs = [line.split() for line in done.stdout.splitlines() if line.startswith("RUN ")]
+    count = sum(len(re.findall(r"@dag\(|with DAG\(", block.text)) for block in shown)
+    assert [run[2] for run in runs] == ["success"] * count, done.stdout[-20_000:] + done.stderr[-5000:]
+    return [run[1] for run in runs]
 
 
 def test_nothing_escapes() -> None:
@@ -248,7 +260,9 @@ def test_nothing_escapes() -> None:
     assert [str(block) for block in HERE if not block.is_dag and not block.is_test] == []
 
 
-@pytest.mark.parametrize("page", TESTED_PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.long] if page != "README.md" else []) for page in TESTED_PAGES]
+)
 def test_tests(page: str, tmp_path: Path) -> None:
     """The tests that a page shows pass in a folder that contains only the page's blocks, and remove their Airflow."""
     shown = [block for block in PYTHON if block.page == page and (block.is_test or page in RUN_ELSEWHERE)]

@@ -22,6 +22,7 @@ PAGE = "docs/components.md"
 BLOCKS = [block for block in blocks("python") if block.page == PAGE]
 
 
+@pytest.mark.long
 @pytest.mark.airflow
 @needs_dag_test
 def test_dag(whiterabbit_emulator: Emulator, tmp_path: Path, own_database: dict[str, str]) -> None:

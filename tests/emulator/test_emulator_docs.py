@@ -58,6 +58,7 @@ def test_scripts(block: str, tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(script)], check=True, cwd=ROOT)
 
 
+@pytest.mark.long
 @needs_sdk
 @pytest.mark.airflow
 def test_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

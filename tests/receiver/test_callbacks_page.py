@@ -116,6 +116,7 @@ def test_running_when_it_has_ended(
     assert task.python_callable(triggering_asset_events=events) == expected
 
 
+@pytest.mark.long
 @needs_receiver
 def test_recovering_and_submitting(
     whiterabbit_emulator: Emulator,

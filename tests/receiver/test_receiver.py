@@ -457,7 +457,7 @@ def test_one_connection_delays_no_other_one(start_receiver: StartReceiver, pay_d
                 flood = [pool.submit(receiver.post, *arguments) for _ in range(most + 1)]
                 # The answer tells that all others wait: as many of the second connection as of the first one.
                 assert next(as_completed(flood)).result().json() == {"detail": "too many callbacks at once"}
-            for ended in range(2 * most):  # each ends only when all threads are busy: otherwise they overtake each other
+            for ended in range(2 * most):  # each ends when all threads are busy, or they overtake each other
                 busy = min(ended + threads.THREADS, 2 * most)
                 until(lambda busy=busy: len(begun) == busy, "the next callback to be taken", 60, 0.001)
                 permits.release()
