@@ -22,25 +22,22 @@ from tests.e2e import DASHBOARD, ERROR, OUTPUT, PARSE_ONCE, ROOT
 from tests.e2e.runs import OperatorRuns, SensorRuns
 from tests.versions import HAS_BUSY_ANSWERS, HAS_RUN_EACH, HAS_STORE, HAS_TRIGGERER_END
 
-PARKED, RUNS = "parked tasks and secrets", "runs"
-
 SHARING = {
-    **dict.fromkeys(("test_ask", "test_secrets", "test_texts"), PARKED),
-    **dict.fromkeys(("test_components", "test_examples", "test_hundred", "test_sensor", "test_workflows"), RUNS),
+    f"test_{name}" for name in ["ask", "components", "examples", "hundred", "secrets", "sensor", "texts", "workflows"]
 }
-"""The modules that share the session's Airflow, each with its group: one process, with one such Airflow, runs it."""
+"""The modules that share the session's Airflow."""
 
-LONGEST = [PARKED, "test_callbacks_heard", "test_demo", "test_callbacks", "test_tutorial", "test_triggerer", RUNS]
-"""The groups and modules that take longest, although some have few tests. They begin."""
+LONGEST = [f"test_{name}" for name in ("callbacks_heard", "demo", "callbacks", "tutorial", "triggerer")]
+"""The modules that take longest, although some have few tests. They begin, with those that share an Airflow."""
 
 
 class SharingScheduling(LoadFileScheduling):
-    """A way of pytest-xdist to distribute tests: one process runs all modules of a group of `SHARING`."""
+    """A way of pytest-xdist to distribute tests: one process runs all modules that share the session's Airflow."""
 
     def _split_scope(self, nodeid: str) -> str:
         """Return the name of the group that a test belongs to; one process runs a group."""
         file = super()._split_scope(nodeid)
-        return SHARING.get(Path(file).stem, file)
+        return "sharing" if Path(file).stem in SHARING else file
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -61,8 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _place(item: pytest.Item) -> int:
     name = item.path.stem if item.path.parent == Path(__file__).parent else ""  # all tests of the session come here
-    group = SHARING.get(name, name)
-    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+    return 0 if name in SHARING else 1 + (LONGEST.index(name) if name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

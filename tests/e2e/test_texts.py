@@ -14,7 +14,7 @@ from tests.e2e import OUTPUT, PARSE_ONCE, ROOT
 from tests.e2e.text_dags.e2e_texts import HOSTILE, ORDINARY
 from tests.versions import needs_triggerer_end
 
-pytestmark = [pytest.mark.e2e, needs_triggerer_end]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, needs_triggerer_end]
 
 SHOWN = {
     "surrogate": "NOT_FOUND: half an emoji: \ufffd",
@@ -67,7 +67,6 @@ def test_on_sqlite(airflow: AirflowHome, wr: Emulator) -> None:
     check_that_only_the_task_concerned_fails(airflow, wr)
 
 
-@pytest.mark.long
 def test_on_postgres(on_postgres: AirflowHome, wr: Emulator) -> None:
     """With PostgreSQL, which cannot store NUL, only the tasks with hostile texts fail."""
     check_that_only_the_task_concerned_fails(on_postgres, wr)
