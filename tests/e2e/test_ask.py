@@ -20,7 +20,7 @@ from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
 from tests.versions import needs_store
 
-pytestmark = [pytest.mark.e2e, needs_store]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, needs_store]
 
 MODULES = ("SCHEDULER_KILLED", "RESUMED_WORKER_KILLED", "SUBMITTING_WORKER_KILLED")
 """The module that each test's task submits."""

@@ -206,6 +206,7 @@ def test_unsupported_features_work_in_a_worker(ended_runs: EndedRuns) -> None:
     assert [run.xcom("mapped", map_index=index) for index in range(3)] == [{"n": number} for number in range(3)]
 
 
+@pytest.mark.long
 def test_triggerer_killed(wr: Emulator, ended_runs: EndedRuns) -> None:
     """If a triggerer is killed during a wait and restarted, the task ends once and with its output."""
     airflow = ended_runs.airflow
