@@ -60,7 +60,7 @@ def find(catalogue: Iterable[Definition], module: str) -> Definition:
 def is_executable(definition: Definition) -> bool:
     """Return whether a component can be executed on its own; True if its definition does not say it."""
     modes = definition.get("executionModes")
-    return not isinstance(modes, list) or not modes or "COMPONENT" in modes
+    return not isinstance(modes, list) or "COMPONENT" in modes
 
 
 def did_you_mean(module: str, modules: Iterable[str]) -> str:
@@ -77,19 +77,29 @@ def validate(
     Parts of the definition that have an undocumented form are ignored.
 
     :param is_open: tells which values can't be checked.
-    :returns: warnings, one for each optional input that is missing and for each input that the component does not have,
-        which White Rabbit ignores.
-    :raises WhiteRabbitInputError: names every field that is wrong, such as ``input.amount`` or ``config.chain.id``.
+    :returns: warnings, one for each input that is missing, because White Rabbit's catalogue does not tell which of them
+        a component can do without, and for each input that the component does not have, which White Rabbit's own client
+        ignores.
+    :raises WhiteRabbitInputError: names every field that is wrong, such as ``input.amount`` or ``config.chain.id``, and
+        every input that is not known but has nearly the name of a missing one.
     """
     schema = input_schema(definition)
     schemas = schema.get("properties", {})
-    missing = [name for name in schemas if name not in inputs and name not in schema["required"]]
-    unknown = _unknown_inputs(inputs, schemas) if "properties" in schema else []
-    problems = [*find_problems(inputs, schema, "input", is_open)]
+    missing = [name for name in schemas if name not in inputs]
+    unknown = sorted(str(name) for name in set(inputs) - set(schemas)) if "properties" in schema else []
+    misspelt = {name: meant[0] for name in unknown if (meant := difflib.get_close_matches(name, missing, 1, 0.8))}
+    problems = [*find_problems(inputs, {**schema, "required": []}, "input", is_open)]
+    problems += [f"input.{name}: no such input; did you mean {meant}?" for name, meant in misspelt.items()]
     problems += find_problems(config, definition.get("configs"), "config", is_open)
+    known = f"the inputs are {', '.join(schemas)}" if schemas else "the component has no inputs"
+    warnings = [
+        f"input.{name}: missing" if name in schema["required"] else f"input.{name}: missing, but optional"
+        for name in missing
+    ]
+    warnings += [f"input.{name}: no such input; {known}" for name in unknown if name not in misspelt]
     if problems:
-        raise WhiteRabbitInputError("; ".join([*problems, *unknown]))
-    return [*(f"input.{name}: missing, but optional" for name in missing), *unknown]
+        raise WhiteRabbitInputError("; ".join([*problems, *warnings]))
+    return warnings
 
 
 def input_schema(definition: Definition) -> dict[str, Any]:
@@ -117,12 +127,6 @@ def _schema_of(fields: Any, optional: Collection[str]) -> dict[str, Any]:
 def _is_optional(parameter: Mapping[str, Any]) -> bool:
     """Return whether a parameter has a mark; White Rabbit documents none, so these are the two that schemas use."""
     return parameter.get("optional") is True or parameter.get("required") is False
-
-
-def _unknown_inputs(inputs: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[str]:
-    known = f"the inputs are {', '.join(schemas)}" if schemas else "the component has no inputs"
-    unknown = sorted(str(name) for name in set(inputs) - set(schemas))
-    return [f"input.{name}: no such input; {known}" for name in unknown]
 
 
 def _dict(value: Any) -> Mapping[str, Any]:

@@ -245,7 +245,8 @@ class WhiteRabbitHook(WaitingForManyHook):
     ) -> Any:
         """Change the config, name or position of a component in a workflow, and return the JSON of the HTTP response.
 
-        White Rabbit merges the config into what is there, so the request is sent again if its answer is lost.
+        White Rabbit merges the config into what is there, so the request is sent again if its answer is lost. It then
+        overwrites what someone else has changed in between.
 
         :param position: x and y.
         :param allowed_secrets: the names of secrets, made with `secrets.secret`, that `config` may hold.

@@ -60,7 +60,7 @@ class WhiteRabbitExecuteComponentsOperator(WhiteRabbitManyComponentsOperator):
     :param allowed_secrets: the names of secrets, as `secrets.secret` returns them, that values of `inputs` and `config`
         may hold which the DAG does not write itself, such as another task's output. It can't be mapped.
     :param validate: check inputs and config against White Rabbit's component catalogue before submitting: refuse wrong
-        types and missing fields, warn of unknown inputs and of missing inputs that are optional; templated.
+        types, missing config and misspelt inputs, warn of unknown and of missing inputs; templated.
     :param whiterabbit_conn_id: id of a connection of type ``whiterabbit``; templated.
     :param wait_for_completion: wait for the ends and return the results; templated. If False, return the list of ids.
     :param deferrable: wait in the triggerer. The default is ``[operators] default_deferrable``.

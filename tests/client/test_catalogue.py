@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from types import MappingProxyType
 from typing import Any
 
@@ -67,17 +68,17 @@ def test_find() -> None:
     assert catalogue.find(BUILT_IN, "RANDOM_UUID") is BUILT_IN[0]
 
 
-@pytest.mark.parametrize("modes", [None, [], ["COMPONENT"], ["WORKFLOW", "COMPONENT"]])
+@pytest.mark.parametrize("modes", [None, ["COMPONENT"], ["WORKFLOW", "COMPONENT"]])
 def test_executable(modes: Any) -> None:
     """A component can be executed on its own, unless its `executionModes` exclude that."""
     assert catalogue.find([{"module": "PAY", "executionModes": modes}], "PAY")
 
 
-@pytest.mark.parametrize("module", ["BRANCH", "NOWHERE", "random_uuid", ""])
+@pytest.mark.parametrize("module", ["BRANCH", "NOTHING", "NOWHERE", "random_uuid", ""])
 def test_not_found(module: str) -> None:
     """For a module that is unknown or runs only in workflows, the error names the module."""
     with pytest.raises(WhiteRabbitInputError, match=r"^module: .*") as caught:
-        catalogue.find([*BUILT_IN, BRANCH], module)
+        catalogue.find([*BUILT_IN, BRANCH, {"module": "NOTHING", "executionModes": []}], module)
     assert repr(module) in str(caught.value)
 
 
@@ -198,10 +199,10 @@ def test_every_problem_is_named() -> None:
     with pytest.raises(WhiteRabbitInputError) as caught:
         catalogue.validate(wanted, {"b": 1, "z": 1, "y": 2}, {"n": "x"})
     assert str(caught.value).split("; ", 4) == [
-        "input.a: required",
         "input.b: expected string, got int",
         "config.m: required",
         "config.n: expected number, got str",
+        "input.a: missing",
         "input.y: no such input; the inputs are a, b; input.z: no such input; the inputs are a, b",
     ]
 
@@ -216,16 +217,14 @@ def test_unknown_inputs_are_warned_of() -> None:
     ]
 
 
-def test_optional_inputs() -> None:
-    """A missing input is a warning if its page calls it optional, or if the catalogue marks it; else it is an error."""
+def test_missing_inputs() -> None:
+    """A missing input is a warning, which says if the input's page calls it optional, or the catalogue marks it."""
     safe = definition(owners={"type": "array"}, singletonAddress={"type": "string"})
-    with pytest.raises(WhiteRabbitInputError, match=r"^input\.singletonAddress: required$"):
-        catalogue.validate(safe, {"owners": []}, {})
+    assert catalogue.validate(safe, {"owners": []}, {}) == ["input.singletonAddress: missing"]
     safe["module"] = "GET_EVM_SAFE_ADDRESS"
     warnings = ["input.singletonAddress: missing, but optional"]
     assert catalogue.validate(safe, {"owners": []}, {}) == warnings
-    with pytest.raises(WhiteRabbitInputError, match=r"^input\.owners: required$"):
-        catalogue.validate(safe, {}, {})
+    assert catalogue.validate(safe, {}, {}) == ["input.owners: missing", *warnings]
     with pytest.raises(WhiteRabbitInputError, match=r"^input\.singletonAddress: expected string, got int$"):
         catalogue.validate(safe, {"owners": [], "singletonAddress": 1}, {})
     safe["module"] = "ANOTHER"
@@ -234,8 +233,16 @@ def test_optional_inputs() -> None:
         assert catalogue.validate(safe, {"owners": []}, {}) == warnings
     for mark in ({"optional": "yes"}, {"required": True}, {"required": None}):
         safe["inputs"]["parameters"][1] = {"name": "singletonAddress", "schema": {}, **mark}
-        with pytest.raises(WhiteRabbitInputError, match="required"):
-            catalogue.validate(safe, {"owners": []}, {})
+        assert catalogue.validate(safe, {"owners": []}, {}) == ["input.singletonAddress: missing"]
+
+
+def test_misspelt_inputs() -> None:
+    """An unknown input that has nearly the name of a missing one is an error: the component would not get it."""
+    pay = definition(account={"type": "string"}, amount={"type": "string"})
+    message = "input.acount: no such input; did you mean account?; input.account: missing"
+    with pytest.raises(WhiteRabbitInputError, match=f"^{re.escape(message)}$"):
+        catalogue.validate(pay, {"acount": "0x1", "amount": "1"}, {})
+    assert len(catalogue.validate(pay, {"acount": "0x1", "account": "0x1", "amount": "1"}, {})) == 1
 
 
 @pytest.mark.parametrize(

@@ -174,9 +174,14 @@ def test_headers(whiterabbit_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 
 
 def test_definitions_and_statuses() -> None:
-    """The tables have each field of a component definition, and each status."""
+    """The tables have each field of a component definition, and each status with exactly the classes that have it."""
     assert BUILT_IN[0].keys() - {"description"} == names("Definition of a component")
-    assert {*ExecutionStatus, *WorkflowRunStatus, *StageStatus} == names("Statuses")
+    classes = (ExecutionStatus, WorkflowRunStatus, StageStatus)
+    expected = {name: [kind.__name__ for kind in classes if name in list(kind)] for name in names("Statuses")}
+    cells = {name: CODE.findall(row[2]) for name, row in SECTIONS["Statuses"].items()}
+    shown = {name: [place.partition("::")[2] for place in places] for name, places in cells.items()}
+    assert shown == expected
+    assert {status for kind in classes for status in kind} == names("Statuses")
 
 
 def test_components() -> None:

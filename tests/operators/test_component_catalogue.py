@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -66,13 +67,12 @@ def test_unreadable_catalogue(airflow: FakeAirflow, whiterabbit_emulator: Emulat
     [
         ("RANDOM_UID", {}, "did you mean RANDOM_UUID"),
         ("BRANCH", {"input": {}}, "BRANCH"),
-        ("WAIT_FOR_EVM_TRANSACTION", {"input": {"jsonRpcUrl": RPC}}, "input.transactionHash: required"),
         ("WAIT_FOR_EVM_TRANSACTION", {"input": {"jsonRpcUrl": RPC, "transactionHash": 5}}, "input.transactionHash"),
         ("DECODE_EVM_FUNCTION_RESULT", {"input": {"abi": ["x"], "encodedResult": "0x"}}, "input.abi[0]"),
         (
             "BROADCAST_BITCOIN_TRANSACTION",
             {"input": {"signedTransactoin": "00"}, "config": {"network": "testnet"}},
-            "input.signedTransactoin: no such input",
+            "input.signedTransactoin: no such input; did you mean signedTransaction?",
         ),
         ("BROADCAST_BITCOIN_TRANSACTION", {"input": {"signedTransaction": "00"}}, "config.network: required"),
         (
@@ -113,12 +113,14 @@ def test_valid_input(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> No
 
 
 def test_warnings(airflow: FakeAirflow, whiterabbit_emulator: Emulator, read_log: Callable[[], str]) -> None:
-    """With ``validate``, unknown inputs and missing optional inputs are warned of, and the input is submitted."""
-    whiterabbit_emulator.component("PAY", inputs={"amount": "bigint", "memo": "string"}, optional=["memo"])
+    """With ``validate``, unknown and missing inputs are warned of, and the input is submitted."""
+    inputs = {"amount": "bigint", "memo": "string", "token": "string"}
+    whiterabbit_emulator.component("PAY", inputs=inputs, optional=["memo"])
     airflow.run(component_operator(input={"amount": 1, "x": 2}, validate=True, inline_wait=5))
     log = read_log()
     assert "Component PAY: input.memo: missing, but optional" in log
-    assert "Component PAY: input.x: no such input; the inputs are amount, memo" in log
+    assert re.search("Component PAY: input.token: missing(?!, but)", log)
+    assert "Component PAY: input.x: no such input; the inputs are amount, memo, token" in log
     assert len(whiterabbit_emulator.requests(kind="submit")) == 1
 
 

@@ -151,6 +151,8 @@ class Application:
         if scope["path"].startswith("/v1/sdk/"):
             signed_path = scope["raw_path"].decode("ascii")
             self._authenticator.check(scope["method"], signed_path, dict(Request(scope).headers), text)
+            if _is_ignored(scope):
+                raise ApiError(401, "BODY_NOT_PARSED", "Send the body as application/json.")
 
     def _max_body(self, scope: Scope) -> int:
         # Otherwise, a low limit could not be raised over HTTP.

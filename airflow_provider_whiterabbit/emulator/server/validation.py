@@ -121,9 +121,9 @@ def _callback_url(value: Any) -> str | None:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False
+        return f".{host}".endswith(".localhost")
 
 
 def _callback_headers(value: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ class Event:
 class Frame:
     """An event with the data and the line ending that one event stream sends.
 
-    :param data: JSON value. Text is sent without encoding it as JSON.
+    :param data: JSON value. Text is sent without encoding it as JSON, each of its lines in a ``data`` field.
     :param terminal: whether the stream ends after this event.
     :param newline: line ending of this stream.
     :param fields: the lines before the data, such as ``id: 1``.
@@ -47,9 +48,11 @@ class Frame:
 
     def message(self) -> Message:
         """Return the ASGI message that sends this stream event."""
-        data = self.data.encode() if isinstance(self.data, str) else encode(self.data)
-        before = "".join(line + self.newline for line in self.fields)
-        return {**body_message(before.encode() + b"data: " + data + 2 * self.newline.encode()), FRAME: self}
+        # Not `splitlines`, which also splits at characters that end no line of an event stream.
+        lines = re.split("\r\n|\n|\r", self.data) if isinstance(self.data, str) else [encode(self.data)]
+        data = [b"data: " + (line.encode() if isinstance(line, str) else line) for line in lines]
+        fields = [*(field.encode() for field in self.fields), *data, b"", b""]
+        return {**body_message(self.newline.encode().join(fields)), FRAME: self}
 
 
 def body_message(data: bytes) -> Message:

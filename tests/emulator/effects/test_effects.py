@@ -62,6 +62,8 @@ ON_STREAMS: list[tuple[effects.Effect, Callable[[Received], object]]] = [
     (effects.Swap(3), lambda got: got.statuses == STATUSES),
     (effects.Replace("{garbage", 2), lambda got: got.events[1] == b"{garbage" and len(got.events) == 3),
     (effects.Replace([1], "terminal"), lambda got: got.events[2] == b"[1]"),
+    (effects.Replace("[1,\n2,\r\n3]\r", 2), lambda got: b"\ndata: [1,\ndata: 2,\ndata: 3]\ndata: \n\n" in got.body),
+    (effects.Replace("[1,\u20282]", 2), lambda got: got.events[1] == "[1,\u20282]".encode()),
     (effects.Inject("data: {garbage\n\n", events=1), lambda got: got.events[1] == b"{garbage"),
     (effects.Inject(b": hello\n\n"), lambda got: got.body.startswith(b": hello\n\ndata:") and got.statuses == STATUSES),
     (effects.Inject("\0", events=1, extra=8), lambda got: got.events[1].startswith(b'{"\0id"')),

@@ -24,6 +24,7 @@ from tests.emulator.api_client import COMPONENTS
         ({"waitForMs": -1}, "waitForMs"),
         ({"waitForMs": 15001}, "waitForMs"),
         ({"callbackUrl": "http://example.com/x"}, "callbackUrl"),
+        ({"callbackUrl": "http://mylocalhost/x"}, "callbackUrl"),
         ({"callbackUrl": "https://"}, "callbackUrl"),
         ({"callbackUrl": "https://[x/"}, "callbackUrl"),
         ({"callbackUrl": 1}, "callbackUrl"),
@@ -63,3 +64,5 @@ def test_optional_fields_are_accepted_at_their_limits(client):
     """The smallest and the largest allowed values are accepted."""
     client.submit(attempts=1, waitForMs=0, callbackHeaders={})
     client.submit(attempts=3, waitForMs=15_000, callbackUrl="https://example.invalid/x", callbackHeaders={"a": "b"})
+    for host in ("localhost", "app.localhost", "127.0.0.2", "[::1]"):
+        client.submit(callbackUrl=f"http://{host}:1/x")
