@@ -162,6 +162,9 @@ class TemplatedMixin(OwnFieldsMixin):
     """Mixin for Airflow tasks that check their arguments as early as these are known."""
 
     _unrendered: Mapping[str, Any] = {}
+    """The arguments that are templates, or lists of templates, as they were before Airflow rendered them."""
+
+    _given: Mapping[str, Any] = {}
     """The arguments that Airflow has rendered, as they were before."""
 
     def _render_own_fields(self, fields: list[str], context: Any, *args: Any, **kwargs: Any) -> None:
@@ -170,6 +173,7 @@ class TemplatedMixin(OwnFieldsMixin):
         # Airflow 2 may render a task twice.
         templates = {name: value for name, value in given.items() if is_deferred(value) or _holds_templates(value)}
         self._unrendered = {**templates, **self._unrendered}
+        self._given = {**given, **self._given}
         super()._render_own_fields(fields, context, *args, **kwargs)
 
     def _unless_template(self, value: T, check: Callable[[T], Any]) -> Any:
@@ -202,14 +206,13 @@ class TemplatedMixin(OwnFieldsMixin):
         """Return a rendered argument.
 
         :raises WhiteRabbitInputError: if it was not rendered, or a template rendered to nothing: a missing XCom or
-            parameter must not stand for a default.
+            parameter must not stand for a default, and in an object or a list, the text ``None`` is no value.
         """
         value = getattr(self, name)
         if name in self._unrendered and (value is None or (isinstance(value, str) and value.strip() in ("", "None"))):
-            raise WhiteRabbitInputError(
-                f"{name} has no value: {self._template_of(name)} rendered to {value!r:.50}. If the value can be "
-                "missing, name another one in the template, as in {{ params.x or 3 }}"
-            )
+            raise WhiteRabbitInputError(_missing(name, self._unrendered[name], value))
+        for place, template in _lost(self._given.get(name), value, name):
+            raise WhiteRabbitInputError(_missing(place, template, "None"))
         if isinstance(value, str) and is_deferred(value):
             raise WhiteRabbitInputError(
                 f"{name} is a template that was not rendered: {value!r:.100}. Only template fields are rendered."
@@ -237,4 +240,28 @@ class TemplatedMixin(OwnFieldsMixin):
         return self._checked_argument(name, lambda ids: ids_of(ids, name, self._unrendered.get(name)))
 
     def _template_of(self, name: str) -> str:
-        return f"{str(self._unrendered[name])!r:.{_MAX_SHOWN}}"
+        return _shown(self._unrendered[name])
+
+
+def _lost(template: Any, value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Yield the place and the template of each text of a rendered value that only says that something was missing."""
+    if isinstance(template, str):
+        if isinstance(value, str) and value == "None" and is_deferred(template):
+            yield place, template
+    elif isinstance(template, Mapping) and isinstance(value, Mapping):
+        for name, member in template.items():
+            yield from _lost(member, value.get(name), f"{place}.{name}")
+    elif isinstance(template, list | tuple) and isinstance(value, list | tuple):
+        for index, (member, rendered) in enumerate(zip(template, value, strict=False)):
+            yield from _lost(member, rendered, f"{place}[{index}]")
+
+
+def _missing(place: str, template: Any, value: Any) -> str:
+    return (
+        f"{place} has no value: {_shown(template)} rendered to {value!r:.50}. If the value can be missing, name "
+        "another one in the template, as in {{ params.x or 3 }}"
+    )
+
+
+def _shown(template: Any) -> str:
+    return f"{str(template)!r:.{_MAX_SHOWN}}"

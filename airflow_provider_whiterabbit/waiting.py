@@ -200,6 +200,6 @@ class WaitingMixin(DeadlineMixin, LineageMixin, NativeRenderingMixin, TemplatedM
 
 def is_nested(operator: Any, context: Context) -> bool:
     """Return whether an operator is executed in the code of another task, such as a `@task`, which Airflow resumes."""
-    function = getattr(context.get("task"), "python_callable", None)
-    # Not the tasks themselves: before Airflow 3.1, the context may hold the task of which Airflow executes a copy.
-    return function is not None and function is not getattr(operator, "python_callable", None)
+    task: Any = context.get("task", operator)
+    # Not `is`: before Airflow 3.1, the context may hold the task of which Airflow executes a copy.
+    return type(task) is not type(operator) or task.task_id != operator.task_id

@@ -28,7 +28,7 @@ from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.sensors.start import start_args, start_obstacles, starts_in_triggerer
 from airflow_provider_whiterabbit.templated import connection_id, fixed_flag, seconds
-from airflow_provider_whiterabbit.waiting import WaitingMixin, configured
+from airflow_provider_whiterabbit.waiting import WaitingMixin, configured, is_nested
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -177,7 +177,7 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         """Wait in the configured mode. The sensor does not defer if the execution or workflow run has ended already."""
         with self._skipping(), self._ending_for_good():
             self._check_arguments()
-        if not self.deferrable:
+        if not self.deferrable or is_nested(self, context):
             # Airflow 2.11 warns of a call to `execute` from within another task.
             return inspect.unwrap(BaseSensorOperator.execute)(self, context)
         if self._shall_start_in_triggerer and (obstacle := next(start_obstacles(self), None)) is not None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
 
 
+_JINJA_OPTIONS = ("user_defined_macros", "user_defined_filters", "jinja_environment_kwargs")
+
+
 def starts_in_triggerer(sensor: Any) -> bool:
     """Return whether Airflow starts a sensor in the triggerer: the sensor shall start there, and nothing prevents it.
 
@@ -39,6 +42,8 @@ def start_obstacles(sensor: Any) -> Iterator[str]:
     given_id = sensor._given_id
     if not isinstance(given_id, str) and type(given_id).__name__ != "PlainXComArg":
         yield f"its id is a {type(given_id).__name__}, which can't be written as a template"
+    if any(isinstance(text, str) and is_deferred(text) for text in (given_id, sensor.whiterabbit_conn_id)):
+        yield from _jinja_obstacles(sensor.get_dag())
     yield from sensor._secret_obstacles()
     if sensor.execution_timeout is not None:
         yield "it has an execution_timeout, which the triggerer does not enforce"
@@ -47,6 +52,17 @@ def start_obstacles(sensor: Any) -> Iterator[str]:
     if getattr(sensor, "_pre_execute_hook", None):
         yield "it has a pre_execute hook"
     yield from overridden_methods(sensor, "pre_execute", "execute")
+
+
+def _jinja_obstacles(dag: Any) -> Iterator[str]:
+    """Yield what a DAG adds to Jinja: Airflow does not serialize it, so the triggerer renders templates without it."""
+    from jinja2 import StrictUndefined  # Airflow's default, and not imported where no DAG is parsed
+
+    additions = {name: getattr(dag, name, None) for name in _JINJA_OPTIONS}
+    additions["template_undefined"] = getattr(dag, "template_undefined", StrictUndefined) is not StrictUndefined
+    for name, is_used in additions.items():
+        if is_used:
+            yield f"its id or connection is a template, and the triggerer does not know the DAG's {name}"
 
 
 def start_args(sensor: Any) -> StartTriggerArgs | None:

@@ -129,6 +129,18 @@ def test_changes_after_init(airflow: AirflowHome, wr: Emulator) -> None:
     assert "rendered from '{{ none }}'" in run.log("without_id")
 
 
+def test_macro_and_composite(airflow: AirflowHome, wr: Emulator) -> None:
+    """A sensor whose id needs a macro of its DAG starts in a worker; an operator in the user's own one waits there."""
+    wr.script("E2E", output={"n": 2}, after=1)
+    execution_id = wr.create_execution("E2E", manual=True)
+    run = airflow.run("e2e_start_macro", {"id": execution_id})
+    wr.wait_for_stream(execution_id, timeout=120)
+    wr.complete(execution_id, {"n": 1})
+    assert ended(airflow, run).state == "success", airflow.explain(run)
+    assert "the triggerer does not know the DAG's user_defined_macros" in run.log("wait")
+    assert [run.xcom(task_id) for task_id in ("wait", "composite")] == [{"n": 1}, {"n": 2}]
+
+
 def test_long_wait(airflow: AirflowHome, wr: Emulator) -> None:
     """While nothing changes, the log says from time to time how old the execution is, and that the stream is alive."""
     wr.stream_options(ping_interval=0.5)

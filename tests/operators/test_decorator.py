@@ -424,11 +424,11 @@ def test_kill(airflow: FakeAirflow, whiterabbit_emulator: Emulator, read_log: Ca
 
 def test_sensor_in_the_function(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
     """A sensor in the function's code waits there: a deferral of it would resume the task without its submission."""
-    first = whiterabbit_emulator.create_execution("FIRST", output={"to": "alice"})
+    first = whiterabbit_emulator.create_execution("FIRST", output={"to": "alice"}, after=0.5)
     context: dict[str, Any] = {}
 
     def pay() -> Any:
-        sensor = WhiteRabbitExecutionSensor(task_id="first", execution_id=first, deferrable=True)
+        sensor = WhiteRabbitExecutionSensor(task_id="first", execution_id=first, deferrable=True, poke_interval=0.01)
         sensor.whiterabbit_hook.timing = airflow.timing
         return sensor.execute(context)  # type: ignore[arg-type]
 

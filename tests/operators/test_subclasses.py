@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_whiterabbit.compat import BaseOperator
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
@@ -38,3 +39,21 @@ def test_attributes_of_a_subclass(
     (submission,) = whiterabbit_emulator.executions
     wait = Wait(task_id="wait", execution_id=submission["id"], deferrable=deferrable)
     assert airflow.run(wait) == {"paid": 1}
+
+
+@pytest.mark.parametrize("way", ["component", "sensor"])
+def test_inside_an_operator(airflow: FakeAirflow, whiterabbit_emulator: Emulator, way: str) -> None:
+    """What an operator of the user executes waits there: after a deferral, Airflow would resume that operator."""
+    whiterabbit_emulator.script("PAY", output={"paid": 1}, after=0.5)
+    inner: Any = WhiteRabbitExecuteComponentOperator(task_id="inner", module="PAY", deferrable=True)
+    if way == "sensor":
+        execution_id = whiterabbit_emulator.create_execution("PAY", output={"paid": 1}, after=0.5)
+        inner = WhiteRabbitExecutionSensor(task_id="inner", execution_id=execution_id, deferrable=True)
+
+    class Composite(BaseOperator):
+        def execute(self, context: Any) -> Any:
+            return inner.execute(context)
+
+    inner.poke_interval = 0.01
+    composite = Composite(task_id="composite")
+    assert composite.execute(airflow.context(inner) | {"task": composite}) == {"paid": 1}

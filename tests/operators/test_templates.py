@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,7 @@ from airflow_provider_whiterabbit.compat import DAG, Asset, task
 from airflow_provider_whiterabbit.emulator import Emulator
 from airflow_provider_whiterabbit.operators.callbacks import WhiteRabbitReplayCallbacksOperator
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
 from airflow_provider_whiterabbit.operators.submission import digest
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 from dev.harness.standins import FakeAirflow
@@ -110,6 +112,43 @@ def test_no_value(airflow: FakeAirflow, whiterabbit_emulator: Emulator, name: st
     with fails_for_good(exc.WhiteRabbitInputError, f"^{name} has no value: '{{{{ params.{name} }}}}' rendered to"):
         airflow.run(operator)
     assert not whiterabbit_emulator.journal
+
+
+LOST = {
+    "input.to": {"input": {"to": "{{ params.x }}", "amount": "1"}},
+    "input.legs[1].to": {"input": {"legs": ["None", {"to": "{{ params.x }}"}]}},
+    "config.network": {"config": {"network": "{{ params.x }}"}},
+}
+"""Arguments in which a template names a parameter that has no value, by its place."""
+
+
+@pytest.mark.parametrize("place", LOST)
+def test_no_value_in_an_object(airflow: FakeAirflow, whiterabbit_emulator: Emulator, place: str) -> None:
+    """The text of which only None is the reason is refused, with its place; a text that holds more is sent."""
+    operator = render(component_operator(**LOST[place]), x=None)
+    message = f"^{re.escape(place)} has no value: '{{{{ params.x }}}}' rendered to 'None'"
+    with fails_for_good(exc.WhiteRabbitInputError, message):
+        airflow.run(operator)
+    assert not whiterabbit_emulator.journal
+    assert not airflow.happened
+
+
+def test_no_value_in_one_of_many(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """The place in an input of many is named too."""
+    operator = WhiteRabbitExecuteComponentsOperator(task_id="pay", module="PAY", inputs=[{}, {"to": "{{ params.x }}"}])
+    with fails_for_good(exc.WhiteRabbitInputError, r"^inputs\[1\]\.to has no value"):
+        airflow.run(render(operator, x=None))
+    assert not whiterabbit_emulator.journal
+
+
+def test_what_only_looks_like_no_value(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """The DAG's own text None is a value, and so are an empty text and a longer one."""
+    whiterabbit_emulator.component("PAY")
+    given = {"own": "None", "memo": "{{ params.empty }}", "note": "for {{ params.x }}"}
+    operator = component_operator("PAY", input=given, wait_for_completion=False)
+    airflow.run(render(operator, x=None, empty=""))
+    (sent,) = whiterabbit_emulator.requests(kind="submit")
+    assert sent.json["input"] == {"own": "None", "memo": "", "note": "for None"}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import jinja2
 import pytest
 from airflow.serialization import serialized_objects
 
@@ -50,6 +51,30 @@ def test_code_of_the_user() -> None:
     assert not list(start_obstacles(start_sensor()))
     user_sensor = UserSensor(task_id="wait", execution_id="e", start_from_trigger=True)
     assert list(start_obstacles(user_sensor)) == ["UserSensor has a pre_execute of its own"]
+
+
+@needs_triggerer_end
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("user_defined_macros", {"id_of": str}),
+        ("user_defined_filters", {"id_of": str}),
+        ("jinja_environment_kwargs", {"extensions": ["jinja2.ext.do"]}),
+        ("template_undefined", jinja2.Undefined),
+    ],
+)
+def test_jinja_of_the_dag(name: str, value: Any) -> None:
+    """A worker starts a sensor whose templates may need what only the DAG's file knows; other sensors don't need it."""
+    reason = f"its id or connection is a template, and the triggerer does not know the DAG's {name}"
+    arguments: dict[str, Any] = {name: value}
+    with DAG("jinja", schedule=None, **arguments):
+        assert list(start_obstacles(start_sensor("{{ id_of(1) }}"))) == [reason]
+        connection = {"task_id": "other", "execution_id": "e", "whiterabbit_conn_id": "{{ conf.x }}"}
+        assert list(start_obstacles(WhiteRabbitExecutionSensor(**connection, start_from_trigger=True))) == [reason]
+        named = {"task_id": "named", "execution_id": "e", "whiterabbit_conn_id": "w"}
+        assert not list(start_obstacles(WhiteRabbitExecutionSensor(**named, start_from_trigger=True)))
+    with DAG("plain", schedule=None, user_defined_macros={}):
+        assert not list(start_obstacles(start_sensor("{{ params.id }}")))
 
 
 def test_mapped_sensor() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_whiterabbit.compat import DAG, task, task_group
+from airflow_provider_whiterabbit.compat import DAG, BaseOperator, task, task_group
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.sensors.execution import WhiteRabbitExecutionSensor
 
@@ -46,12 +46,25 @@ class ConfiguredSensor(WhiteRabbitExecutionSensor):
         self.whiterabbit_conn_id = "set_later"
 
 
+class Composite(BaseOperator):
+    """An operator of the user that executes one of the provider."""
+
+    def execute(self, context: Any) -> Any:
+        """Execute a component and return its output."""
+        return WhiteRabbitExecuteComponentOperator(task_id="inner", module="E2E", deferrable=True).execute(context)
+
+
 with DAG("e2e_start_changed", schedule=None, catchup=False):
     there: dict[str, Any] = {"execution_id": "{{ dag_run.conf['id'] }}", "start_from_trigger": True}
     ConfiguredSensor(task_id="configured", whiterabbit_conn_id="missing", **there)
     WhiteRabbitExecutionSensor(task_id="capped", **there)  # a cluster policy of the test sets its timeout
     WhiteRabbitExecutionSensor(task_id="hooked", **there)  # a cluster policy of the test adds a callback
     WhiteRabbitExecutionSensor(task_id="without_id", execution_id="{{ none }}", start_from_trigger=True)
+
+with DAG("e2e_start_macro", schedule=None, catchup=False, user_defined_macros={"id_in": lambda conf: conf["id"]}):
+    WhiteRabbitExecutionSensor(
+        task_id="wait", execution_id="{{ id_in(dag_run.conf) }}", start_from_trigger=True
+    ) >> Composite(task_id="composite")
 
 with DAG("e2e_start_long", schedule=None, catchup=False):
     # A cluster policy of the test lets it log each second that the wait goes on.
