@@ -1,4 +1,4 @@
-"""The place where mixins of tasks extend how Airflow renders the task's own template fields."""
+"""What Airflow renders of a task, and the place where mixins of tasks extend how it renders the task's own fields."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import BaseOperator as _Task
 else:
     _Task = object
+
+
+_MARKS = ("{{", "{%", "{#")
+
+
+def is_deferred(value: Any) -> bool:
+    """Return whether a value is known only when Airflow renders it: a template, another task's output, a function."""
+    if isinstance(value, str):
+        return any(mark in value for mark in _MARKS)
+    return hasattr(value, "iter_references") or callable(value)
 
 
 class OwnFieldsMixin(_Task):

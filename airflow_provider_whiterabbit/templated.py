@@ -13,21 +13,13 @@ from typing import Any, TypeVar
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
-from airflow_provider_whiterabbit.own_fields import OwnFieldsMixin
+from airflow_provider_whiterabbit.missing_values import MissingValuesMixin, no_value, shown
+from airflow_provider_whiterabbit.own_fields import is_deferred
 
 T = TypeVar("T")
 
-_MARKS = ("{{", "{%")
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,30})?")  # a third has 16 decimals, and 0.1 + 0.2 has 17
 _FLAGS = {"True": True, "False": False, "true": True, "false": False}
-_MAX_SHOWN = 200
-
-
-def is_deferred(value: Any) -> bool:
-    """Return whether a value is known only when Airflow renders it: a template, another task's output, a function."""
-    if isinstance(value, str):
-        return any(mark in value for mark in _MARKS)
-    return hasattr(value, "iter_references") or callable(value)
 
 
 def seconds(value: Any, name: str, most: float = math.inf) -> float:
@@ -158,14 +150,11 @@ def _literal(value: Any, depth: int) -> Any:
     return None if is_deferred(value) or hasattr(value, "template_fields") else value
 
 
-class TemplatedMixin(OwnFieldsMixin):
+class TemplatedMixin(MissingValuesMixin):
     """Mixin for Airflow tasks that check their arguments as early as these are known."""
 
     _unrendered: Mapping[str, Any] = {}
     """The arguments that are templates, or lists of templates, as they were before Airflow rendered them."""
-
-    _given: Mapping[str, Any] = {}
-    """The arguments that Airflow has rendered, as they were before."""
 
     def _render_own_fields(self, fields: list[str], context: Any, *args: Any, **kwargs: Any) -> None:
         """Render the template fields, and remember the templates."""
@@ -173,7 +162,6 @@ class TemplatedMixin(OwnFieldsMixin):
         # Airflow 2 may render a task twice.
         templates = {name: value for name, value in given.items() if is_deferred(value) or _holds_templates(value)}
         self._unrendered = {**templates, **self._unrendered}
-        self._given = {**given, **self._given}
         super()._render_own_fields(fields, context, *args, **kwargs)
 
     def _unless_template(self, value: T, check: Callable[[T], Any]) -> Any:
@@ -210,9 +198,8 @@ class TemplatedMixin(OwnFieldsMixin):
         """
         value = getattr(self, name)
         if name in self._unrendered and (value is None or (isinstance(value, str) and value.strip() in ("", "None"))):
-            raise WhiteRabbitInputError(_missing(name, self._unrendered[name], value))
-        for place, template in _lost(self._given.get(name), value, name):
-            raise WhiteRabbitInputError(_missing(place, template, "None"))
+            raise WhiteRabbitInputError(no_value(name, self._unrendered[name], value))
+        self._refuse_missing_values(name, value)
         if isinstance(value, str) and is_deferred(value):
             raise WhiteRabbitInputError(
                 f"{name} is a template that was not rendered: {value!r:.100}. Only template fields are rendered."
@@ -240,28 +227,4 @@ class TemplatedMixin(OwnFieldsMixin):
         return self._checked_argument(name, lambda ids: ids_of(ids, name, self._unrendered.get(name)))
 
     def _template_of(self, name: str) -> str:
-        return _shown(self._unrendered[name])
-
-
-def _lost(template: Any, value: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the place and the template of each text of a rendered value that only says that something was missing."""
-    if isinstance(template, str):
-        if isinstance(value, str) and value == "None" and is_deferred(template):
-            yield place, template
-    elif isinstance(template, Mapping) and isinstance(value, Mapping):
-        for name, member in template.items():
-            yield from _lost(member, value.get(name), f"{place}.{name}")
-    elif isinstance(template, list | tuple) and isinstance(value, list | tuple):
-        for index, (member, rendered) in enumerate(zip(template, value, strict=False)):
-            yield from _lost(member, rendered, f"{place}[{index}]")
-
-
-def _missing(place: str, template: Any, value: Any) -> str:
-    return (
-        f"{place} has no value: {_shown(template)} rendered to {value!r:.50}. If the value can be missing, name "
-        "another one in the template, as in {{ params.x or 3 }}"
-    )
-
-
-def _shown(template: Any) -> str:
-    return f"{str(template)!r:.{_MAX_SHOWN}}"
+        return shown(self._unrendered[name])

@@ -8,7 +8,7 @@ other keywords. White Rabbit's client takes every input as required, while a com
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError, WhiteRabbitProtocolError
@@ -17,6 +17,10 @@ Definition = Mapping[str, Any]
 
 IsOpen: TypeAlias = Callable[[Any, Any], bool]
 """Tells from a value and the name of its type whether the value is not known yet, so that it can't be checked."""
+
+
+_MAX_COMPARED = 400
+"""Pairs of names that are searched for similar ones: a comparison takes up to half a millisecond."""
 
 
 def never_open(value: Any, type_name: Any) -> bool:
@@ -87,19 +91,34 @@ def validate(
     schemas = schema.get("properties", {})
     missing = [name for name in schemas if name not in inputs]
     unknown = sorted(str(name) for name in set(inputs) - set(schemas)) if "properties" in schema else []
-    misspelt = {name: meant[0] for name in unknown if (meant := difflib.get_close_matches(name, missing, 1, 0.8))}
+    misspelt = _misspelt(unknown, missing)
     problems = [*find_problems(inputs, {**schema, "required": []}, "input", is_open)]
     problems += [f"input.{name}: no such input; did you mean {meant}?" for name, meant in misspelt.items()]
     problems += find_problems(config, definition.get("configs"), "config", is_open)
     known = f"the inputs are {', '.join(schemas)}" if schemas else "the component has no inputs"
+    required = set(schema["required"])
     warnings = [
-        f"input.{name}: missing" if name in schema["required"] else f"input.{name}: missing, but optional"
-        for name in missing
+        f"input.{name}: missing" if name in required else f"input.{name}: missing, but optional" for name in missing
     ]
     warnings += [f"input.{name}: no such input; {known}" for name in unknown if name not in misspelt]
     if problems:
         raise WhiteRabbitInputError("; ".join([*problems, *warnings]))
     return warnings
+
+
+def _misspelt(unknown: Sequence[str], missing: Sequence[str]) -> dict[str, str]:
+    """Return for each unknown name that is nearly that of a missing input the latter."""
+    plain = {_plain(name): name for name in missing}
+    found = {name: plain[_plain(name)] for name in unknown if _plain(name) in plain}
+    if len(unknown) * len(missing) <= _MAX_COMPARED:
+        for name in unknown:
+            if name not in found and (similar := difflib.get_close_matches(name, missing, n=1, cutoff=0.8)):
+                found[name] = similar[0]
+    return found
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "").replace("-", "")
 
 
 def input_schema(definition: Definition) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
+from airflow_provider_whiterabbit.own_fields import is_deferred
 from airflow_provider_whiterabbit.secrets import MARK
-from airflow_provider_whiterabbit.templated import is_deferred
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook

@@ -12,8 +12,9 @@ from typing import Any
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.operators.json_files import members
+from airflow_provider_whiterabbit.own_fields import is_deferred
 from airflow_provider_whiterabbit.secrets import check_names
-from airflow_provider_whiterabbit.templated import as_number, check_json, is_deferred, seconds
+from airflow_provider_whiterabbit.templated import as_number, check_json, seconds
 
 MAX_INPUTS = 10_000
 """How many inputs one task submits at most."""

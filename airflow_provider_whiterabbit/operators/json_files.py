@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeGuard
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
-from airflow_provider_whiterabbit.templated import TemplatedMixin, is_deferred, json_object
+from airflow_provider_whiterabbit.own_fields import is_deferred
+from airflow_provider_whiterabbit.templated import TemplatedMixin, json_object
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -32,6 +33,7 @@ class _File(NamedTuple):
     """A file whose text has replaced its name in an argument."""
 
     name: str
+    text: str
     is_rendered: bool = False
     """Whether the argument holds the rendered text: Airflow 2 may render a task twice."""
 
@@ -103,7 +105,12 @@ class JsonFilesMixin(TemplatedMixin):
         """
         value = getattr(self, name)
         if isinstance(value, str) and name in self._json_files:
-            return _parsed(value, name, self._json_files[name].name)
+            file = self._json_files[name]
+            parsed = _parsed(value, name, file.name)
+            with contextlib.suppress(ValueError, RecursionError):  # a file whose templates stand for more than texts
+                self._note_missing_values(name, json.loads(file.text), parsed)
+            self._refuse_missing_values(name, parsed)
+            return parsed
         value = self._rendered_argument(name)
         if isinstance(value, str):
             kind = "a JSON text" if value.lstrip().startswith("{") else "a text"
@@ -127,7 +134,7 @@ class JsonFilesMixin(TemplatedMixin):
                 if not _is_template(text, environment):
                     _parsed(text, name, file)
                 setattr(self, name, text)
-                self._json_files = {**self._json_files, name: _File(file)}
+                self._json_files = {**self._json_files, name: _File(file, text)}
 
     def _fields_of_this_provider(self) -> set[str]:
         """Return the template fields of this provider's classes: those of subclasses work as Airflow's do."""

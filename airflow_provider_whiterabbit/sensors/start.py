@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.deadlines import MAX_WAIT_SECONDS
 from airflow_provider_whiterabbit.ending.obstacles import code_obstacles, overridden_methods, version_obstacles
-from airflow_provider_whiterabbit.templated import is_deferred
+from airflow_provider_whiterabbit.own_fields import is_deferred
 from airflow_provider_whiterabbit.triggers.base import GRACE
 
 if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
 
 
-_JINJA_OPTIONS = ("user_defined_macros", "user_defined_filters", "jinja_environment_kwargs")
+_LOADS = re.compile(r"{%[-+]?\s*(include|import|from|extends)\b")
 
 
 def starts_in_triggerer(sensor: Any) -> bool:
@@ -42,8 +43,7 @@ def start_obstacles(sensor: Any) -> Iterator[str]:
     given_id = sensor._given_id
     if not isinstance(given_id, str) and type(given_id).__name__ != "PlainXComArg":
         yield f"its id is a {type(given_id).__name__}, which can't be written as a template"
-    if any(isinstance(text, str) and is_deferred(text) for text in (given_id, sensor.whiterabbit_conn_id)):
-        yield from _jinja_obstacles(sensor.get_dag())
+    yield from _jinja_obstacles(sensor.get_dag(), given_id, sensor.whiterabbit_conn_id)
     yield from sensor._secret_obstacles()
     if sensor.execution_timeout is not None:
         yield "it has an execution_timeout, which the triggerer does not enforce"
@@ -51,18 +51,23 @@ def start_obstacles(sensor: Any) -> Iterator[str]:
         yield "it has an on_execute_callback"
     if getattr(sensor, "_pre_execute_hook", None):
         yield "it has a pre_execute hook"
-    yield from overridden_methods(sensor, "pre_execute", "execute")
+    yield from overridden_methods(sensor, "pre_execute", "render_template_fields", "execute")
 
 
-def _jinja_obstacles(dag: Any) -> Iterator[str]:
-    """Yield what a DAG adds to Jinja: Airflow does not serialize it, so the triggerer renders templates without it."""
+def _jinja_obstacles(dag: Any, *texts: Any) -> Iterator[str]:
+    """Yield what templates may need that only the DAG's file has: Airflow serializes no additions to Jinja."""
     from jinja2 import StrictUndefined  # Airflow's default, and not imported where no DAG is parsed
 
-    additions = {name: getattr(dag, name, None) for name in _JINJA_OPTIONS}
-    additions["template_undefined"] = getattr(dag, "template_undefined", StrictUndefined) is not StrictUndefined
+    templates = [text for text in texts if isinstance(text, str) and is_deferred(text)]
+    additions = {"jinja_environment_kwargs": getattr(dag, "jinja_environment_kwargs", None)}  # other marks, perhaps
+    if templates:
+        additions |= {name: getattr(dag, name, None) for name in ("user_defined_macros", "user_defined_filters")}
+        additions["template_undefined"] = getattr(dag, "template_undefined", StrictUndefined) is not StrictUndefined
     for name, is_used in additions.items():
         if is_used:
-            yield f"its id or connection is a template, and the triggerer does not know the DAG's {name}"
+            yield f"its id or connection may be a template, and the triggerer does not know the DAG's {name}"
+    if any(map(_LOADS.search, templates)):
+        yield "a template includes a file, and the triggerer has none of the DAG's"
 
 
 def start_args(sensor: Any) -> StartTriggerArgs | None:

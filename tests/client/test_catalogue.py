@@ -243,6 +243,12 @@ def test_misspelt_inputs() -> None:
     with pytest.raises(WhiteRabbitInputError, match=f"^{re.escape(message)}$"):
         catalogue.validate(pay, {"acount": "0x1", "amount": "1"}, {})
     assert len(catalogue.validate(pay, {"acount": "0x1", "account": "0x1", "amount": "1"}, {})) == 1
+    for wrong, right in (("TO", "to"), ("rpc_url", "rpcUrl"), ("userId", "user-id")):
+        with pytest.raises(WhiteRabbitInputError, match=f"^input.{wrong}: no such input; did you mean {right}?"):
+            catalogue.validate(definition(**{right: {}}), {wrong: "x"}, {})
+    many = definition(**{f"aaaa{number}": {} for number in range(1000)})
+    with pytest.raises(WhiteRabbitInputError, match=r"^input\.AAAA7: no such input; did you mean aaaa7\?; input"):
+        catalogue.validate(many, {"AAAA7": 1, **{f"aaab{number}": 1 for number in range(1000)}}, {})
 
 
 @pytest.mark.parametrize(

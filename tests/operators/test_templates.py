@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,6 +141,43 @@ def test_no_value_in_one_of_many(airflow: FakeAirflow, whiterabbit_emulator: Emu
     with fails_for_good(exc.WhiteRabbitInputError, r"^inputs\[1\]\.to has no value"):
         airflow.run(render(operator, x=None))
     assert not whiterabbit_emulator.journal
+
+
+def test_no_value_in_a_file(airflow: FakeAirflow, whiterabbit_emulator: Emulator, tmp_path: Path) -> None:
+    """In a JSON file too, the text of which only None is the reason is refused; the filter tojson writes null."""
+    (tmp_path / "pay.json").write_text('{"own": "None", "legs": [{"to": "{{ params.x }}"}]}')
+    (tmp_path / "null.json").write_text('{"to": {{ params.x | tojson }}}')
+    whiterabbit_emulator.component("PAY")
+    for name, place in (("pay", "input.legs[0].to"), ("null", None)):
+        with DAG("files", schedule=None, template_searchpath=str(tmp_path)):
+            operator = component_operator("PAY", input=f"{name}.json", wait_for_completion=False)
+        operator.render_template_fields({"params": {"x": None}})
+        expectation = fails_for_good(exc.WhiteRabbitInputError, f"^{re.escape(place or '')} has no value")
+        with nullcontext() if place is None else expectation:
+            airflow.run(operator)
+    assert [entry.json["input"] for entry in whiterabbit_emulator.requests(kind="submit")] == [{"to": None}]
+
+
+def test_a_subclass_replaces_the_input(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """What a subclass puts in the place of a missing value is sent, also its own text None."""
+    whiterabbit_emulator.component("PAY")
+
+    class Pay(WhiteRabbitExecuteComponentOperator):
+        def execute(self, context: Any) -> Any:
+            self.input = {"to": "None"}
+            return super().execute(context)
+
+    pay = Pay(task_id="pay", module="PAY", input={"to": "{{ params.x }}"}, wait_for_completion=False)
+    airflow.run(render(pay, x=None))
+    assert [entry.json["input"] for entry in whiterabbit_emulator.requests(kind="submit")] == [{"to": "None"}]
+
+
+def test_rendered_twice(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
+    """Airflow 2 may render a task twice: a missing value is still one."""
+    operator = render(component_operator(**LOST["input.to"]), x=None)
+    operator.render_template_fields({"params": {"x": None}})
+    with fails_for_good(exc.WhiteRabbitInputError, "^input.to has no value"):
+        airflow.run(operator)
 
 
 def test_what_only_looks_like_no_value(airflow: FakeAirflow, whiterabbit_emulator: Emulator) -> None:
