@@ -177,9 +177,9 @@ class WhiteRabbitSensor(WaitingMixin, BaseSensorOperator):
         """Wait in the configured mode. The sensor does not defer if the execution or workflow run has ended already."""
         with self._skipping(), self._ending_for_good():
             self._check_arguments()
-        if is_nested(self, context):
+        if nested := is_nested(self, context):
             self.mode = "poke"  # rescheduled, the task around it would begin anew
-        if not self.deferrable or is_nested(self, context):
+        if nested or not self.deferrable:
             # Airflow 2.11 warns of a call to `execute` from within another task.
             return inspect.unwrap(BaseSensorOperator.execute)(self, context)
         if self._shall_start_in_triggerer and (obstacle := next(start_obstacles(self), None)) is not None:
