@@ -75,7 +75,7 @@ demo-doubt: $(READY) ## Run a DAG that loses White Rabbit's answer, and settle i
 demo-ui: $(READY) ## Run the demo, then keep Airflow's web UI open until Ctrl-C
 	$(BIN)/python -m dev.scripts.demo --ui
 
-test: test-fast ## Run the tests, including those on a real Airflow, but not those that take long (10 minutes)
+test: test-fast ## Run the tests, including those on a real Airflow, but not those that take long (8 minutes)
 	$(BIN)/python -m pytest $(REAL) -m "e2e and not long and $(HERE)"
 
 test-fast: $(READY) ## Run only the tests that start no Airflow processes and do not take long
