@@ -66,8 +66,8 @@ class StreamOptions:
             raise ValueError("newline must be LF, CRLF or CR")
         if self.ping not in ("comment", "data", "alternating"):
             raise ValueError("ping must be 'comment', 'data' or 'alternating'")
-        if self.ping_interval is not None and self.ping_interval <= 0:
-            raise ValueError("ping_interval must be positive, or None for no pings")
+        if self.ping_interval is not None and not (_is_number(self.ping_interval) and self.ping_interval > 0):
+            raise ValueError("ping_interval must be a positive number, or None for no pings")
         if self.event_name is not None and not (self.event_name and self.event_name.isprintable()):
             raise ValueError("event_name must be a text on one line, or None for no name")
         if self.retry is not None and not _is_integer(0)(self.retry):

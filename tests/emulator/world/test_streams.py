@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -192,6 +193,9 @@ def test_options_of_one_execution(wr, client, manual, follow):
         ("newline", "x"),
         ("ping", "loud"),
         ("ping_interval", 0),
+        ("ping_interval", math.nan),
+        ("ping_interval", math.inf),
+        ("ping_interval", "15"),
         ("event_name", "a\nb"),
         ("event_name", ""),
         ("retry", -1),
