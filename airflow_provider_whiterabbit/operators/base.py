@@ -230,7 +230,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         if last is not None and last[0] is ti and last[1] == ti.try_number:
             raise WhiteRabbitInputError(
                 "A task submits once, but this one executes operators more than once. Map one operator over its "
-                "inputs, or use WhiteRabbitHook, which submits at every call"
+                "inputs, under another task_id: the first operator of this task may have submitted"
             )
         WhiteRabbitSubmitOperator._last_try = ti, ti.try_number
 
