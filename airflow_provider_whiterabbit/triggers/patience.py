@@ -47,7 +47,10 @@ async def open_client(hook: WhiteRabbitHook, deadline: float | None, name: str, 
         message = f"The connection {hook.whiterabbit_conn_id} could not be read within {seconds:.0f} s"
         if deadline is None or time.time() < deadline:
             raise WhiteRabbitError(message) from None
-        raise WhiteRabbitTimeoutError(f"{name} had not ended at the deadline, as far as is known. {message}") from None
+        raise WhiteRabbitTimeoutError(
+            f"{name} had not ended at the deadline, as far as is known. {message}. It may still be running at White "
+            "Rabbit; it was not cancelled"
+        ) from None
 
 
 async def _patiently(attempt: Callable[[], Awaitable[T]], seconds: float, connection_id: str, log: Any) -> T:

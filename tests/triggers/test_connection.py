@@ -131,6 +131,7 @@ async def test_connection_that_is_never_read(limit: str) -> None:
     assert event["status"] == ("TIMEOUT" if limit == "deadline" else "ERROR")
     assert ("Execution e had not ended at the deadline" in event["message"]) is (limit == "deadline")
     assert "connection whiterabbit_default could not be read within" in event["message"]
+    assert ("It may still be running at White Rabbit" in event["message"]) is (limit == "deadline")
 
 
 def test_without_file_descriptors(whiterabbit_emulator: Emulator) -> None:
