@@ -17,7 +17,7 @@ from dev.harness.airflow_settings import EXAMPLE_VARIABLES
 from dev.harness.polling import until
 from dev.harness.statsd import StatsdServer
 from tests.docs.pages import ROOT
-from tests.versions import needs_dag_test
+from tests.versions import HAS_STORE, needs_dag_test
 
 pytestmark = pytest.mark.airflow
 
@@ -199,8 +199,9 @@ def test_mapped_data_names_no_file(whiterabbit_emulator: Emulator) -> None:
 
 FORKING_FILE = """
 import multiprocessing
-from airflow_provider_whiterabbit.compat import DAG, task
+from airflow_provider_whiterabbit.compat import DAG, get_current_context, task
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 
 def pay(key):
     try:
@@ -208,10 +209,16 @@ def pay(key):
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
+def execute(key):
+    try:
+        return WhiteRabbitExecuteComponentOperator(task_id=key, module="PAY").execute(get_current_context())
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
 @task
 def pay_all():
     pool = multiprocessing.get_context("fork").Pool(2)
-    print("CHILDREN", *pool.map(pay, ["alice", "bob"]), sep="|")
+    print("CHILDREN", *pool.map(pay, ["alice", "bob"]), *pool.map(execute, ["alice", "bob"]), sep="|")
     pool.close()  # `terminate` can wait for ever: the processes inherit Airflow's handler of SIGTERM, and do not end
     pool.join()
     print("PARENT", len({pay(key) for key in ["alice", "bob", "alice"]}))
@@ -226,9 +233,51 @@ if __name__ == "__main__":
 
 @needs_dag_test
 def test_processes_of_a_task(whiterabbit_emulator: Emulator) -> None:
-    """A process that the code of a task forks submits nothing under a key, also if the task has not done so before."""
+    """A process that the code of a task forks submits nothing, also if the task has not done so before."""
     output = output_of("forking", FORKING_FILE, whiterabbit_emulator)
     children = next(line for line in output.splitlines() if "CHILDREN" in line)
-    assert children.count("Keys belong to the process of the task") == 2, children
+    assert children.count("A task submits in its own process") == 4, children
     assert "PARENT 2" in output
     assert len(whiterabbit_emulator.requests(kind="submit")) == 2
+
+
+RESCHEDULED_FILE = """
+from airflow_provider_whiterabbit.compat import DAG, BaseOperator, get_current_context, task
+from airflow.triggers.temporal import TimeDeltaTrigger
+from datetime import timedelta
+from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+
+def submit(key):
+    return WhiteRabbitHook().once().execute_component(key, "PAY").id
+
+class Deferring(BaseOperator):
+    def execute(self, context):
+        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=0.1)), method_name="resume")
+
+    def resume(self, context, event=None):
+        WhiteRabbitExecuteComponentOperator(task_id="inner", module="PAY").execute(context)
+
+with DAG("rescheduled", schedule=None) as dag:
+    @task.sensor(mode="reschedule", poke_interval=1, timeout=60)
+    def look():
+        print("RUN", submit("a"))
+        return get_current_context()["ti"].get_first_reschedule_date(get_current_context()) is not None
+
+    look()
+    Deferring(task_id="deferring")
+
+if __name__ == "__main__":
+    print("STATE", dag.test().state)
+"""
+
+
+@needs_dag_test
+def test_task_that_runs_again(whiterabbit_emulator: Emulator) -> None:
+    """A task that runs more than once within a try submits once, and not at all before Airflow 3.3."""
+    output = output_of("rescheduled", RESCHEDULED_FILE, whiterabbit_emulator, "success" if HAS_STORE else "failed")
+    assert len(whiterabbit_emulator.requests(kind="submit")) == (2 if HAS_STORE else 0), output
+    if HAS_STORE:
+        assert output.count("RUN ") > 1
+    else:
+        assert output.count("uncertain.") >= 2, output

@@ -21,6 +21,7 @@ from airflow_provider_whiterabbit.operators.doubt import Doubt, Found, Search
 from airflow_provider_whiterabbit.operators.fence import Fence, keyed_fence_of
 from airflow_provider_whiterabbit.operators.fence.guarded_store import check_process
 from airflow_provider_whiterabbit.operators.fence.keyed import records_of
+from airflow_provider_whiterabbit.operators.fence.replaced import Way, refuse_replaced
 from airflow_provider_whiterabbit.operators.submission import Submission, digest
 
 if TYPE_CHECKING:
@@ -77,8 +78,11 @@ class KeyedSubmissions:
                 )
             if taken is not None:
                 return None, taken
-            answer = None if self.find(asked) else self.submit(asked, filled)
-            return answer, asked.taken
+            if self.find(asked):
+                return None, asked.taken
+            if self._on_doubt != "resubmit":
+                refuse_replaced(Way.CODE, self._context)
+            return self.submit(asked, filled), asked.taken
 
     def ask(self, key: str, target: Target[Any], subject: str, module: str | None, named: Request) -> Asked:
         """Return what the task asks for under a key, before it is found or submitted.
@@ -134,6 +138,7 @@ class KeyedSubmissions:
         key, taken, fence = asked.key, asked.taken, asked.fence
 
         def keep(target_id: str) -> None:
+            intent.check_is_new(target_id)
             owner = self._records.owner(target_id, key)
             if owner != key:  # one of the two submissions may not run
                 raise WhiteRabbitUncertainSubmissionError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.client.defaults import POLL_INTERVAL
@@ -30,6 +30,8 @@ from airflow_provider_whiterabbit.masking import failure_of
 from airflow_provider_whiterabbit.operators.doubt import OnDoubt, OnFailedExecution, other_module
 from airflow_provider_whiterabbit.operators.earlier import OnClear
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of, has_store
+from airflow_provider_whiterabbit.operators.fence.guarded_store import check_process
+from airflow_provider_whiterabbit.operators.fence.keyed import records_of
 from airflow_provider_whiterabbit.operators.submission import digest
 from airflow_provider_whiterabbit.operators.submitting import SubmittingMixin
 from airflow_provider_whiterabbit.templated import connection_id, fixed_flag, flag, seconds
@@ -86,9 +88,6 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         "on_doubt",
         "on_clear",
     )
-
-    _last_try: ClassVar[tuple[Any, int] | None] = None
-    """The task instance and the try that last executed an operator in this process."""
 
     def __init__(
         self,
@@ -224,15 +223,16 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
             self.log.warning("%s may still be running at White Rabbit; it was not cancelled", self._unfinished)
 
     def _refuse_second_execute(self, context: Context) -> None:
-        """Refuse a second operator in a task, because the second operator would find the first one's submission."""
-        ti: Any = context["ti"]  # the same object in each context of a task
-        last = WhiteRabbitSubmitOperator._last_try
-        if last is not None and last[0] is ti and last[1] == ti.try_number:
+        """Refuse a second operator in a task, because the second operator would find the first one's submission.
+
+        Refuse an operator in a forked process, too: others may be executed there at the same time.
+        """
+        check_process(context["ti"])
+        if not records_of(context).claim_operator():
             raise WhiteRabbitInputError(
                 "A task submits once, but this one executes operators more than once. Map one operator over its "
                 "inputs, under another task_id: the first operator of this task may have submitted"
             )
-        WhiteRabbitSubmitOperator._last_try = ti, ti.try_number
 
     @contextlib.contextmanager
     def _ending_for_good(self, context: Context) -> Iterator[None]:

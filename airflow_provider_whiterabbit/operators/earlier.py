@@ -18,7 +18,7 @@ from airflow_provider_whiterabbit.operators.doubt import (
     configured_on_doubt,
 )
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of
-from airflow_provider_whiterabbit.operators.replaced import refuse_many
+from airflow_provider_whiterabbit.operators.fence.replaced import Way, refuse_replaced
 from airflow_provider_whiterabbit.operators.submission import Submission
 from airflow_provider_whiterabbit.waiting import WaitingMixin, is_nested
 
@@ -102,7 +102,7 @@ class EarlierMixin(WaitingMixin):
             self.log.warning("%s", risk)
         if earlier is None:
             if self._doubt_option() != "resubmit":
-                refuse_many(fence, context)
+                refuse_replaced(Way.ONE, context)
             return None
         found = self._search(fence).result(earlier)
         if isinstance(found, Doubt):

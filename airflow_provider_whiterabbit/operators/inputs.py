@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from airflow_provider_whiterabbit.client import checks
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitInputError
 from airflow_provider_whiterabbit.operators.json_files import members
+from airflow_provider_whiterabbit.operators.submission import key_of
 from airflow_provider_whiterabbit.own_fields import is_deferred
 from airflow_provider_whiterabbit.secrets import check_names
 from airflow_provider_whiterabbit.templated import as_number, check_json, seconds
@@ -27,28 +27,10 @@ INLINE_WAIT = 10.0
 
 _MAX_AT_ONCE = 100
 
-_KEY = re.compile(r"inputs\[([0-9]{1,9})\]")
-
 _SHAPE = (
     "inputs must be a list of objects (dicts), such as another task's output, or a template that renders to a JSON "
     "array of objects; got "
 )
-
-
-def key_of(index: int) -> str:
-    """Return the key under which the submission of an input is recorded, which is also its name in messages."""
-    return f"inputs[{index}]"
-
-
-def index_of(key: str) -> int | None:
-    """Return the index of the input whose submission is recorded under a key; None if the key is another's."""
-    match = _KEY.fullmatch(key)
-    return int(match[1]) if match else None
-
-
-def is_key(key: str) -> bool:
-    """Return whether the submission of an input is recorded under a key."""
-    return index_of(key) is not None
 
 
 def at_once(value: Any) -> int:

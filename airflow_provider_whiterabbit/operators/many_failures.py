@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitNotFoundError,
     WhiteRabbitTimeoutError,
 )
-from airflow_provider_whiterabbit.operators.inputs import key_of
+from airflow_provider_whiterabbit.operators.submission import key_of
 
 _SHOWN = 10
 """How many inputs a message names at most."""

@@ -26,9 +26,9 @@ from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitTimeoutError,
     WhiteRabbitTransportError,
 )
-from airflow_provider_whiterabbit.operators.inputs import index_of, key_of
 from airflow_provider_whiterabbit.operators.many_failures import failure_of, listed
 from airflow_provider_whiterabbit.operators.many_patience import Patience, is_busy
+from airflow_provider_whiterabbit.operators.submission import index_of, key_of
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wait.timing import Timing

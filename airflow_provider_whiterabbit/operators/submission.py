@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.client.text import clean
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitUncertainSubmissionError
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wire.messages import Request
@@ -32,6 +34,8 @@ _NOT_ASKED = ("waitForMs", "callbackSecret", "callbackHeaders")
 """Fields of a request that may change while it stays the same request: they say how, not what is executed."""
 
 _ROUNDS = 10_000
+
+_KEY_OF_INPUT = re.compile(r"inputs\[([0-9]{1,9})\]")
 
 
 class Kind(StrEnum):
@@ -111,6 +115,16 @@ class Submission:
             settled=value_of("settled", dict) or {},
         )
 
+    def check_is_new(self, target_id: str) -> None:
+        """Check that White Rabbit's answer has not the id of what was to be replaced.
+
+        :raises WhiteRabbitUncertainSubmissionError: if it has, so that the submission may have run, or not.
+        """
+        if target_id == self.replaces.get("id"):
+            raise WhiteRabbitUncertainSubmissionError(
+                f"White Rabbit's answer has the id {target_id}, which is the id of the submission that was replaced"
+            )
+
 
 def _cleaned(value: Any) -> Any:
     """Return a stored value, which a person or another program may have written, with texts that are fit for a log."""
@@ -127,6 +141,22 @@ def page_key(number: int) -> str:
 def answer_key(key: str = "") -> str:
     """Return the key of the answer of a person about the submission under a key; empty for an operator's submission."""
     return f"{ANSWER_KEY}_{hashlib.sha256(key.encode()).hexdigest()[:32]}" if key else ANSWER_KEY
+
+
+def key_of(index: int) -> str:
+    """Return the key under which the submission of an input is recorded, which is also its name in messages."""
+    return f"inputs[{index}]"
+
+
+def index_of(key: str) -> int | None:
+    """Return the index of the input whose submission is recorded under a key; None if the key is another's."""
+    match = _KEY_OF_INPUT.fullmatch(key)
+    return int(match[1]) if match else None
+
+
+def is_key(key: str) -> bool:
+    """Return whether the submission of an input is recorded under a key."""
+    return index_of(key) is not None
 
 
 def records_in(stored: Mapping[str, Any]) -> dict[str, Any]:

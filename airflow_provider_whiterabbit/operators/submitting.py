@@ -48,8 +48,13 @@ class SubmittingMixin(EarlierMixin):
         request = self._with_secrets(request)
         self._unfinished = f"The submission of {self.submission_name}"
         intent = fence.intend()  # from here on, time-outs, signals and kills leave the intent in the store
+
+        def keep(target_id: str) -> None:
+            intent.check_is_new(target_id)
+            self._keep_id(target_id, fence, context)
+
         try:
-            answer = client.submit(request, self.waits_for, lambda target_id: self._keep_id(target_id, fence, context))
+            answer = client.submit(request, self.waits_for, keep)
         except WhiteRabbitUncertainSubmissionError as error:
             self._submitted = self._unfinished
             if self._doubt_option() == "resubmit":

@@ -317,6 +317,21 @@ def test_refused(task: Task, wr: Emulator) -> None:
     assert task.run(code) == wr.executions[-1]["id"]
 
 
+@needs_store
+def test_answer_with_the_id_of_what_is_replaced(task: Task, wr: Emulator) -> None:
+    """An answer with the id of the execution that is replaced does not tell whether the submission was received."""
+    wr.script("PAY", error={"message": "no funds"})
+    resubmit = {"on_failed_execution": "resubmit"}
+    with pytest.raises(AirflowException, match="no funds"):
+        task.run(pay("alice"), **resubmit)
+    failed = wr.executions[0]["id"]
+    wr.fault(effects.Alter({"id": failed}), kind="submit")
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match=rf"Key 'alice': It is not known.* It replaced {failed}, "):
+            task.run(pay("alice"), **resubmit)
+    assert paid(wr) == ["alice", "alice"]
+
+
 def test_all_at_once(task: Task, wr: Emulator) -> None:
     """`results` follows all executions at the same time."""
     wr.script("PAY", manual=True)

@@ -141,7 +141,7 @@ def test_forked_process(task: Task, wr: Emulator, is_new: bool) -> None:
         once.execute_component("alice", "PAY", {"to": "alice"})
         return refusal
 
-    assert "Keys belong to the process of the task" in str(task.run(code))
+    assert "A task submits in its own process" in str(task.run(code))
     assert paid(wr) == ["alice"]
 
 

@@ -27,8 +27,8 @@ __all__ = ["wr"]  # a fixture
 CLEARED = 1 + RETRIES + 1
 """Airflow's `max_tries` after a clear that follows the first try."""
 
-REPLACED = r"^An earlier try of this task was another operator, and has submitted {}\. So nothing was submitted now\."
-"""The refusal of an operator of one input that became one of many, or the other way round."""
+REPLACED = r"^An earlier try of this task was another operator or other code, and has submitted {}\. So nothing was"
+"""The refusal of a task that submits in another way than its earlier tries."""
 
 
 # --- doubts

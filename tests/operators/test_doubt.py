@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,8 @@ from airflow_provider_whiterabbit.compat import AirflowFailException, TaskDeferr
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.submission import digest
-from dev.harness.standins import ANSWER_KEY, RETRIES, FakeAirflow, submission_record
+from dev.harness.polling import until
+from dev.harness.standins import ANSWER_KEY, RETRIES, FakeAirflow, FakeTaskInstance, submission_record
 from tests.failing import fails_for_good
 from tests.operators.remotes import REMEDY, component_operator
 from tests.versions import NO_STORE
@@ -349,6 +351,40 @@ def test_two_processes_of_one_try(airflow: FakeAirflow, wr: Emulator) -> None:
     with pytest.raises(TaskDeferred):
         airflow.run(pay(ALICE), 2)
     assert len(wr.requests(kind="submit")) == 1
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_late_process(airflow: FakeAirflow, wr: Emulator, replaces: bool) -> None:
+    """A process whose POST hangs while a person lets another one submit keeps what the other one has submitted."""
+    if replaces:
+        submitted(airflow, wr, ended=True)
+    wr.script("PAY", output=ALICE)
+    wr.fault(effects.Answer(400, {"code": "VALIDATION_ERROR", "message": "no"}), kind="submit")
+    hold = wr.fault(effects.Hold(before=True), kind="submit")
+    airflow.ti = FakeTaskInstance(2, RETRIES + replaces)
+    late = pay(ALICE, deferrable=False)
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(late.execute, airflow.context(late))
+        until(lambda: hold.hits, "the POST", 60)
+        answered(airflow, "submit")
+        assert airflow.run(pay(ALICE, deferrable=False), 3, RETRIES + replaces) == ALICE
+        wr.release(hold)
+        with pytest.raises(AirflowFailException, match="VALIDATION_ERROR"):
+            ending.result(60)
+    assert airflow.run(pay(ALICE), 4, RETRIES + replaces) == ALICE
+    assert airflow.store.record["id"] == wr.executions[-1]["id"]
+    assert len(wr.executions) == 1 + replaces
+
+
+def test_answer_with_the_id_of_what_is_replaced(airflow: FakeAirflow, wr: Emulator) -> None:
+    """An answer with the id of the execution that the submission replaces does not tell whether it was received."""
+    earlier = submitted(airflow, wr, ended=True)
+    wr.fault(effects.Alter({"id": earlier}), kind="submit")
+    message = message_of_doubt(airflow, "uncertain", pay(ALICE), **CLEARED)
+    assert f"It replaced {earlier}, submitted at" in message
+    assert f"has the id {earlier}, which is the id of the submission that was replaced" in message
+    message_of_doubt(airflow, "uncertain", pay(ALICE), try_number=3, max_tries=RETRIES + 1)
+    assert len(wr.executions) == 2
 
 
 def test_answer_stop(airflow: FakeAirflow, wr: Emulator) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from airflow_provider_whiterabbit.compat import AirflowFailException
 from airflow_provider_whiterabbit.emulator import effects
-from dev.harness.standins import FakeAirflow
+from airflow_provider_whiterabbit.operators.fence import keyed_fence_of
+from airflow_provider_whiterabbit.operators.fence.keyed import KeyedRecords
+from dev.harness.standins import RETRIES, FakeAirflow, FakeTaskInstance
 from tests.operators.remotes import Remote
 
 
@@ -61,3 +65,42 @@ def test_resubmit_after_failed(remote: Remote, read_log: Callable[[], str]) -> N
     """With ``on_failed_execution="resubmit"``, the log says that the option needs Airflow 3.3."""
     FakeAirflow(has_store=False).run(remote.operator(on_failed_execution="resubmit"))
     assert "needs Airflow 3.3" in read_log()
+
+
+RUNS_AGAIN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "poke": ({"reschedule": True}, {}),
+    "Airflow 2": ({}, {"next_method": "resume"}),
+    "Airflow 3": ({}, {"_ti_context_from_server": SimpleNamespace(next_method="resume")}),
+}
+"""Attributes of the task and of its task instance, if the code of the task may run again within one try."""
+
+
+@pytest.mark.parametrize("case", RUNS_AGAIN)
+def test_runs_again_in_one_try(remote: Remote, case: str) -> None:
+    """In a task that may run again within one try, an operator submits only if it may do so twice."""
+    airflow, (task, ti) = FakeAirflow(has_store=False), RUNS_AGAIN[case]
+
+    def run(**options: Any) -> None:
+        airflow.ti = FakeTaskInstance()
+        vars(airflow.ti).update(ti)
+        operator = remote.operator(**options)
+        operator.execute(airflow.context(operator) | {"task": SimpleNamespace(retries=RETRIES, **task)})
+
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match=r"an earlier run of this try may.* or was deferred submits"):
+            run()
+    assert not remote.submissions
+    run(on_doubt="resubmit")
+    assert remote.submissions == 1
+
+
+@pytest.mark.parametrize("case", [None, *RUNS_AGAIN])
+def test_key_of_a_task_that_runs_again(case: str | None) -> None:
+    """Under a key, such a task submits as little."""
+    task, ti = RUNS_AGAIN[case] if case else ({}, {})
+    context: Any = {"ti": SimpleNamespace(try_number=1, **ti), "task": SimpleNamespace(**task)}
+    fence = keyed_fence_of(context, "component PAY", KeyedRecords(None), "alice")
+    earlier = fence.earlier()
+    assert (earlier is None) is (case is None)
+    assert earlier is None or earlier.made == "that an earlier run of this try may have made"
+    assert ("mode='poke'" in fence.remedy) is (case is not None)

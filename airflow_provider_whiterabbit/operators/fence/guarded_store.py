@@ -66,6 +66,6 @@ def check_process(ti: Any) -> None:
     """
     if is_inherited(ti):
         raise WhiteRabbitError(
-            "Keys belong to the process of the task, and this process was forked from it, for example by "
-            "multiprocessing. Nothing was sent. Use threads instead, or submit in the task's own process"
+            "A task submits in its own process, and this process was forked from it, for example by multiprocessing. "
+            "Nothing was sent. Submit in the task's own process, under keys in threads"
         )

@@ -48,6 +48,9 @@ class KeyedRecords:
         self.warned = False
         """Whether this try has logged the risks of this deployment."""
 
+        self.has_operator = False
+        """Whether this try has executed an operator, which keeps the record of its only submission elsewhere."""
+
         self.log_level = logging.INFO
         """The level with which the id of each submission is logged."""
 
@@ -65,6 +68,12 @@ class KeyedRecords:
     def survives_retries(self) -> bool:
         """Whether there is a store (Airflow 3.3+)."""
         return self._store is not None
+
+    def claim_operator(self) -> bool:
+        """Note that this try executes an operator; return False if it has executed one before."""
+        with self._lock:
+            is_first, self.has_operator = not self.has_operator, True
+            return is_first
 
     def lock_of(self, key: str) -> threading.RLock:
         """Return the lock that a thread holds while it looks for a submission and submits."""

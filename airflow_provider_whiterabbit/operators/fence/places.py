@@ -42,11 +42,11 @@ class Place(ABC):
 
     @abstractmethod
     def amend(self, record: Any) -> None:
-        """Store a record, which does not count if another process has written one meanwhile."""
+        """Store a record, unless another process has written one meanwhile."""
 
     @abstractmethod
     def delete(self) -> None:
-        """Delete the record."""
+        """Delete the record, unless another process has written one meanwhile."""
 
     @abstractmethod
     def answer(self) -> Any:
@@ -67,10 +67,12 @@ class TaskPlace(Place):
 
     def __init__(self, store: Any) -> None:
         self._store = store
+        self._known: Any = None  # the record that this process has read or written last
 
     def get(self) -> Any:
         """Read the record."""
-        return self._store.get(KEY)
+        self._known = record = self._store.get(KEY)
+        return record
 
     def intend(self, record: Any, since: Any) -> bool:
         """Read the record again, compare it, and store another one."""
@@ -82,14 +84,21 @@ class TaskPlace(Place):
     def set(self, record: Any) -> None:
         """Store a record."""
         set_for_ever(self._store, KEY, record)
+        self._known = record
 
     def amend(self, record: Any) -> None:
-        """Store a record."""
-        self.set(record)
+        """Read the record again; if it is the one that this process knows, store another one."""
+        if self._is_known():
+            self.set(record)
 
     def delete(self) -> None:
-        """Delete the record."""
-        self._store.delete(KEY)
+        """Read the record again; if it is the one that this process knows, delete it."""
+        if self._is_known():
+            self._store.delete(KEY)
+
+    def _is_known(self) -> bool:
+        """Return whether no other process has written a record meanwhile, such as one that has submitted."""
+        return bool(self._store.get(KEY) == self._known)
 
     def answer(self) -> Any:
         """Read the answer."""

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MADE_BY_A_TRY = "that an earlier try may have made"
+_MADE_BY_A_RUN = "that an earlier run of this try may have made"
+
+_REMEDY_OF_A_RUN = (
+    "Before version 3.3, Airflow keeps nothing between two runs of a task within one try, so a task that is "
+    "rescheduled or was deferred submits nothing. Submit in a task of its own, or before the task defers. A sensor can "
+    "use mode='poke'. (Where submitting twice does no harm, set on_doubt='resubmit'.)"
+)
+
 
 class StorelessFence(Fence):
     """Guards a task in Airflow before 3.3, which has no task state store: a retry fails rather than submits again."""
@@ -26,9 +35,11 @@ class StorelessFence(Fence):
         In the first try all retries are left. After a change of `retries` in the DAG only the very first try counts as
         one: it is safer to refuse than to submit twice.
         """
+        if runs_again_in_one_try(self._ti, self._task):
+            return Submission(None, made=_MADE_BY_A_RUN)
         tries_before = self._ti.try_number - 1
         if tries_before > 0 and self._ti.max_tries != tries_before + self._task.retries:
-            return Submission(None, made="that an earlier try may have made")
+            return Submission(None, made=_MADE_BY_A_TRY)
         return None
 
     def intend(self) -> Submission:
@@ -56,6 +67,8 @@ class StorelessFence(Fence):
     @property
     def remedy(self) -> str:
         """What a person has to do about a submission that may have arrived, in Airflow before 3.3."""
+        if runs_again_in_one_try(self._ti, self._task):
+            return _REMEDY_OF_A_RUN
         return (
             "Look for it in White Rabbit. If it is not there, clear this task; if it is there, wait for it with the "
             "sensor. (Before version 3.3, Airflow keeps no ids across retries. For future runs, set retries=0, or "
@@ -76,10 +89,12 @@ class KeyedStorelessFence(StorelessFence):
         self._key = key
 
     def earlier(self) -> Submission | None:
-        """Return None in the very first try of the task, and an uncertain submission in each later one."""
+        """Return None in the very first run of the task, and an uncertain submission in each later one."""
         if self._key in self._unsure:
             return Submission(None, made="that this try may have made")
-        return Submission(None, made="that an earlier try may have made") if self._ti.try_number > 1 else None
+        if runs_again_in_one_try(self._ti, self._task):
+            return Submission(None, made=_MADE_BY_A_RUN)
+        return Submission(None, made=_MADE_BY_A_TRY) if self._ti.try_number > 1 else None
 
     def intend(self) -> Submission:
         """Remember for this try that a submission may have been sent."""
@@ -93,8 +108,21 @@ class KeyedStorelessFence(StorelessFence):
     @property
     def remedy(self) -> str:
         """What a person has to do about submissions that may have arrived, in Airflow before 3.3."""
+        if runs_again_in_one_try(self._ti, self._task):
+            return _REMEDY_OF_A_RUN
         return (
             "Before version 3.3, Airflow keeps no ids across tries, so only the first try of a task submits under "
             "keys. Look for the submissions of this task in White Rabbit, and start another DAG run for those that are "
             "missing. (For future runs, set retries=0, or on_doubt='resubmit' where submitting twice does no harm.)"
         )
+
+
+def runs_again_in_one_try(ti: Any, task: Any) -> bool:
+    """Return whether the code of a task may have run before in this try, in another process.
+
+    That is so for a sensor in mode ``reschedule``, whose pokes are not told apart here, and after a deferral.
+
+    :param task: the operator of the task, whose code may execute another one.
+    """
+    from_server = getattr(ti, "_ti_context_from_server", None)  # Airflow 3
+    return bool(getattr(task, "reschedule", False) or getattr(from_server or ti, "next_method", None))
