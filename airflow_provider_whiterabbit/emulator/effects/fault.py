@@ -202,9 +202,12 @@ class Fault:
             raise ApiError(500, "FAULT_WHERE", f"The function 'where' of a simulated fault raised {reason}") from error
 
     def release(self) -> None:
-        """Release a `Hold`: let the requests that this simulated fault holds back, and later requests, continue."""
+        """Release a `Hold`: let the requests that this simulated fault holds back, and later requests, continue.
+
+        It may be called in any thread, as `Emulator.release`.
+        """
         self._released = True
-        self._changes.notify()
+        self._changes.notify_from_any_thread()
 
     async def released(self) -> None:
         """Wait until the method `release` is called."""

@@ -60,6 +60,18 @@ def test_hold_the_answer(wr, client):
     assert submission.result["id"] == wr.executions[0]["id"]
 
 
+def test_hold_is_released_by_the_fault(wr, client):
+    """A test may release a hold with the method of the fault too, although that runs in the thread of the test."""
+    for number in range(20):
+        fault = wr.fault(effects.Hold(), kind="submit")
+        submission = InBackground(client.submit)
+        if number % 2:
+            wr.wait_for_request(kind="submit", count=number + 1)
+        fault.release()
+        submission.join()
+        assert submission.result["id"] == wr.executions[-1]["id"]
+
+
 def test_hold_the_request(wr, client):
     """With `before`, the endpoint processes the request after the release, although the client has disconnected."""
     fault = wr.fault(effects.Hold(before=True), kind="submit")
