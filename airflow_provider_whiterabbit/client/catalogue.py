@@ -74,13 +74,18 @@ def did_you_mean(module: str, modules: Iterable[str]) -> str:
 
 
 def validate(
-    definition: Definition, inputs: Mapping[str, Any], config: Mapping[str, Any], is_open: IsOpen = never_open
+    definition: Definition,
+    inputs: Mapping[str, Any],
+    config: Mapping[str, Any],
+    is_open: IsOpen = never_open,
+    place: str = "input",
 ) -> list[str]:
     """Check the input and the config of a component against the component's definition in the catalogue.
 
     Parts of the definition that have an undocumented form are ignored.
 
     :param is_open: tells which values can't be checked.
+    :param place: what an error calls the input. Warnings call it ``input``: they are the same for many inputs.
     :returns: warnings, one for each input that is missing, because White Rabbit's catalogue does not tell which of them
         a component can do without, and for each input that the component does not have, which White Rabbit's own client
         ignores.
@@ -92,18 +97,16 @@ def validate(
     missing = [name for name in schemas if name not in inputs]
     unknown = sorted(str(name) for name in set(inputs) - set(schemas)) if "properties" in schema else []
     misspelt = _misspelt(unknown, missing)
-    problems = [*find_problems(inputs, {**schema, "required": []}, "input", is_open)]
-    problems += [f"input.{name}: no such input; did you mean {meant}?" for name, meant in misspelt.items()]
+    problems = [*find_problems(inputs, {**schema, "required": []}, place, is_open)]
+    problems += [f"{place}.{name}: no such input; did you mean {meant}?" for name, meant in misspelt.items()]
     problems += find_problems(config, definition.get("configs"), "config", is_open)
     known = f"the inputs are {', '.join(schemas)}" if schemas else "the component has no inputs"
     required = set(schema["required"])
-    warnings = [
-        f"input.{name}: missing" if name in required else f"input.{name}: missing, but optional" for name in missing
-    ]
-    warnings += [f"input.{name}: no such input; {known}" for name in unknown if name not in misspelt]
+    warnings = [f"{name}: missing" if name in required else f"{name}: missing, but optional" for name in missing]
+    warnings += [f"{name}: no such input; {known}" for name in unknown if name not in misspelt]
     if problems:
-        raise WhiteRabbitInputError("; ".join([*problems, *warnings]))
-    return warnings
+        raise WhiteRabbitInputError("; ".join([*problems, *(f"{place}.{warning}" for warning in warnings)]))
+    return [f"input.{warning}" for warning in warnings]
 
 
 def _misspelt(unknown: Sequence[str], missing: Sequence[str]) -> dict[str, str]:

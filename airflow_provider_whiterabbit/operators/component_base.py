@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -146,10 +145,7 @@ class WhiteRabbitComponentOperator(SecretNamesMixin, JsonFilesMixin, WhiteRabbit
         told = set()
         for name, value in inputs.items():
             with self._naming_native_rendering(name.partition("[")[0], "config"):
-                try:
-                    warnings = catalogue.validate(definition, value or {}, self.config or {}, is_open)
-                except WhiteRabbitInputError as error:
-                    raise WhiteRabbitInputError(re.sub(r"(^|; )input\b", rf"\1{name}", str(error))) from None
+                warnings = catalogue.validate(definition, value or {}, self.config or {}, is_open, name)
             for warning in warnings:
                 if warning not in told:  # the same one for many inputs
                     self.log.warning("Component %s: %s", self.module, warning)

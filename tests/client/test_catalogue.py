@@ -242,7 +242,11 @@ def test_misspelt_inputs() -> None:
     message = "input.acount: no such input; did you mean account?; input.account: missing"
     with pytest.raises(WhiteRabbitInputError, match=f"^{re.escape(message)}$"):
         catalogue.validate(pay, {"acount": "0x1", "amount": "1"}, {})
+    in_a_list = message.replace("input.", "inputs[7].")
+    with pytest.raises(WhiteRabbitInputError, match=f"^{re.escape(in_a_list)}$"):
+        catalogue.validate(pay, {"acount": "0x1", "amount": "1"}, {}, place="inputs[7]")
     assert len(catalogue.validate(pay, {"acount": "0x1", "account": "0x1", "amount": "1"}, {})) == 1
+    assert catalogue.validate(pay, {"account": "0x1"}, {}, place="inputs[7]") == ["input.amount: missing"]
     for wrong, right in (("TO", "to"), ("rpc_url", "rpcUrl"), ("userId", "user-id")):
         with pytest.raises(WhiteRabbitInputError, match=f"^input.{wrong}: no such input; did you mean {right}?"):
             catalogue.validate(definition(**{right: {}}), {wrong: "x"}, {})
