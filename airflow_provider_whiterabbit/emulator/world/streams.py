@@ -49,8 +49,8 @@ class Frame:
     def message(self) -> Message:
         """Return the ASGI message that sends this stream event."""
         # Not `splitlines`, which also splits at characters that end no line of an event stream.
-        lines = re.split("\r\n|\n|\r", self.data) if isinstance(self.data, str) else [encode(self.data)]
-        data = [b"data: " + (line.encode() if isinstance(line, str) else line) for line in lines]
+        text = self.data.encode() if isinstance(self.data, str) else encode(self.data)
+        data = [b"data: " + line for line in re.split(b"\r\n|\n|\r", text)]
         fields = [*(field.encode() for field in self.fields), *data, b"", b""]
         return {**body_message(self.newline.encode().join(fields)), FRAME: self}
 
