@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -71,6 +71,9 @@ class WaitingMixin(DeadlineMixin, LineageMixin, NativeRenderingMixin, TemplatedM
 
     _linked_id: str | None = None
     """The id whose dashboard link was stored in this process."""
+
+    shallow_copy_attrs: Sequence[str] = ("whiterabbit_hook",)
+    """Airflow copies the task when it copies a part of a DAG. A hook that was used has locks, which can't be copied."""
 
     @cached_property
     def whiterabbit_hook(self) -> WhiteRabbitHook:

@@ -74,6 +74,10 @@ class _WhiteRabbitDecoratedOperator(DecoratedOperator, WhiteRabbitExecuteCompone
         *(name for name in WhiteRabbitExecuteComponentOperator.template_fields if name != "input"),
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"op_args": "py", "op_kwargs": "py", "config": "json"}
+    shallow_copy_attrs: Sequence[str] = (
+        *DecoratedOperator.shallow_copy_attrs,
+        *WhiteRabbitExecuteComponentOperator.shallow_copy_attrs,
+    )
 
     def __init__(self, **kwargs: Any) -> None:
         if "input" in kwargs:
