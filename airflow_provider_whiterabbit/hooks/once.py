@@ -19,6 +19,7 @@ from airflow_provider_whiterabbit.hooks.once_types import Caller, Taken
 from airflow_provider_whiterabbit.hooks.once_waiting import wait_for_executions, wait_for_one
 from airflow_provider_whiterabbit.masking import failure_of
 from airflow_provider_whiterabbit.operators.doubt import configured_on_doubt
+from airflow_provider_whiterabbit.operators.submission import is_key
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -87,7 +88,7 @@ class Once:
         """
         from airflow_provider_whiterabbit.client.records.execution import Execution
 
-        key = checks.key(key)
+        key = _checked(key)
         named, filled = self._caller._component_requests(module, input, config, **options)
         answer, taken = self._take(key, EXECUTION, f"component {module}", module, named, filled)
         if answer is not None:
@@ -104,7 +105,7 @@ class Once:
         """
         from airflow_provider_whiterabbit.client import api
 
-        key = checks.key(key)
+        key = _checked(key)
         request = api.trigger_workflow(workflow_id)
         return self._take(key, WORKFLOW_RUN, f"workflow {workflow_id}", None, request, request)[1].target_id
 
@@ -119,7 +120,7 @@ class Once:
         :raises WhiteRabbitInputError: if this try has asked for nothing under the key.
         :raises WhiteRabbitTimeoutError: when the time is up.
         """
-        taken = self._asked.get(checks.key(key))
+        taken = self._asked.get(_checked(key))
         if taken is None:
             raise WhiteRabbitInputError(
                 f"This try has asked for nothing under the key {key!r}. Call execute_component or trigger_workflow "
@@ -198,6 +199,16 @@ def once_of(
     if option == "ask":
         log.warning("The task fails instead of asking a person: %s", "its code calls once()")
     return Once(caller, context, option, on_failed_execution)
+
+
+def _checked(key: str) -> str:
+    """Return a key.
+
+    :raises WhiteRabbitInputError: if it is none, or looks like one of the operator of many inputs.
+    """
+    if is_key(checks.key(key)):
+        raise WhiteRabbitInputError(f"key: {key!r} is how the operator of many inputs names an input. Take another key")
+    return key
 
 
 def _listed(texts: list[str]) -> str:

@@ -21,8 +21,8 @@ from airflow_provider_whiterabbit.operators.doubt import Doubt, Found, Search
 from airflow_provider_whiterabbit.operators.fence import Fence, keyed_fence_of
 from airflow_provider_whiterabbit.operators.fence.guarded_store import check_process
 from airflow_provider_whiterabbit.operators.fence.keyed import records_of
-from airflow_provider_whiterabbit.operators.fence.replaced import Way, refuse_replaced
-from airflow_provider_whiterabbit.operators.submission import Submission, digest
+from airflow_provider_whiterabbit.operators.fence.replaced import refuse_replaced
+from airflow_provider_whiterabbit.operators.submission import Submission, Way, digest
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wire.messages import Request
@@ -80,9 +80,16 @@ class KeyedSubmissions:
                 return None, taken
             if self.find(asked):
                 return None, asked.taken
-            if self._on_doubt != "resubmit":
-                refuse_replaced(Way.CODE, self._context)
+            self.refuse_replaced(Way.CODE)
             return self.submit(asked, filled), asked.taken
+
+    def refuse_replaced(self, way: Way) -> None:
+        """Refuse to submit anew if the task may have submitted the same in another way, before its DAG was changed.
+
+        :raises AirflowFailException: if it may have.
+        """
+        if self._on_doubt != "resubmit":
+            refuse_replaced(way, self._context)
 
     def ask(self, key: str, target: Target[Any], subject: str, module: str | None, named: Request) -> Asked:
         """Return what the task asks for under a key, before it is found or submitted.

@@ -18,8 +18,8 @@ from airflow_provider_whiterabbit.operators.doubt import (
     configured_on_doubt,
 )
 from airflow_provider_whiterabbit.operators.fence import Fence, fence_of
-from airflow_provider_whiterabbit.operators.fence.replaced import Way, refuse_replaced
-from airflow_provider_whiterabbit.operators.submission import Submission
+from airflow_provider_whiterabbit.operators.fence.replaced import refuse_replaced
+from airflow_provider_whiterabbit.operators.submission import Submission, Way
 from airflow_provider_whiterabbit.waiting import WaitingMixin, is_nested
 
 if TYPE_CHECKING:

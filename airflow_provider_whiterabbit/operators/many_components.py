@@ -19,9 +19,8 @@ from airflow_provider_whiterabbit.operators.component_base import WhiteRabbitCom
 from airflow_provider_whiterabbit.operators.doubt import other_module
 from airflow_provider_whiterabbit.operators.fence import has_store
 from airflow_provider_whiterabbit.operators.fence.keyed import records_of
-from airflow_provider_whiterabbit.operators.fence.replaced import Way, refuse_replaced
 from airflow_provider_whiterabbit.operators.inputs import INLINE_WAIT, at_once, inline_wait, inputs_of
-from airflow_provider_whiterabbit.operators.submission import key_of
+from airflow_provider_whiterabbit.operators.submission import Way, key_of
 from airflow_provider_whiterabbit.triggers.executions import WhiteRabbitExecutionsTrigger
 from airflow_provider_whiterabbit.waiting import is_nested
 from airflow_provider_whiterabbit.waiting_for_many import Ended, WaitingForManyMixin
@@ -41,6 +40,7 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
     """Submits each of many inputs of a component at most once; then waits for the executions, or returns their ids."""
 
     waits_for = EXECUTIONS
+    _way = Way.MANY
     trigger_class = WhiteRabbitExecutionsTrigger
     operator_extra_links = ()
 
@@ -69,8 +69,6 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
 
     def _execute(self, context: Context, fence: Fence, started: datetime | None) -> Any:
         self._check_arguments()
-        if self._doubt_option() != "resubmit":
-            refuse_replaced(Way.MANY, context)
         if has_store(context) and records_of(context).keys():
             self._submitted = "A part of the inputs"  # so a retry may find it, if this try fails from here on
         self._complete_inputs()

@@ -28,7 +28,7 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 from airflow_provider_whiterabbit.operators.many_failures import failure_of, listed
 from airflow_provider_whiterabbit.operators.many_patience import Patience, is_busy
-from airflow_provider_whiterabbit.operators.submission import index_of, key_of
+from airflow_provider_whiterabbit.operators.submission import Way, index_of, key_of
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wait.timing import Timing
@@ -119,6 +119,7 @@ class ManySubmissions:
         if self._taken:
             log.info("Submitted before: %s", self)
         if missing := [index for index in range(count) if index not in self._taken]:
+            self._submissions.refuse_replaced(Way.MANY)
             self._refuse_if_moved([key for key in earlier if (index_of(key) or 0) >= count], missing)
             self._plan.check()
             self._each(missing, self._submit)

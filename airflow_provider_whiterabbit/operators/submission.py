@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.client.text import clean
@@ -36,6 +36,14 @@ _NOT_ASKED = ("waitForMs", "callbackSecret", "callbackHeaders")
 _ROUNDS = 10_000
 
 _KEY_OF_INPUT = re.compile(r"inputs\[([0-9]{1,9})\]")
+
+
+class Way(Enum):
+    """The ways in which a task submits. Each has its records in another place: see `KEY`, `key_of` and `page_key`."""
+
+    ONE = "as an operator of one input"
+    MANY = "as an operator of many inputs"
+    CODE = "under a key"
 
 
 class Kind(StrEnum):

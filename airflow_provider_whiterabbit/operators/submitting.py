@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.exceptions import (
     WhiteRabbitError,
@@ -12,7 +12,7 @@ from airflow_provider_whiterabbit.exceptions import (
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.operators.earlier import EarlierMixin
 from airflow_provider_whiterabbit.operators.fence import Fence
-from airflow_provider_whiterabbit.operators.submission import Submission
+from airflow_provider_whiterabbit.operators.submission import Submission, Way
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wire.messages import Request
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 class SubmittingMixin(EarlierMixin):
     """Mixin for operators that submit a component or workflow at most once."""
+
+    _way: ClassVar[Way] = Way.ONE
 
     def _complete_arguments(self, context: Context) -> None:
         """Set the arguments that are known only now. An error still tells what an earlier try has submitted."""

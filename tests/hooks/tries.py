@@ -87,6 +87,8 @@ class Task:
 
     :param map_index: its map index.
     :param run_id: id of its DAG run.
+    :param attributes: further attributes of its operator.
+    :param ti_attributes: further attributes of the task instance.
     """
 
     map_index: int = -1
@@ -94,6 +96,8 @@ class Task:
     store: Store = field(default_factory=Store)
     try_number: int = 0
     max_tries: int = RETRIES
+    attributes: dict[str, Any] = field(default_factory=dict)
+    ti_attributes: dict[str, Any] = field(default_factory=dict)
 
     def run(self, code: Callable[[Once], T], hook: WhiteRabbitHook | None = None, **options: Any) -> T:
         """Run the task's code in the next try, which a new process would do."""
@@ -109,7 +113,12 @@ class Task:
     def context(self, store: Store | None) -> Any:
         """Return the context of a new process that runs the present try."""
         ti = FakeTaskInstance(self.try_number, self.max_tries, map_index=self.map_index, run_id=self.run_id)
-        context = {"ti": ti, "task": SimpleNamespace(retries=RETRIES), "dag_run": SimpleNamespace(clear_number=0)}
+        vars(ti).update(self.ti_attributes)
+        context = {
+            "ti": ti,
+            "task": SimpleNamespace(retries=RETRIES, **self.attributes),
+            "dag_run": SimpleNamespace(clear_number=0),
+        }
         return context if store is None else context | {"task_state_store": store}
 
     def clear(self) -> None:

@@ -27,7 +27,7 @@ __all__ = ["wr"]  # a fixture
 CLEARED = 1 + RETRIES + 1
 """Airflow's `max_tries` after a clear that follows the first try."""
 
-REPLACED = r"^An earlier try of this task was another operator or other code, and has submitted {}\. So nothing was"
+REPLACED = r"^An earlier run of this task has submitted {}, and this run has not asked for that before it submits"
 """The refusal of a task that submits in another way than its earlier tries."""
 
 

@@ -14,6 +14,7 @@ from airflow_provider_whiterabbit.operators.fence import keyed_fence_of
 from airflow_provider_whiterabbit.operators.fence.keyed import KeyedRecords
 from dev.harness.standins import RETRIES, FakeAirflow, FakeTaskInstance
 from tests.operators.remotes import Remote
+from tests.versions import HAS_SDK
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,8 @@ RUNS_AGAIN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Airflow 2": ({}, {"next_method": "resume"}),
     "Airflow 3": ({}, {"_ti_context_from_server": SimpleNamespace(next_method="resume")}),
 }
+if HAS_SDK:
+    RUNS_AGAIN["rescheduled"] = ({}, {"_ti_context_from_server": SimpleNamespace(task_reschedule_count=1)})
 """Attributes of the task and of its task instance, if the code of the task may run again within one try."""
 
 
@@ -91,6 +94,14 @@ def test_runs_again_in_one_try(remote: Remote, case: str) -> None:
             run()
     assert not remote.submissions
     run(on_doubt="resubmit")
+    assert remote.submissions == 1
+
+
+def test_reschedule_before_the_first_run(remote: Remote) -> None:
+    """An operator that Airflow has rescheduled because a worker could not load its DAG has not run yet, and submits."""
+    airflow, operator = FakeAirflow(has_store=False), remote.operator()
+    vars(airflow.ti)["_ti_context_from_server"] = SimpleNamespace(task_reschedule_count=1)
+    operator.execute(airflow.context(operator))
     assert remote.submissions == 1
 
 

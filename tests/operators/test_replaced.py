@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_whiterabbit.compat import AirflowFailException, get_current_context
-from airflow_provider_whiterabbit.emulator import Emulator
+from airflow_provider_whiterabbit.emulator import Emulator, effects
+from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitInputError
 from airflow_provider_whiterabbit.hooks.once import Once
 from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
 from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
@@ -54,8 +56,10 @@ def by_code(*payees: str) -> Code:
 WAYS = {
     "one": (by_one, r"component PAY at .* as \S+"),
     "many": (by_many, "2 inputs"),
-    "code": (by_code, "what 2 keys stand for"),
+    "code": (by_code, "the keys 'alice', 'bob'"),
 }
+
+REFUSAL = r"^An earlier run of this task has submitted {}, and this run has not asked for that before it submits "
 
 
 @pytest.mark.parametrize("before", WAYS)
@@ -71,8 +75,7 @@ def test_another_way(wr: Emulator, before: str, now: str, cleared: bool) -> None
     if cleared:
         task.clear()
     for _ in range(2):
-        refusal = rf"^An earlier try of this task was another operator or other code, and has submitted {submitted}\. "
-        with pytest.raises(AirflowFailException, match=refusal):
+        with pytest.raises(AirflowFailException, match=REFUSAL.format(submitted)):
             task.run(WAYS[now][0]("alice", "bob"))
     assert paid(wr) == sent
 
@@ -91,17 +94,23 @@ def test_resubmit(wr: Emulator) -> None:
     assert paid(wr) == ["alice"] * 6
 
 
-@pytest.mark.parametrize("operator", [by_one, by_many])
-@pytest.mark.parametrize("keys_first", [False, True])
-@pytest.mark.parametrize("calls", range(20))
-def test_two_ways_in_one_task(wr: Emulator, operator: Callable[[str], Code], keys_first: bool, calls: int) -> None:
-    """The code of a task may execute an operator and submit under keys; a retry goes on wherever a try was killed."""
-    parts = [by_code("bob", "carol"), operator("alice")] if keys_first else [operator("alice"), by_code("bob", "carol")]
+def together(*parts: Code) -> Code:
+    """Return code that submits in several ways, one after the other."""
 
     def code(once: Once) -> None:
         for part in parts:
             part(once)
 
+    return code
+
+
+@pytest.mark.parametrize("operator", [by_one, by_many])
+@pytest.mark.parametrize("keys_first", [False, True])
+@pytest.mark.parametrize("calls", range(24))
+def test_two_ways_in_one_task(wr: Emulator, operator: Callable[[str], Code], keys_first: bool, calls: int) -> None:
+    """The code of a task may execute an operator and submit under keys; a retry goes on wherever a try was killed."""
+    parts = [operator("alice"), by_code("bob", "carol")]
+    code = together(*(reversed(parts) if keys_first else parts))
     task = Task()
     task.store.fail_at = calls
     with contextlib.suppress(Killed):
@@ -116,6 +125,99 @@ def test_two_ways_in_one_task(wr: Emulator, operator: Callable[[str], Code], key
     assert most_often(paid(wr)) <= 1
 
 
+PARTIAL_EDITS: dict[str, tuple[Code, Code, str]] = {
+    "another key, then many": (
+        by_code("alice", "bob"),
+        together(by_code("quote"), by_many("alice", "bob")),
+        "the keys 'alice', 'bob'",
+    ),
+    "another operator, then keys": (
+        by_many("alice", "bob"),
+        together(by_one("quote"), by_code("alice", "bob")),
+        "2 inputs",
+    ),
+    "one of both moved to a key": (
+        together(by_code("bob"), by_one("alice")),
+        by_code("bob", "alice"),
+        r"component PAY at .* as \S+",
+    ),
+    "a key moved to the inputs": (
+        together(by_many("alice"), by_code("bob")),
+        by_many("alice", "bob"),
+        "the keys 'bob'",
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", PARTIAL_EDITS)
+def test_partial_edit(wr: Emulator, edit: str) -> None:
+    """Nothing is paid again either if the edited code still has a part of what it had before."""
+    before, after, submitted = PARTIAL_EDITS[edit]
+    task = Task()
+    task.run(before)
+    with pytest.raises(AirflowFailException, match=REFUSAL.format(submitted)):
+        task.run(after)
+    assert most_often(paid(wr)) == 1
+
+
+@pytest.mark.parametrize("case", ["reschedule", "deferral", "raised"])
+def test_edit_within_a_try(wr: Emulator, case: str) -> None:
+    """The code may also be edited between two runs of one try: between two pokes, or while the task is deferred."""
+    task = Task()
+    task.run(by_code("alice"))
+    if case == "reschedule":
+        task.attributes = {"reschedule": True}
+    else:
+        name, value = ("next_method", "resume") if case == "deferral" else ("task_reschedule_count", 1)
+        task.ti_attributes = {"_ti_context_from_server": SimpleNamespace(**{name: value})}
+    for code in (by_one("alice"), by_many("alice")):
+        with pytest.raises(AirflowFailException, match=REFUSAL.format("the keys 'alice'")):
+            task.again(code)
+    task.again(by_code("alice", "bob"))
+    assert paid(wr) == ["alice", "bob"]
+
+
+def test_answer_after_an_edit(wr: Emulator) -> None:
+    """An operator of many inputs that is resumed with the answer for an operator of one submits nothing."""
+    wr.fault(effects.Reset("answer"), kind="submit")
+    task = Task()
+    with pytest.raises(AirflowFailException, match="It is not known"):
+        task.run(by_one("alice"))
+    inputs = [{"to": "alice"}]
+    operator = WhiteRabbitExecuteComponentsOperator(task_id="pay", module="PAY", inputs=inputs)
+    answer = {"chosen_options": ["It is there"], "params_input": {"execution_id": wr.executions[0]["id"]}}
+    task.ti_attributes = {"_ti_context_from_server": SimpleNamespace(next_method="execute_answered")}
+    with pytest.raises(AirflowFailException, match=REFUSAL.format("component PAY at .* as an unknown execution")):
+        task.again(lambda _: operator.execute_answered(get_current_context(), answer))
+    assert paid(wr) == ["alice"]
+
+
+def test_keys_of_inputs(wr: Emulator) -> None:
+    """Code can't use the keys of the operator of many inputs, with which its records would be mistaken."""
+    with pytest.raises(WhiteRabbitInputError, match=r"^key: 'inputs\[0\]' is how the operator of many inputs names"):
+        Task().run(by_code("inputs[0]"))
+
+
+def test_interrupted_look(wr: Emulator) -> None:
+    """If the look for the record of an operator is interrupted, this try submits nothing more."""
+
+    def code(once: Once) -> None:
+        for payee in ("bob", "carol"):
+            with contextlib.suppress(Killed, WhiteRabbitError):
+                once.execute_component(payee, "PAY", {"to": payee})
+
+    position = None
+    for run_id in ("calm", "interrupted"):
+        task = Task(run_id=run_id)
+        task.run(by_code("alice"))
+        task.store.fail_at = position
+        task.run(code)
+        looks = [number for number, call in enumerate(task.store.calls) if call == "get whiterabbit_submission"]
+        position = looks[0]
+        assert len(looks) == 1
+    assert paid(wr) == ["alice", "bob", "carol", "alice"]
+
+
 def test_replaced_after_an_unknown_end(wr: Emulator) -> None:
     """What an operator was about to submit when it was killed is not submitted under a key."""
     task = Task()
@@ -123,6 +225,6 @@ def test_replaced_after_an_unknown_end(wr: Emulator) -> None:
     with pytest.raises(Killed):
         task.run(by_one("alice"))
     task.store.fail_at = None
-    with pytest.raises(AirflowFailException, match=r"component PAY at .* as an unknown execution\."):
+    with pytest.raises(AirflowFailException, match=REFUSAL.format("component PAY at .* as an unknown execution")):
         task.run(by_code("alice"))
     assert paid(wr) == []

@@ -19,7 +19,7 @@ from airflow_provider_whiterabbit.operators.fence.guarded_store import GuardedSt
 from airflow_provider_whiterabbit.operators.fence.pages import PAGE as PAGE
 from airflow_provider_whiterabbit.operators.fence.pages import Change, Pages
 from airflow_provider_whiterabbit.operators.fence.places import Place
-from airflow_provider_whiterabbit.operators.submission import answer_key, page_key
+from airflow_provider_whiterabbit.operators.submission import KEY, Way, answer_key, page_key
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
@@ -48,13 +48,14 @@ class KeyedRecords:
         self.warned = False
         """Whether this try has logged the risks of this deployment."""
 
-        self.has_operator = False
-        """Whether this try has executed an operator, which keeps the record of its only submission elsewhere."""
+        self.operator: Way | None = None
+        """How the operator submits that this process has executed; None if it has executed none."""
 
         self.log_level = logging.INFO
         """The level with which the id of each submission is logged."""
 
         self._store = store
+        self._of_operator: list[Any] = []  # empty before it is asked for
         self._owners: dict[str, str] | None = None  # None before it is asked for
         self._lock = threading.RLock()
         self._gathering = threading.Condition()
@@ -69,11 +70,20 @@ class KeyedRecords:
         """Whether there is a store (Airflow 3.3+)."""
         return self._store is not None
 
-    def claim_operator(self) -> bool:
-        """Note that this try executes an operator; return False if it has executed one before."""
+    def claim_operator(self, way: Way) -> bool:
+        """Note that this process executes an operator; return False if it has executed one before in this try."""
         with self._lock:
-            is_first, self.has_operator = not self.has_operator, True
-            return is_first
+            if self.operator is not None:
+                return False
+            self.operator = way
+            return True
+
+    def record_of_operator(self) -> Any:
+        """Return the record of an operator of one input as this process has first read it; None if there was none."""
+        with self._lock:
+            if not self._of_operator:
+                self._of_operator.append(self._store.get(KEY))
+            return self._of_operator[0]
 
     def lock_of(self, key: str) -> threading.RLock:
         """Return the lock that a thread holds while it looks for a submission and submits."""
@@ -87,6 +97,14 @@ class KeyedRecords:
         """
         with self._lock:
             return self._pages.keys()
+
+    def earlier_keys(self) -> list[str]:
+        """Return the keys that had a record when this process has read the records, in order.
+
+        :raises WhiteRabbitProtocolError: if the records can't be read.
+        """
+        with self._lock:
+            return self._pages.earlier_keys()
 
     def owner(self, target_id: str, key: str) -> str:
         """Return the key that an id belongs to; if there is none, it belongs to this key from now on.

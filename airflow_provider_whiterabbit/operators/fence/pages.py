@@ -59,6 +59,7 @@ class Pages:
         self._store = store
         self._pages: list[dict[str, Any]] | None = None  # None before they are read
         self._page_of: dict[str, int] = {}  # counted from 0
+        self._earlier: list[str] = []
         self._counted = 0
         # What the store may hold of each page: more than one value after a write that has failed, or seems to.
         self._possible: defaultdict[int, list[Any]] = defaultdict(lambda: [None])
@@ -69,6 +70,11 @@ class Pages:
         :raises WhiteRabbitProtocolError: if the records can't be read.
         """
         return [key for page in self._loaded() for key in page]
+
+    def earlier_keys(self) -> list[str]:
+        """Return the keys that had a record when the pages were read, in order."""
+        self._loaded()
+        return self._earlier
 
     def owners(self) -> dict[str, str]:
         """Return the keys of the records by the ids of what was submitted."""
@@ -198,6 +204,7 @@ class Pages:
             pages = [copy.deepcopy(page) for page in self._read_pages()]
             self._possible.update({number: [copy.deepcopy(page)] for number, page in enumerate(pages)})
             self._page_of = {key: number for number, page in enumerate(pages) for key in page}
+            self._earlier = list(self._page_of)
             self._pages = pages
         return self._pages
 

@@ -1,65 +1,66 @@
 """Refuses to submit what the task may have submitted in another way, before the DAG was changed within a DAG run.
 
-An operator of one input, one of many and the code of a task keep their records under different keys, so none of them
+An operator of one input, one of many and the code of a task keep their records in different places, so none of them
 finds what another has submitted as its own.
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from airflow_provider_whiterabbit.compat import AirflowFailException
-from airflow_provider_whiterabbit.operators.fence import fence_of
 from airflow_provider_whiterabbit.operators.fence.keyed import records_of
-from airflow_provider_whiterabbit.operators.submission import is_key
+from airflow_provider_whiterabbit.operators.fence.runs import may_have_run
+from airflow_provider_whiterabbit.operators.submission import Submission, Way, is_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from airflow_provider_whiterabbit.compat import Context
-    from airflow_provider_whiterabbit.operators.submission import Submission
 
-
-class Way(Enum):
-    """How a task submits."""
-
-    ONE = "an operator of one input"
-    MANY = "an operator of many inputs"
-    CODE = "keys in its code"
+_SHOWN = 5
+"""How many keys a message names at most."""
 
 
 def refuse_replaced(way: Way, context: Context) -> None:
-    """Refuse to submit if earlier tries of the task have submitted, but not in the way of this try.
+    """Refuse to submit what is new, unless this run knows all that earlier runs have submitted in other ways.
 
-    The code of a task may use several ways. So a way that this try has used too is no sign of a change of the DAG.
+    The code of a task may use several ways. So what this run has asked for, and found, is no sign of a change of the
+    DAG.
 
-    :param way: how this try is about to submit.
-    :raises AirflowFailException: if earlier tries have submitted in another way only.
+    :param way: how this run is about to submit.
+    :raises AirflowFailException: if an earlier run has submitted in another way what this run has not asked for.
     """
-    records = records_of(context)
-    if not records.survives_retries or context["ti"].try_number == 1:
+    records, ti = records_of(context), context["ti"]
+    if not records.survives_retries or (ti.try_number == 1 and not may_have_run(ti, context["task"])):
         return
-    keys = records.keys()
-    of_inputs = [key for key in keys if is_key(key)]
-    of_code = [key for key in keys if not is_key(key)]
-    one = fence_of(context, "").earlier()
-    earlier = {Way.ONE: one is not None, Way.MANY: bool(of_inputs), Way.CODE: bool(of_code)}
-    if earlier[way] or not any(earlier.values()):
-        return
-    if records.has_operator if way is Way.CODE else not all(map(is_key, records.taken)):
-        return
-    raise AirflowFailException(
-        "An earlier try of this task was another operator or other code, and has submitted "
-        f"{' and '.join(_submitted(one, len(of_inputs), len(of_code)))}. So nothing was submitted now. Undo the change "
-        "of the DAG, and clear this task. Another task_id or DAG run submits anew: use it only for what is missing."
-    )
+    unasked = [key for key in records.earlier_keys() if key not in records.taken]
+    inputs = [key for key in unasked if is_key(key)] if way is not Way.MANY else []
+    keys = [key for key in unasked if not is_key(key)] if way is not Way.CODE else []
+    one = None if Way.ONE in (way, records.operator) else records.record_of_operator()
+    if texts := list(_submitted(one, inputs, keys)):
+        raise AirflowFailException(
+            f"An earlier run of this task has submitted {' and '.join(texts)}, and this run has not asked for that "
+            f"before it submits {way.value}. So nothing was submitted now: it could be the same. If the DAG was "
+            "changed meanwhile, undo that, and clear this task. Another task_id or DAG run submits anew: use it only "
+            "for what is missing. A task that submits several things does best to submit them all under keys."
+        )
 
 
-def _submitted(one: Submission | None, inputs: int, keys: int) -> Iterator[str]:
+def _submitted(one: Any, inputs: list[str], keys: list[str]) -> Iterator[str]:
     if one is not None:
-        yield f"{one.subject or 'something'} at {one.at} as {one.target_id or 'an unknown execution'}"
+        yield _name_of(one)
     if inputs:
-        yield f"{inputs:,} inputs"
+        yield f"{len(inputs):,} inputs"
     if keys:
-        yield f"what {keys:,} keys stand for"
+        more = f" and {len(keys) - _SHOWN:,} more" if len(keys) > _SHOWN else ""
+        yield f"the keys {', '.join(map(repr, keys[:_SHOWN]))}{more}"
+
+
+def _name_of(stored: Any) -> str:
+    try:
+        one = Submission.from_stored(stored)
+    except ValueError:
+        return "what its stored record does not tell"
+    return f"{one.subject or 'something'} at {one.at} as {one.target_id or 'an unknown execution'}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.operators.fence.base import Fence
+from airflow_provider_whiterabbit.operators.fence.runs import may_have_run
 from airflow_provider_whiterabbit.operators.submission import Submission
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class StorelessFence(Fence):
         In the first try all retries are left. After a change of `retries` in the DAG only the very first try counts as
         one: it is safer to refuse than to submit twice.
         """
-        if runs_again_in_one_try(self._ti, self._task):
+        if may_have_run(self._ti, self._task):
             return Submission(None, made=_MADE_BY_A_RUN)
         tries_before = self._ti.try_number - 1
         if tries_before > 0 and self._ti.max_tries != tries_before + self._task.retries:
@@ -67,7 +68,7 @@ class StorelessFence(Fence):
     @property
     def remedy(self) -> str:
         """What a person has to do about a submission that may have arrived, in Airflow before 3.3."""
-        if runs_again_in_one_try(self._ti, self._task):
+        if may_have_run(self._ti, self._task):
             return _REMEDY_OF_A_RUN
         return (
             "Look for it in White Rabbit. If it is not there, clear this task; if it is there, wait for it with the "
@@ -92,7 +93,7 @@ class KeyedStorelessFence(StorelessFence):
         """Return None in the very first run of the task, and an uncertain submission in each later one."""
         if self._key in self._unsure:
             return Submission(None, made="that this try may have made")
-        if runs_again_in_one_try(self._ti, self._task):
+        if may_have_run(self._ti, self._task):
             return Submission(None, made=_MADE_BY_A_RUN)
         return Submission(None, made=_MADE_BY_A_TRY) if self._ti.try_number > 1 else None
 
@@ -108,21 +109,10 @@ class KeyedStorelessFence(StorelessFence):
     @property
     def remedy(self) -> str:
         """What a person has to do about submissions that may have arrived, in Airflow before 3.3."""
-        if runs_again_in_one_try(self._ti, self._task):
+        if may_have_run(self._ti, self._task):
             return _REMEDY_OF_A_RUN
         return (
             "Before version 3.3, Airflow keeps no ids across tries, so only the first try of a task submits under "
             "keys. Look for the submissions of this task in White Rabbit, and start another DAG run for those that are "
             "missing. (For future runs, set retries=0, or on_doubt='resubmit' where submitting twice does no harm.)"
         )
-
-
-def runs_again_in_one_try(ti: Any, task: Any) -> bool:
-    """Return whether the code of a task may have run before in this try, in another process.
-
-    That is so for a sensor in mode ``reschedule``, whose pokes are not told apart here, and after a deferral.
-
-    :param task: the operator of the task, whose code may execute another one.
-    """
-    from_server = getattr(ti, "_ti_context_from_server", None)  # Airflow 3
-    return bool(getattr(task, "reschedule", False) or getattr(from_server or ti, "next_method", None))
