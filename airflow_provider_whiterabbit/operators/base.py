@@ -228,7 +228,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         Refuse an operator in a forked process, too: others may be executed there at the same time.
         """
         check_process(context["ti"])
-        if not records_of(context).claim_operator(self._way):
+        if not records_of(context).claim_operator(self._submits_as):
             raise WhiteRabbitInputError(
                 "A task submits once, but this one executes operators more than once. Map one operator over its "
                 "inputs, under another task_id: the first operator of this task may have submitted"

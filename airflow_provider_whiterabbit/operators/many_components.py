@@ -40,7 +40,7 @@ class WhiteRabbitManyComponentsOperator(WaitingForManyMixin, WhiteRabbitComponen
     """Submits each of many inputs of a component at most once; then waits for the executions, or returns their ids."""
 
     waits_for = EXECUTIONS
-    _way = Way.MANY
+    _submits_as = Way.MANY
     trigger_class = WhiteRabbitExecutionsTrigger
     operator_extra_links = ()
 

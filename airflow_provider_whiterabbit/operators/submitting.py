@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class SubmittingMixin(EarlierMixin):
     """Mixin for operators that submit a component or workflow at most once."""
 
-    _way: ClassVar[Way] = Way.ONE
+    _submits_as: ClassVar[Way] = Way.ONE
 
     def _complete_arguments(self, context: Context) -> None:
         """Set the arguments that are known only now. An error still tells what an earlier try has submitted."""
