@@ -22,7 +22,7 @@ Fetch = Callable[[ClientSettings, str], Any]
 
 
 Submit = Callable[..., Any]
-"""Takes settings and the request of a submission, and perhaps what else `submit` of a client takes."""
+"""Takes settings and the request of a submission, and perhaps a `Timing` and what else `submit` of a client takes."""
 
 AT_ONCE = Timing(first_pause=0)
 """Lets submissions be sent again without a pause of their own."""
@@ -30,8 +30,8 @@ AT_ONCE = Timing(first_pause=0)
 
 def _open_and_read(execution_id: str) -> Generator[Command, Any, Any]:
     """Open a stream and return its first events."""
-    yield Open(api.stream_execution(execution_id), 10)
-    return (yield Read(silence=10, within=10, quiet=10))
+    yield Open(api.stream_execution(execution_id), 60)
+    return (yield Read(silence=60, within=60, quiet=60))
 
 
 def _record_with_requests(settings: ClientSettings, execution_id: str) -> Any:
@@ -60,14 +60,14 @@ def _stream_with_aiohttp(settings: ClientSettings, execution_id: str) -> Any:
     return asyncio.run(fetch())
 
 
-def _submit_with_requests(settings: ClientSettings, request: Request, **options: Any) -> Any:
-    with Client(settings, AT_ONCE) as client:
+def _submit_with_requests(settings: ClientSettings, request: Request, timing: Timing = AT_ONCE, **options: Any) -> Any:
+    with Client(settings, timing) as client:
         return client.submit(request, **options)
 
 
-def _submit_with_aiohttp(settings: ClientSettings, request: Request, **options: Any) -> Any:
+def _submit_with_aiohttp(settings: ClientSettings, request: Request, timing: Timing = AT_ONCE, **options: Any) -> Any:
     async def submit() -> Any:
-        async with AsyncClient(settings, AT_ONCE) as client:
+        async with AsyncClient(settings, timing) as client:
             return await client.submit(request, **options)
 
     return asyncio.run(submit())

@@ -20,5 +20,5 @@ def pauses() -> list[float]:
 @pytest.fixture
 def client(whiterabbit_emulator: Emulator, pauses: list[float]) -> Iterator[Client]:
     """Yield a client of the emulator that does not sleep."""
-    with Client(settings_for(whiterabbit_emulator, request_timeout=2), sleep=pauses.append) as client:
+    with Client(settings_for(whiterabbit_emulator), sleep=pauses.append) as client:
         yield client

@@ -29,7 +29,7 @@ MIDNIGHT = datetime.datetime(2020, 2, 2, tzinfo=datetime.UTC)
 TIMEOUT = 0.5
 """Seconds after which the waits give up."""
 
-FAST = Timing(min_poll_interval=0.05, final_read=2.0)
+FAST = Timing(min_poll_interval=0.05, final_read=60)
 
 # freezegun stops the clock of asyncio's timers as well, unless it is told not to.
 freezers = pytest.mark.parametrize(

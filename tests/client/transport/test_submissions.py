@@ -14,7 +14,7 @@ import pytest
 from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.records.execution import Execution
-from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.emulator.plumbing.certificates import Certificate
 from dev.harness.modules import MODULES
@@ -22,11 +22,6 @@ from tests.client.transport.tls_servers import server_context, tls_server
 from tests.client.transports import Submit, settings_for, submitters
 
 pytestmark = submitters
-
-
-def settings(wr: Emulator) -> ClientSettings:
-    """Return settings with which a held answer is given up soon."""
-    return settings_for(wr, request_timeout=2)
 
 
 def count_submissions(wr: Emulator) -> int:
@@ -39,7 +34,7 @@ def count_submissions(wr: Emulator) -> int:
 
 def test_submit(submit: Submit, whiterabbit_emulator: Emulator) -> None:
     """A submission returns the record of its execution, and sends only the fields that are set."""
-    execution = Execution.from_dict(submit(settings(whiterabbit_emulator), api.execute_component("RANDOM_UUID")))
+    execution = Execution.from_dict(submit(settings_for(whiterabbit_emulator), api.execute_component("RANDOM_UUID")))
     assert (execution.module, execution.status, execution.completed) == ("RANDOM_UUID", "CREATED", False)
     assert whiterabbit_emulator.requests(kind="submit")[0].body == b'{"module":"RANDOM_UUID","input":{},"config":{}}'
 
@@ -47,22 +42,22 @@ def test_submit(submit: Submit, whiterabbit_emulator: Emulator) -> None:
 def test_signature_of_a_body_that_python_writes_differently(submit: Submit, whiterabbit_emulator: Emulator) -> None:
     """The signature is valid for numbers, keys and text that Python's `json` writes differently from JavaScript."""
     inputs = {"b": 1.0, "10": 1e16, "9": 1e-7, "é😀\u2028": -0.0, "n": [1e21, 5e-324, 0.1]}
-    execution = submit(settings(whiterabbit_emulator), api.execute_component("ECHO", inputs, inline_wait=5))
+    execution = submit(settings_for(whiterabbit_emulator), api.execute_component("ECHO", inputs, inline_wait=5))
     assert execution["output"]["input"] == inputs
 
 
 def test_inline_wait_may_exceed_the_request_timeout(submit: Submit, whiterabbit_emulator: Emulator) -> None:
     """The read timeout is longer than the `inline_wait` of the submission."""
     whiterabbit_emulator.script("SLOW", output=1, after=2.5)
-    request = api.execute_component("SLOW", inline_wait=5)
-    assert submit(settings(whiterabbit_emulator), request)["output"] == 1
+    request = api.execute_component("SLOW", inline_wait=15)
+    assert submit(settings_for(whiterabbit_emulator, request_timeout=2), request)["output"] == 1
 
 
 def test_on_id_is_called_first(submit: Submit, whiterabbit_emulator: Emulator) -> None:
     """`on_id` receives the id of a submission although the rest of the answer is malformed."""
     whiterabbit_emulator.fault(effects.Answer(200, {"id": "e-1", "status": "PAUSED"}), kind="submit")
     ids: list[str] = []
-    answer = submit(settings(whiterabbit_emulator), api.execute_component("X"), on_id=ids.append)
+    answer = submit(settings_for(whiterabbit_emulator), api.execute_component("X"), on_id=ids.append)
     assert ids == ["e-1"]
     with pytest.raises(exc.WhiteRabbitProtocolError, match=r"e-1.*PAUSED"):
         Execution.from_submission(answer)
@@ -93,10 +88,13 @@ def test_uncertain_submissions_are_not_repeated(
     submit: Submit, whiterabbit_emulator: Emulator, failure: effects.Effect
 ) -> None:
     """A submission that may have reached the server is not sent again, and raises the uncertain-submission error."""
-    whiterabbit_emulator.fault(failure, kind="submit", times=None)
+    wr = whiterabbit_emulator
+    wr.fault(failure, kind="submit", times=None)
+    soon = {"request_timeout": 2} if isinstance(failure, effects.Hold) else {}
     with pytest.raises(exc.WhiteRabbitUncertainSubmissionError):
-        submit(settings(whiterabbit_emulator), api.execute_component("PAY"))
-    assert count_submissions(whiterabbit_emulator) == 1
+        submit(settings_for(wr, **soon), api.execute_component("PAY"))
+    wr.wait_for_request(kind="submit")  # a busy emulator may read it only after the client has given up
+    assert count_submissions(wr) == 1
 
 
 @pytest.mark.parametrize(
@@ -116,7 +114,7 @@ def test_refused_submissions_are_not_repeated(
     """A submission that the server refused is not sent again, and raises an error with the server's message."""
     whiterabbit_emulator.fault(effects.Answer(status, {"message": "no", "error": "Nope"}), kind="submit", times=None)
     with pytest.raises(error, match=r"Nope: no") as caught:
-        submit(settings(whiterabbit_emulator), api.execute_component("PAY"))
+        submit(settings_for(whiterabbit_emulator), api.execute_component("PAY"))
     assert type(caught.value) is error
     assert count_submissions(whiterabbit_emulator) == 1
 
@@ -128,7 +126,7 @@ def test_too_many_requests(submit: Submit, whiterabbit_emulator: Emulator) -> No
     """A submission that was answered with 429 is sent again after the seconds of its `Retry-After`."""
     wr = whiterabbit_emulator
     wr.fault(effects.Answer(429, retry_after=1), kind="submit", times=2)
-    submit(settings(wr), api.execute_component("PAY"))
+    submit(settings_for(wr), api.execute_component("PAY"))
     assert count_submissions(wr) == 3
     assert len(wr.executions) == 1
     assert all(second.monotonic - first.monotonic >= 1 for first, second in pairwise(wr.journal))
@@ -138,7 +136,7 @@ def test_each_attempt_is_signed_after_its_pause(submit: Submit, whiterabbit_emul
     """The signature of a second attempt has a time after the pause, because it is valid for only 30 seconds."""
     wr = whiterabbit_emulator
     wr.fault(effects.Answer(429, retry_after=2), kind="submit")
-    submit(settings(wr), api.execute_component("PAY"))
+    submit(settings_for(wr), api.execute_component("PAY"))
     assert [entry.status for entry in wr.journal] == [429, 200]
     first, second = (int(entry.headers["x-sdk-timestamp"]) for entry in wr.journal)
     assert second - first >= 1  # the time of a signature has whole seconds
@@ -161,7 +159,8 @@ def test_refused_connections_are_tried_again(submit: Submit, whiterabbit_emulato
     wr.pause()
     resuming = threading.Timer(0.2, wr.resume)
     resuming.start()
-    submit(settings_for(wr, request_attempts=100), api.execute_component("PAY"))
+    growing = Timing(first_pause=0.1)  # 100 attempts without pauses may all be made before the emulator is back
+    submit(settings_for(wr, request_attempts=100), api.execute_component("PAY"), growing)
     resuming.join()
     assert count_submissions(wr) == 1
 
@@ -199,7 +198,7 @@ def test_a_connection_that_is_cut_within_tls(submit: Submit, whiterabbit_emulato
 def test_a_replaced_key(submit: Submit, whiterabbit_emulator: Emulator) -> None:
     """A refused key is not tried again with another one for a submission."""
     wr = whiterabbit_emulator
-    old = settings(wr)
+    old = settings_for(wr)
     wr.rotate_key()
     with pytest.raises(exc.WhiteRabbitAuthenticationError):
         submit(old, api.execute_component("PAY"))
@@ -210,6 +209,6 @@ def test_a_wrong_clock(submit: Submit, whiterabbit_emulator: Emulator) -> None:
     """A submission that was refused for the time of its signature is sent again with the server's time."""
     wr = whiterabbit_emulator
     wr.clock_offset = 90
-    submit(settings(wr), api.execute_component("PAY"))
+    submit(settings_for(wr), api.execute_component("PAY"))
     assert [entry.status for entry in wr.requests(kind="submit")] == [401, 200]
     assert len(wr.executions) == 1

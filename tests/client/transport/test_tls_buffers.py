@@ -60,11 +60,11 @@ def settings(whiterabbit_emulator: Emulator, tmp_path: Path) -> Iterator[ClientS
 
 def all_events(seen: list[int]) -> Generator[Command, Any, list[Any]]:
     """Open a stream and read its events; note the sizes of the buffers when the stream is open."""
-    yield Open(api.stream_execution("e-1"), 10)
+    yield Open(api.stream_execution("e-1"), 60)
     seen += buffers()
     events: list[Any] = []
     while len(events) < len(EVENTS):
-        events += map(event_data, (yield Read(silence=10, within=10, quiet=10)))
+        events += map(event_data, (yield Read(silence=60, within=60, quiet=60)))
     seen += buffers()
     return events
 

@@ -321,7 +321,7 @@ async def test_one_bad_execution(server: Http2Server) -> None:
 async def test_data_without_a_head(server: Http2Server) -> None:
     """A body without a head is no answer."""
     server.answer = lambda peer, stream_id, _: peer.raw(0, 1, stream_id, b"{}")
-    async with AsyncClient(settings_of(server)) as client, asyncio.timeout(10):
+    async with AsyncClient(settings_of(server)) as client, asyncio.timeout(60):
         with pytest.raises(exc.WhiteRabbitTransportError):
             await client.send(api.get_execution("e-1"))
 
