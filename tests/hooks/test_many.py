@@ -116,8 +116,10 @@ def test_timeout(whiterabbit_emulator: Emulator) -> None:
         wr.create_execution("X", output=1),
         wr.create_execution("X", output=2),
     ]
+    hook = WhiteRabbitHook()
+    hook.timing = Timing(final_read=60)
     with pytest.raises(exc.WhiteRabbitTimeoutError) as caught:
-        WhiteRabbitHook().wait_for_executions([*ids, ids[0]], timeout=1)
+        hook.wait_for_executions([*ids, ids[0]], timeout=1)
     assert [result["output"] for result in caught.value.ended] == [1, 2]
     assert "1 of 3 executions had not ended at the deadline (2 of 3 ended, 0 failed" in str(caught.value)
     assert f"Execution {ids[0]} had not ended at the deadline" in str(caught.value)

@@ -60,6 +60,7 @@ def test_wait(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator, script: dic
 def test_timeout(hook: WhiteRabbitHook, whiterabbit_emulator: Emulator) -> None:
     """After the time-out, an error tells the last known status."""
     whiterabbit_emulator.script_workflow("flow", [{"module": "A", "manual": True}])
+    hook.timing = Timing(final_read=60)
     with pytest.raises(exc.WhiteRabbitTimeoutError, match="EXECUTING"):
         hook.wait_for_workflow_run(hook.trigger_workflow("flow"), timeout=0.1)
 

@@ -46,6 +46,10 @@ class Component:
         """Set the status that submitted executions reach."""
         self.wr.script("PAY", **self._script(status, {"paid": 1}))
 
+    def complete(self) -> None:
+        """Complete the execution that was created last."""
+        self.wr.complete(self.newest)
+
     def result(self, identity: str) -> Any:
         """Return what an operator returns for a completed execution."""
         return self.wr.execution(identity)["output"]
@@ -102,6 +106,10 @@ class Workflow:
         stage: Any = {"module": "PAY", **stages.get(status, {"output": 1})}
         ending: dict[str, Any] = {"ending": "CANCELED", "reason": "second thoughts"} if status == "CANCELED" else {}
         self.wr.script_workflow("flow", [stage], **ending)
+
+    def complete(self) -> None:
+        """Complete the stage of the run that was started last."""
+        self.wr.complete_stage(self.newest, 0)
 
     def result(self, identity: str) -> Any:
         """Return what an operator returns for a completed run."""

@@ -190,7 +190,7 @@ def test_deadline_while_white_rabbit_is_busy(airflow: FakeAirflow, busy: Emulato
     """While an input waits because White Rabbit is busy, the deadline ends the task, and nothing is sent after it."""
     ask_for_patience(busy, skip=1)
     with pytest.raises(exc.WhiteRabbitTimeoutError, match="The time is up, and only 1 of 3 inputs are submitted"):
-        airflow.run(pay("alice", "bob", "carol", timeout=5, at_once=1))
+        airflow.run(pay("alice", "bob", "carol", timeout=12, at_once=1))
     assert paid(busy) == ["alice", "bob"]
     assert list(records(airflow)) == ["inputs[0]"]
 

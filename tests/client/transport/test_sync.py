@@ -16,6 +16,7 @@ from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.sync import Client
 from airflow_provider_whiterabbit.client.wait.target import EXECUTION
+from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from tests.client.transports import settings_for
 
@@ -148,7 +149,7 @@ def test_wait_times_out(whiterabbit_emulator: Emulator) -> None:
     wr.stream_options(ping_interval=0.01)
     execution_id = wr.create_execution("SLOW", manual=True)
     with (
-        Client(settings_for(wr)) as client,
+        Client(settings_for(wr), Timing(final_read=60)) as client,
         pytest.raises(exc.WhiteRabbitTimeoutError, match="CREATED"),
     ):
         client.wait(EXECUTION.followed(execution_id), timeout=0.3)
