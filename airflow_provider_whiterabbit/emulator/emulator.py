@@ -230,7 +230,7 @@ class Emulator:
         """The records of all executions, oldest first."""
         return self._call(lambda: [execution.record() for execution in self._world.executions.values()])
 
-    def wait_for_delivery(self, execution_id: str, *, count: int = 1, timeout: float = 10.0) -> None:
+    def wait_for_delivery(self, execution_id: str, *, count: int = 1, timeout: float = 60.0) -> None:
         """Wait until `count` callback deliveries of an execution have succeeded or failed.
 
         :param timeout: seconds.
@@ -337,7 +337,7 @@ class Emulator:
         """Close the open event streams of an execution or workflow run cleanly; None closes all open streams."""
         self._call(self._world.close_streams if identity is None else lambda: self._world.topic(identity).close())
 
-    def wait_for_stream(self, identity: str, *, count: int = 1, timeout: float = 10.0) -> None:
+    def wait_for_stream(self, identity: str, *, count: int = 1, timeout: float = 60.0) -> None:
         """Wait until `count` event streams of an execution or workflow run are open; 0 waits until all are closed.
 
         :param timeout: seconds.
@@ -420,7 +420,7 @@ class Emulator:
         module: str | None = None,
         count: int = 1,
         answered: bool = False,
-        timeout: float = 10.0,
+        timeout: float = 60.0,
     ) -> list[Entry]:
         """Wait until the emulator has received `count` requests that match as in `requests`; return all that match.
 
