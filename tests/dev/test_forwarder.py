@@ -42,7 +42,7 @@ def front() -> Iterator[Forwarder]:
 
 def name_behind(front: Forwarder) -> str:
     """Return the name of the server that answers a new connection."""
-    return requests.get(front.url, timeout=10).text
+    return requests.get(front.url, timeout=60).text
 
 
 def test_turns(front: Forwarder) -> None:
@@ -74,7 +74,7 @@ def test_a_server_that_dies(front: Forwarder) -> None:
     """A connection breaks when its server does, even if nobody has sent anything."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         front.set_targets([f"http://127.0.0.1:{listening.getsockname()[1]}"])
-        with socket.create_connection(("127.0.0.1", int(front.url.rpartition(":")[2])), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", int(front.url.rpartition(":")[2])), timeout=60) as client:
             server, _ = listening.accept()
             server.close()
             assert client.recv(1) == b""
@@ -85,7 +85,7 @@ def test_the_end_ends_connections(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         with Forwarder() as front:
             front.set_targets([f"http://127.0.0.1:{listening.getsockname()[1]}"])
-            client = socket.create_connection(("127.0.0.1", int(front.url.rpartition(":")[2])), timeout=10)
+            client = socket.create_connection(("127.0.0.1", int(front.url.rpartition(":")[2])), timeout=60)
             server, _ = listening.accept()
         with client, server:
             assert client.recv(1) == server.recv(1) == b""

@@ -24,7 +24,7 @@ def redis() -> Iterator[Redis]:
 def ask(redis: Redis, command: str) -> str:
     """Send a command and return the answer."""
     port = int(redis.url.rpartition(":")[2].partition("/")[0])
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile() as answers:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection, connection.makefile() as answers:
         connection.sendall(f"{command}\r\n".encode())
         return answers.readline().strip()
 

@@ -114,15 +114,15 @@ def seen() -> dict[str, Any]:
     with Emulator(require_signature=False) as wr:
         wr.script_workflow("flow", [{"module": "RANDOM_UUID", "manual": True}])
         key = {"X-Api-Key": wr.api_key}
-        started = requests.post(f"{wr.url}/v1/sdk/workflows/flow", headers=key, timeout=10).json()
+        started = requests.post(f"{wr.url}/v1/sdk/workflows/flow", headers=key, timeout=60).json()
         run_id, execution_id = started["runId"], wr.create_execution("RANDOM_UUID", manual=True)
         found = {"started": started, "run": wr.run(run_id), "execution": wr.execution(execution_id)}
         for noun, identity in (("components", execution_id), ("workflows", run_id)):
             url = f"{wr.url}/v1/sdk/{noun}/executions/{identity}/stream"
-            with requests.get(url, headers=key, timeout=10, stream=True) as stream:
+            with requests.get(url, headers=key, timeout=60, stream=True) as stream:
                 found[noun] = json.loads(next(stream.iter_lines()).removeprefix(b"data: "))
-        found["refused"] = requests.get(f"{wr.url}/v1/sdk/x", timeout=10).json()
-        found["missing"] = requests.get(f"{wr.url}/x", timeout=10).json()
+        found["refused"] = requests.get(f"{wr.url}/v1/sdk/x", timeout=60).json()
+        found["missing"] = requests.get(f"{wr.url}/x", timeout=60).json()
     return found
 
 

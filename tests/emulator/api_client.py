@@ -54,7 +54,7 @@ class ApiClient:
         if body is not None and content_type is not None:
             headers = {**headers, "Content-Type": content_type}
         data = None if body is None else body.encode()
-        options = {"timeout": 10, "allow_redirects": False, **options}
+        options = {"timeout": 60, "allow_redirects": False, **options}
         return self._session.request(method, self._url + path, data=data, headers=headers, **options)
 
     def get(self, path: str, **options: Any) -> requests.Response:

@@ -122,7 +122,7 @@ def test_settings(row: list[str], whiterabbit_emulator: Emulator) -> None:
         exec(f"wr.settings.{code}", {"wr": wr})  # noqa: S102
         changed.append(wr.settings)
     for code in http:
-        answer = requests.post(f"{whiterabbit_emulator.url}/_emulator/settings", json=json.loads(code), timeout=10)
+        answer = requests.post(f"{whiterabbit_emulator.url}/_emulator/settings", json=json.loads(code), timeout=60)
         assert answer.status_code == 200
         changed.append(whiterabbit_emulator.settings)
     for code in command_line:

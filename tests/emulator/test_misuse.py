@@ -153,7 +153,7 @@ def test_a_stopped_emulator() -> None:
         body = {"module": "RANDOM_UUID", "input": {}, "config": {}, "callbackUrl": "https://localhost/x"}
         emulator.script("RANDOM_UUID", manual=True)
         headers = {"X-Api-Key": emulator.api_key}
-        submission = requests.post(f"{emulator.url}/v1/sdk/components", json=body, headers=headers, timeout=10)
+        submission = requests.post(f"{emulator.url}/v1/sdk/components", json=body, headers=headers, timeout=60)
     emulator.complete(execution_id, 1)
     assert emulator.execution(execution_id)["output"] == 1
     for call in (lambda: emulator.complete(submission.json()["id"]), lambda: emulator.start_stage(run, 0)):

@@ -14,7 +14,7 @@ from tests.emulator.api_client import CATALOGUE
 def status(wr: Emulator, path: str = "/_emulator/reset", method: str = "POST", **headers: str) -> int:
     """Send a request to the emulator with these headers (``_`` stands for ``-``), and return the status."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return requests.request(method, wr.url + path, headers=named, timeout=10).status_code
+    return requests.request(method, wr.url + path, headers=named, timeout=60).status_code
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_program_is_served(wr: Emulator, headers: dict[str, str]) -> None:
 
 def test_a_request_without_host(wr: Emulator) -> None:
     """A request of HTTP/1.0 without ``Host`` is refused."""
-    connection = http.client.HTTPConnection(*wr.url.removeprefix("http://").split(":"), timeout=10)
+    connection = http.client.HTTPConnection(*wr.url.removeprefix("http://").split(":"), timeout=60)
     connection.putrequest("POST", "/_emulator/reset", skip_host=True)
     connection.endheaders()
     assert connection.getresponse().status in (400, 403)

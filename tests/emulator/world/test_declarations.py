@@ -56,7 +56,7 @@ def test_the_definition_is_one_that_the_operator_checks(wr: Emulator) -> None:
         optional=["memo"],
         required_config=["slippage"],
     )
-    definitions = catalogue.definitions(requests.get(wr.url + CATALOGUE, timeout=10).json())
+    definitions = catalogue.definitions(requests.get(wr.url + CATALOGUE, timeout=60).json())
     definition = catalogue.find(definitions, "SWAP")
     assert definition.keys() == {"name", "module", "type", "executionModes", "inputs", "outputs", "configs"}
     assert definition["outputs"] == {"response": [{"name": "hash", "schema": {"type": "string"}}]}
@@ -89,8 +89,8 @@ def test_wrong_declarations(wr: Emulator, arguments: dict[str, Any]) -> None:
     arguments = {"module": "SWAP_2", **arguments}
     with pytest.raises(ValueError, match="must be"):
         wr.component(**arguments)
-    assert requests.post(f"{wr.url}/_emulator/components", json=arguments, timeout=10).status_code == 422
-    assert "SWAP_2" not in requests.get(wr.url + CATALOGUE, timeout=10).text
+    assert requests.post(f"{wr.url}/_emulator/components", json=arguments, timeout=60).status_code == 422
+    assert "SWAP_2" not in requests.get(wr.url + CATALOGUE, timeout=60).text
 
 
 def test_scripts_faults_and_requests_of_unknown_modules(wr: Emulator) -> None:
@@ -110,7 +110,7 @@ def test_scripts_faults_and_requests_of_unknown_modules(wr: Emulator) -> None:
 @pytest.mark.parametrize("change", [{"executionModes": 7}, {"module": 7}, {"module": ""}])
 def test_a_definition_in_another_form(wr: Emulator, change: dict[str, Any]) -> None:
     """`add_component` refuses a definition with which a submission could not be answered."""
-    definition = requests.get(wr.url + CATALOGUE, timeout=10).json()[0]
+    definition = requests.get(wr.url + CATALOGUE, timeout=60).json()[0]
     with pytest.raises(ValueError, match="must be"):
         wr.add_component({**definition, **change})
     with pytest.raises(TypeError, match="JSON"):
