@@ -90,9 +90,9 @@ def test_uncertain_submissions_are_not_repeated(
     """A submission that may have reached the server is not sent again, and raises the uncertain-submission error."""
     wr = whiterabbit_emulator
     wr.fault(failure, kind="submit", times=None)
-    soon = {"request_timeout": 2} if isinstance(failure, effects.Hold) else {}
+    settings = settings_for(wr, request_timeout=2) if isinstance(failure, effects.Hold) else settings_for(wr)
     with pytest.raises(exc.WhiteRabbitUncertainSubmissionError):
-        submit(settings_for(wr, **soon), api.execute_component("PAY"))
+        submit(settings, api.execute_component("PAY"))
     wr.wait_for_request(kind="submit")  # a busy emulator may read it only after the client has given up
     assert count_submissions(wr) == 1
 
