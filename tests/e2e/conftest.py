@@ -19,7 +19,7 @@ from dev.harness.polling import until
 from dev.harness.postgres import Postgres
 from dev.harness.statsd import StatsdServer
 from tests.e2e import DASHBOARD, ERROR, OUTPUT, PARSE_ONCE, ROOT
-from tests.e2e.runs import OperatorRuns, SensorRuns
+from tests.e2e.runs import OperatorRuns, SensorRuns, wait_until_deferred
 from tests.versions import HAS_BUSY_ANSWERS, HAS_RUN_EACH, HAS_STORE, HAS_TRIGGERER_END
 
 SHARING = {
@@ -106,24 +106,28 @@ def sensor_runs(airflow: AirflowHome, wr: Emulator) -> SensorRuns:
     sensor_runs.start("finished", "e2e_deferrable", output=OUTPUT)
     sensor_runs.start("failed", "e2e_deferrable", manual=True)
     sensor_runs.start("failed in poke", "e2e_poke", error=ERROR, after=8)
-    sensor_runs.start("failed softly", "e2e_soft_fail", error=ERROR, after=6)
+    sensor_runs.start("failed softly", "e2e_soft_fail", manual=True)
     sensor_runs.start("late", "e2e_impatient", manual=True)
     sensor_runs.start("late softly", "e2e_soft_fail", manual=True)
-    sensor_runs.start("linked", "e2e_linked", output=OUTPUT, after=6)
-    ids = [wr.create_execution(module="E2E", output={"n": number}, after=4 + number) for number in range(3)]
+    sensor_runs.start("linked", "e2e_linked", manual=True)
+    ids = [wr.create_execution(module="E2E", manual=True) for _ in range(3)]
     sensor_runs.runs["mapped"] = airflow.run("e2e_mapped", {"execution_ids": ids})
     for name in ("completed", "failed"):
-        wr.wait_for_stream(sensor_runs.executions[name], timeout=120)
-        wr.start(sensor_runs.executions[name])
-    until(lambda: "EXECUTING" in sensor_runs.runs["completed"].log("wait"), "the change to be logged", 30)
+        wr.start(sensor_runs.wait_until_deferred(name))
+    until(lambda: "EXECUTING" in sensor_runs.runs["completed"].log("wait"), "the change to be logged", 120)
     wr.complete(sensor_runs.executions["completed"], OUTPUT)
     wr.fail(sensor_runs.executions["failed"], ERROR)
+    wr.fail(sensor_runs.wait_until_deferred("failed softly"), ERROR)
+    wr.complete(sensor_runs.wait_until_deferred("linked"), OUTPUT)
+    for number, identity in enumerate(ids):
+        wait_until_deferred(airflow, sensor_runs.runs["mapped"], "wait", number)
+        wr.complete(identity, {"n": number})
     return sensor_runs
 
 
 @pytest.fixture(scope="session")
 def operator_runs(airflow: AirflowHome, wr: Emulator) -> OperatorRuns:
-    """Start all runs of the operators' DAGs, and complete the first stage of each workflow that has an event stream."""
+    """Start all runs of the operators' DAGs, and complete the first stage of each workflow while its task waits."""
     operator_runs = OperatorRuns(airflow, wr)
     operator_runs.start_component("late", "e2e_component_impatient", manual=True)
     operator_runs.start_component("deferred", "e2e_component_deferrable", manual=True)
@@ -133,16 +137,17 @@ def operator_runs(airflow: AirflowHome, wr: Emulator) -> OperatorRuns:
     operator_runs.start_component("inline", "e2e_component_inline", output=OUTPUT, after=1)
     operator_runs.start_component("failed inline", "e2e_component_inline", error=ERROR)
     operator_runs.start_component("submitted", "e2e_component_submitted", manual=True)
-    stages = [{"module": "SWAP", "output": OUTPUT, "after": 2} for _ in range(3)]
-    watched = [{"module": "SWAP", "output": OUTPUT, "manual": True}, *stages[1:]]
-    failing = [*stages[:1], {"module": "PAY", "error": ERROR, "after": 1}, *stages[2:]]
+    first = {"module": "SWAP", "output": OUTPUT, "manual": True}
+    stages = [first, *({"module": "SWAP", "output": OUTPUT, "after": 2} for _ in range(2))]
+    failing = [first, {"module": "PAY", "error": ERROR, "after": 1}, stages[2]]
     for way in ("operator", "worker", "sensor"):
         dag_id = f"e2e_workflow_{way}"
-        operator_runs.start_workflow(f"{way} completed", dag_id, watched)
+        operator_runs.start_workflow(f"{way} completed", dag_id, stages)
         operator_runs.start_workflow(f"{way} failed", dag_id, failing)
         operator_runs.start_workflow(f"{way} canceled", dag_id, stages, ending="CANCELED", reason="stopped by treasury")
     for way in ("operator", "worker", "sensor"):
-        operator_runs.complete_first_stage(f"{way} completed")
+        for ending in ("completed", "failed", "canceled"):
+            operator_runs.complete_first_stage(f"{way} {ending}")
     return operator_runs
 
 

@@ -13,6 +13,22 @@ from dev.harness.airflow_home import AirflowHome
 from dev.harness.polling import until
 
 
+def wait_until_deferred(airflow: AirflowHome, run: DagRun, task_id: str, map_index: int = -1) -> None:
+    """Wait until only the triggerer waits for a task, and no worker: what the task waits for may end now.
+
+    Airflow counts the late exit of a process that has deferred its task as a failure of the resumed task (see
+    `AirflowHome.is_busy_with`).
+    """
+    task = run.wait_for(task_id, {"deferred"}, 180, map_index)
+    until(lambda: not airflow.is_busy_with(task), "the worker to be free", 120)
+
+
+def wait_for_log(run: DagRun, task_id: str, *texts: str) -> None:
+    """Wait until the log of a task that has ended holds all texts: Airflow writes it beside the end of the task."""
+    for text in texts:
+        until(lambda text=text: text in run.log(task_id), f"{text!r} in the log of {run.dag_id}.{task_id}", 60)
+
+
 class NamedRuns:
     """DAG runs by name; `airflow` runs them, and the emulator `wr` answers their requests."""
 
@@ -46,6 +62,12 @@ class SensorRuns(NamedRuns):
         self.executions[name] = self.wr.create_execution(module="E2E", **script)
         self.runs[name] = self.airflow.run(dag_id, {"execution_id": self.executions[name]})
 
+    def wait_until_deferred(self, name: str) -> str:
+        """Wait until a run's sensor has an event stream and no worker; return the id of its execution."""
+        wait_until_deferred(self.airflow, self.runs[name], "wait")
+        self.wr.wait_for_stream(self.executions[name], timeout=120)
+        return self.executions[name]
+
 
 class OperatorRuns(NamedRuns):
     """Runs of the operators' DAGs; each run has a module or a workflow of its own at White Rabbit (see `module_of`)."""
@@ -63,15 +85,15 @@ class OperatorRuns(NamedRuns):
 
     def wait_until_deferred(self, name: str) -> str:
         """Wait until only the triggerer waits for a component, and no worker; return the id of its execution."""
-        run = self.runs[name]
-        task = run.wait_for("execute", {"deferred"}, 120)
+        wait_until_deferred(self.airflow, self.runs[name], "execute")
         until(lambda: "record" in self.calls(name), "the trigger to read the record", 60)
-        until(lambda: not self.airflow.is_busy_with(task), "the worker to be free", 60)
         return self.execution_id(name)
 
     def complete_first_stage(self, name: str) -> None:
-        """Complete the first stage of a workflow as soon as its run has an event stream."""
+        """Complete the first stage of a workflow as soon as its run has an event stream and, if deferred, no worker."""
         run = self.runs[name]
+        if run.dag_id != "e2e_workflow_worker":
+            wait_until_deferred(self.airflow, run, "execute")
         submitting_task = "start" if run.dag_id.endswith("_sensor") else "execute"
         run_id = until(lambda: run.xcom(submitting_task, "workflow_run_id"), f"the id of {name}", 180)
         self.wr.wait_for_stream(run_id, timeout=180)

@@ -11,7 +11,7 @@ from dev.harness.airflow_settings import MAJOR
 from dev.harness.polling import until
 from dev.harness.statsd import Metric, StatsdServer
 from tests.e2e import ERROR, OUTPUT
-from tests.e2e.runs import OperatorRuns, module_of
+from tests.e2e.runs import OperatorRuns, module_of, wait_for_log
 from tests.versions import needs_trigger_kill
 
 pytestmark = [pytest.mark.e2e]
@@ -49,7 +49,7 @@ def test_metrics(operator_runs: OperatorRuns, statsd: StatsdServer) -> None:
     in_worker = 2
     waits = statsd.timers[Metric("whiterabbit.waited.seconds", tags[:2])]
     until(lambda: len(waits) >= in_worker + 2, "the times of the deferred tasks", 60)
-    assert expected.items() <= statsd.counters.items()
+    until(lambda: expected.items() <= statsd.counters.items(), f"{expected} among the counters", 60)
 
 
 @pytest.mark.parametrize("name", ["deferred", "in the worker", "inline"])
@@ -96,8 +96,7 @@ def test_failed_execution_fails_without_retry(operator_runs: OperatorRuns, name:
     run = operator_runs.ended(name)
     task = run.task("execute")
     assert (task.state, task.try_number) == ("failed", 1), run.messages("execute")
-    assert f"{module_of(name)}) FAILED" in run.log("execute")
-    assert ERROR["message"] in run.log("execute")
+    wait_for_log(run, "execute", f"{module_of(name)}) FAILED", ERROR["message"])
     assert operator_runs.calls(name).count("submit") == 1
 
 
@@ -105,8 +104,8 @@ def test_timeout_fails_and_the_log_says_that_the_execution_continues(operator_ru
     """The operator's own timeout fails the task with the operator's own message."""
     run = operator_runs.ended("late")
     assert run.task("execute").state == "failed", run.messages("execute")
-    assert "had not ended at the deadline" in run.log("execute")
-    assert "It may still be running at White Rabbit; it was not cancelled" in run.log("execute")
+    expected = ("had not ended at the deadline", "It may still be running at White Rabbit; it was not cancelled")
+    wait_for_log(run, "execute", *expected)
 
 
 @pytest.mark.parametrize("name", ["deferred", "in the worker", "inline", "failed", "failed in the worker"])
@@ -123,8 +122,7 @@ def test_texts_in_a_native_dag(airflow: AirflowHome, wr: Emulator) -> None:
     assert run.task("text").state == "success", run.messages("text")
     number = run.task("number")
     assert (number.state, number.try_number) == ("failed", 1), run.messages("number")
-    assert "input.amount: " in run.log("number")
-    assert "render_template_as_native_obj=True" in run.log("number")
+    wait_for_log(run, "number", "input.amount: ", "render_template_as_native_obj=True")
     inputs = [entry.json["input"] for entry in wr.requests(kind="submit") if entry.json["module"] == "NATIVE"]
     assert inputs == [{"amount": "100"}]
 

@@ -24,10 +24,9 @@ from airflow_provider_whiterabbit.emulator.effects import Answer, Call, Effect
 from dev.harness.airflow_api import DagRun
 from dev.harness.airflow_home import AirflowHome
 from dev.harness.modules import MODULES
-from dev.harness.polling import until
 from tests.e2e import ERROR, OUTPUT
 from tests.e2e.leaks import forms, in_database, in_files, of_private_key
-from tests.e2e.runs import SensorRuns
+from tests.e2e.runs import SensorRuns, wait_for_log, wait_until_deferred
 
 pytestmark = [pytest.mark.e2e]
 
@@ -61,6 +60,15 @@ ENDS = {
     "wait_inputs": "success",
 }
 """For each task `"success"`, or a part of the log that says why the task failed."""
+
+DEFERRED = (
+    *("wait_deferred", "wait_there", "execute_deferred", "execute_failed", "run", "inputs_there", "inputs_failed"),
+    "wait_inputs",
+)
+"""The tasks that the triggerer waits for, until the fixture ends what they wait for."""
+
+MANUAL = ("SECRETS_DEFERRED", "SECRETS_FAILED", "SECRET_INPUTS_DEFERRED", "SECRET_INPUTS_FAILED")
+"""The modules of their executions."""
 
 SECRET = "s3cr+t/of=the planted kind"
 TOKEN = "${secret:variable:secrets_token}"
@@ -104,10 +112,12 @@ def guarded() -> Iterator[Emulator]:
     """Run an emulator whose key and secret no other test uses."""
     with Emulator(components=MODULES) as emulator:
         emulator.script("SECRETS", output=OUTPUT, after=2)
-        emulator.script("SECRETS_FAILED", error=ERROR, after=2)
+        emulator.script("SECRETS_DEFERRED", output=OUTPUT, manual=True)
+        emulator.script("SECRETS_FAILED", manual=True)
         emulator.script("SECRET_INPUTS", output=echo, after=2)
-        emulator.script("SECRET_INPUTS_FAILED", output=fail, after=2)
-        emulator.script_workflow("SECRETS", [{"module": "SWAP", "output": OUTPUT, "after": 2}])
+        emulator.script("SECRET_INPUTS_DEFERRED", output=echo, manual=True)
+        emulator.script("SECRET_INPUTS_FAILED", output=fail, manual=True)
+        emulator.script_workflow("SECRETS", [{"module": "SWAP", "output": OUTPUT, "manual": True}])
         yield emulator
 
 
@@ -176,8 +186,11 @@ def store_inputs(airflow: AirflowHome) -> set[bytes]:
 
 
 @pytest.fixture(scope="module")
-def secrets_run(airflow: AirflowHome, wr: Emulator, guarded: Emulator) -> SecretsRun:
-    """Run the DAG `e2e_secrets` to its end, and search the database while two of its tasks are deferred."""
+def secrets_run(airflow: AirflowHome, wr: Emulator, guarded: Emulator, sensor_runs: SensorRuns) -> SecretsRun:
+    """Run the DAG `e2e_secrets` to its end, and search the database while some of its tasks are deferred.
+
+    The session's runs of sensors, whose logs are searched too, reach their timeouts meanwhile.
+    """
     needles = store_connections(airflow, guarded) | of_private_key(wr.api_secret) | forms(wr.api_key)
     needles |= store_inputs(airflow)
     guarded.fault(Uncertain("SECRETS_UNCERTAIN"), kind="submit", times=None)
@@ -186,10 +199,17 @@ def secrets_run(airflow: AirflowHome, wr: Emulator, guarded: Emulator) -> Secret
         "e2e_secrets", {"execution_id": identity, "callback_url": f"{guarded.url}/callback", "name": TOKEN}
     )
     guarded.wait_for_stream(identity, count=2, timeout=180)
-    waits = [run.wait_for(name, {"deferred"}) for name in ("wait_deferred", "wait_there")]
-    until(lambda: not airflow.is_busy_with(*waits), "the workers to be free", 60)
+    for task_id in DEFERRED:
+        wait_until_deferred(airflow, run, task_id)
     secrets_run = SecretsRun(run, needles, search(airflow, needles), search(airflow, forms(identity)))
     guarded.complete(identity, OUTPUT)
+    for record in guarded.executions:
+        if record["module"] == "SECRETS_FAILED":
+            guarded.fail(record["id"], ERROR)
+        elif record["module"] in MANUAL:
+            guarded.complete(record["id"])
+    for record in guarded.runs:
+        guarded.complete_stage(record["id"], 0)
     try:
         run.wait(240)
     except TimeoutError as error:
@@ -206,8 +226,7 @@ def test_every_task_ended_as_expected(secrets_run: SecretsRun, name: str) -> Non
         assert task.state == "success", secrets_run.run.messages(name, index)
     else:
         assert task.state == "failed"
-        # The triggerer writes the log beside the end of the task.
-        until(lambda: ENDS[name] in secrets_run.run.log(name), f"{ENDS[name]} in the log", 60)
+        wait_for_log(secrets_run.run, name, ENDS[name])
 
 
 def test_callback_secret_was_sent(secrets_run: SecretsRun, guarded: Emulator) -> None:

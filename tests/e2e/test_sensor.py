@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_whiterabbit.emulator import Emulator
 from dev.harness.airflow_home import AirflowHome
 from tests.e2e import DASHBOARD, ERROR, OUTPUT
-from tests.e2e.runs import SensorRuns
+from tests.e2e.runs import SensorRuns, wait_for_log
 from tests.versions import HAS_SDK
 
 pytestmark = [pytest.mark.e2e]
@@ -56,8 +56,8 @@ def test_links_of_a_subclass_without_xcoms(sensor_runs: SensorRuns) -> None:
 
 def test_unknown_field_of_the_connection(sensor_runs: SensorRuns) -> None:
     """A task's log warns of a field of its connection that the provider does not know, and suggests another name."""
-    log = sensor_runs.ended("linked").log("wait")
-    assert "mistyped has an extra field 'request_timout', which this provider does not know; did you mean" in log
+    text = "mistyped has an extra field 'request_timout', which this provider does not know; did you mean"
+    wait_for_log(sensor_runs.ended("linked"), "wait", text)
 
 
 def test_deferred_sensor_follows_one_stream(sensor_runs: SensorRuns, wr: Emulator) -> None:
@@ -76,11 +76,11 @@ def test_finished_execution_does_not_defer(sensor_runs: SensorRuns, wr: Emulator
 
 def test_status_changes_are_logged(sensor_runs: SensorRuns, wr: Emulator) -> None:
     """The task's log shows each status of the execution, and how long after its creation the status changed."""
-    log = sensor_runs.ended("completed").log("wait")
+    run = sensor_runs.ended("completed")
     record = wr.execution(sensor_runs.executions["completed"])
     created, updated = (datetime.fromisoformat(record[name]) for name in ("createdAt", "updatedAt"))
-    assert "EXECUTING, " in log
-    assert f"COMPLETED, {(updated - created).total_seconds():.1f} s after it was created" in log
+    text = f"COMPLETED, {(updated - created).total_seconds():.1f} s after it was created"
+    wait_for_log(run, "wait", "EXECUTING, ", text)
 
 
 @pytest.mark.parametrize("name", ["completed", "finished", "failed", "failed in poke"])
@@ -95,8 +95,7 @@ def test_failed_execution_fails_without_retry(sensor_runs: SensorRuns, name: str
     run = sensor_runs.ended(name)
     wait = run.task("wait")
     assert (wait.state, wait.try_number) == ("failed", 1), run.messages("wait")
-    assert ERROR["code"] in run.log("wait")
-    assert ERROR["message"] in run.log("wait")
+    wait_for_log(run, "wait", ERROR["code"], ERROR["message"])
     assert run.task("describe").state == "upstream_failed"
 
 
@@ -105,7 +104,7 @@ def test_timeout_fails_without_retry(sensor_runs: SensorRuns) -> None:
     run = sensor_runs.ended("late")
     wait = run.task("wait")
     assert (wait.state, wait.try_number) == ("failed", 1), run.messages("wait")
-    assert "AirflowSensorTimeout" in run.log("wait")
+    wait_for_log(run, "wait", "AirflowSensorTimeout")
 
 
 @pytest.mark.parametrize("name", ["failed softly", "late softly"])

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_whiterabbit.emulator import Emulator
 from tests.e2e import ERROR, OUTPUT
-from tests.e2e.runs import OperatorRuns, module_of
+from tests.e2e.runs import OperatorRuns, module_of, wait_for_log
 
 pytestmark = [pytest.mark.e2e]
 
@@ -35,8 +35,7 @@ def test_failure_names_the_stage_and_the_error(operator_runs: OperatorRuns, way:
     run = operator_runs.ended(f"{way} failed")
     task = run.task("execute")
     assert (task.state, task.try_number) == ("failed", 1), run.messages("execute")
-    assert "stage 2 (PAY) FAILED" in run.log("execute")
-    assert ERROR["message"] in run.log("execute")
+    wait_for_log(run, "execute", "stage 2 (PAY) FAILED", ERROR["message"])
     assert run.task("describe").state == "upstream_failed"
 
 
@@ -46,7 +45,7 @@ def test_cancellation_fails_with_its_reason(operator_runs: OperatorRuns, way: st
     run = operator_runs.ended(f"{way} canceled")
     task = run.task("execute")
     assert (task.state, task.try_number) == ("failed", 1), run.messages("execute")
-    assert "CANCELED: stopped by treasury" in run.log("execute")
+    wait_for_log(run, "execute", "CANCELED: stopped by treasury")
 
 
 @pytest.mark.parametrize("way", WAYS)

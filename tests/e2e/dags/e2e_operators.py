@@ -49,7 +49,7 @@ inline = component_dag(
 )
 submitted = component_dag("e2e_component_submitted", deferrable=True, wait_for_completion=False)
 # Long enough for Airflow, which takes a task for failed that resumes before the scheduler has seen its worker exit.
-impatient = component_dag("e2e_component_impatient", deferrable=True, timeout=6, retries=0)
+impatient = component_dag("e2e_component_impatient", deferrable=True, timeout=30, retries=0)
 
 with DAG("e2e_native", schedule=None, catchup=False, render_template_as_native_obj=True):
     for name, amount in {"number": "100", "text": "'100'"}.items():

@@ -52,10 +52,10 @@ with DAG("e2e_secrets", schedule=None, catchup=False, default_args={"retry_delay
     wait("wait_unknown_there", NOWHERE, **GOOD, **THERE)
     wait("wait_refused", **REFUSED)
     wait("wait_refused_there", **REFUSED, **THERE)
-    wait("wait_away", **AWAY, timeout=6)
+    wait("wait_away", **AWAY, timeout=30)
     wait("wait_away_there", **AWAY, **THERE, timeout=40)  # a busy triggerer needs some of it to read the connection
     execute("execute_worker", **GOOD, **CALLED_BACK)
-    execute("execute_deferred", **GOOD, **CALLED_BACK, **DEFERRED)
+    execute("execute_deferred", "SECRETS_DEFERRED", **GOOD, **CALLED_BACK, **DEFERRED)
     execute("execute_failed", "SECRETS_FAILED", **GOOD, **CALLED_BACK, **DEFERRED, end_from_trigger=True)
     execute("execute_uncertain", "SECRETS_UNCERTAIN", **GOOD, **CALLED_BACK, retries=1)
     execute("execute_invalid", **GOOD, callback_url="{{ 'ftp' }}://127.0.0.1")
@@ -63,12 +63,13 @@ with DAG("e2e_secrets", schedule=None, catchup=False, default_args={"retry_delay
     execute("execute_away", **AWAY, **CALLED_BACK)
     operator = WhiteRabbitExecuteComponentOperator
     operator.partial(task_id="inputs_mapped", module="SECRET_INPUTS", **GOOD).expand(input=[INPUTS])
-    execute("inputs_there", "SECRET_INPUTS", **GOOD, input=INPUTS, end_from_trigger=True)
+    execute("inputs_there", "SECRET_INPUTS_DEFERRED", **GOOD, input=INPUTS, end_from_trigger=True)
     execute("inputs_failed", "SECRET_INPUTS_FAILED", **GOOD, input=INPUTS, **DEFERRED)
     execute("inputs_uncertain", "SECRETS_UNCERTAIN", **GOOD, input=INPUTS, retries=1)
     execute("inputs_missing", **GOOD, input={"url": f"{RPC}/{secret(variable='secrets_nowhere')}"})
     execute("inputs_data", **GOOD, input={"url": "{{ dag_run.conf['name'] }}"})
-    submitted = execute("inputs_file", "SECRET_INPUTS", **GOOD, input="inputs.json", wait_for_completion=False)
+    deferred = "SECRET_INPUTS_DEFERRED"
+    submitted = execute("inputs_file", deferred, **GOOD, input="inputs.json", wait_for_completion=False)
     wait("wait_inputs", submitted.output, **GOOD, **DEFERRED, hidden_secrets=[RPC, TOKEN])
     run = WhiteRabbitTriggerWorkflowOperator(task_id="run", workflow_id="SECRETS", **GOOD, **DEFERRED)
     started = "{{ ti.xcom_pull(task_ids='run', key='workflow_run_id') }}"

@@ -28,8 +28,9 @@ def sensor_dag(dag_id: str, **sensor: Any) -> DAG:
 
 deferrable = sensor_dag("e2e_deferrable", deferrable=True)
 poke = sensor_dag("e2e_poke", deferrable=False)
-soft_fail = sensor_dag("e2e_soft_fail", deferrable=True, soft_fail=True, timeout=5)
-impatient = sensor_dag("e2e_impatient", deferrable=True, timeout=5)
+# Long enough for Airflow, which takes a task for failed that resumes before the scheduler has seen its worker exit.
+soft_fail = sensor_dag("e2e_soft_fail", deferrable=True, soft_fail=True, timeout=30)
+impatient = sensor_dag("e2e_impatient", deferrable=True, timeout=30)
 
 with DAG("e2e_mapped", schedule=None, catchup=False) as mapped:
 
