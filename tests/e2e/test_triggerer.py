@@ -14,6 +14,7 @@ from dev.harness.airflow_home import AirflowHome
 from dev.harness.modules import MODULES
 from dev.harness.polling import until
 from tests.e2e import ERROR, OUTPUT, PARSE_ONCE, ROOT
+from tests.e2e.runs import wait_for_log
 from tests.versions import needs_triggerer_end
 
 pytestmark = [pytest.mark.e2e, needs_triggerer_end]
@@ -22,14 +23,16 @@ WAYS = ("start", "end", "both")
 OUTCOMES = ("completed", "failed", "retried", "late", "soft")
 FORMS = ("literal", "template", "argument", "keyed")
 OBSTACLES = ("on_success", "on_skipped", "on_execute", "outlets", "no_xcom", "mapped_over", "hasty")
+ENDS = {"END_COMPLETED": "completed", "END_FAILED": "failed"}
+"""How the executions of the operators in `e2e_operator_end` end, by their modules."""
 
 
 @pytest.fixture(scope="module")
 def wr() -> Iterator[Emulator]:
     """Run an emulator for the tests of this module."""
     with Emulator(components=MODULES) as emulator:
-        emulator.script("END_COMPLETED", output=OUTPUT, after=6)
-        emulator.script("END_FAILED", error=ERROR, after=6)
+        for module in ENDS:
+            emulator.script(module, manual=True)
         yield emulator
 
 
@@ -46,7 +49,7 @@ class EndedRuns:
         Another process may run the callback after the task's end.
         """
         file = self.airflow.home / "callbacks" / f"{dag_id}.{task_id}.{callback}"
-        return until(lambda: file.exists() and file.read_text(), f"the callback {callback} of {task_id}", 30)
+        return until(lambda: file.exists() and file.read_text(), f"the callback {callback} of {task_id}", 60)
 
 
 def end_executions(
@@ -75,6 +78,15 @@ def end_executions(
         airflow.api.health()  # a pause: if many tasks end at once, Airflow drops the last lines of logs
 
 
+def submitted(wr: Emulator, module: str) -> str:
+    """Wait until an execution of a module was submitted, and return its id."""
+
+    def ids() -> list[str]:
+        return [record["id"] for record in wr.executions if record["module"] == module]
+
+    return until(ids, f"an execution of {module}", 120)[0]
+
+
 @pytest.fixture(scope="module")
 def ended_runs(wr: Emulator) -> Iterator[EndedRuns]:
     """Run all DAGs of `e2e_triggerer` to their end, each way and outcome at the same time."""
@@ -89,16 +101,20 @@ def ended_runs(wr: Emulator) -> Iterator[EndedRuns]:
                 conf = {form: wr.create_execution("E2E", manual=True) for form in ("plain", "keyed")}
                 ended_runs.runs[name] = airflow.run(f"e2e_{name}", conf)
                 outcomes |= dict.fromkeys((literals[name], *conf.values()), outcome)
-        end_executions(airflow, wr, ended_runs.runs.values(), outcomes)
+        first = list(ended_runs.runs.values())
+        # These begin before the others end, so that both reach their timeouts at the same time.
         for name in ("operator_end", "unknown"):
             ended_runs.runs[name] = airflow.run(f"e2e_{name}")
         conf = {name: wr.create_execution("E2E", manual=True) for name in OBSTACLES}
         many = [wr.create_execution("E2E", manual=True) for _ in range(3)]
         ended_runs.runs["obstacles"] = airflow.run("e2e_obstacles", {**conf, "many": many})
+        end_executions(airflow, wr, first, outcomes)
+        second = [ended_runs.runs[name] for name in ("operator_end", "obstacles")]
         outcomes = dict.fromkeys((*conf.values(), *many), "completed")
         outcomes |= {conf["on_skipped"]: "failed", conf["hasty"]: "late"}
+        outcomes |= {submitted(wr, module): outcome for module, outcome in ENDS.items()}
         outputs = {conf["mapped_over"]: [1, 2, 3], **{identity: {"n": number} for number, identity in enumerate(many)}}
-        end_executions(airflow, wr, [ended_runs.runs["obstacles"]], outcomes, outputs)
+        end_executions(airflow, wr, second, outcomes, outputs)
         for run in ended_runs.runs.values():
             try:
                 run.wait(240)
@@ -130,7 +146,7 @@ def test_failed(ended_runs: EndedRuns, way: str, form: str, outcome: str) -> Non
     wait = run.task(form)
     assert (wait.state, wait.try_number) == ("failed", 1), run.messages(form)
     assert wait.pid is not None
-    assert ERROR["message"] in run.log(form)
+    wait_for_log(run, form, ERROR["message"])
     if outcome == "failed":
         assert ERROR["message"] in ended_runs.exception_in(f"e2e_{way}_failed", form, "failure")
 
@@ -142,7 +158,7 @@ def test_late(ended_runs: EndedRuns, way: str, form: str) -> None:
     run = ended_runs.runs[f"{way}_late"]
     wait = run.task(form)
     assert (wait.state, wait.try_number) == ("failed", 1), run.messages(form)
-    assert "had not ended at the deadline" in run.log(form)
+    wait_for_log(run, form, "had not ended at the deadline")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -151,7 +167,7 @@ def test_soft_failed(ended_runs: EndedRuns, way: str, form: str) -> None:
     """With `soft_fail` a FAILED execution skips the task, and the log holds White Rabbit's message."""
     run = ended_runs.runs[f"{way}_soft"]
     assert run.task(form).state == "skipped", run.messages(form)
-    assert ERROR["message"] in run.log(form)
+    wait_for_log(run, form, ERROR["message"])
 
 
 def test_operator_ends_in_the_triggerer(ended_runs: EndedRuns) -> None:
@@ -159,10 +175,9 @@ def test_operator_ends_in_the_triggerer(ended_runs: EndedRuns) -> None:
     run = ended_runs.runs["operator_end"]
     assert run.task("end_completed").state == "success"
     assert run.xcom("show_end_completed") == ["dict", OUTPUT]
-    # The triggerer writes the log beside the end of the task.
-    until(lambda: "The task ended in the triggerer" in run.log("end_completed"), "the last line of the log", 60)
+    wait_for_log(run, "end_completed", "The task ended in the triggerer")
     assert run.task("end_failed").state == "failed"
-    assert ERROR["message"] in run.log("end_failed")
+    wait_for_log(run, "end_failed", ERROR["message"])
 
 
 def test_retry_of_an_error(ended_runs: EndedRuns) -> None:
@@ -191,7 +206,12 @@ def test_obstacle(ended_runs: EndedRuns, name: str, reason: str) -> None:
     states = {"on_skipped": "skipped", "hasty": "failed"}
     assert task.state == states.get(name, "success"), run.messages(name)
     assert task.pid is not None
-    assert len([line for line in run.messages(name) if reason in line and "A worker" in line]) == 1
+
+    def reasons() -> list[str]:
+        return [line for line in run.messages(name) if reason in line and "A worker" in line]
+
+    until(reasons, "the reason in the log", 60)
+    assert len(reasons()) == 1
 
 
 def test_unsupported_features_work_in_a_worker(ended_runs: EndedRuns) -> None:
