@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -87,5 +88,11 @@ def check_that_only_the_task_concerned_fails(airflow: AirflowHome, wr: Emulator)
     states = {task.task_id: task.state for task in run.tasks().values()}
     assert states == dict.fromkeys(HOSTILE, "failed") | dict.fromkeys(ORDINARY, "success"), airflow.explain(run)
     assert processes <= {process.pid for process in airflow.processes("triggerer")}
-    logs = {name: "\n".join(run.messages(name)) for name in HOSTILE}
-    assert {name: logs[name] for name, text in SHOWN.items() if text not in logs[name]} == {}
+
+    def lacking() -> dict[str, str]:
+        logs = {name: "\n".join(run.messages(name)) for name in HOSTILE}
+        return {name: logs[name] for name, text in SHOWN.items() if text not in logs[name]}
+
+    with suppress(TimeoutError):  # the triggerer writes the logs beside the ends of the tasks
+        until(lambda: not lacking(), "the texts in the logs", 60)
+    assert lacking() == {}

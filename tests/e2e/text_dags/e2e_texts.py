@@ -16,5 +16,5 @@ with DAG("e2e_texts", schedule=None, catchup=False):
             start_from_trigger=True,
             end_from_trigger=True,
             # These two waits go on: a proxy, or a newer White Rabbit, may have sent what they get.
-            timeout=15 if name in ("content_type", "status") else 600,
+            timeout=30 if name in ("content_type", "status") else 600,
         )
