@@ -16,6 +16,7 @@ from dev.harness.airflow_home import AirflowHome
 from dev.harness.modules import MODULES
 from dev.harness.polling import until
 from tests.e2e import OUTPUT, PARSE_ONCE, ROOT
+from tests.e2e.runs import wait_for_log, wait_until_deferred
 from tests.e2e.test_triggerer import FORMS, end_executions
 from tests.versions import needs_triggerer_end
 
@@ -26,7 +27,7 @@ from airflow_provider_whiterabbit.client.wait.timing import Timing
 
 def task_policy(task):
     if task.task_id == "capped":
-        task.timeout = 5
+        task.timeout = 30
     if task.task_id == "hooked":
         task.on_execute_callback = [lambda context: None]
     if task.task_id == "patient":
@@ -83,6 +84,13 @@ def airflow(wr: Emulator, literal: str, tmp_path_factory: pytest.TempPathFactory
         yield airflow
 
 
+@pytest.fixture(scope="module", autouse=True)
+def changed(airflow: AirflowHome, wr: Emulator) -> tuple[DagRun, str]:
+    """Start a run of `e2e_start_changed`, which is late after half a minute; return it and its execution's id."""
+    execution_id = wr.create_execution("E2E", manual=True)
+    return airflow.run("e2e_start_changed", {"id": execution_id}), execution_id
+
+
 def ended(airflow: AirflowHome, run: DagRun) -> DagRun:
     """Wait until a run has ended, and return it."""
     try:
@@ -112,21 +120,21 @@ def test_mapped_task_group(airflow: AirflowHome, wr: Emulator) -> None:
             assert len(reasons) == (mode in ("deferrable", "triggerer")), messages
 
 
-def test_changes_after_init(airflow: AirflowHome, wr: Emulator) -> None:
+def test_changes_after_init(airflow: AirflowHome, wr: Emulator, changed: tuple[DagRun, str]) -> None:
     """A connection that a subclass sets counts, and so does what a cluster policy sets; no id is refused by name."""
-    execution_id = wr.create_execution("E2E", output={"n": 1}, manual=True)
-    run = airflow.run("e2e_start_changed", {"id": execution_id})
+    run, execution_id = changed
     run.wait_for("capped", {"failed"}, 120)
+    wait_until_deferred(airflow, run, "hooked")
     wr.complete(execution_id, {"n": 1})
     ended(airflow, run)
-    assert "had not ended at the deadline" in run.log("capped")
+    wait_for_log(run, "capped", "had not ended at the deadline")
     for task_id in ("configured", "hooked"):
         assert run.task(task_id).state == "success", run.messages(task_id)
         assert run.xcom(task_id) == {"n": 1}
         assert run.links(task_id) == {}  # without the option `dashboard_links`
-    assert "A worker starts the task: it has an on_execute_callback" in run.log("hooked")
+    wait_for_log(run, "hooked", "A worker starts the task: it has an on_execute_callback")
     assert run.task("without_id").state == "failed"
-    assert "rendered from '{{ none }}'" in run.log("without_id")
+    wait_for_log(run, "without_id", "rendered from '{{ none }}'")
 
 
 def test_macro_and_composite(airflow: AirflowHome, wr: Emulator) -> None:
@@ -135,9 +143,10 @@ def test_macro_and_composite(airflow: AirflowHome, wr: Emulator) -> None:
     execution_id = wr.create_execution("E2E", manual=True)
     run = airflow.run("e2e_start_macro", {"id": execution_id})
     wr.wait_for_stream(execution_id, timeout=120)
+    wait_until_deferred(airflow, run, "wait")
     wr.complete(execution_id, {"n": 1})
     assert ended(airflow, run).state == "success", airflow.explain(run)
-    assert "the triggerer does not know the DAG's user_defined_macros" in run.log("wait")
+    wait_for_log(run, "wait", "the triggerer does not know the DAG's user_defined_macros")
     assert [run.xcom(task_id) for task_id in ("wait", "composite")] == [{"n": 1}, {"n": 2}]
 
 
@@ -167,4 +176,4 @@ def test_with_a_listener(airflow: AirflowHome, wr: Emulator, literal: str) -> No
         assert run.task(form).state == "success", run.messages(form)
         assert run.xcom(f"show_{form}") == ["dict", OUTPUT]
         assert len([line for line in run.messages(form) if "a listener is installed" in line]) == 1
-        assert (airflow.home / "listened" / f"e2e_both_completed.{form}").exists()
+        until((airflow.home / "listened" / f"e2e_both_completed.{form}").exists, "the listener to be called", 60)
