@@ -101,7 +101,7 @@ class AirflowApi:
         :raises RuntimeError: if the API answers with another error status.
         """
         if self._major > 2 and "Authorization" not in self._session.headers:
-            token = self._session.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
+            token = self._session.get(f"{self.url}/auth/token", timeout=120).json()["access_token"]
             self._session.headers["Authorization"] = f"Bearer {token}"
         url = f"{self.url}/api/v{2 if self._major > 2 else 1}{path}"
         (answer,) = until(lambda: self._request(method, url, body, params), "Airflow to answer", MAX_ANSWER)
@@ -117,7 +117,8 @@ class AirflowApi:
         :return: None if SQLite was busy, or if the answer to a GET did not come in time.
         """
         try:
-            answer = self._session.request(method, url, json=body, params=params, timeout=30)
+            timeout = 30 if method == "GET" else 120  # only a GET is repeated if its answer does not come
+            answer = self._session.request(method, url, json=body, params=params, timeout=timeout)
         except requests.ReadTimeout:
             if method == "GET":
                 return None
@@ -167,7 +168,7 @@ class DagRun:
         """The run's current state, read from the API."""
         return str(self.api.call("GET", self.path)["state"])
 
-    def wait(self, timeout: float = 60) -> str:
+    def wait(self, timeout: float = 120) -> str:
         """Wait until the run has ended; return its final state."""
         what = f"{self.dag_id} to end"
         return until(lambda: state if (state := self.state) in FINISHED else None, what, timeout)
@@ -186,7 +187,9 @@ class DagRun:
         """Return one task instance of the run."""
         return self.tasks()[task_id, map_index]
 
-    def wait_for(self, task_id: str, states: Collection[str], timeout: float = 60, map_index: int = -1) -> TaskInstance:
+    def wait_for(
+        self, task_id: str, states: Collection[str], timeout: float = 120, map_index: int = -1
+    ) -> TaskInstance:
         """Wait until a task instance has reached one of the states, or has ended in another state; return it."""
 
         def reached() -> TaskInstance | None:

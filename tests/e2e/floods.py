@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import select
 import socket
 import threading
 from collections import Counter
@@ -58,6 +59,10 @@ class Dribblers:
                     sock.sendall(b" ")
                 except OSError:  # the server closed the connection
                     continue
+
+    def answered(self) -> int:
+        """Return how many senders have an answer."""
+        return len(select.select(self._sockets, [], [], 0)[0])
 
     def end(self) -> list[int]:
         """Wait for the answer to each sender, and return their statuses."""

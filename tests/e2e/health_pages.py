@@ -11,7 +11,7 @@ import requests
 
 from dev.harness.polling import until
 
-TIMEOUT = 15
+TIMEOUT = 60
 """Seconds within which a page must come. A page that waited for a database that hangs would take longer."""
 
 

@@ -97,7 +97,7 @@ def pause(airflow: AirflowHome, dag_id: str, paused: bool) -> None:
 def is_up(url: str) -> bool:
     """Whether the receiver of an API server answers."""
     try:
-        return requests.get(f"{url}/whiterabbit/health", timeout=5).ok
+        return requests.get(f"{url}/whiterabbit/health", timeout=60).ok
     except requests.RequestException:
         return False
 
@@ -162,7 +162,7 @@ def test_the_whole_way(airflow: AirflowHome, wr: Emulator) -> None:
     run = airflow.run("whiterabbit_submit_and_go")
     assert run.wait(120) == "success", airflow.explain(run)
     execution_id = run.xcom("submit", key="execution_id")
-    wr.wait_for_delivery(execution_id, timeout=30)
+    wr.wait_for_delivery(execution_id, timeout=120)
     assert wr.execution(execution_id)["callback"]["lastError"] is None
     wait_for_runs(airflow, "whiterabbit_confirmed", [execution_id])
     (listed,) = airflow.api.call("GET", "/dags/whiterabbit_confirmed/dagRuns")["dag_runs"]
@@ -184,7 +184,7 @@ def test_fifty_at_once_and_each_three_times(
     for number, execution_id in enumerate(ids):
         wr.fail(execution_id, "no") if number % 5 == 4 else wr.complete(execution_id)
     for execution_id in ids:
-        wr.wait_for_delivery(execution_id, timeout=60)
+        wr.wait_for_delivery(execution_id, timeout=120)
     delivered = time.monotonic() - started
     assert all(wr.execution(execution_id)["callback"]["deliveredAt"] for execution_id in ids)
     wait_for_runs(airflow, "e2e_each", ids)
@@ -204,7 +204,7 @@ def test_a_paused_dag(airflow: AirflowHome, wr: Emulator, courier: Courier, clie
     pause(airflow, "e2e_each_named", True)
     ids = submit(client, courier, "PAUSED", 2, f"{CALLBACK_PATH}?name=e2e+name")
     for execution_id in ids:
-        wr.wait_for_delivery(execution_id, timeout=30)
+        wr.wait_for_delivery(execution_id, timeout=120)
         assert wr.execution(execution_id)["callback"]["lastError"] == "HTTP 503"
     pause(airflow, "e2e_each_named", False)
     for execution_id in ids:
@@ -227,7 +227,7 @@ def test_names_and_restarts(airflow: AirflowHome, wr: Emulator, courier: Courier
     for execution_id in ids * 2:
         client.call(api.redeliver_callback(execution_id))
     for execution_id in ids:
-        wr.wait_for_delivery(execution_id, count=3, timeout=30)
+        wr.wait_for_delivery(execution_id, count=3, timeout=120)
     assert [text for _, _, text in courier.answers] == ['{"result":"repeated"}'] * 4
     assert events(airflow) == before
     assert all(len(states) == 1 for states in runs(airflow, "e2e_each_named").values())
@@ -272,7 +272,7 @@ def test_out_of_order_and_late(airflow: AirflowHome, wr: Emulator, courier: Cour
     for execution_id in ids:
         wr.complete(execution_id)
     for execution_id in ids:
-        wr.wait_for_delivery(execution_id, timeout=30)
+        wr.wait_for_delivery(execution_id, timeout=120)
     assert len(held) == 18
     courier.plan = lambda delivery: [delivery]
     assert [courier.forward(delivery) for delivery in reversed(held)] == [200] * 18
@@ -289,7 +289,7 @@ def test_a_lost_delivery_is_recovered(airflow: AirflowHome, wr: Emulator, courie
     run = airflow.run("whiterabbit_submit_and_go")
     assert run.wait(120) == "success", airflow.explain(run)
     lost = run.xcom("submit", key="execution_id")
-    wr.wait_for_delivery(lost, timeout=30)
+    wr.wait_for_delivery(lost, timeout=120)
     assert wr.execution(lost)["callback"]["deliveredAt"] is None
     courier.plan = lambda delivery: [delivery]
     # Unpausing the DAG also starts a scheduled run, which may find the lost callback first.
@@ -377,7 +377,7 @@ def test_tampering(
     plan: Plan = lambda delivery: [tampering(delivery)]  # noqa: E731
     courier.plan = plan
     (execution_id,) = submit(client, courier, "BULK")
-    wr.wait_for_delivery(execution_id, timeout=30)
+    wr.wait_for_delivery(execution_id, timeout=120)
     assert wr.execution(execution_id)["callback"]["lastError"] == f"HTTP {status}"
     assert [answer for _, answer, _ in courier.answers] == [status] * 3
     assert events(airflow) == before
@@ -396,7 +396,7 @@ def test_forms(
     wr.settings.callback_attempts = 1
     wr.script("BULK", output={"n": 1})
     (execution_id,) = submit(client, courier, "BULK")
-    wr.wait_for_delivery(execution_id, timeout=30)
+    wr.wait_for_delivery(execution_id, timeout=120)
     assert wr.execution(execution_id)["callback"]["lastError"] == (None if is_accepted else "HTTP 401")
 
 
@@ -409,7 +409,7 @@ def test_rotation(airflow: AirflowHome, wr: Emulator, courier: Courier, client: 
     (old,) = submit(client, courier, "BULK", path=path)
     (new,) = submit(client, courier, "BULK", path=path, secret=NEW_SECRET)
     wr.complete(new)
-    wr.wait_for_delivery(new, timeout=30)
+    wr.wait_for_delivery(new, timeout=120)
     assert wr.execution(new)["callback"]["lastError"] == "HTTP 401"
     airflow.api.call("PATCH", "/connections/rotated", rotated([SECRET, NEW_SECRET]))
 
@@ -439,7 +439,7 @@ def test_a_changed_record_of_the_same_execution(
     before = events(airflow)
     courier.plan = changed
     (execution_id,) = submit(client, courier, "BULK")
-    wr.wait_for_delivery(execution_id, timeout=30)
+    wr.wait_for_delivery(execution_id, timeout=120)
     assert sorted(text for _, _, text in courier.answers) == ['{"result":"emitted"}'] + ['{"result":"repeated"}'] * 4
     wait_for_runs(airflow, "e2e_each", [execution_id])
     assert events(airflow) == before + 1
@@ -466,11 +466,14 @@ def test_floods(airflow: AirflowHome) -> None:
     assert max(sizes) < size + 30
     dribblers = Dribblers(address, CALLBACK_PATH, 60)
     waits = []
+    answered = []
     for _ in range(10):
         started = time.monotonic()
-        assert requests.get(f"{airflow.url}/api/v2/monitor/health", timeout=10).ok
-        assert requests.get(f"{airflow.url}/whiterabbit/health", timeout=10).ok
+        assert requests.get(f"{airflow.url}/api/v2/monitor/health", timeout=60).ok
+        assert requests.get(f"{airflow.url}/whiterabbit/health", timeout=60).ok
         waits.append(time.monotonic() - started)
+        answered.append(dribblers.answered())
+    assert answered.count(0) >= 5  # the routes did not wait until slow senders had an answer
     statuses = dribblers.end()
     print(f"60 slow senders: {Counter(statuses)}; meanwhile both health routes took up to {max(waits):.2f} s")
     assert set(statuses) <= {408, 503}  # 503 where this machine was too busy to tell who was slow

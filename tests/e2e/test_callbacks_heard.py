@@ -175,7 +175,7 @@ def test_a_broken_deploy(heard: Heard) -> None:
         submit_until(lambda: not heard.is_live("heard_deploy"), "the import error to be noticed")
         refused = [heard.submit("DEPLOY") for _ in range(12)]
         for execution_id in refused:
-            heard.wr.wait_for_delivery(execution_id, timeout=30)
+            heard.wr.wait_for_delivery(execution_id, timeout=120)
         assert [heard.wr.execution(execution_id)["callback"]["lastError"] for execution_id in refused] == [
             "HTTP 503"
         ] * 12
@@ -183,7 +183,7 @@ def test_a_broken_deploy(heard: Heard) -> None:
         heard.write("heard_deploy")
         submit_until(lambda: heard.is_live("heard_deploy"), "the DAG to be live again")
     for execution_id in ids:
-        heard.wr.wait_for_delivery(execution_id, timeout=30)
+        heard.wr.wait_for_delivery(execution_id, timeout=120)
     heard.recover(ids)
     wait_for_runs(heard.airflow, "heard_deploy", ids[-90:])  # the API lists the newest hundred runs
     assert {status for _, status, _ in heard.courier.answers} == {200, 503}
@@ -195,7 +195,7 @@ def test_a_deleted_file(heard: Heard) -> None:
     (heard.folder / "heard_deploy.py").unlink()
     until(lambda: not heard.is_live("heard_deploy"), "the DAG to be stale", 120)
     execution_id = heard.submit("DEPLOY")
-    heard.wr.wait_for_delivery(execution_id, timeout=30)
+    heard.wr.wait_for_delivery(execution_id, timeout=120)
     assert heard.wr.execution(execution_id)["callback"]["lastError"] == "HTTP 503"
     heard.write("heard_deploy")
     until(lambda: heard.is_live("heard_deploy"), "the DAG to be live again", 120)
@@ -208,7 +208,7 @@ def test_one_of_two_dags_is_paused(heard: Heard) -> None:
     heard.wr.script("PAIR", output={"n": 1})
     pause(heard.airflow, "heard_named", True)
     execution_id = heard.submit("PAIR", query="?name=pair")
-    heard.wr.wait_for_delivery(execution_id, timeout=30)
+    heard.wr.wait_for_delivery(execution_id, timeout=120)
     wait_for_runs(heard.airflow, "heard_module", [execution_id])
     assert not heard.is_delivered(execution_id)
     assert execution_id not in runs(heard.airflow, "heard_named")
@@ -298,7 +298,7 @@ def test_the_database_is_stopped(heard: Heard) -> None:
     heard.pages.wait_until_unreadable(stopped)
     ids += [heard.submit("AWAY", "stored") for _ in SERVERS]
     for execution_id in ids:
-        heard.wr.wait_for_delivery(execution_id, timeout=60)
+        heard.wr.wait_for_delivery(execution_id, timeout=120)
     assert {status for _, status, _ in heard.courier.answers} == {503}
     started = datetime.now(UTC)
     heard.postgres.start()

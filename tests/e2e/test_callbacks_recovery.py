@@ -177,7 +177,7 @@ def test_recovery(airflow: AirflowHome, wr: Emulator, courier: Courier) -> None:
         assert run.wait(180) == "success", airflow.explain(run)
         assert sorted(run.xcom("replay")["replayed"]) == sorted([first, last])
         for execution_id in (first, last):
-            wr.wait_for_delivery(execution_id, count=count + 1, timeout=30)
+            wr.wait_for_delivery(execution_id, count=count + 1, timeout=120)
     courier.plan = lambda delivery: [delivery]
     run = airflow.run(RECOVERY)
     assert run.wait(180) == "failed"
@@ -197,5 +197,5 @@ def submit(airflow: AirflowHome, wr: Emulator) -> str:
     run = airflow.run("whiterabbit_submit_and_go")
     assert run.wait(120) == "success", airflow.explain(run)
     execution_id = str(run.xcom("submit", key="execution_id"))
-    wr.wait_for_delivery(execution_id, timeout=30)
+    wr.wait_for_delivery(execution_id, timeout=120)
     return execution_id

@@ -89,7 +89,7 @@ def test_every_answer(airflow: AirflowHome, wr: Emulator, tmp_path: Path) -> Non
         entry |= {"answer": answer, "id": found[entry["task_id"] == "pay.fail"] if answer == "there" else None}
     file.write_text(json.dumps(entries))
     assert doubts(airflow, run, "--answers", str(file)) == "6 settled, 0 skipped, 0 refused"
-    assert run.wait(60) == "failed"
+    assert run.wait(120) == "failed"
     ended = {place: (task.state, run.xcom(place[0], map_index=place[1])) for place, task in run.tasks().items()}
     for task_id in states:
         assert ended[task_id, 0] == ("success", {"found": int(task_id == "pay.fail")}), airflow.explain(run)
@@ -102,7 +102,7 @@ def test_many(airflow: AirflowHome) -> None:
     """One command settles all failed tasks that have a doubt, and leaves the others alone."""
     airflow.api.call("POST", "/pools", {"name": "closed", "slots": 0})
     run = airflow.run("e2e_many_doubts")
-    until(lambda: len(run.tasks()) == MANY, "the mapped tasks", 60)
+    until(lambda: len(run.tasks()) == MANY, "the mapped tasks", 120)
     airflow.api.call("PATCH", f"{run.path}/taskInstances/pay", {"new_state": "failed"})
     intent = {"id": None, "max_tries": 0, "try_number": 1, "at": "2026-11-24T09:08:07+00:00", "doubt": "uncertain"}
     known = {"id": "e-1", "max_tries": 0, "try_number": 1, "at": "2026-11-24T09:08:07+00:00"}

@@ -51,7 +51,7 @@ def test_exception_ends_sessions(home: Path) -> None:
     """After an exception no process of a session is left, even if the processes ignore SIGTERM."""
     with suppress(ZeroDivisionError), Sessions(os.environ, home) as sessions:
         sessions.start("tree", [sys.executable, "-c", TREE])
-        until(lambda: len(sessions.processes("tree")) == 2, "the child process", 20)
+        until(lambda: len(sessions.processes("tree")) == 2, "the child process", 120)
         raise ZeroDivisionError
     assert living_in(home) == []
 
@@ -59,34 +59,34 @@ def test_exception_ends_sessions(home: Path) -> None:
 def test_guard_ends_the_sessions_of_a_killed_owner(home: Path) -> None:
     """If the owner is killed, the guard ends its sessions and removes the folder."""
     owner = subprocess.Popen([sys.executable, "-c", OWNER, str(home)], cwd=ROOT)
-    until(lambda: len(living_in(home)) == 2, "the child process", 20)
+    until(lambda: len(living_in(home)) == 2, "the child process", 120)
     owner.kill()
     owner.wait()
-    until(lambda: not living_in(home) and not home.exists(), "the guard to end the sessions", 30)
+    until(lambda: not living_in(home) and not home.exists(), "the guard to end the sessions", 120)
 
 
 def test_killed_session_can_be_started_again(home: Path) -> None:
     """After a kill, another process can be started under the same name, and its exit is noticed."""
     with Sessions(os.environ, home) as sessions:
         sessions.start("tree", [sys.executable, "-c", TREE])
-        until(lambda: len(sessions.processes("tree")) == 2, "the child process", 20)
+        until(lambda: len(sessions.processes("tree")) == 2, "the child process", 120)
         sessions.kill("tree")
         assert living_in(home) == []
         sessions.start("tree", ["true"])
-        until(lambda: sessions.dead() == ["tree"], "the exit to be noticed", 20)
+        until(lambda: sessions.dead() == ["tree"], "the exit to be noticed", 120)
 
 
 def test_frozen_session_stops_and_continues(home: Path) -> None:
     """All processes of a frozen session are stopped until the session is thawed or ended."""
     with Sessions(os.environ, home) as sessions:
         sessions.start("busy", BUSY)
-        until(lambda: len(sessions.processes("busy")) == 2, "the child process", 20)
+        until(lambda: len(sessions.processes("busy")) == 2, "the child process", 120)
         leader, child = sessions.processes("busy")
         sessions.freeze("busy")
-        until(lambda: leader.status() == child.status() == psutil.STATUS_STOPPED, "both processes to stop", 20)
+        until(lambda: leader.status() == child.status() == psutil.STATUS_STOPPED, "both processes to stop", 120)
         cpu_seconds = child.cpu_times().user
         sessions.thaw("busy")
-        until(lambda: child.cpu_times().user > cpu_seconds, "the child process to continue", 20)
+        until(lambda: child.cpu_times().user > cpu_seconds, "the child process to continue", 120)
         sessions.freeze("busy")
     assert living_in(home) == []
 
@@ -103,7 +103,7 @@ def test_airflow_leaves_nothing_behind_after_an_exception() -> None:
     airflow = AirflowHome([])
     with suppress(ZeroDivisionError), airflow:
         # In Airflow 3, the triggerer sends its first heartbeat before it has forked the process that runs the triggers.
-        assert until(lambda: airflow.processes("triggerer")[MAJOR - 2 :], "all processes of the triggerer", 30)
+        assert until(lambda: airflow.processes("triggerer")[MAJOR - 2 :], "all processes of the triggerer", 120)
         before = airflow.processes("triggerer")
         airflow.kill("triggerer")
         assert not set(before) & set(living_in(airflow.home))
@@ -112,10 +112,10 @@ def test_airflow_leaves_nothing_behind_after_an_exception() -> None:
         if MAJOR > 2:  # in Airflow 2 a home can have only one web server
             airflow.start(f"{SERVER}-2")
             second = AirflowApi(airflow.url_of(f"{SERVER}-2"), MAJOR, airflow.home / "logs")
-            until(second.health, "the second API server", 60)
-        until(lambda: len(airflow.processes("triggerer")) == len(before), "all processes of the triggerer", 30)
+            until(second.health, "the second API server", 120)
+        until(lambda: len(airflow.processes("triggerer")) == len(before), "all processes of the triggerer", 120)
         airflow.processes("triggerer")[0].kill()
-        assert until(airflow.revive, "the kill to be noticed", 20) == ["triggerer"]
+        assert until(airflow.revive, "the kill to be noticed", 120) == ["triggerer"]
         raise ZeroDivisionError
     assert living_in(airflow.home) == []
     assert not airflow.home.exists()
