@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 import weakref
@@ -32,6 +33,34 @@ def simulated(main: Callable[[SimulatedLoop], Coroutine[Any, Any, None]]) -> Non
         loop = runner.get_loop()
         assert isinstance(loop, SimulatedLoop)
         runner.run(main(loop))
+
+
+class Hanging:
+    """A job of the connection ``a`` that hangs in the threads of a pool, until the test ends it."""
+
+    def __init__(self, pool: Threads) -> None:
+        self._pool = pool
+        self._may_end = threading.Event()
+        self._begun: list[int] = []
+
+    def run(self) -> None:
+        """Hang."""
+        self._begun.append(threading.get_ident())
+        self._may_end.wait()
+
+    async def in_all_threads(self) -> None:
+        """Wait until the job hangs in each thread: one that starts late finds that its job was given up."""
+        async with asyncio.timeout(60):
+            while len(self._begun) < threads.THREADS:
+                with contextlib.suppress(Refusal):
+                    await self._pool.run_in_turn("a", self.run)
+                await asyncio.sleep(0.01)  # the event loop hears of a job that was given up
+
+    def end(self) -> None:
+        """End the jobs. As the threads may need a while for that, callbacks have much time from now on."""
+        for connection_id in "ab":
+            self._pool._waiters[connection_id]._timeout = 60
+        self._may_end.set()
 
 
 def test_turns() -> None:
@@ -143,15 +172,17 @@ def test_a_turn_that_is_given_up() -> None:
 
 async def test_a_turn_that_does_not_come() -> None:
     """While the threads hang, callbacks wait no longer than the timeout, and then stop to count."""
-    pool, may_end = Threads(0.2, threads.THREADS + 2, 0.0), threading.Event()
+    pool = Threads(0.2, threads.THREADS + 2, 0.0)
+    hanging = Hanging(pool)
     slow, refused = "the callback took too long", "too many callbacks at once"
     try:
         for expected in ([slow] * 4 + [refused], [slow] * 2 + [refused] * 3):  # the jobs of the first time run still
-            jobs = [pool.run_in_turn("a", may_end.wait) for _ in range(5)]
+            jobs = [pool.run_in_turn("a", hanging.run) for _ in range(5)]
             results = await asyncio.gather(*jobs, return_exceptions=True)
             assert sorted(map(str, results)) == expected
+            await hanging.in_all_threads()
     finally:
-        may_end.set()
+        hanging.end()
     assert await pool.run_in_turn("b", int, "7") == 7
 
 
@@ -171,17 +202,18 @@ async def test_a_turn_that_comes_as_it_is_given_up(first: str) -> None:
 
 async def test_threads_that_are_given_up() -> None:
     """A job that outlasts its timeout counts as waiting until it ends."""
-    pool, may_end = Threads(0.2, threads.THREADS, 0.0), threading.Event()
+    pool = Threads(0.2, threads.THREADS, 0.0)
+    hanging = Hanging(pool)
     results = await asyncio.gather(
-        *(pool.run_in_turn("a", may_end.wait) for _ in range(threads.THREADS)), return_exceptions=True
+        *(pool.run_in_turn("a", hanging.run) for _ in range(threads.THREADS)), return_exceptions=True
     )
     assert [str(result) for result in results] == ["the callback took too long"] * threads.THREADS
+    await hanging.in_all_threads()
     for _ in range(2):
         with pytest.raises(Refusal, match="too many callbacks at once"):
-            await pool.run_in_turn("a", may_end.wait)
-    may_end.set()
+            await pool.run_in_turn("a", hanging.run)
+    hanging.end()
     assert await pool.run_in_turn("b", int, "7") == 7  # its turn comes when a thread has ended
-    await asyncio.sleep(0)
     assert await pool.run_in_turn("a", int, "7") == 7
 
 
@@ -191,9 +223,9 @@ async def test_what_is_given_up_before_it_begins() -> None:
     class Body:
         pass
 
-    pool, may_end = Threads(0.2, 256, 0.0), threading.Event()
-    hanging = [asyncio.create_task(pool.run_in_turn("a", may_end.wait)) for _ in range(threads.THREADS)]
-    await asyncio.sleep(0)  # both threads hang before the next job comes
+    pool = Threads(0.2, 256, 0.0)
+    hanging = Hanging(pool)
+    await hanging.in_all_threads()  # before the next job comes
     body = Body()
     kept = weakref.ref(body)
     with pytest.raises(Refusal, match="the callback took too long"):
@@ -203,8 +235,7 @@ async def test_what_is_given_up_before_it_begins() -> None:
         await asyncio.sleep(0)
     gc.collect()
     assert kept() is None
-    may_end.set()
-    await asyncio.gather(*hanging, return_exceptions=True)
+    hanging.end()
 
 
 async def test_a_thread_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
