@@ -93,6 +93,11 @@ class ApiClient:
         self._session.close()
 
 
+def limit(answer: requests.Response, seconds: float) -> None:
+    """Let the further reads of an answer fail if nothing arrives for so many seconds; its beginning had more time."""
+    answer.raw.connection.sock.settimeout(seconds)
+
+
 def statuses(stream: bytes) -> list[str]:
     """Return the statuses in the events of a stream."""
     data = [line[6:] for line in stream.splitlines() if line.startswith(b"data: {")]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import pytest
 import requests
 
 from airflow_provider_whiterabbit.emulator import effects
-from tests.emulator.effects.received import RECORD, completed
+from tests.emulator.effects.received import RECORD, TIMEOUT, completed
 
 SUBMISSION = '{"module":"X","input":{},"config":{}}'
 
@@ -41,11 +40,13 @@ class InBackground:
 
 def test_delay(wr, client, completed_id):
     """Two delays of one request add up; a client with a shorter timeout fails."""
-    wr.fault(effects.Delay(0.1), kind="record", times=2)
+    wr.fault(effects.Delay(600), kind="record")  # longer than the client's thread may stand still
+    wr.fault(effects.Delay(0.1), kind="record", skip=1)
     wr.fault(effects.Delay(0.1, before=True), kind="record", skip=1)
     with pytest.raises(requests.ReadTimeout):
         client.get(RECORD.format(completed_id), timeout=0.05)
-    assert client.get(RECORD.format(completed_id)).elapsed.total_seconds() >= 0.2
+    wr.wait_for_request(kind="record", timeout=TIMEOUT)  # the first fault is its, however late it arrives
+    assert client.get(RECORD.format(completed_id), timeout=TIMEOUT).elapsed.total_seconds() >= 0.2
 
 
 def test_hold_the_answer(wr, client):
@@ -99,8 +100,13 @@ def test_a_reset_of_the_emulator_ends_a_hold(wr, client, before):
 
 def test_split_with_an_interval(wr, client):
     """The client receives the pieces of a stream one by one."""
-    wr.fault(effects.Split([50], interval=0.05), kind="stream")
-    with client.stream(completed(wr, 1)) as stream:
-        arrivals = [time.monotonic() for _piece in stream.raw.read_chunked()]
+    interval, execution_id = 0.05, completed(wr, 1)
+    wr.fault(effects.Split([50], interval=interval), kind="stream")
+    began = time.monotonic()
+    with client.stream(execution_id, timeout=TIMEOUT) as stream:
+        arrivals = [time.monotonic() - began for _piece in stream.raw.read_chunked()]
     assert len(arrivals) >= 3
-    assert all(later - earlier > 0.01 for earlier, later in pairwise(arrivals))
+    assert all(arrival >= number * interval for number, arrival in enumerate(arrivals))  # a reader may be late
+    wr.fault(effects.Split([50], interval=3600), kind="stream")
+    with client.stream(execution_id, timeout=TIMEOUT) as stream:
+        assert len(next(stream.raw.read_chunked())) == 50  # the others are not sent yet

@@ -12,7 +12,7 @@ import requests
 
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.hooks.whiterabbit import WhiteRabbitHook
-from tests.emulator.api_client import CATALOGUE, ApiClient
+from tests.emulator.api_client import CATALOGUE, ApiClient, limit
 
 INVALID = {
     "unknown-ca": "unable to get local issuer certificate",
@@ -134,11 +134,13 @@ def test_faults(wr, client, effect, events, error):
     body = b""
     message = ""
     try:
-        with client.stream(execution_id, timeout=0.3 if error == "timed out" else 60) as stream:
+        with client.stream(execution_id, timeout=60) as stream:
             wr.start(execution_id)
             wr.complete(execution_id)
             for piece in stream.iter_content(None):
                 body += piece
+                if error == "timed out" and body.endswith(b"\n\n"):
+                    limit(stream, 0.3)
     except requests.RequestException as problem:
         message = str(problem)
     assert re.search(error, message)
