@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
+from airflow_provider_whiterabbit import exceptions as exc
 from airflow_provider_whiterabbit.client import api
 from airflow_provider_whiterabbit.client.transport.aio import AsyncClient
 from airflow_provider_whiterabbit.client.transport.connection_settings import ClientSettings
@@ -16,6 +18,7 @@ from airflow_provider_whiterabbit.client.wait.commands import Command, Open, Rea
 from airflow_provider_whiterabbit.client.wait.timing import Timing
 from airflow_provider_whiterabbit.client.wire.messages import Request
 from airflow_provider_whiterabbit.emulator import Emulator
+from dev.harness.polling import until
 
 Fetch = Callable[[ClientSettings, str], Any]
 """Takes settings and the id of an execution, and returns its record or the first events of its stream."""
@@ -82,6 +85,23 @@ submitters = pytest.mark.parametrize(
     "submit", [_submit_with_requests, _submit_with_aiohttp], ids=["requests", "aiohttp"]
 )
 """Runs a test with each client, which submits."""
+
+
+def failure_in_the_answer(send: Callable[[], Any]) -> str:
+    """Send a request that fails in its answer, because its time is over; return the message.
+
+    If a thread was late, the time may be over before the answer has begun; then the request is sent again.
+    """
+
+    def failure() -> str:
+        with pytest.raises(exc.WhiteRabbitTransportError) as caught:
+            send()
+        message = str(caught.value)
+        del caught  # nothing keeps what the exception's frames refer to
+        return "" if re.search("no connection|nothing arrived|timed out", message) else message
+
+    return until(failure, "an answer that begins in time", 60, 0.0)
+
 
 records_and_streams = pytest.mark.parametrize(
     "fetch",
