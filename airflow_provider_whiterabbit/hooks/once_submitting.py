@@ -80,7 +80,8 @@ class KeyedSubmissions:
                 return None, taken
             if self.find(asked):
                 return None, asked.taken
-            self.refuse_replaced(Way.CODE)
+            if asked.is_new:
+                self.refuse_replaced(Way.CODE)
             return self.submit(asked, filled), asked.taken
 
     def refuse_replaced(self, way: Way) -> None:
@@ -106,6 +107,7 @@ class KeyedSubmissions:
         key, taken, fence = asked.key, asked.taken, asked.fence
         earlier = fence.earlier()
         self._warn_of_risks(fence)
+        asked.is_new = fence.asks_for_more_than(earlier)
         if earlier is None:
             return False
         found = asked.search.result(earlier)

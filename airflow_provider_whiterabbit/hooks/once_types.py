@@ -69,12 +69,14 @@ class Asked:
     """What a task asks for under a key.
 
     :param taken: what stands under the key; its id is empty until it was found or submitted.
+    :param is_new: whether an earlier run has submitted nothing under the key, or something else.
     """
 
     key: str
     taken: Taken
     fence: Fence
     search: Search
+    is_new: bool = True
 
 
 def metrics_of(caller: Caller, target: Target[Any]) -> TaskMetrics:

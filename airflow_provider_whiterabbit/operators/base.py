@@ -196,6 +196,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume the task; an error ends the task for good where a retry would not mend it."""
         next_kwargs = self._take_deferred_secrets(next_kwargs)
+        records_of(context).operator.resume(None if next_method == "execute_answered" else self._submits_as)
         if next_method != "execute_answered":
             # If the trigger has failed, Airflow hands on an error alone.
             xcom = None if next_kwargs and "identity" in next_kwargs else self._pulled_id(context)
@@ -228,7 +229,7 @@ class WhiteRabbitSubmitOperator(SubmittingMixin, BaseOperator):
         Refuse an operator in a forked process, too: others may be executed there at the same time.
         """
         check_process(context["ti"])
-        if not records_of(context).claim_operator(self._submits_as):
+        if not records_of(context).operator.begin():
             raise WhiteRabbitInputError(
                 "A task submits once, but this one executes operators more than once. Map one operator over its "
                 "inputs, under another task_id: the first operator of this task may have submitted"

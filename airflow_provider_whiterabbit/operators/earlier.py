@@ -100,14 +100,12 @@ class EarlierMixin(WaitingMixin):
             self.log.warning("on_failed_execution='resubmit' needs Airflow 3.3 or newer; here a retry never resubmits")
         for risk in () if self._answered else fence.risks(earlier):
             self.log.warning("%s", risk)
-        if earlier is None:
-            if self._doubt_option() != "resubmit":
-                refuse_replaced(Way.ONE, context)
-            return None
-        found = self._search(fence).result(earlier)
+        found = None if earlier is None else self._search(fence).result(earlier)
         if isinstance(found, Doubt):
             self._settle(found, fence, context)
             return None
+        if found is None and self._doubt_option() != "resubmit" and fence.asks_for_more_than(earlier):
+            refuse_replaced(Way.ONE, context)
         return found
 
     def _search(self, fence: Fence) -> Search:

@@ -28,7 +28,7 @@ from airflow_provider_whiterabbit.exceptions import (
 )
 from airflow_provider_whiterabbit.operators.many_failures import failure_of, listed
 from airflow_provider_whiterabbit.operators.many_patience import Patience, is_busy
-from airflow_provider_whiterabbit.operators.submission import Way, index_of, key_of
+from airflow_provider_whiterabbit.operators.submission import Way, index_of, is_key, key_of
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.client.wait.timing import Timing
@@ -119,11 +119,12 @@ class ManySubmissions:
         if self._taken:
             log.info("Submitted before: %s", self)
         if missing := [index for index in range(count) if index not in self._taken]:
-            self._submissions.refuse_replaced(Way.MANY)
+            if any(index not in self._asked or self._asked[index].is_new for index in missing):
+                self._submissions.refuse_replaced(Way.MANY)
             self._refuse_if_moved([key for key in earlier if (index_of(key) or 0) >= count], missing)
             self._plan.check()
             self._each(missing, self._submit)
-        if others := self._submissions.untouched():
+        if others := [key for key in self._submissions.untouched() if is_key(key)]:
             log.warning(
                 "An earlier try has submitted %d inputs more than this try has: nobody waits for %s",
                 len(others),

@@ -12,6 +12,7 @@ from airflow_provider_whiterabbit.exceptions import (
 from airflow_provider_whiterabbit.observing.names import Metric
 from airflow_provider_whiterabbit.operators.earlier import EarlierMixin
 from airflow_provider_whiterabbit.operators.fence import Fence
+from airflow_provider_whiterabbit.operators.fence.keyed import records_of
 from airflow_provider_whiterabbit.operators.submission import Submission, Way
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class SubmittingMixin(EarlierMixin):
         self._submitted = self._unfinished = self._named(target_id)
         self._lineage_saw_id(target_id)
         fence.adopt(target_id, earlier)
+        records_of(context).operator.has_found = True
         metric = Metric.SUBMITTED if earlier is None else Metric.REATTACHED
         self._whiterabbit_metrics.count(metric, module=getattr(self, "module", None))
         try:

@@ -10,8 +10,12 @@ import pytest
 
 from airflow_provider_whiterabbit.compat import AirflowFailException
 from airflow_provider_whiterabbit.emulator import effects
+from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
+from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
 from airflow_provider_whiterabbit.operators.fence import keyed_fence_of
 from airflow_provider_whiterabbit.operators.fence.keyed import KeyedRecords
+from airflow_provider_whiterabbit.operators.fence.runs import is_own
+from airflow_provider_whiterabbit.operators.workflow import WhiteRabbitTriggerWorkflowOperator
 from dev.harness.standins import RETRIES, FakeAirflow, FakeTaskInstance
 from tests.operators.remotes import Remote
 from tests.versions import HAS_SDK
@@ -103,6 +107,47 @@ def test_reschedule_before_the_first_run(remote: Remote) -> None:
     vars(airflow.ti)["_ti_context_from_server"] = SimpleNamespace(task_reschedule_count=1)
     operator.execute(airflow.context(operator))
     assert remote.submissions == 1
+
+
+class Typed(WhiteRabbitExecuteComponentOperator):
+    """A class as the generator of typed components writes it."""
+
+
+class Rescheduling(WhiteRabbitExecuteComponentOperator):
+    """A class whose code may reschedule the task after the submission."""
+
+    def execute(self, context: Any) -> Any:
+        """Execute the component, and perhaps something else."""
+        return super().execute(context)
+
+
+class Checking(WhiteRabbitTriggerWorkflowOperator):
+    """The same in another method."""
+
+    def post_execute(self, context: Any, result: Any = None) -> None:
+        """Look at the result."""
+
+
+OWN = {
+    True: [
+        WhiteRabbitTriggerWorkflowOperator(task_id="pay", workflow_id="flow"),
+        WhiteRabbitExecuteComponentsOperator(task_id="pay", module="PAY", inputs=[]),
+        Typed(task_id="pay", module="PAY"),
+    ],
+    False: [
+        WhiteRabbitExecuteComponentOperator(task_id="pay", module="PAY", post_execute=print),
+        Rescheduling(task_id="pay", module="PAY"),
+        Checking(task_id="pay", workflow_id="flow"),
+        SimpleNamespace(waits_for=1),
+    ],
+}
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_own_code(own: bool) -> None:
+    """A task with code of a user, which may have rescheduled it after its submission, is not the provider's own."""
+    for task in OWN[own]:
+        assert is_own(task) is own, task
 
 
 @pytest.mark.parametrize("case", [None, *RUNS_AGAIN])

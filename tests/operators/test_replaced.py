@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -13,12 +12,9 @@ from airflow_provider_whiterabbit.compat import AirflowFailException, get_curren
 from airflow_provider_whiterabbit.emulator import Emulator, effects
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError, WhiteRabbitInputError
 from airflow_provider_whiterabbit.hooks.once import Once
-from airflow_provider_whiterabbit.operators.component import WhiteRabbitExecuteComponentOperator
-from airflow_provider_whiterabbit.operators.components import WhiteRabbitExecuteComponentsOperator
 from tests.hooks.tries import Killed, Task, most_often, paid
+from tests.operators.ways import Code, by_code, by_many, by_one, many, one, together
 from tests.versions import needs_store
-
-Code = Callable[[Once], Any]
 
 pytestmark = needs_store
 
@@ -28,29 +24,6 @@ def wr(whiterabbit_emulator: Emulator) -> Emulator:
     """Return the emulator with a component that pays."""
     whiterabbit_emulator.script("PAY", output=lambda inputs, _: {"paid": inputs["to"]})
     return whiterabbit_emulator
-
-
-def by_one(*payees: str, **options: Any) -> Code:
-    """Return code that pays the first payee with an operator of one input."""
-    operator = WhiteRabbitExecuteComponentOperator(task_id="pay", module="PAY", input={"to": payees[0]}, **options)
-    return lambda _: operator.execute(get_current_context())
-
-
-def by_many(*payees: str, **options: Any) -> Code:
-    """Return code that pays with an operator of many inputs."""
-    inputs = [{"to": payee} for payee in payees]
-    operator = WhiteRabbitExecuteComponentsOperator(task_id="pay", module="PAY", inputs=inputs, **options)
-    return lambda _: operator.execute(get_current_context())
-
-
-def by_code(*payees: str) -> Code:
-    """Return code that pays under keys."""
-
-    def code(once: Once) -> None:
-        for payee in payees:
-            once.execute_component(payee, "PAY", {"to": payee})
-
-    return code
 
 
 WAYS = {
@@ -92,37 +65,6 @@ def test_resubmit(wr: Emulator) -> None:
     task.run(by_many("alice"))
     task.run(by_one("alice", on_doubt="resubmit"))
     assert paid(wr) == ["alice"] * 6
-
-
-def together(*parts: Code) -> Code:
-    """Return code that submits in several ways, one after the other."""
-
-    def code(once: Once) -> None:
-        for part in parts:
-            part(once)
-
-    return code
-
-
-@pytest.mark.parametrize("operator", [by_one, by_many])
-@pytest.mark.parametrize("keys_first", [False, True])
-@pytest.mark.parametrize("calls", range(24))
-def test_two_ways_in_one_task(wr: Emulator, operator: Callable[[str], Code], keys_first: bool, calls: int) -> None:
-    """The code of a task may execute an operator and submit under keys; a retry goes on wherever a try was killed."""
-    parts = [operator("alice"), by_code("bob", "carol")]
-    code = together(*(reversed(parts) if keys_first else parts))
-    task = Task()
-    task.store.fail_at = calls
-    with contextlib.suppress(Killed):
-        task.run(code)
-    task.store.fail_at = None
-    in_doubt = False
-    try:
-        task.run(code)
-    except AirflowFailException as doubt:
-        in_doubt = "It is not known whether White Rabbit received the submission" in str(doubt)
-    assert in_doubt or sorted(paid(wr)) == ["alice", "bob", "carol"]
-    assert most_often(paid(wr)) <= 1
 
 
 PARTIAL_EDITS: dict[str, tuple[Code, Code, str]] = {
@@ -183,13 +125,46 @@ def test_answer_after_an_edit(wr: Emulator) -> None:
     task = Task()
     with pytest.raises(AirflowFailException, match="It is not known"):
         task.run(by_one("alice"))
-    inputs = [{"to": "alice"}]
-    operator = WhiteRabbitExecuteComponentsOperator(task_id="pay", module="PAY", inputs=inputs)
     answer = {"chosen_options": ["It is there"], "params_input": {"execution_id": wr.executions[0]["id"]}}
     task.ti_attributes = {"_ti_context_from_server": SimpleNamespace(next_method="execute_answered")}
     with pytest.raises(AirflowFailException, match=REFUSAL.format("component PAY at .* as an unknown execution")):
-        task.again(lambda _: operator.execute_answered(get_current_context(), answer))
+        task.again(lambda _: many("alice").execute_answered(get_current_context(), answer))
     assert paid(wr) == ["alice"]
+
+
+@pytest.mark.parametrize("operator", [by_one, by_many])
+def test_edit_of_a_rescheduled_task(wr: Emulator, operator: Callable[..., Code]) -> None:
+    """Code that was rescheduled may have been edited to an operator, which Airflow then executes itself."""
+    task = Task(ti_attributes={"_ti_context_from_server": SimpleNamespace(task_reschedule_count=1)})
+    task.run(by_code("alice"))
+    edited = (one if operator is by_one else many)("alice")
+    with pytest.raises(AirflowFailException, match=REFUSAL.format("the keys 'alice'")):
+        task.again(lambda _: edited.execute({**get_current_context(), "task": edited}))
+    assert paid(wr) == ["alice"]
+
+
+def test_caught_doubt(wr: Emulator) -> None:
+    """An operator that has found another request, an error that the code catches, has not asked for that request."""
+
+    def quote(_: Once) -> None:
+        with pytest.raises(AirflowFailException, match="This task submitted another request before"):
+            by_one("quote")(_)
+
+    task = Task()
+    task.run(by_one("alice"))
+    with pytest.raises(AirflowFailException, match=REFUSAL.format(r"component PAY at .* as \S+")):
+        task.run(together(quote, by_code("alice")))
+    assert paid(wr) == ["alice"]
+
+
+def test_cleared_operator_with_another_input(wr: Emulator) -> None:
+    """After a clear, an operator with another input than before does not submit what is under a key."""
+    task = Task()
+    task.run(together(by_one("quote"), by_code("alice")))
+    task.clear()
+    with pytest.raises(AirflowFailException, match=REFUSAL.format("the keys 'alice'")):
+        task.run(by_one("alice"))
+    assert paid(wr) == ["quote", "alice"]
 
 
 def test_keys_of_inputs(wr: Emulator) -> None:

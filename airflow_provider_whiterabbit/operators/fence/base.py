@@ -37,6 +37,10 @@ class Fence(ABC):
         :raises WhiteRabbitProtocolError: if a stored record can't be read.
         """
 
+    def asks_for_more_than(self, earlier: Submission | None) -> bool:
+        """Return whether this try asks for something that was not submitted before, and that no person has answered."""
+        return earlier is None or not (earlier.answer or earlier.request in (None, self.request))
+
     @abstractmethod
     def intend(self) -> Submission:
         """Store the intent to submit, and return it.

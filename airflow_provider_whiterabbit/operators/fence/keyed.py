@@ -15,11 +15,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_whiterabbit.exceptions import WhiteRabbitError
+from airflow_provider_whiterabbit.operators.fence.executed import ExecutedOperator
 from airflow_provider_whiterabbit.operators.fence.guarded_store import GuardedStore
 from airflow_provider_whiterabbit.operators.fence.pages import PAGE as PAGE
 from airflow_provider_whiterabbit.operators.fence.pages import Change, Pages
 from airflow_provider_whiterabbit.operators.fence.places import Place
-from airflow_provider_whiterabbit.operators.submission import KEY, Way, answer_key, page_key
+from airflow_provider_whiterabbit.operators.submission import KEY, answer_key, page_key
 
 if TYPE_CHECKING:
     from airflow_provider_whiterabbit.compat import Context
@@ -48,8 +49,8 @@ class KeyedRecords:
         self.warned = False
         """Whether this try has logged the risks of this deployment."""
 
-        self.operator: Way | None = None
-        """How the operator submits that this process has executed; None if it has executed none."""
+        self.operator = ExecutedOperator()
+        """The operator that this process executes; the record of one input is not among these."""
 
         self.log_level = logging.INFO
         """The level with which the id of each submission is logged."""
@@ -69,14 +70,6 @@ class KeyedRecords:
     def survives_retries(self) -> bool:
         """Whether there is a store (Airflow 3.3+)."""
         return self._store is not None
-
-    def claim_operator(self, way: Way) -> bool:
-        """Note that this process executes an operator; return False if it has executed one before in this try."""
-        with self._lock:
-            if self.operator is not None:
-                return False
-            self.operator = way
-            return True
 
     def record_of_operator(self) -> Any:
         """Return the record of an operator of one input as this process has first read it; None if there was none."""

@@ -204,7 +204,7 @@ class Pages:
             pages = [copy.deepcopy(page) for page in self._read_pages()]
             self._possible.update({number: [copy.deepcopy(page)] for number, page in enumerate(pages)})
             self._page_of = {key: number for number, page in enumerate(pages) for key in page}
-            self._earlier = list(self._page_of)
+            self._earlier = [key for page in pages for key, record in page.items() if record is not None]
             self._pages = pages
         return self._pages
 

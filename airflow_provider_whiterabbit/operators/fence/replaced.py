@@ -24,10 +24,10 @@ _SHOWN = 5
 
 
 def refuse_replaced(way: Way, context: Context) -> None:
-    """Refuse to submit what is new, unless this run knows all that earlier runs have submitted in other ways.
+    """Refuse to submit what is new, unless this run has found all that earlier runs have submitted in other ways.
 
-    The code of a task may use several ways. So what this run has asked for, and found, is no sign of a change of the
-    DAG.
+    The code of a task may use several ways. So what this run has found, or submitted anew, is no sign of a change of
+    the DAG.
 
     :param way: how this run is about to submit.
     :raises AirflowFailException: if an earlier run has submitted in another way what this run has not asked for.
@@ -36,15 +36,16 @@ def refuse_replaced(way: Way, context: Context) -> None:
     if not records.survives_retries or (ti.try_number == 1 and not may_have_run(ti, context["task"])):
         return
     unasked = [key for key in records.earlier_keys() if key not in records.taken]
-    inputs = [key for key in unasked if is_key(key)] if way is not Way.MANY else []
-    keys = [key for key in unasked if not is_key(key)] if way is not Way.CODE else []
-    one = None if Way.ONE in (way, records.operator) else records.record_of_operator()
+    inputs = [] if Way.MANY in (way, records.operator.resumed) else [key for key in unasked if is_key(key)]
+    keys = [] if way is Way.CODE else [key for key in unasked if not is_key(key)]
+    one = None if way is Way.ONE or records.operator.has_found else records.record_of_operator()
     if texts := list(_submitted(one, inputs, keys)):
         raise AirflowFailException(
             f"An earlier run of this task has submitted {' and '.join(texts)}, and this run has not asked for that "
             f"before it submits {way.value}. So nothing was submitted now: it could be the same. If the DAG was "
-            "changed meanwhile, undo that, and clear this task. Another task_id or DAG run submits anew: use it only "
-            "for what is missing. A task that submits several things does best to submit them all under keys."
+            "changed meanwhile, undo that, and clear this task; an operator needs on_clear='reattach' then, or it "
+            "submits anew. Another task_id or DAG run submits anew too: use it only for what is missing. A task that "
+            "submits several things does best to submit them all under keys."
         )
 
 

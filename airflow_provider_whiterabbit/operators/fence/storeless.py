@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_whiterabbit.operators.fence.base import Fence
-from airflow_provider_whiterabbit.operators.fence.runs import may_have_run
+from airflow_provider_whiterabbit.operators.fence.runs import is_own, may_have_run
 from airflow_provider_whiterabbit.operators.submission import Submission
 
 if TYPE_CHECKING:
@@ -36,12 +36,17 @@ class StorelessFence(Fence):
         In the first try all retries are left. After a change of `retries` in the DAG only the very first try counts as
         one: it is safer to refuse than to submit twice.
         """
-        if may_have_run(self._ti, self._task):
+        if self._may_have_run:
             return Submission(None, made=_MADE_BY_A_RUN)
         tries_before = self._ti.try_number - 1
         if tries_before > 0 and self._ti.max_tries != tries_before + self._task.retries:
             return Submission(None, made=_MADE_BY_A_TRY)
         return None
+
+    @property
+    def _may_have_run(self) -> bool:
+        """Whether an earlier run of this try may have submitted."""
+        return not is_own(self._task) and may_have_run(self._ti, self._task)
 
     def intend(self) -> Submission:
         """Store nothing, because Airflow before 3.3 has no task state store."""
@@ -68,7 +73,7 @@ class StorelessFence(Fence):
     @property
     def remedy(self) -> str:
         """What a person has to do about a submission that may have arrived, in Airflow before 3.3."""
-        if may_have_run(self._ti, self._task):
+        if self._may_have_run:
             return _REMEDY_OF_A_RUN
         return (
             "Look for it in White Rabbit. If it is not there, clear this task; if it is there, wait for it with the "
@@ -93,7 +98,7 @@ class KeyedStorelessFence(StorelessFence):
         """Return None in the very first run of the task, and an uncertain submission in each later one."""
         if self._key in self._unsure:
             return Submission(None, made="that this try may have made")
-        if may_have_run(self._ti, self._task):
+        if self._may_have_run:
             return Submission(None, made=_MADE_BY_A_RUN)
         return Submission(None, made=_MADE_BY_A_TRY) if self._ti.try_number > 1 else None
 
@@ -109,7 +114,7 @@ class KeyedStorelessFence(StorelessFence):
     @property
     def remedy(self) -> str:
         """What a person has to do about submissions that may have arrived, in Airflow before 3.3."""
-        if may_have_run(self._ti, self._task):
+        if self._may_have_run:
             return _REMEDY_OF_A_RUN
         return (
             "Before version 3.3, Airflow keeps no ids across tries, so only the first try of a task submits under "
