@@ -35,9 +35,9 @@ def refuse_replaced(way: Way, context: Context) -> None:
     records, ti = records_of(context), context["ti"]
     if not records.survives_retries or (ti.try_number == 1 and not may_have_run(ti, context["task"])):
         return
-    unasked = [key for key in records.earlier_keys() if key not in records.taken]
-    inputs = [] if Way.MANY in (way, records.operator.resumed) else [key for key in unasked if is_key(key)]
-    keys = [] if way is Way.CODE else [key for key in unasked if not is_key(key)]
+    unfound = [key for key in records.earlier_keys() if key not in records.taken]
+    inputs = [] if Way.MANY in (way, records.operator.resumed) else [key for key in unfound if is_key(key)]
+    keys = [] if way is Way.CODE else [key for key in unfound if not is_key(key)]
     one = None if way is Way.ONE or records.operator.has_found else records.record_of_operator()
     if texts := list(_submitted(one, inputs, keys)):
         raise AirflowFailException(
